@@ -1,0 +1,1 @@
+"""What every stage stands on: parameters, subjects, the artefact store, errors."""

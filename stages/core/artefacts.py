@@ -1,0 +1,130 @@
+"""Artefacts on disk: complete or absent, and the same bytes for the same content.
+
+HDF5 for arrays, JSON for facts. Every writer goes through `whole`, which gives a hidden name beside the
+target, flushes it to the disk and renames it: a reader never meets half a file, and a kill leaves at most
+a hidden one that the next run sweeps away.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PARTIAL = ".partial-"
+Arrays = dict[str, NDArray[Any]]
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a hidden path beside `path`; rename it to `path` once the block has written it whole.
+
+    The block may write a file or a folder. If it raises, nothing is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
+    remove(partial)
+    try:
+        yield partial
+        _flush(partial)
+        if path.is_dir():
+            shutil.rmtree(path)
+        partial.replace(path)
+    finally:
+        remove(partial)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers left in `folder`."""
+    for leftover in list(folder.rglob(f"{PARTIAL}*")):
+        remove(leftover)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file itself, or every file below the folder, sorted."""
+    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], **facts: Any) -> None:
+    """Write named arrays and scalar facts to one HDF5 file, byte for byte the same each time.
+
+    Args:
+        path: the file; appears only complete.
+        arrays: written in the order of their names.
+        facts: numbers, strings, booleans; become attributes of the file. None is left out.
+    """
+    import h5py
+
+    with whole(path) as partial, h5py.File(partial, "w", libver="latest", track_order=False) as file:
+        for name in sorted(arrays):
+            file.create_dataset(name, data=np.ascontiguousarray(arrays[name]), track_times=False)
+        for name in sorted(facts):
+            if facts[name] is not None:
+                file.attrs[name] = facts[name]
+
+
+def read_arrays(path: Path, *names: str) -> Arrays:
+    """Read the named arrays of an HDF5 file; all of them if none is named.
+
+    Raises:
+        KeyError: an array is missing; the message names file and array.
+    """
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        missing = [name for name in names if name not in file]
+        if missing:
+            raise KeyError(f"{path}: holds {sorted(file)}, not {missing}")
+        return {name: file[name][()] for name in names or sorted(file)}
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The attributes of an HDF5 file as plain Python values."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return {name: value.item() if hasattr(value, "item") else value for name, value in file.attrs.items()}
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON with sorted keys; floats with 6 significant decimals, so that diffs read well."""
+    with whole(path) as partial:
+        text = json.dumps(_rounded(content), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _rounded(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {str(key): _rounded(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_rounded(value) for value in content]
+    if isinstance(content, float | np.floating):
+        return round(float(content), 6)
+    return content.item() if isinstance(content, np.generic) else content
+
+
+def _flush(path: Path) -> None:
+    for file in files_of(path):
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

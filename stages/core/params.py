@@ -1,0 +1,269 @@
+"""The parameters: one typed section per concern, checked before any work.
+
+`params.yaml` holds the active profile; `profiles/` the complete, commented ones. Unknown keys are refused
+and an error names the key, the value and what is legal.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stages.core.errors import ValaroError
+from stages.training.settings import OptimSettings
+
+PARAMS_FILE = Path("params.yaml")
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Functional = Literal["mean", "min", "max"]
+Normalisation = Literal["none", "minmax", "per_video_minmax", "standard", "per_video_standard"]
+CGrid = Annotated[list[Positive], Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: no unknown keys, no changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IndexParams(Section):
+    """Which corpus, and how strictly it is read (SYSTEM: corpus)."""
+
+    corpus: str
+    videos: str
+    annotations: str
+    test_list: str | None
+    on_bad_input: Literal["warn", "fail"]
+    count_frames: Literal["packets", "decoding"]
+    max_label_surplus: Share
+    max_label_surplus_frames: Annotated[int, Field(ge=0)]
+
+
+class DecodeParams(Section):
+    """Frames on an exact grid, and the waveform."""
+
+    fps_hz: Annotated[float, Field(gt=0, le=120)]
+    audio_rate_hz: Annotated[int, Field(ge=8000, le=192_000)]
+    max_side_px: Annotated[int, Field(ge=64)] | None
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)]
+    max_pixels: Count
+    max_duration_s: Positive
+
+
+class FacesParams(Section):
+    """Face detection, the target's track, crops (paper, section 4.2.2)."""
+
+    detector: Literal["retinaface", "blazeface_short", "blazeface_full"]
+    min_score: Share
+    nms_iou: Share
+    pad_px: Annotated[float, Field(ge=0)]
+    max_jump_widths: Positive
+    max_jump_s: Positive
+    reacquire_s: Positive
+    batch_size: Count
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)]
+
+
+class MouthParams(Section):
+    """FaceMesh on the crops."""
+
+    min_confidence: Share
+
+
+class VoiceParams(Section):
+    """Separation of the voice (paper, section 4.2.1)."""
+
+    backend: Literal["none", "classical"]
+    rate_hz: Annotated[int, Field(ge=8000, le=48_000)]
+
+
+class SpeechParams(Section):
+    """Mouth-based voice activity and audio windows (paper, section 4.2.1)."""
+
+    open_window_s: Positive
+    max_closure_s: Annotated[float, Field(ge=0)]
+    min_run_s: Positive
+    window_s: Positive
+    hop_s: Positive
+    inference_hop_s: Positive
+
+
+class Augmentation(Section):
+    """Image augmentation: each named one with this probability, independently."""
+
+    probability: Share
+    names: list[str]
+
+
+class FinetuneParams(Section):
+    """The static model (paper, sections 3.2.1 and 4.4)."""
+
+    backbone: str
+    pretrained: bool
+    image_size: Annotated[int, Field(ge=32, le=1024)]
+    dropout: Share
+    tanh_output: bool
+    batch_size: Count
+    max_frames_per_epoch: Count | None
+    augmentation: Augmentation
+    optimisation: OptimSettings
+
+
+class EmbedParams(Section):
+    """Embedding extraction."""
+
+    batch_size: Count
+
+
+class DynamicParams(Section):
+    """The temporal model on embeddings (paper, section 3.2.2)."""
+
+    kind: Literal["transformer", "gru"]
+    window_s: Positive
+    normalisation: Normalisation
+    layers: Count
+    d_model: Count
+    heads: Count
+    dropout: Share
+    batch_size: Count
+    optimisation: OptimSettings
+
+
+class KelmParams(Section):
+    """Functionals and the kernel extreme learning machine (paper, section 3.2.2, eq. 1)."""
+
+    window_s: Positive
+    functionals: Annotated[list[Functional], Field(min_length=1)]
+    standardise: bool
+    kernel: Literal["linear", "rbf"]
+    c: CGrid
+    gamma: CGrid
+    choose_on: Literal["train", "validation"]
+    folds: Annotated[int, Field(ge=2)]
+    max_exact_windows: Count
+    seed: Annotated[int, Field(ge=0)]
+
+
+class WaveAugmentation(Section):
+    """Augmentation of waveforms after normalisation, each with its own probability."""
+
+    polarity: Share
+    noise: Share
+    noise_snr_db: tuple[float, float]
+    volume: Share
+    volume_db: tuple[float, float]
+
+
+class AudioParams(Section):
+    """The audio model: wav2vec 2.0 and a head (paper, section 3.1)."""
+
+    version: Literal["v1", "v2", "v3"]
+    backbone: str | dict[str, Any]
+    trainable_layers: Literal["all"] | Annotated[int, Field(ge=0)]
+    heads: tuple[Count, Count]
+    gru_features: Count
+    batch_size: Count
+    augmentation: WaveAugmentation
+    optimisation: OptimSettings
+
+
+class SmoothParams(Section):
+    """Post-processing of every system (paper, section 4.3)."""
+
+    window_s: Annotated[float, Field(ge=0)]
+
+
+class FuseParams(Section):
+    """Late fusion (paper, section 3.3) and its honest estimate."""
+
+    draws: Count
+    refine: bool
+    per_target: bool
+    trees: Annotated[list[Count], Field(min_length=1)]
+    min_leaf_s: Annotated[list[Positive], Field(min_length=1)]
+    rows_hz: Positive
+    folds: Annotated[int, Field(ge=2)]
+    seed: Annotated[int, Field(ge=0)]
+
+
+class EvaluateParams(Section):
+    """Intervals."""
+
+    resamples: Annotated[int, Field(ge=100)]
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    seed: Annotated[int, Field(ge=0)]
+
+
+class SubmissionParams(Section):
+    """The organisers' CSV for the test split."""
+
+    system: str
+    sample_file: str | None
+
+
+class ComputeParams(Section):
+    """Where the work is done; decides no result."""
+
+    jobs: Count | None
+    device: str
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    index: IndexParams
+    decode: DecodeParams
+    faces: FacesParams
+    mouth: MouthParams
+    voice: VoiceParams
+    speech: SpeechParams
+    finetune: FinetuneParams
+    embed: EmbedParams
+    dynamic: DynamicParams
+    kelm: KelmParams
+    audio: AudioParams
+    smooth: SmoothParams
+    fuse: FuseParams
+    evaluate: EvaluateParams
+    submission: SubmissionParams
+    compute: ComputeParams
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Params":
+        steps = self.dynamic.window_s * self.decode.fps_hz
+        if steps < 2:
+            raise ValueError(f"dynamic.window_s × decode.fps_hz is {steps:g} steps; at least 2 are needed")
+        return self
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check a parameter file.
+
+    Raises:
+        ValaroError: the file is missing, isn't YAML, or holds a value that isn't legal.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValaroError(
+            f"{path.absolute()} is missing. Run this from the repository, or copy a profile."
+        ) from None
+    except yaml.YAMLError as error:
+        raise ValaroError(f"{path}: not valid YAML: {error}") from None
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise ValaroError(f"{path}: {explain(error)}") from None
+
+
+def explain(error: ValidationError) -> str:
+    """One line per fault: key, what is legal, the value."""
+    faults = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"]) or "parameters"
+        value = "" if fault["type"] == "missing" else f" (now {fault['input']!r:.80})"
+        faults.append(f"{key}: {fault['msg']}{value}")
+    return "; ".join(faults) + "."

@@ -1,0 +1,191 @@
+"""A stage at work: its lock, its units, what it remembers, what it sets aside.
+
+A unit reads files, writes files, and has a function that does so; nothing else may decide its bytes. The
+stage computes the units whose key it doesn't remember, puts every result in place whole, lists inputs that
+can't be used in `notes.json` beside the results, and removes files that belong to no unit any more.
+"""
+
+import os
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pydantic import BaseModel
+
+from stages.core.artefacts import remove, sweep, whole, write_json
+from stages.core.errors import BadInput, ValaroError
+from stages.core.fingerprint import FileHashes, code_of, key_of
+from stages.core.lifetime import end_with, masters_of_this_stage, only_one
+from stages.core.mapping import cores, map_units
+from stages.core.memo import Memo, Note, Record, dvc_cache
+from stages.core.progress import Progress, say, say_notes
+
+NOTES = "notes.json"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit of work.
+
+    Args:
+        name: subject, video, or system/subject: what the console and the notes call it.
+        reads: input files by role.
+        writes: output files (or folders) by role.
+        facts: further values that decide the result (JSON).
+    """
+
+    name: str
+    reads: dict[str, Path]
+    writes: dict[str, Path]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def warn(self, file: Path | str, problem: str, remedy: str) -> Note:
+        """A note about this unit that doesn't stop it."""
+        return Note(self.name, str(file), problem, remedy)
+
+
+Work = Callable[..., list[Note]]
+"""`work(unit, settings)`: reads `unit.reads`, writes `unit.writes`, returns notes; raises BadInput."""
+
+
+class Stage:
+    """A stage of the pipeline, from its lock to its closing summary.
+
+    Args:
+        name: as in dvc.yaml.
+        out: the folder that holds all it writes (its `notes.json` too); None for stages with single files.
+        home: folder of `.valaro`; default: the main repository (`DVC_ROOT`), else the working folder.
+    """
+
+    def __init__(self, name: str, out: Path | None = None, home: Path | None = None) -> None:
+        self.name, self.out = name, out
+        repository = Path(os.environ.get("DVC_ROOT", "."))
+        self._home = home or repository / ".valaro"
+        self._memo = Memo(self._home, dvc_cache(repository), name)
+        self._hashes = FileHashes(self._home / "hashes.db")
+        self._notes: list[Note] = []
+        self._written: set[Path] = set()
+        self._exits = ExitStack()
+
+    def __enter__(self) -> "Stage":
+        end_with(masters_of_this_stage())
+        self._exits.enter_context(only_one(Path(".valaro") / "locks" / self.name))
+        self._exits.callback(self._hashes.close)
+        self._memo.release()
+        if self.out:
+            self.out.mkdir(parents=True, exist_ok=True)
+            sweep(self.out)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._exits:
+            if kind is None:
+                self._close()
+
+    def run(
+        self, work: Work, units: Sequence[Unit], settings: BaseModel | None = None, *, jobs: int | None = None
+    ) -> list[Note]:
+        """Do every unit whose result isn't remembered; return the notes of all.
+
+        Args:
+            work: a module-level function (it travels to worker processes).
+            units: all of them, remembered or not; names are unique.
+            settings: the parameters that decide the results.
+            jobs: worker processes; default one per core; 1 stays in this process.
+        """
+        keys = self._keys(work, units, settings)
+        remembered = {unit.name: self._memo.recall(keys[unit.name], unit.writes) for unit in units}
+        missing = [unit for unit in units if remembered[unit.name] is None]
+        records: dict[str, Record] = {name: record for name, record in remembered.items() if record}
+        do = partial(_do, work, settings, self._memo, keys)
+        failures: list[str] = []
+        with Progress(self.name, len(units), len(records)) as progress:
+            for name, outcome in map_units(do, missing, jobs or cores()):
+                if isinstance(outcome, Record):
+                    records[name] = outcome
+                else:
+                    failures.append(f"{name}: {outcome}")
+                progress.step(name)
+        if failures:
+            rest = f" ({len(failures)} units failed; the others are kept)"
+            raise ValaroError(f"{self.name} failed at {failures[0]}{rest if len(failures) > 1 else ''}")
+        notes = [note for unit in units for note in records[unit.name].notes]
+        self._notes += notes
+        self._written |= {
+            path for unit in units for role, path in unit.writes.items() if role in records[unit.name].files
+        }
+        return notes
+
+    def note(self, *notes: Note) -> None:
+        """Add notes found outside any unit."""
+        self._notes += notes
+
+    def scratch(self, work: Work, unit: Unit, settings: BaseModel | None) -> Path:
+        """A folder for the unfinished state of one unit (a training that can resume), named by its key."""
+        return self._home / "scratch" / self.name / self._keys(work, [unit], settings)[unit.name]
+
+    def _keys(self, work: Work, units: Sequence[Unit], settings: BaseModel | None) -> dict[str, str]:
+        names = [unit.name for unit in units]
+        if len(set(names)) != len(names):
+            raise ValueError(f"{self.name}: two units share a name: {sorted(names)}")
+        hashes = self._hashes(path for unit in units for path in unit.reads.values())
+        code = code_of(work.__module__ if work.__module__ != "__main__" else f"stages.{self.name}")
+        values = settings.model_dump(mode="json") if settings else None
+        return {
+            unit.name: key_of(
+                stage=self.name,
+                work=work.__name__,
+                unit=unit.name,
+                code=code,
+                settings=values,
+                reads={role: hashes[path] for role, path in unit.reads.items()},
+                writes=sorted(unit.writes),
+                facts=unit.facts,
+            )
+            for unit in units
+        }
+
+    def _close(self) -> None:
+        self._notes.sort(key=lambda note: (note.subject, note.file, note.problem))
+        say_notes(self.name, self._notes)
+        if self.out:
+            for path in [p for p in self.out.rglob("*") if p.is_file() and not self._claimed(p)]:
+                remove(path)
+            write_json(self.out / NOTES, [asdict(note) for note in self._notes])
+
+    def _claimed(self, path: Path) -> bool:
+        return path in self._written or any(parent in self._written for parent in path.parents)
+
+
+def _do(
+    work: Work, settings: BaseModel | None, memo: Memo, keys: dict[str, str], unit: Unit
+) -> tuple[str, Record | str]:
+    """Do one unit: all its outputs appear whole, or none does. A defect comes back as its traceback."""
+    try:
+        with ExitStack() as outputs:
+            hidden = {role: outputs.enter_context(whole(path)) for role, path in unit.writes.items()}
+            notes = work(Unit(unit.name, unit.reads, hidden, unit.facts), settings)
+    except BadInput as error:
+        note = Note(unit.name, error.file, error.problem, error.remedy, quarantined=True)
+        return unit.name, Record({}, [note])
+    except ValaroError:
+        raise
+    except Exception:
+        return unit.name, traceback.format_exc()
+    return unit.name, memo.remember(keys[unit.name], unit.writes, notes)
+
+
+def main(stage_main: Callable[[], None]) -> None:
+    """Run a stage's main; what the user can mend is printed as one line, not as a traceback."""
+    try:
+        stage_main()
+    except ValaroError as error:
+        say(f"error: {error}")
+        raise SystemExit(1) from None

@@ -1,0 +1,40 @@
+"""How a torch model is trained: optimiser, learning-rate schedule, unfreezing, stopping. No torch in here."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class OptimSettings(BaseModel):
+    """The training of one model; defaults are the paper's (section 4.4) where it names a value.
+
+    Learning rates are those of the topmost layer group; lower groups scale all of them alike.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    schedule: Literal["cyclic", "one_cycle", "constant"] = "cyclic"
+    learning_rate: float = Field(0.005, gt=0)
+    warmup_learning_rate: float = Field(5e-5, gt=0)
+    """Where the linear warm-up (and a one-cycle's climb) starts."""
+    min_learning_rate: float = Field(1e-4, gt=0)
+    """Where each cosine ends."""
+    warmup_steps: int = Field(100, ge=0)
+    """Optimiser steps until the full learning rate (cyclic and constant; a one-cycle climbs for 30 %)."""
+    cycle_epochs: float = Field(5.0, gt=0)
+    """Period of the cosine annealing."""
+    weight_decay: float = Field(1e-4, ge=0)
+    max_grad_norm: float = Field(1.0, ge=0)
+    """Gradients are scaled down to this norm; 0 leaves them as they are."""
+    epochs: int = Field(100, ge=1)
+    patience: int = Field(10, ge=1)
+    """Epochs without gain after which training stops."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Discriminative learning: learning rate × this per layer group going down; 1 = off, the paper's 0.9."""
+    layer_floor: float = Field(5e-5, ge=0)
+    """No group's full learning rate falls below this through `layer_decay`."""
+    unfrozen_groups: int | None = Field(None, ge=1)
+    """Gradual unfreezing: groups, from the top, that train in the first epoch; one more each epoch. None = all."""
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    seed: int = Field(0, ge=0)
