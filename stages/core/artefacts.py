@@ -49,7 +49,7 @@ def remove(path: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove what killed writers left in `folder`."""
-    for leftover in list(folder.rglob(f"{PARTIAL}*")):
+    for leftover in list(folder.glob(f"{PARTIAL}*")):
         remove(leftover)
 
 

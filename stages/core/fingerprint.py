@@ -24,7 +24,17 @@ ROOT = Path(__file__).resolve().parents[2]
 # the values of parameters enter a key by themselves.
 NOT_PART_OF_A_RESULT = {
     f"{PACKAGE}.core.{name}"
-    for name in ("stage", "memo", "mapping", "progress", "lifetime", "params", "fingerprint", "errors")
+    for name in (
+        "stage",
+        "memo",
+        "mapping",
+        "progress",
+        "lifetime",
+        "params",
+        "fingerprint",
+        "errors",
+        "device",
+    )
 }
 
 LIBRARIES = {

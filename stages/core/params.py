@@ -102,7 +102,7 @@ class FinetuneParams(Section):
     """The static model (paper, sections 3.2.1 and 4.4)."""
 
     backbone: str
-    pretrained: bool
+    weights: str | None
     image_size: Annotated[int, Field(ge=32, le=1024)]
     dropout: Share
     tanh_output: bool
@@ -129,6 +129,7 @@ class DynamicParams(Section):
     heads: Count
     dropout: Share
     batch_size: Count
+    validation_smooth_s: Annotated[float, Field(ge=0)]
     optimisation: OptimSettings
 
 
@@ -140,10 +141,11 @@ class KelmParams(Section):
     standardise: bool
     kernel: Literal["linear", "rbf"]
     c: CGrid
-    gamma: CGrid
+    gamma_scale: CGrid
     choose_on: Literal["train", "validation"]
     folds: Annotated[int, Field(ge=2)]
     max_exact_windows: Count
+    landmarks: Count
     seed: Annotated[int, Field(ge=0)]
 
 
@@ -164,7 +166,8 @@ class AudioParams(Section):
     backbone: str | dict[str, Any]
     trainable_layers: Literal["all"] | Annotated[int, Field(ge=0)]
     heads: tuple[Count, Count]
-    gru_features: Count
+    gru_features: Count | None
+    fc_features: list[Count]
     batch_size: Count
     augmentation: WaveAugmentation
     optimisation: OptimSettings
@@ -182,8 +185,9 @@ class FuseParams(Section):
     draws: Count
     refine: bool
     per_target: bool
+    choose_forest_by: Literal["out_of_bag", "grouped"]
     trees: Annotated[list[Count], Field(min_length=1)]
-    min_leaf_s: Annotated[list[Positive], Field(min_length=1)]
+    min_leaf: Annotated[list[Count], Field(min_length=1)]
     rows_hz: Positive
     folds: Annotated[int, Field(ge=2)]
     seed: Annotated[int, Field(ge=0)]
@@ -208,7 +212,6 @@ class ComputeParams(Section):
     """Where the work is done; decides no result."""
 
     jobs: Count | None
-    device: str
 
 
 class Params(Section):

@@ -5,11 +5,12 @@ stage computes the units whose key it doesn't remember, puts every result in pla
 can't be used in `notes.json` beside the results, and removes files that belong to no unit any more.
 """
 
+import importlib
 import os
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -37,12 +38,15 @@ class Unit:
         reads: input files by role.
         writes: output files (or folders) by role.
         facts: further values that decide the result (JSON).
+        scratch: a folder for unfinished state, named by what decides the result; the stage sets it, and
+            removes it once the unit is done.
     """
 
     name: str
     reads: dict[str, Path]
     writes: dict[str, Path]
     facts: dict[str, Any] = field(default_factory=dict)
+    scratch: Path = Path()
 
     def warn(self, file: Path | str, problem: str, remedy: str) -> Note:
         """A note about this unit that doesn't stop it."""
@@ -59,13 +63,14 @@ class Stage:
     Args:
         name: as in dvc.yaml.
         out: the folder that holds all it writes (its `notes.json` too); None for stages with single files.
-        home: folder of `.valaro`; default: the main repository (`DVC_ROOT`), else the working folder.
+        strict: an input that can't be used fails the stage (after the others are done) instead of being
+            set aside.
     """
 
-    def __init__(self, name: str, out: Path | None = None, home: Path | None = None) -> None:
-        self.name, self.out = name, out
-        repository = Path(os.environ.get("DVC_ROOT", "."))
-        self._home = home or repository / ".valaro"
+    def __init__(self, name: str, out: Path | None = None, *, strict: bool = False) -> None:
+        self.name, self.out, self._strict = name, out, strict
+        repository = Path(os.environ.get("DVC_ROOT", "."))  # also for experiments that run in a copy
+        self._home = repository / ".valaro"
         self._memo = Memo(self._home, dvc_cache(repository), name)
         self._hashes = FileHashes(self._home / "hashes.db")
         self._notes: list[Note] = []
@@ -79,7 +84,6 @@ class Stage:
         self._memo.release()
         if self.out:
             self.out.mkdir(parents=True, exist_ok=True)
-            sweep(self.out)
         return self
 
     def __exit__(
@@ -100,11 +104,13 @@ class Stage:
             settings: the parameters that decide the results.
             jobs: worker processes; default one per core; 1 stays in this process.
         """
+        for folder in {path.parent for unit in units for path in unit.writes.values()}:
+            sweep(folder)
         keys = self._keys(work, units, settings)
         remembered = {unit.name: self._memo.recall(keys[unit.name], unit.writes) for unit in units}
         missing = [unit for unit in units if remembered[unit.name] is None]
         records: dict[str, Record] = {name: record for name, record in remembered.items() if record}
-        do = partial(_do, work, settings, self._memo, keys)
+        do = partial(_do, work, settings, self._memo, keys, self._home / "scratch" / self.name)
         failures: list[str] = []
         with Progress(self.name, len(units), len(records)) as progress:
             for name, outcome in map_units(do, missing, jobs or cores()):
@@ -113,9 +119,9 @@ class Stage:
                 else:
                     failures.append(f"{name}: {outcome}")
                 progress.step(name)
-        if failures:
-            rest = f" ({len(failures)} units failed; the others are kept)"
-            raise ValaroError(f"{self.name} failed at {failures[0]}{rest if len(failures) > 1 else ''}")
+            if failures:
+                rest = f" ({len(failures)} units failed; the others are kept)"
+                raise ValaroError(f"{self.name} failed at {failures[0]}{rest if len(failures) > 1 else ''}")
         notes = [note for unit in units for note in records[unit.name].notes]
         self._notes += notes
         self._written |= {
@@ -127,16 +133,16 @@ class Stage:
         """Add notes found outside any unit."""
         self._notes += notes
 
-    def scratch(self, work: Work, unit: Unit, settings: BaseModel | None) -> Path:
-        """A folder for the unfinished state of one unit (a training that can resume), named by its key."""
-        return self._home / "scratch" / self.name / self._keys(work, [unit], settings)[unit.name]
+    def claim(self, *paths: Path) -> None:
+        """Say that these files, written outside any unit, belong to the stage."""
+        self._written |= set(paths)
 
     def _keys(self, work: Work, units: Sequence[Unit], settings: BaseModel | None) -> dict[str, str]:
         names = [unit.name for unit in units]
         if len(set(names)) != len(names):
             raise ValueError(f"{self.name}: two units share a name: {sorted(names)}")
         hashes = self._hashes(path for unit in units for path in unit.reads.values())
-        code = code_of(work.__module__ if work.__module__ != "__main__" else f"stages.{self.name}")
+        code = code_of(work.__module__)
         values = settings.model_dump(mode="json") if settings else None
         return {
             unit.name: key_of(
@@ -159,19 +165,23 @@ class Stage:
             for path in [p for p in self.out.rglob("*") if p.is_file() and not self._claimed(p)]:
                 remove(path)
             write_json(self.out / NOTES, [asdict(note) for note in self._notes])
+        aside = [note for note in self._notes if note.quarantined]
+        if self._strict and aside:
+            raise ValaroError(
+                f"{len(aside)} inputs can't be used, and index.on_bad_input is fail: {aside[0]}"
+            )
 
     def _claimed(self, path: Path) -> bool:
         return path in self._written or any(parent in self._written for parent in path.parents)
 
 
 def _do(
-    work: Work, settings: BaseModel | None, memo: Memo, keys: dict[str, str], unit: Unit
+    work: Work, settings: BaseModel | None, memo: Memo, keys: dict[str, str], scratch: Path, unit: Unit
 ) -> tuple[str, Record | str]:
-    """Do one unit: all its outputs appear whole, or none does. A defect comes back as its traceback."""
+    """Do one unit and remember it. A defect of ours comes back as its traceback: the other units go on."""
+    key = keys[unit.name]
     try:
-        with ExitStack() as outputs:
-            hidden = {role: outputs.enter_context(whole(path)) for role, path in unit.writes.items()}
-            notes = work(Unit(unit.name, unit.reads, hidden, unit.facts), settings)
+        notes = do_unit(work, replace(unit, scratch=scratch / key), settings)
     except BadInput as error:
         note = Note(unit.name, error.file, error.problem, error.remedy, quarantined=True)
         return unit.name, Record({}, [note])
@@ -179,13 +189,26 @@ def _do(
         raise
     except Exception:
         return unit.name, traceback.format_exc()
-    return unit.name, memo.remember(keys[unit.name], unit.writes, notes)
+    record = memo.remember(key, unit.writes, notes)
+    remove(scratch / key)
+    return unit.name, record
 
 
-def main(stage_main: Callable[[], None]) -> None:
-    """Run a stage's main; what the user can mend is printed as one line, not as a traceback."""
+def do_unit(work: Work, unit: Unit, settings: BaseModel | None) -> list[Note]:
+    """Do one unit here and now: all its outputs appear whole, or none does."""
+    with ExitStack() as outputs:
+        hidden = {role: outputs.enter_context(whole(path)) for role, path in unit.writes.items()}
+        return work(replace(unit, writes=hidden), settings)
+
+
+def main(name: str) -> None:
+    """Run the stage `stages/<name>.py`; what the user can mend is printed as one line, not as a traceback.
+
+    The stage is imported under its own name (it runs as `__main__`, a name that means something else in
+    every worker process).
+    """
     try:
-        stage_main()
+        getattr(importlib.import_module(f"stages.{name}"), name)()
     except ValaroError as error:
         say(f"error: {error}")
         raise SystemExit(1) from None

@@ -1,0 +1,145 @@
+"""Aff-Wild2 as its organisers ship it: which files there are, and which belong together.
+
+    <corpus>/<videos>/**/<video>.mp4 .avi ...                             any depth
+    <corpus>/<annotations>/{Train_Set,Validation_Set}/<subject>.txt       one line per native frame
+    <corpus>/<test_list>                                                  test subjects, one name a line
+
+A subject's video bears the subject's name, or that name without `_left` / `_right` (two people in it).
+"""
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.core.corpus import Split, Subject
+from stages.core.errors import ValaroError
+from stages.core.memo import Note
+
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".ts"}
+LABEL_FOLDERS: dict[Split, str] = {"train": "Train_Set", "validation": "Validation_Set"}
+SIDES = ("left", "right")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A subject, the file of its video, and its label file (None for the test split)."""
+
+    subject: Subject
+    video_file: Path
+    label_file: Path | None
+
+
+def discover(videos: Path, annotations: Path, test_list: Path | None) -> tuple[list[Found], list[Note]]:
+    """Match subjects to videos; what can't be matched becomes a note.
+
+    Args:
+        videos: folder of the videos, searched at any depth.
+        annotations: folder that holds `Train_Set` and `Validation_Set`.
+        test_list: file with the names of the test split; None if there is no test split.
+
+    Returns:
+        Subjects in the order of their names; and notes: duplicate names, labels without a video,
+        videos without labels, names that can't be file names.
+
+    Raises:
+        ValaroError: a folder is missing, or there is nothing in it to work on.
+    """
+    by_name, notes = _videos(videos)
+    found: dict[str, Found] = {}
+    for split, name, label in _names(annotations, test_list, notes):
+        if name in found:
+            where = label or test_list
+            notes.append(
+                _aside(name, where, f"{name!r} is in {found[name].subject.split} too", "Keep it in one split")
+            )
+            continue
+        video, side = _video_of(name, by_name)
+        if video is None:
+            problem = f"no video named {name!r} in {videos}"
+            notes.append(_aside(name, label or test_list, problem, "Add the video, or remove the name"))
+            continue
+        stem = _normal(video.stem)
+        found[name] = Found(Subject(name, stem, side, split), video, label)
+    if not found:
+        raise ValaroError(
+            f"{annotations}: no subject with a video in {videos}. Check index.corpus and its folders."
+        )
+    used = {subject.video_file for subject in found.values()}
+    for name, video in by_name.items():
+        if video not in used:
+            remedy = "Nothing to do if that is meant; else add its labels or list it in the test split"
+            notes.append(Note(name, str(video), "neither labelled nor in the test list: not used", remedy))
+    return [found[name] for name in sorted(found)], notes
+
+
+def _videos(folder: Path) -> tuple[dict[str, Path], list[Note]]:
+    if not folder.is_dir():
+        raise ValaroError(f"{folder}: no such folder of videos. Set index.corpus and index.videos.")
+    by_name: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not hidden:
+            by_name[_normal(path.stem)].append(path)
+    notes = [
+        _aside(
+            name,
+            paths[1],
+            f"{len(paths)} videos are named {name!r}, the first is {paths[0]}",
+            "Keep one of them",
+        )
+        for name, paths in by_name.items()
+        if len(paths) > 1
+    ]
+    return {name: paths[0] for name, paths in by_name.items() if len(paths) == 1}, notes
+
+
+def _names(
+    annotations: Path, test_list: Path | None, notes: list[Note]
+) -> Iterable[tuple[Split, str, Path | None]]:
+    if not annotations.is_dir():
+        raise ValaroError(
+            f"{annotations}: no such folder of annotations. Set index.corpus and index.annotations."
+        )
+    for split, folder in LABEL_FOLDERS.items():
+        labels = sorted((annotations / folder).glob("*.txt"))
+        if not labels:
+            problem, remedy = "no label files (*.txt)", "Put the organisers' annotations there"
+            notes.append(Note(folder, str(annotations / folder), problem, remedy))
+        yield from ((split, _normal(label.stem), label) for label in labels if not label.name.startswith("."))
+    if test_list is None:
+        return
+    if not test_list.is_file():
+        raise ValaroError(
+            f"{test_list}: no such list of test subjects. Set index.test_list, or make it null."
+        )
+    for line in test_list.read_text(encoding="utf-8-sig").splitlines():
+        name = _normal(line.strip())
+        if name and _unsafe(name):
+            notes.append(_aside(name, test_list, f"{name!r} can't be a file name", "Correct the line"))
+        elif name:
+            yield "test", name, None
+
+
+def _video_of(name: str, by_name: dict[str, Path]) -> tuple[Path | None, str | None]:
+    """The video of a subject, and the side its person is on where the video is named without one."""
+    if name in by_name:
+        return by_name[name], None
+    stem, _, side = name.rpartition("_")
+    if side in SIDES and stem in by_name:
+        return by_name[stem], side
+    return None, None
+
+
+def _normal(name: str) -> str:
+    """One spelling for names that differ only in how accents are encoded (archives from macOS)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _unsafe(name: str) -> bool:
+    return name in (".", "..") or any(character in name for character in "/\\\0") or name.startswith(".")
+
+
+def _aside(name: str, file: Path | None, problem: str, remedy: str) -> Note:
+    return Note(name, str(file), problem, remedy, quarantined=True)

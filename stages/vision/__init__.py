@@ -1,0 +1,1 @@
+"""Faces and what they show: detectors, tracks, crops, augmentation, static models."""

@@ -1,0 +1,69 @@
+"""BlazeFace: finds the public-domain portrait, the same each time, in silence, in any process."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from skimage.data import astronaut
+
+from stages.vision.blazeface import BlazeFace
+
+FACE_XYXY = (170, 65, 280, 205)
+"""The astronaut's face by eye: eyebrows to chin, temple to temple."""
+
+
+def _overlap(a: np.ndarray, b: tuple[int, ...]) -> float:
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    shared = float(np.prod(np.clip(sides, 0, None)))
+    return shared / (float(np.prod(a[2:] - a[:2])) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+@pytest.mark.parametrize("model_selection", ["short", "full"])
+def test_it_finds_the_portrait_and_nothing_in_black(model_selection: str) -> None:
+    portrait = astronaut()
+    detector = BlazeFace(model_selection)
+    found, mirrored, empty = detector.detect([portrait, portrait[:, ::-1], np.zeros((90, 160, 3), np.uint8)])
+    assert (len(found), len(mirrored), len(empty)) == (1, 1, 0)
+    assert found.landmarks_xy is None
+    assert _overlap(found.box_xyxy[0], FACE_XYXY) > 0.5
+    assert _overlap(mirrored.box_xyxy[0], (512 - 280, 65, 512 - 170, 205)) > 0.5
+
+
+def test_boxes_are_in_pixels_whatever_the_images_shape() -> None:
+    portrait = astronaut()
+    wide = np.concatenate([np.zeros_like(portrait), portrait], axis=1)
+    box, shifted = (faces.box_xyxy[0] for faces in BlazeFace("full").detect([portrait, wide]))
+    np.testing.assert_allclose(shifted - box, [512, 0, 512, 0], atol=20)
+
+
+def test_the_same_image_gives_the_same_bytes() -> None:
+    portrait = astronaut()
+    first, *others = BlazeFace().detect([portrait, portrait[:, ::-1], portrait])
+    again = pickle.loads(pickle.dumps(BlazeFace())).detect([portrait])[0]  # noqa: S301
+    for faces in (others[-1], again):
+        assert faces.box_xyxy.tobytes() == first.box_xyxy.tobytes()
+        assert faces.score.tobytes() == first.score.tobytes()
+
+
+def test_the_threshold_drops_the_portrait() -> None:
+    portrait = astronaut()
+    score = float(BlazeFace().detect([portrait])[0].score[0])
+    assert len(BlazeFace(threshold=min(0.99, score + 0.02)).detect([portrait])[0]) == 0
+
+
+@pytest.mark.parametrize("settings", [{"model_selection": "long"}, {"threshold": 0.0}])
+def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="wanted"):
+        BlazeFace(**settings)  # type: ignore[arg-type]
+
+
+def test_a_fresh_process_says_nothing() -> None:
+    program = (
+        "from skimage.data import astronaut\n"
+        "from stages.vision.blazeface import BlazeFace\n"
+        "assert len(BlazeFace().detect([astronaut()] * 2)[1]) == 1\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
