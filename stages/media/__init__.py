@@ -1,0 +1,1 @@
+"""Containers, frames, time stamps, waveforms: from files to arrays and back."""

@@ -1,0 +1,76 @@
+"""Write an MP4 from frames with their own times, and a waveform in step with them."""
+
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import numpy as np
+
+from stages.core.arrays import Image
+from stages.media.sound import Sound
+
+_TICK = Fraction(
+    1, 60_000
+)  # all usual rates are whole numbers of it; MPEG-4 takes nothing finer than 1/65535
+_CODECS = {"libx264": {"preset": "veryfast", "crf": "21"}, "mpeg4": {"qscale": "4"}}  # the first there is
+
+
+class Movie:
+    """An MP4 file being written; a context manager that finishes the file.
+
+    Args:
+        path: the file, whatever its name ends in.
+        height: of the frames, even.
+        width: of the frames, even.
+        sound: starts with the first frame; None for a silent film.
+        threads: encoder threads, 0 = one per core.
+    """
+
+    def __init__(self, path: Path, height: int, width: int, *, sound: Sound | None, threads: int = 1) -> None:
+        self._container = av.open(str(path), "w", format="mp4", container_options={"movflags": "faststart"})
+        codec = next(name for name in _CODECS if name in av.codecs_available)
+        self._picture = self._container.add_stream(codec, options=_CODECS[codec])
+        self._picture.width, self._picture.height, self._picture.pix_fmt = width, height, "yuv420p"
+        self._picture.codec_context.time_base = _TICK
+        self._picture.codec_context.thread_count = threads
+        self._sound = sound
+        self._track: Any = sound and self._container.add_stream("aac", rate=sound.rate_hz, layout="stereo")
+        self._sent = 0
+        self._latest = -1
+
+    def __enter__(self) -> "Movie":
+        return self
+
+    def write(self, time_s: float, image: Image) -> None:
+        """Add an RGB frame (height, width, 3), later than the last; one within 1/60000 s of it is dropped."""
+        tick = round(time_s / _TICK)
+        if tick > self._latest:
+            self._latest = tick
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p", threads=1)
+            frame.pts, frame.time_base = tick, _TICK
+            self._container.mux(self._picture.encode(frame))
+            self._send_sound(round(time_s * self._sound.rate_hz) if self._sound else 0)
+
+    def _send_sound(self, end: int) -> None:
+        """Encode the samples before number `end` that weren't yet."""
+        if self._sound is None:
+            return
+        step = self._track.codec_context.frame_size or 1024
+        while self._sent < min(end, len(self._sound.samples)):
+            block = self._sound.samples[self._sent : self._sent + step].T
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts = self._sound.rate_hz, self._sent
+            frame.time_base = Fraction(1, self._sound.rate_hz)
+            self._container.mux(self._track.encode(frame))
+            self._sent += step
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._container:
+            if kind is None:
+                self._send_sound(len(self._sound.samples) if self._sound else 0)
+                for stream in filter(None, (self._picture, self._track)):
+                    self._container.mux(stream.encode(None))

@@ -1,0 +1,60 @@
+"""The video with the findings drawn in: picture above, curves below, the original sound."""
+
+from pathlib import Path
+
+import numpy as np
+
+from stages.media.container import ContainerFacts, probe
+from stages.media.frames import native_frames, to_rgb
+from stages.media.movie import Movie
+from stages.media.panel import Findings, Panel, draw_picture
+from stages.media.sound import decode_sound
+from stages.media.source import Decoder, choose_video, open_media
+
+_MIN_HEIGHT_PX = 360  # smaller videos are enlarged: the strip couldn't be read
+
+
+def render_overlay(
+    video: Path,
+    out: Path,
+    findings: Findings,
+    *,
+    facts: ContainerFacts | None = None,
+    max_height_px: int = 720,
+    threads: int = 1,
+) -> None:
+    """Write the video as MP4 (H.264, AAC) with the findings drawn in, upright, frame by frame.
+
+    Every native frame keeps its time, so a variable rate stays one. The picture is at most max_height_px
+    high; below it is the strip of `Panel`. Pictures pass one at a time; only the waveform is held whole
+    (21 MB a minute).
+
+    Args:
+        video: the video.
+        out: the file to write, whatever its name ends in.
+        findings: what to draw, in times and pixels of that video.
+        facts: from `probe`, to save a pass over the packets.
+        max_height_px: of the picture without the strip.
+        threads: decoder and encoder threads, 0 = one per core.
+
+    Raises:
+        BadInput: as `probe`.
+    """
+    facts = facts or probe(video)
+    scale = min(max_height_px, max(facts.height, _MIN_HEIGHT_PX)) / facts.height
+    width, height = _even(facts.width * scale), _even(facts.height * scale)
+    panel = Panel(findings, facts.duration_s, width, _even(max(112, height / 5)))
+    coded = (width, height) if facts.rotation_deg % 180 == 0 else (height, width)
+    sound = decode_sound(video, facts=facts)
+    shape = (panel.background.shape[0] + height, width)
+    with open_media(video) as container, Movie(out, *shape, sound=sound, threads=threads) as movie:
+        decoder = Decoder(container, choose_video(video, container), threads)
+        for time_s, frame in native_frames(facts, decoder):
+            box = findings.box(time_s)
+            shown = None if box is None else box * np.tile([width / facts.width, height / facts.height], 2)
+            picture = draw_picture(to_rgb(frame, *coded), shown, findings.notice)
+            movie.write(time_s, np.vstack([picture, panel.at(time_s)]))
+
+
+def _even(length_px: float) -> int:
+    return max(2, 2 * round(length_px / 2))

@@ -1,0 +1,84 @@
+"""One picture of a trace: valence and arousal over time, and where there was no face or no voice."""
+
+import warnings
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from stages.core.arrays import Flags, Floats
+
+_STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+_BANDS = (("no face", "#d9a0a0", 0.0, 0.06), ("no voice", "#a8b4c8", 0.06, 0.12))
+
+
+def plot_trace(
+    out: Path,
+    title: str,
+    time_s: Floats,
+    valence_arousal: Floats,
+    *,
+    flag_time_s: Floats | None = None,
+    detected: Flags | None = None,
+    voiced: Flags | None = None,
+    notice: str = "",
+) -> None:
+    """Write a PNG (1200 × 420) with both curves on [-1, 1]; the same input gives the same bytes.
+
+    Spans without a face and without a voice are coloured bands along the lower edge.
+
+    Args:
+        out: the file to write, whatever its name ends in.
+        title: above the axes.
+        time_s: (N,) seconds, increasing.
+        valence_arousal: (N, 2); NaN leaves a gap.
+        flag_time_s: (T,) times of the masks; None: they are at time_s.
+        detected: (T,) a face was found; None draws no band.
+        voiced: (T,) someone speaks; None draws no band.
+        notice: a sentence above the axes, on the right; "" for none.
+
+    Raises:
+        ValueError: lengths that don't fit.
+    """
+    times = time_s if flag_time_s is None else flag_time_s
+    masks = [detected, voiced]
+    if valence_arousal.shape != (len(time_s), 2) or any(
+        m is not None and len(m) != len(times) for m in masks
+    ):
+        raise ValueError(f"{len(time_s)} times, values {valence_arousal.shape}: lengths that don't fit")
+    with mpl.rc_context({**mpl.rcParamsDefault, **_STYLE}):
+        figure = Figure(figsize=(10, 3.5), dpi=120, layout="constrained")
+        axes = figure.add_subplot()
+        for mask, (label, colour, low, high) in zip(masks, _BANDS, strict=True):
+            if mask is not None and not mask.all():
+                _band(axes, times, ~mask, label, colour, low, high)
+        axes.axhline(0, color="0.8", linewidth=0.8)
+        axes.plot(time_s, valence_arousal[:, 0], color="#1f6fb4", linewidth=1.2, label="valence")
+        axes.plot(time_s, valence_arousal[:, 1], color="#d9661f", linewidth=1.2, label="arousal")
+        axes.set(xlabel="time (s)", ylabel="valence, arousal (−1 to 1)", ylim=(-1.05, 1.05))
+        axes.set_xlim(0, max(float(time_s[-1]), 1e-3) if len(time_s) else 1)
+        axes.set_title(title, loc="left", parse_math=False)
+        axes.text(1, 1.02, notice, transform=axes.transAxes, ha="right", style="italic", parse_math=False)
+        figure.legend(loc="outside lower center", ncols=4, frameon=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a name in a script the font lacks: boxes will do
+            figure.savefig(out, format="png", metadata={"Software": None})
+
+
+def _band(
+    axes: Axes, time_s: Floats, missing: Flags, label: str, colour: str, low: float, high: float
+) -> None:
+    """Colour the spans where a flag is set, each up to half-way to its neighbours."""
+    half_s = float(np.median(np.diff(time_s))) / 2 if len(time_s) > 1 else 0.5
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], missing, [0]]).astype(int))).reshape(-1, 2)
+    spans = [(time_s[start] - half_s, time_s[end - 1] - time_s[start] + 2 * half_s) for start, end in edges]
+    axes.broken_barh(
+        spans,
+        (low, high - low),
+        transform=axes.get_xaxis_transform(),
+        color=colour,
+        linewidth=0,
+        label=label,
+    )

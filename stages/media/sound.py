@@ -1,0 +1,176 @@
+"""The waveform beside the frames: sample 0 is at the first video frame; and PCM16 files of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from stages.core.arrays import Floats
+from stages.core.errors import BadInput
+from stages.media.container import ContainerFacts, probe
+from stages.media.source import Decoder, choose_audio, open_media
+
+Samples = NDArray[np.float32]
+
+_GAP_S = 0.01  # shorter than the shortest lost packet (MP3: 26 ms), longer than a container's rounding (1 ms)
+_FULL_SCALE = 32_768
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A video's waveform.
+
+    Args:
+        samples: (n, 2) float32, mostly within [-1, 1].
+        rate_hz: samples per second.
+        undecodable: packets that couldn't be decoded; they are silence.
+    """
+
+    samples: Samples
+    rate_hz: int
+    undecodable: int
+
+
+def decode_sound(path: Path, rate_hz: int = 44_100, facts: ContainerFacts | None = None) -> Sound | None:
+    """The waveform from the first video frame to the end of the last one; None without an audio stream.
+
+    Always two channels, as the voice separation wants: mono is doubled, more channels are mixed down.
+    Sound from before the first frame is cut; silence stands where sound starts late, ends early or is missing
+    in between, so that sample n is at n / rate_hz seconds of video time, to within 10 ms.
+
+    Args:
+        path: the video.
+        rate_hz: rate of the result; the default is what the voice separation works at.
+        facts: from `probe`, to save a pass over the packets.
+
+    Raises:
+        BadInput: as `probe`.
+    """
+    facts = facts or probe(path)
+    samples = np.zeros((round(facts.duration_s * rate_hz), 2), dtype=np.float32)
+    with open_media(path) as container:
+        stream = choose_audio(container)
+        if stream is None:
+            return None
+        decoder = Decoder(container, stream)
+        origin_s = float(facts.origin_pts * facts.time_base)
+        for first, block in _blocks(decoder, rate_hz, origin_s):
+            start, end = max(first, 0), min(first + len(block), len(samples))
+            if start < end:
+                samples[start:end] = block[start - first : end - first]
+    return Sound(samples, rate_hz, decoder.undecodable)
+
+
+def _blocks(decoder: Decoder, rate_hz: int, origin_s: float) -> Iterator[tuple[int, Samples]]:
+    """Resampled blocks with the number of their first sample, counted from origin_s.
+
+    A run of frames that follow each other goes through one resampler; where the stamps jump by more than
+    _GAP_S, or the format changes, a new run starts at its own stamp.
+    """
+    run: _Run | None = None
+    for frame in decoder:
+        stamp_s = None if frame.pts is None else float(frame.pts * frame.time_base) - origin_s
+        if run is None or not run.continues(frame, stamp_s):
+            if run is not None:
+                yield from run.feed(None)
+            known_s = stamp_s if stamp_s is not None else (run.end_s if run else 0.0)
+            run = _Run(frame, known_s, rate_hz)
+        yield from run.feed(frame)
+    if run is not None:
+        yield from run.feed(None)
+
+
+class _Run:
+    """Frames without a gap between them, and the resampler they share."""
+
+    def __init__(self, frame: Any, start_s: float, rate_hz: int) -> None:
+        self.kind = _kind(frame)
+        self.end_s, self.position = start_s, round(start_s * rate_hz)
+        many = frame.layout.nb_channels > 2
+        self.resampler = av.AudioResampler(
+            "fltp",
+            "stereo" if many else frame.layout,
+            rate_hz,
+            options={"rematrix_maxval": "1"} if many else None,  # six channels in phase mustn't clip
+        )
+
+    def continues(self, frame: Any, stamp_s: float | None) -> bool:
+        return self.kind == _kind(frame) and (stamp_s is None or abs(stamp_s - self.end_s) <= _GAP_S)
+
+    def feed(self, frame: Any | None) -> Iterator[tuple[int, Samples]]:
+        if frame is not None:
+            self.end_s += frame.samples / frame.sample_rate
+        for part in self.resampler.resample(frame):
+            block = part.to_ndarray().T
+            yield self.position, np.broadcast_to(block, (len(block), 2))
+            self.position += len(block)
+
+
+def _kind(frame: Any) -> tuple[str, str, int]:
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
+def write_wav(path: Path, samples: Floats, rate_hz: int) -> None:
+    """Write PCM16; what is beyond full scale is clipped. The same samples give the same bytes.
+
+    Shape: (n,) or (n, channels), full scale at 1.
+
+    Raises:
+        ValueError: a sample is NaN or infinite.
+    """
+    channels = 1 if samples.ndim == 1 else samples.shape[1]
+    with soundfile.SoundFile(path, "w", rate_hz, channels, "PCM_16", format="WAV") as file:
+        for start in range(0, len(samples), _BLOCK):
+            block = samples[start : start + _BLOCK]
+            if not np.isfinite(block).all():
+                raise ValueError(f"samples {start} to {start + len(block)} hold a NaN or an infinity")
+            file.write(np.clip(np.rint(block * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16))
+
+
+def read_wav(path: Path) -> tuple[Samples, int]:
+    """Samples (n, channels) float32 and rate of a WAV file.
+
+    Raises:
+        BadInput: not a WAV file that can be read.
+    """
+    try:
+        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise BadInput(path, "not a readable WAV file", "Remove it, so that it is made again") from error
+    return samples, int(rate_hz)
+
+
+def to_mono(samples: Floats) -> Samples:
+    """Mean of the channels: no speaker on one side gets lost.
+
+    Shape: (n, channels) or (n,) -> (n,).
+    """
+    mono = samples if samples.ndim == 1 else samples.mean(axis=1, dtype=np.float32)
+    return mono.astype(np.float32, copy=False)
+
+
+def resample(samples: Floats, from_hz: int, to_hz: int) -> Samples:
+    """Polyphase resampling; sample k of the result is at k / to_hz.
+
+    Shape: (n,) or (n, channels) -> (round(n to_hz / from_hz), …).
+
+    Raises:
+        ValueError: a rate is not positive.
+    """
+    from scipy.signal import resample_poly  # two seconds of import
+
+    if from_hz <= 0 or to_hz <= 0:
+        raise ValueError(f"rates {from_hz} and {to_hz} Hz must be positive")
+    samples = samples.astype(np.float32, copy=False)
+    if from_hz == to_hz or not len(samples):
+        return samples
+    common = gcd(from_hz, to_hz)
+    longer: Samples = resample_poly(samples, to_hz // common, from_hz // common, axis=0)
+    return longer[: round(len(samples) * to_hz / from_hz)].astype(np.float32, copy=False)

@@ -1,0 +1,148 @@
+"""Open one local media file and decode one of its streams, past any damage."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+
+from stages.core.errors import BadInput
+
+FORMATS = (
+    "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,asf,mxf,nut,ogg,dv,rm,ivf,h264,hevc,m4v,yuv4mpegpipe,gif,"
+    "wav,mp3,aac,ac3,flac"
+)
+"""FFmpeg's names of the formats we read. Playlists and lists (hls, dash, concat, image2 …) are not among
+them, since they make the reader open other files, even over the network, that the user never named."""
+
+_ONLY_THIS_FILE = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+
+
+@contextmanager
+def open_media(path: Path) -> Iterator[Any]:
+    """Open a media file for reading (a PyAV input container), and close it after.
+
+    Raises:
+        BadInput: not an ordinary, readable file, or not in one of FORMATS.
+    """
+    head = _first_bytes(path)
+    try:
+        # The protocol is named, so that no part of a file name can be taken for one; names and tags
+        # that aren't UTF-8 are common in old files and no reason to refuse the pictures.
+        container = av.open(
+            f"file:{path.absolute()}", container_options=_ONLY_THIS_FILE, metadata_errors="replace"
+        )
+    except (av.error.FFmpegError, UnicodeError) as error:
+        raise _refusal(path, head, error) from error
+    with container:
+        yield container
+
+
+def _first_bytes(path: Path) -> bytes:
+    if not path.exists():
+        raise BadInput(path, "no such file", "Check the name")
+    if path.is_dir():
+        raise BadInput(path, "this is a folder", "Name a video file")
+    if not path.is_file():
+        raise BadInput(path, "this is a pipe or a device", "Name an ordinary video file")
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        raise BadInput(path, f"it can't be read ({error.strerror})", "Check its permissions") from error
+    if not head:
+        raise BadInput(path, "the file is empty", "Copy it again from its source")
+    return head
+
+
+def _refusal(path: Path, head: bytes, error: Exception) -> BadInput:
+    if isinstance(error, UnicodeError):
+        return BadInput(path, "its name isn't valid UTF-8", "Rename it")
+    if isinstance(error, av.error.ArgumentError):
+        return BadInput(
+            path, "a playlist, a picture or another format that isn't read", "Convert it to MP4 or AVI"
+        )
+    if head[4:8] == b"ftyp":
+        return BadInput(
+            path,
+            "an MP4 or MOV file without its index (moov): a recording or copy that stopped early",
+            "Copy it again, or repair it with a tool that rebuilds the index",
+        )
+    return BadInput(path, "not a video file, or its beginning is damaged", "Copy it again from its source")
+
+
+def choose_video(path: Path, container: Any) -> Any:
+    """The video stream that players show: the default one, and of several the largest.
+
+    Cover pictures and thumbnails are no video.
+
+    Raises:
+        BadInput: there is none, or none that can be decoded.
+    """
+    picture = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    streams = [s for s in container.streams.video if s.codec_context and not s.disposition & picture]
+    if not streams:
+        present = ", ".join(stream.type for stream in container.streams) or "none"
+        raise BadInput(path, f"no video stream that can be decoded (streams: {present})", "Name another file")
+    return max(streams, key=lambda s: (_is_default(s), s.codec_context.width * s.codec_context.height))
+
+
+def choose_audio(container: Any) -> Any | None:
+    """The audio stream that players play: the default one, then most channels, then the highest rate."""
+    streams = [s for s in container.streams.audio if s.codec_context]
+    return max(streams, key=lambda s: (_is_default(s), s.channels, s.rate), default=None)
+
+
+def _is_default(stream: Any) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.default)
+
+
+def packets(container: Any, stream: Any) -> Iterator[Any]:
+    """The stream's packets in file order; where the file breaks off they end without an error."""
+    try:
+        for packet in container.demux(stream):
+            if packet.size:  # an empty one (a dropped AVI frame) would tell the decoder that all is over
+                yield packet
+    except av.error.FFmpegError:
+        return
+
+
+@dataclass
+class Decoder:
+    """Decodes what can be decoded of a stream and counts what can't.
+
+    With one thread the same file always gives the same frames. More threads give the same frames of an
+    intact file, but may lose or conceal other ones around damage.
+
+    Args:
+        container: from `open_media`.
+        stream: one of its streams.
+        threads: decoder threads; 0 = one per core.
+    """
+
+    container: Any
+    stream: Any
+    threads: int = 1
+    undecodable: int = 0
+    """Packets refused by the decoder so far."""
+
+    def __post_init__(self) -> None:
+        context = self.stream.codec_context
+        context.thread_type, context.thread_count = "AUTO", self.threads
+
+    def __iter__(self) -> Iterator[Any]:
+        for packet in packets(self.container, self.stream):
+            yield from self.decode(packet)
+        yield from self.decode(None)
+
+    def decode(self, packet: Any | None) -> list[Any]:
+        """Frames that this packet completes (None: those still held back), fewer where it is damaged."""
+        try:
+            return list(self.stream.codec_context.decode(packet))
+        except EOFError:
+            return []
+        except av.error.FFmpegError:
+            self.undecodable += 1
+            return []

@@ -1,0 +1,165 @@
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from stages.core.errors import BadInput
+from stages.media.container import Limits, probe, time_base
+
+CLIPS = {
+    "01_grid_male_bbaf2n.mpg": 75,
+    "02_grid_female_lbbc2a.mpg": 75,
+    "10_hdtf_wda_mpeg4.mp4": 200,
+    "12_videoretalking_vfr.mp4": 135,
+    "13_pyfeat_emotions_silent_track.mp4": 472,
+    "14_pyfeat_face_then_noface_vfr.mov": 169,
+    "16_pyfeat_noface_music.mp4": 95,
+    "17_whitehouse_hamilton_music_multiface.mp4": 275,
+    "20_clearervoice_two_speakers_overlap.avi": 151,
+    "22_carphone_qcif_noaudio.mp4": 120,
+    "24_nasa_voiceover_multistream.mp4": 390,
+    "odd/failing_audio.mp4": 280,
+    "odd/iphone_rotated_noface.mov": 66,
+    "odd/rotated90_3frames.mov": 3,
+    "odd/vp9_no_duration.webm": 74,
+}
+LARGE = {"07_latentsync_portrait_outdoor_hevc.mp4": 250, "08_latentsync_portrait_kitchen_hevc.mp4": 502}
+
+
+@pytest.mark.parametrize(
+    ("name", "frames"),
+    [*CLIPS.items(), *(pytest.param(*clip, marks=pytest.mark.slow) for clip in LARGE.items())],
+)
+def test_packet_times_of_real_clips_are_the_decoded_ones(shared: Path, name: str, frames: int) -> None:
+    path = shared / "media/clips" / name
+    times = time_base(path)
+    assert len(times) == frames
+    assert times[0] == 0
+    assert (np.diff(times) > 0).all()
+    with av.open(str(path)) as container:  # independent of our decoder and of our choice of a stream
+        stream = max(container.streams.video, key=lambda s: s.width * s.height)
+        decoded = [frame.time for frame in container.decode(stream)]
+    np.testing.assert_allclose(times, np.array(decoded) - decoded[0], atol=1e-9, rtol=0)
+    np.testing.assert_array_equal(times, time_base(path, "decoding"))
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        (
+            "01_grid_male_bbaf2n.mpg",
+            {"declared_frames": 0, "average_rate_hz": 25.0, "video_codec": "mpeg1video"},
+        ),
+        (
+            "12_videoretalking_vfr.mp4",
+            {"variable_rate": True, "average_rate_hz": 134 * 30 / (86 + 2 * 48), "origin_pts": 507},
+        ),
+        ("13_pyfeat_emotions_silent_track.mp4", {"variable_rate": False, "average_rate_hz": 24000 / 1001}),
+        ("14_pyfeat_face_then_noface_vfr.mov", {"variable_rate": True, "audio_start_s": 2.430}),
+        ("16_pyfeat_noface_music.mp4", {"declared_frames": 98, "frame_count": 95, "duration_s": 95 / 24}),
+        ("17_whitehouse_hamilton_music_multiface.mp4", {"audio_start_s": -0.844, "variable_rate": False}),
+        ("20_clearervoice_two_speakers_overlap.avi", {"audio_codec": "ac3", "duration_s": 6.04}),
+        ("22_carphone_qcif_noaudio.mp4", {"has_audio": False, "audio_codec": None, "audio_start_s": None}),
+        ("24_nasa_voiceover_multistream.mp4", {"width": 480, "video_streams": 2, "audio_rate_hz": 16000}),
+        (
+            "odd/iphone_rotated_noface.mov",
+            {"width": 320, "height": 568, "rotation_deg": 90, "audio_channels": 1},
+        ),
+        ("odd/vp9_no_duration.webm", {"duration_s": 4.939, "variable_rate": True, "audio_codec": "opus"}),
+    ],
+)
+def test_facts_of_real_clips(shared: Path, name: str, facts: dict) -> None:
+    found = probe(shared / "media/clips" / name)
+    for key, value in facts.items():
+        wanted = pytest.approx(value, abs=2e-3) if isinstance(value, float) else value
+        assert getattr(found, key) == wanted, key
+
+
+JUMPY_S = tuple(np.cumsum(np.random.default_rng(0).integers(10, 400, 60)) / 1000)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.mp4", {"bframes": 3, "times_s": JUMPY_S}),
+        ("a.mkv", {"bframes": 3, "times_s": JUMPY_S}),
+        ("a.flv", {"bframes": 2}),
+        ("a.mov", {"codec": "libx264", "bframes": 2, "times_s": np.arange(2000, 2050) / 25}),
+        (
+            "vp8.webm",
+            {"codec": "libvpx", "options": {"auto-alt-ref": "1", "lag-in-frames": "16", "b": "50k"}},
+        ),
+        ("xvid.avi", {"codec": "mpeg4", "bframes": 2, "tick": Fraction(1, 25)}),
+        ("plain.avi", {"codec": "mpeg4", "tick": Fraction(1, 25)}),
+        ("h264.avi", {"bframes": 2, "tick": Fraction(1, 25)}),
+        ("raw.h264", {"bframes": 2}),
+        ("a.ts", {"bframes": 2, "tick": Fraction(1, 90_000)}),
+        ("a.mpg", {"codec": "mpeg2video", "bframes": 2, "tick": Fraction(1, 25)}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_times_of_any_container_are_those_of_the_frames(make_clip, name: str, options: dict) -> None:
+    path = make_clip(name, **options)
+    wanted = np.array(options.get("times_s", np.arange(50) / 25))
+    for count in ("packets", "decoding"):
+        np.testing.assert_allclose(time_base(path, count), wanted - wanted[0], atol=1e-3)
+
+
+def test_damage_leaves_the_frame_in_the_packet_count_but_not_in_the_decoded_one(make_clip, damage) -> None:
+    path = make_clip(options={"g": "1"})
+    bad = damage(path, "video", [10, 11, 30])
+    assert len(time_base(path)) == 50
+    assert len(time_base(path, "decoding")) == 50 - bad
+
+
+def test_the_damaged_real_clip_has_one_frame_less_than_its_header_says(shared: Path) -> None:
+    path = shared / "media/clips/odd/corrupted_colourbars.mp4"
+    assert (probe(path).frame_count, probe(path, "decoding").frame_count) == (50, 49)
+
+
+def test_a_file_cut_off_after_its_index_has_the_frames_that_are_left(make_clip) -> None:
+    path = make_clip("cut.mkv", codec="mpeg4", options={"g": "1"})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    times = time_base(path)
+    assert 10 < len(times) < 40
+    np.testing.assert_allclose(times, np.arange(len(times)) / 25, atol=1e-3)
+
+
+def test_a_single_frame_has_a_duration_and_a_rate(make_clip) -> None:
+    facts = probe(make_clip(times_s=[0.4]))
+    assert (facts.time_s.tolist(), facts.variable_rate) == ([0.0], False)
+    assert facts.duration_s == pytest.approx(1 / facts.average_rate_hz)
+
+
+def test_no_decodable_frame_is_bad_input(make_clip, damage, tmp_path: Path) -> None:
+    path = make_clip()
+    damage(path, "video")
+    with pytest.raises(BadInput, match="none of its 50 frames"):
+        probe(path)
+
+
+def test_a_video_without_frames_is_bad_input(tmp_path: Path) -> None:
+    path = tmp_path / "none.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 64
+        out.start_encoding()
+    with pytest.raises(BadInput):
+        probe(path)
+
+
+@pytest.mark.parametrize(
+    ("limits", "problem"),
+    [
+        (Limits(max_pixels=256 * 64 - 1), "256 × 64 pixels"),
+        (Limits(max_frames=49), "50 frames"),
+        (Limits(max_duration_s=1.9), "in 2 s"),
+    ],
+)
+def test_limits_are_refused_with_the_value(make_clip, limits: Limits, problem: str) -> None:
+    path = make_clip()
+    with pytest.raises(BadInput, match=problem):
+        probe(path, limits=limits)
+    assert probe(path, limits=Limits(256 * 64, 2.0, 50)).frame_count == 50
