@@ -1,0 +1,1 @@
+"""Sequences of embeddings: windows, normalisation, the dynamic model, functionals, KELM."""
