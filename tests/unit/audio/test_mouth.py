@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from stages.speech.mouth import LOWER_LIP, UPPER_LIP, MouthMeter, lip_area, open_by_rows, open_by_time
+from stages.audio.mouth import LOWER_LIP, UPPER_LIP, MouthMeter, lip_area, open_by_rows, open_by_time
 
 FACE = astronaut()[40:230, 150:300]
 TRACKS = ["1-30-1280x720", "10-60-1280x720_right", "102", "135-24-1920x1080_left", "374", "video67"]
@@ -151,7 +151,7 @@ def test_the_same_crop_gives_the_same_area_whatever_came_before() -> None:
 def test_a_fresh_process_says_nothing() -> None:
     program = (
         "from skimage.data import astronaut\n"
-        "from stages.speech.mouth import MouthMeter\n"
+        "from stages.audio.mouth import MouthMeter\n"
         "area = MouthMeter().areas([astronaut()[:90, :90], astronaut()[40:230, 150:300]])\n"
         "assert (area > 0).tolist() == [False, True]\n"
     )

@@ -1,0 +1,142 @@
+"""The wav2vec 2.0 backbone of the audio models: from a folder, from the hub, or drawn at random.
+
+transformers is imported inside, only when a model is really built (over ten seconds with all it brings).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from stages.core.errors import BadInput
+
+PDEM = "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim"
+"""The paper's backbone on the hub (section 3.1)."""
+
+PDEM_LICENCE = "CC-BY-NC-SA-4.0"
+"""Its weights, and whatever is trained from them, are for non-commercial use: tell the user."""
+
+TRAINING_NOISE = {"layerdrop": 0.0, "apply_spec_augment": False}
+"""Off whatever the configuration says: frozen layers must give the same features twice."""
+
+
+PROVENANCE = {"architectures", "dtype", "transformers_version", "_name_or_path", "model_type"}
+"""Keys of a configuration that say where it comes from, not what it is."""
+
+
+def build_backbone(
+    source: str | Path | Mapping[str, Any], *, seed: int = 0, offline: bool = False
+) -> nn.Module:
+    """A `transformers.Wav2Vec2Model` without SpecAugment and layer drop.
+
+    Args:
+        source: a local folder (config.json and weights), a name on the hub, or the keys of a
+            `Wav2Vec2Config`, for which weights are drawn at random.
+        seed: of those random weights; torch's own generator stays as it was.
+        offline: never ask the hub; what was downloaded before is still found.
+
+    Raises:
+        BadInput: the folder or the hub's model can't be read, or isn't a wav2vec 2.0 model.
+        ValueError: the configuration has an unknown key or doesn't hold together.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _drawn(source) if isinstance(source, Mapping) else _loaded(str(source), offline)
+
+
+def _drawn(settings: Mapping[str, Any]) -> nn.Module:
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    if unknown := sorted(set(settings) - set(Wav2Vec2Config().to_dict())):
+        raise ValueError(f"not a key of a wav2vec 2.0 configuration: {', '.join(unknown)}")
+    try:
+        config = Wav2Vec2Config(**{**settings, **TRAINING_NOISE})
+        model: nn.Module = Wav2Vec2Model(config)
+    except Exception as error:  # the library's own validation errors share no base class
+        raise ValueError(f"this wav2vec 2.0 configuration doesn't hold together: {error}") from error
+    return model
+
+
+def _loaded(source: str, offline: bool) -> nn.Module:
+    from transformers import AutoConfig, Wav2Vec2Model
+
+    local = Path(source).is_dir()
+    remedy = (
+        f"Put the model's config.json and weights into a folder and name it, or go online once for {PDEM}"
+    )
+    try:
+        config = AutoConfig.from_pretrained(source, local_files_only=local or offline)
+    except Exception as error:  # missing, not JSON, or values of the wrong type: no common base class
+        raise BadInput(source, f"no wav2vec 2.0 model there ({_first_line(error)})", remedy) from error
+    if config.model_type != "wav2vec2":
+        raise BadInput(source, f"holds a {config.model_type} model, not wav2vec2", remedy)
+    for key, value in TRAINING_NOISE.items():
+        setattr(config, key, value)
+    try:
+        model, report = Wav2Vec2Model.from_pretrained(
+            source, config=config, local_files_only=local or offline, output_loading_info=True
+        )
+    except Exception as error:  # missing, damaged, of other shapes, or pickled code
+        raise BadInput(source, f"its weights can't be loaded ({_first_line(error)})", remedy) from error
+    missing = sorted(set(report["missing_keys"]) - {"masked_spec_embed"})  # unused here
+    if missing:
+        raise BadInput(source, f"{len(missing)} weights are missing, {missing[0]} among them", remedy)
+    backbone: nn.Module = model
+    return backbone.float()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+def plain_config(backbone: nn.Module) -> dict[str, Any]:
+    """What `build_backbone` needs to draw this architecture again, weights aside: plain keys and values."""
+    from transformers import Wav2Vec2Config
+
+    usual, config = Wav2Vec2Config().to_dict(), cast(Any, backbone).config.to_dict()
+    return {key: config[key] for key in sorted(usual) if config[key] != usual[key] and key not in PROVENANCE}
+
+
+def hidden_size(backbone: nn.Module) -> int:
+    """Width h of the backbone's frames: 1024 for the paper's."""
+    return int(cast(Any, backbone).config.hidden_size)
+
+
+def frames_of(config: Any, samples: Tensor) -> Tensor:
+    """Frames that the convolutions make of so many samples, at least 1. Integer tensor of any shape."""
+    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+        samples = torch.div(samples - kernel, stride, rounding_mode="floor") + 1
+    return samples.clamp(min=1)
+
+
+def receptive_field(config: Any) -> int:
+    """Samples that the first frame needs."""
+    samples = 1
+    for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
+        samples = (samples - 1) * stride + kernel
+    return samples
+
+
+def encode(backbone: nn.Module, waveform: Tensor, sample_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Run the backbone, deaf to padded samples.
+
+    Shape: waveform (B, n), sample_mask (B, n) bool, true at real samples, which come first
+        -> hidden (B, F, h), frame_mask (B, F) bool, None where no mask was given.
+
+    Whatever stands in padded samples is ignored, and padded frames are 0. A window with less than one
+    frame of real samples keeps its first frame.
+    """
+    if sample_mask is None:
+        return backbone(waveform).last_hidden_state, None
+    real = sample_mask.sum(-1)
+    position = torch.arange(waveform.shape[1], device=waveform.device)
+    attended = position < real.clamp(min=receptive_field(backbone.config)).unsqueeze(-1)
+    waveform = torch.where(sample_mask, waveform, 0.0)
+    hidden = backbone(waveform, attention_mask=attended.long()).last_hidden_state
+    frame = torch.arange(hidden.shape[1], device=hidden.device)
+    frame_mask = frame < frames_of(backbone.config, real).unsqueeze(-1)
+    return torch.where(frame_mask.unsqueeze(-1), hidden, 0.0), frame_mask
