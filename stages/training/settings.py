@@ -35,6 +35,6 @@ class OptimSettings(BaseModel):
     layer_floor: float = Field(5e-5, ge=0)
     """No group's full learning rate falls below this through `layer_decay`."""
     unfrozen_groups: int | None = Field(None, ge=1)
-    """Gradual unfreezing: groups, from the top, that train in the first epoch; one more each epoch. None = all."""
+    """Gradual unfreezing: topmost groups that train in the first epoch, one more each epoch; None = all."""
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
     seed: int = Field(0, ge=0)

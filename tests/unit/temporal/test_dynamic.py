@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from stages.temporal.dynamic import DynamicModel, dynamic_from_authors, predict_sequence
 from stages.training.checkpoints import authors_state, load_model, save_model
 

@@ -1,0 +1,149 @@
+"""The dynamic model (system 1): face embeddings at 5 Hz -> valence and arousal at every step."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stages.core.arrays import Floats
+from stages.temporal.windows import cut, overlap_average, tile
+from stages.training.attention import TransformerLayer, adopt_precision, layer_from_authors
+
+
+class DynamicModel(nn.Module):
+    """Batch norm over the embedding, a temporal block, then Linear + Tanh per step (paper, section 3.1).
+
+    Shape: embedding (B, T, features), valid (B, T) bool -> (B, T, 2), valence and arousal in (-1, 1).
+
+    Args:
+        kind: "transformer": post-norm layers (the paper's); "gru": recurrent, forward in time only.
+        features: width of an embedding.
+        d_model: width inside; where it differs from `features`, a Linear leads there.
+        layers: number of Transformer (the paper: 3) or GRU (2) layers.
+        heads: attention heads per layer; unused by the GRU.
+        dropout: probability in the temporal block.
+    """
+
+    def __init__(
+        self,
+        kind: Literal["transformer", "gru"] = "transformer",
+        features: int = 256,
+        d_model: int = 256,
+        layers: int = 3,
+        heads: int = 8,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.start_norm = nn.BatchNorm1d(features)
+        self.widen = nn.Identity() if features == d_model else nn.Linear(features, d_model)
+        self.temporal: nn.Module
+        if kind == "transformer":
+            self.temporal = Transformer(d_model, layers, heads, dropout)
+        elif kind == "gru":
+            self.temporal = Recurrent(d_model, layers, dropout)
+        else:
+            raise ValueError(f"kind must be 'transformer' or 'gru', got {kind!r}")
+        self.regression = nn.Linear(d_model, 2)
+
+    def forward(self, embedding: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Estimate every step; steps that aren't `valid` (padding) influence no other step or statistic."""
+        normed = self.widen(self._normalise(embedding, valid))
+        return torch.tanh(self.regression(self.temporal(normed, valid)))
+
+    def _normalise(self, embedding: Tensor, valid: Tensor | None) -> Tensor:
+        """Batch norm whose statistics come from real steps alone; padded steps become 0."""
+        if valid is None:
+            flat: Tensor = self.start_norm(embedding.flatten(0, 1))
+            return flat.view_as(embedding)
+        normed = torch.zeros_like(embedding)
+        normed[valid] = self.start_norm(embedding[valid]).to(normed.dtype)
+        return normed
+
+
+class Transformer(nn.Module):
+    """Self-attention layers in a row. Shape: (B, T, d), valid (B, T) -> (B, T, d)."""
+
+    def __init__(self, d_model: int, layers: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(TransformerLayer(d_model, heads, dropout) for _ in range(layers))
+
+    def forward(self, x: Tensor, valid: Tensor | None) -> Tensor:
+        """Attend over the real steps."""
+        for layer in self.layers:
+            x = layer(x, valid=valid)
+        return x
+
+
+class Recurrent(nn.Module):
+    """A GRU that starts at each row's first real step. Shape: (B, T, d), valid (B, T) -> (B, T, d)."""
+
+    def __init__(self, d_model: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.gru = nn.GRU(d_model, d_model, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
+
+    def forward(self, x: Tensor, valid: Tensor | None) -> Tensor:
+        """Move padding behind the real steps, where a forward recurrence can't feel it; then move back."""
+        if valid is None:
+            out: Tensor = self.gru(x)[0]
+            return out
+        order = valid.logical_not().to(torch.uint8).argsort(dim=1, stable=True).unsqueeze(-1)
+        out = self.gru(x.gather(1, order.expand_as(x)))[0]
+        return torch.empty_like(out).scatter(1, order.expand_as(out), out)
+
+
+@torch.no_grad()
+def predict_sequence(
+    model: nn.Module, embedding: Floats, window: int, hop: int, batch_size: int = 256
+) -> Floats:
+    """Estimate a whole recording: windows that tile it, averaged where they overlap (paper, section 3.2.2).
+
+    Shape: (T, features) -> (T, 2) float32.
+
+    Args:
+        model: a `DynamicModel` in eval mode, on any device.
+        embedding: one row per step, normalised as in training.
+        window: steps per window, the paper's 5 to 40; a shorter recording is padded at its start.
+        hop: steps between windows, usually half a window.
+        batch_size: windows at a time; moves no result but its last digits.
+
+    Raises:
+        ValueError: as `windows.tile`.
+    """
+    starts = tile(len(embedding), window, hop)
+    values, valid = cut(embedding.astype(np.float32), starts, window)
+    device = next(model.parameters()).device
+    predicted = [
+        model(torch.from_numpy(part).to(device), torch.from_numpy(mask).to(device)).float().cpu().numpy()
+        for part, mask in zip(_batches(values, batch_size), _batches(valid, batch_size), strict=True)
+    ]
+    average, _ = overlap_average(starts, np.concatenate(predicted), valid, len(embedding))
+    return average.astype(np.float32)
+
+
+def _batches(rows: NDArray[Any], size: int) -> list[NDArray[Any]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def dynamic_from_authors(state: Mapping[str, Tensor]) -> DynamicModel:
+    """The authors' published dynamic model ("dynamic_v3") in ours, in eval mode.
+
+    Args:
+        state: their state dict (see `checkpoints.authors_state`).
+
+    Raises:
+        KeyError: a parameter is missing from `state`.
+    """
+    ours = {f"start_norm.{n}": state[f"start_batch_norm.{n}"] for n in ("weight", "bias")}
+    ours |= {f"start_norm.{n}": state[f"start_batch_norm.{n}"] for n in ("running_mean", "running_var")}
+    ours["start_norm.num_batches_tracked"] = torch.tensor(0)
+    for index, name in enumerate(("first", "second", "third")):
+        layer = layer_from_authors(state, f"{name}_transformer.")
+        ours |= {f"temporal.layers.{index}.{key}": tensor for key, tensor in layer.items()}
+    ours |= {f"regression.{n}": state[f"regressor.0.{n}"] for n in ("weight", "bias")}
+    model = DynamicModel()
+    model.load_state_dict(ours)
+    adopt_precision(model, state["regressor.0.weight"].dtype)
+    return model.eval()

@@ -1,0 +1,1 @@
+"""One training loop for every torch model: losses, schedule, freezing, checkpoints, logging."""

@@ -1,0 +1,92 @@
+"""Weights on disk: one safetensors file per model, its configuration inside, the same bytes every time."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from stages.core.artefacts import whole
+from stages.core.errors import BadInput
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def save_model(path: Path, model: nn.Module, config: Mapping[str, Any]) -> None:
+    """Write the weights and the arguments that build the model; the file appears only when complete.
+
+    Args:
+        path: where to, ending in .safetensors; missing folders are made.
+        model: its state dict is what is kept, on whatever device it lies.
+        config: keyword arguments for the model's constructor, of JSON types.
+    """
+    save_state(path, model.state_dict(), config)
+
+
+def save_state(path: Path, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+    """`save_model` for a bare state dict, such as one kept by the training loop."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    metadata = {"config": json.dumps(dict(config), sort_keys=True)}
+    with whole(path) as partial:
+        save_file(tensors, partial, metadata)
+
+
+def load_model(path: Path, build: Callable[[dict[str, Any]], Model]) -> Model:
+    """The model saved by `save_model`, in eval mode on the CPU.
+
+    Args:
+        path: the safetensors file.
+        build: makes the model from the saved configuration, e.g. `lambda c: DynamicModel(**c)`.
+
+    Raises:
+        BadInput: the file is missing, isn't one of ours, or doesn't fit the model it describes.
+    """
+    model = build(load_config(path))
+    try:
+        model.load_state_dict(load_file(path))
+    except RuntimeError as mismatch:
+        raise BadInput(path, f"weights don't fit the model: {mismatch}", "Train this model again") from None
+    return model.eval()
+
+
+def load_config(path: Path) -> dict[str, Any]:
+    """The configuration stored beside the weights.
+
+    Raises:
+        BadInput: the file is missing, damaged, or holds no configuration.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        config: dict[str, Any] = json.loads(metadata["config"])
+    except FileNotFoundError:
+        raise BadInput(path, "no such weights", "Run the stage that trains this model") from None
+    except KeyError:
+        raise BadInput(path, "holds no model configuration", "Give weights saved by save_model") from None
+    except Exception as damage:  # safetensors raises its own class for every kind of damage
+        raise BadInput(path, f"not a readable safetensors file ({damage})", "Restore or retrain it") from None
+    return config
+
+
+def authors_state(path: Path) -> dict[str, Tensor]:
+    """The state dict of one of the authors' published checkpoints; code in a pickle never runs.
+
+    Takes safetensors, or `torch.save` files: a bare state dict, or one under "model_state_dict" or
+    "state_dict". Prefixes "module." of a data-parallel run are dropped.
+
+    Raises:
+        BadInput: the file is unreadable, or would need arbitrary code to load.
+    """
+    try:
+        loaded = (
+            load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        )
+    except Exception as damage:  # every reader has its own classes; each means the same to the user
+        raise BadInput(path, f"not a loadable checkpoint ({damage})", "Give a plain state dict") from None
+    for key in ("model_state_dict", "state_dict"):
+        loaded = loaded.get(key, loaded)
+    return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}

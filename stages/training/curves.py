@@ -1,0 +1,52 @@
+"""Training curves and closing figures of one run, through DVCLive, in the form DVC compares and plots."""
+
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from stages.core.artefacts import write_json
+from stages.core.progress import say
+from stages.training.loop import EpochRecord, Fitted
+
+
+class Curves:
+    """Log every epoch: to the console, and to one table per curve.
+
+    Args:
+        name: of the model, for the console.
+        folder: scratch for DVCLive's files.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        from dvclive import Live
+
+        self._name, self._folder = name, folder
+        shutil.rmtree(folder, ignore_errors=True)  # a resumed run reports its past epochs again
+        self._live = Live(
+            dir=str(folder), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False
+        )
+
+    def __enter__(self) -> "Curves":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.end()
+
+    def __call__(self, record: EpochRecord) -> None:
+        """Log one epoch."""
+        self._live.log_metric("train/loss", record.train_loss)
+        self._live.log_metric("train/learning_rate", record.learning_rate)
+        for score, value in record.scores.items():
+            self._live.log_metric(f"validation/{score}", value)
+        self._live.next_step()
+        scores = ", ".join(f"{score} {value:.3f}" for score, value in record.scores.items())
+        say(f"{self._name}: epoch {record.epoch}: loss {record.train_loss:.4f}, {scores}")
+
+    def deliver(self, fitted: Fitted, plots: Path, metrics: Path, **facts: Any) -> None:
+        """Put the tables at `plots`, and the best scores with their epochs at `metrics`."""
+        shutil.copytree(self._folder / "plots" / "metrics", plots)
+        best = {score: {"epoch": best.epoch, "value": best.score} for score, best in fitted.best.items()}
+        write_json(metrics, {"best": best, "epochs": len(fitted.history), **facts})

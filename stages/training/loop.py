@@ -1,0 +1,263 @@
+"""The one training loop: every torch model of the project goes through `fit`.
+
+1. Each epoch seeds all generators from (seed, epoch), so that epoch 7 is the same whether or not the run
+   was killed after epoch 6: no generator state needs to be kept.
+2. Gradual unfreezing may let one more layer group train; frozen layers stay in eval mode.
+3. One pass over the training batches: mixed precision, gradient clipping, a schedule that moves per step.
+4. Validation gives named scores. For every score in `keep` the best epoch's weights stay on disk.
+5. The state of the run replaces the last one in a single rename; then the epoch is reported.
+6. `patience` epochs without gain in `stop_on` end the run.
+
+Hugging Face Accelerate carries it to CUDA and to several processes (`accelerate launch`): the batch size
+given is then the total, shared out among them; losses over a batch (CCC) see each process's share.
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import (
+    DataLoaderConfiguration,
+    DistributedDataParallelKwargs,
+    broadcast_object_list,
+    set_seed,
+)
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from stages.core.device import torch_device
+from stages.core.errors import ValaroError
+from stages.training.freezing import Groups, check_groups, one_group, train_mode, unfreeze_top
+from stages.training.run_state import Best, EpochRecord, Fitted, load_run, save_run, weights_file
+from stages.training.schedule import build_optimizer, build_schedule
+from stages.training.settings import OptimSettings
+
+__all__ = ["EpochRecord", "Fitted", "fit"]
+
+SEEDS = 2**32
+Loss = Callable[[nn.Module, Any], Tensor]
+Validate = Callable[[nn.Module], Mapping[str, float]]
+
+
+def fit(
+    model: nn.Module,
+    loss: Loss,
+    train_batches: DataLoader[Any],
+    validate: Validate,
+    settings: OptimSettings,
+    *,
+    stop_on: str,
+    scratch: Path,
+    run_id: str,
+    keep: Sequence[str] = (),
+    lower_is_better: bool = False,
+    groups: Groups | None = None,
+    after_epoch: Callable[[EpochRecord], None] | None = None,
+    after_step: Callable[[], None] | None = None,
+) -> Fitted:
+    """Train `model`; resume from `scratch` if this very run was interrupted there.
+
+    Args:
+        model: trained in place; at the end it holds the last epoch's weights.
+        loss: (model, batch) -> scalar. It calls the model it is given, which may be a wrapper.
+        train_batches: its own order is replaced by one drawn from the seed and the epoch if it shuffles.
+        validate: scores the model, which is in eval mode with gradients off, at the training's precision.
+        settings: optimiser, schedule, unfreezing, stopping.
+        stop_on: name of the score that early stopping watches.
+        scratch: folder of this run: its state, and the best weights.
+        run_id: whatever else decides the result (a hash of data, code and architecture). A state with
+            another run_id or other settings is ignored.
+        keep: further scores whose best weights are wanted.
+        lower_is_better: of all kept scores, such as RMSE.
+        groups: layer groups, bottom to top, for discriminative rates and gradual unfreezing.
+        after_epoch: called with every epoch's record, on resumption with those of past epochs first.
+        after_step: called after every optimiser step, e.g. to advance a progress bar.
+
+    Raises:
+        ValueError: `groups` don't fit the model, there is no batch, or a kept score isn't among the scores.
+        ValaroError: the loss became infinite or NaN.
+    """
+    if not len(train_batches):
+        raise ValueError("train_batches holds no batch; at least one is needed")
+    with _deterministic(torch_device()):
+        wanted = sorted({stop_on, *keep})
+        fingerprint = f"{settings.model_dump_json()} {stop_on} {wanted} {lower_is_better} {run_id}"
+        run = _Run(model, train_batches, settings, groups or one_group(model), scratch, fingerprint)
+        run.resume()
+        for record in run.outcome.history:
+            if after_epoch:
+                after_epoch(record)
+        while not run.is_over(stop_on):
+            train_loss = run.train_epoch(loss, after_step)
+            scores = run.score(validate)
+            record = run.finish_epoch(train_loss, scores, wanted, lower_is_better)
+            if after_epoch:
+                after_epoch(record)
+        run.unwrap()
+    return run.outcome
+
+
+class _Run:
+    """A run in progress: everything that changes from epoch to epoch."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train_batches: DataLoader[Any],
+        settings: OptimSettings,
+        groups: Groups,
+        scratch: Path,
+        fingerprint: str,
+    ) -> None:
+        check_groups(model, groups)
+        self.model, self.settings, self.groups = model, settings, groups
+        self.scratch, self.fingerprint = scratch, fingerprint
+        self.accelerator = _accelerator(settings)
+        self.batches = self.accelerator.prepare_data_loader(train_batches)
+        model.to(self.accelerator.device)
+        optimizer = build_optimizer(groups, settings)
+        self.schedule = build_schedule(optimizer, len(self.batches), settings)
+        self.optimizer = self.accelerator.prepare_optimizer(optimizer)
+        self.wrapped: nn.Module = model
+        self.trained_groups = 0
+        self.outcome = Fitted({}, [])
+
+    def is_over(self, stop_on: str) -> bool:
+        """All epochs are done, or the watched score hasn't gained for `patience` of them."""
+        done = len(self.outcome.history)
+        stale = done - self.outcome.best[stop_on].epoch if done else 0
+        return done >= self.settings.epochs or stale >= self.settings.patience
+
+    def train_epoch(self, loss: Loss, after_step: Callable[[], None] | None) -> float:
+        """One pass over the batches; the mean loss."""
+        epoch = len(self.outcome.history)
+        set_seed((self.settings.seed * 100_003 + epoch) % SEEDS, device_specific=True)
+        self._unfreeze(epoch)
+        train_mode(self.wrapped)
+        self.batches.set_epoch(epoch)
+        total = torch.zeros((), device=self.accelerator.device)
+        for batch in self.batches:
+            total += self._step(loss(self.wrapped, batch))
+            if after_step:
+                after_step()
+        return self._checked(float(total) / len(self.batches))
+
+    def _unfreeze(self, epoch: int) -> None:
+        """Wrap the model anew where more of it trains now: data-parallel wrappers fix that set for good."""
+        first, before = self.settings.unfrozen_groups, self.trained_groups
+        self.trained_groups = unfreeze_top(self.groups, None if first is None else first + epoch)
+        if self.trained_groups != before:
+            self.unwrap()
+            self.wrapped = self.accelerator.prepare_model(self.model) if self._wraps else self.model
+
+    def unwrap(self) -> None:
+        """Rid the model of what mixed precision put around its forward method."""
+        if self._wraps:
+            self.accelerator.unwrap_model(self.wrapped, keep_fp32_wrapper=False)
+
+    @property
+    def _wraps(self) -> bool:
+        """One process in full precision needs no wrapper (and asking for one imports sympy, 2 s)."""
+        return self.settings.mixed_precision != "no" or self.accelerator.num_processes > 1
+
+    def _step(self, value: Tensor) -> Tensor:
+        self.optimizer.zero_grad()
+        self.accelerator.backward(value)
+        if self.settings.max_grad_norm > 0:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        return value.detach().float()
+
+    def _checked(self, mean_loss: float) -> float:
+        if not math.isfinite(mean_loss):
+            epoch = len(self.outcome.history) + 1
+            raise ValaroError(
+                f"the training loss became {mean_loss} in epoch {epoch}: lower learning_rate "
+                f"(now {self.settings.learning_rate}) or lengthen warmup_steps ({self.settings.warmup_steps})"
+            )
+        return mean_loss
+
+    def score(self, validate: Validate) -> dict[str, float]:
+        """Every process validates; the first one's word counts, so that all stop together."""
+        self.model.eval()
+        with torch.no_grad():
+            scores = [{name: float(value) for name, value in validate(self.model).items()}]
+        broadcast_object_list(scores)
+        return scores[0]
+
+    def finish_epoch(
+        self, train_loss: float, scores: dict[str, float], keep: list[str], lower_is_better: bool
+    ) -> EpochRecord:
+        """Note the epoch, keep its weights if they are a best, and make it the state to resume from."""
+        if missing := set(keep) - scores.keys():
+            raise ValueError(f"validate gave {sorted(scores)}, without {sorted(missing)}")
+        history, best = self.outcome.history, self.outcome.best
+        rate = float(self.schedule.get_last_lr()[-1])
+        record = EpochRecord(len(history) + 1, train_loss, scores, rate, self.trained_groups)
+        history.append(record)
+        for name in keep:
+            if name not in best or best[name].beaten_by(scores[name], lower_is_better):
+                best[name] = Best(record.epoch, scores[name], weights_file(self.scratch, record.epoch))
+        if self.accelerator.is_main_process:
+            parts = {name: part.state_dict() for name, part in self._parts().items()}
+            save_run(self.scratch, self.fingerprint, self.outcome, self.model, parts)
+        self.accelerator.wait_for_everyone()
+        return record
+
+    def resume(self) -> None:
+        """Take up the state in the scratch folder, if it is one of this very run."""
+        if saved := load_run(self.scratch, self.fingerprint, self.model):
+            self.outcome, states = saved
+            for name, part in self._parts().items():
+                part.load_state_dict(states[name])
+
+    def _parts(self) -> dict[str, Any]:
+        """What moves beside the model; the scaler of gradients in half precision only."""
+        parts = {"optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.accelerator.scaler}
+        return {name: part for name, part in parts.items() if part is not None}
+
+
+def _accelerator(settings: OptimSettings) -> Accelerator:
+    """Accelerate keeps its state per process: forget that of an earlier fit, which may have differed."""
+    AcceleratorState._reset_state(reset_partial_state=int(os.environ.get("WORLD_SIZE", "1")) == 1)
+    # A model may have outputs that this loss doesn't use (the emotions, in fine-tuning).
+    parallel = DistributedDataParallelKwargs(find_unused_parameters=True)
+    loading = DataLoaderConfiguration(split_batches=True, use_seedable_sampler=True, data_seed=settings.seed)
+    device = torch.device(torch_device())
+    if device.index is not None:
+        torch.cuda.set_device(device)  # Accelerate takes the current one
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision=settings.mixed_precision,
+        dataloader_config=loading,
+        kwargs_handlers=[parallel],
+    )
+
+
+@contextmanager
+def _deterministic(device: str) -> Iterator[None]:
+    """Deterministic CUDA kernels where there are any; where not, torch warns.
+
+    On the CPU what we use is deterministic anyway, for a given number of threads, and saying so would
+    import torch's whole compiler (4 s).
+    """
+    if device == "cpu":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])

@@ -1,0 +1,90 @@
+"""What the models minimise: log-cosh for single frames, CCC for sequences, soft labels for emotions.
+
+`valid` has the shape of the target without its last axis, True where a label exists. What stands at
+other places (NaN included) never reaches a loss; without a single valid frame a loss is 0.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  (its customary name)
+
+SMALLEST_DENOMINATOR = 1e-8
+"""Keeps CCC finite where prediction and target are the same constant; far below any real variance."""
+
+
+def log_cosh(x: Tensor) -> Tensor:
+    """Element-wise log(cosh(x)), without the overflow of cosh: x + softplus(−2x) − log 2.
+
+    >>> log_cosh(torch.tensor([0.0, 200.0])).tolist()
+    [0.0, 199.3068...]
+    """
+    return x + F.softplus(-2.0 * x) - math.log(2.0)
+
+
+def log_cosh_loss(prediction: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Mean log cosh(prediction − target) over the valid rows and both targets (paper, equation 3).
+
+    Shape: prediction, target (..., C); valid (...) bool -> scalar.
+    """
+    weight, target = _weights(target, valid)
+    difference = torch.where(weight > 0, prediction.float() - target, 0.0)
+    return log_cosh(difference).sum() / _at_least_one(weight.sum() * target.shape[-1])
+
+
+def ccc_loss(prediction: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Σ over targets of 1 − CCC, over all valid frames of the batch taken together (paper, equation 2).
+
+    CCC = 2 cov / (var_t + var_p + (mean_t − mean_p)²), with population moments throughout. Value and
+    gradient stay finite for constant predictions or targets; two equal constants count as CCC 0.
+
+    Shape: prediction, target (..., C); valid (...) bool -> scalar.
+    """
+    weight, target = _weights(target, valid)
+    weight, target = weight.flatten(0, -2), target.flatten(0, -2)  # (frames, 1), (frames, C)
+    prediction = torch.where(weight > 0, prediction.float().flatten(0, -2), 0.0)
+    share = weight / _at_least_one(weight.sum())
+    mean_p, mean_t = (share * prediction).sum(0), (share * target).sum(0)
+    off_p, off_t = prediction - mean_p, target - mean_t
+    covariance = (share * off_p * off_t).sum(0)
+    spread = (share * (off_p.square() + off_t.square())).sum(0) + (mean_t - mean_p).square()
+    ccc = 2.0 * covariance / (spread + SMALLEST_DENOMINATOR)
+    return (1.0 - ccc).sum() * (weight.sum() > 0)
+
+
+def soft_focal_loss(
+    logits: Tensor,
+    probability: Tensor,
+    class_weight: Tensor | None = None,
+    focusing: float = 0.0,
+    valid: Tensor | None = None,
+) -> Tensor:
+    """Cross-entropy against soft labels; with `focusing` > 0 well classified rows count less.
+
+    Each class k adds −w_k · p_k · |p_k − q_k|^focusing · log q_k, where q = softmax(logits): for hard
+    labels this is the focal loss of Lin et al. 2017, and plain cross-entropy at focusing 0.
+
+    Shape: logits, probability (..., K); class_weight (K,); valid (...) bool -> scalar, mean of valid rows.
+    """
+    weight, probability = _weights(probability, valid)
+    log_q = F.log_softmax(torch.where(weight > 0, logits.float(), 0.0), dim=-1)
+    per_class = -probability * log_q
+    if focusing > 0:
+        per_class = per_class * (probability - log_q.exp()).abs().pow(focusing)
+    if class_weight is not None:
+        per_class = per_class * class_weight
+    return (per_class * weight).sum() / _at_least_one(weight.sum())
+
+
+def _weights(target: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(weights (..., 1) in {0, 1}, target in float32 with 0 where it isn't valid)."""
+    if valid is None:
+        return torch.ones_like(target[..., :1], dtype=torch.float32), target.float()
+    weight = valid.unsqueeze(-1)
+    return weight.float(), torch.where(weight, target.float(), 0.0)
+
+
+def _at_least_one(count: Tensor) -> Tensor:
+    """Never divide by zero frames."""
+    return count.clamp(min=1.0)

@@ -1,0 +1,112 @@
+"""What a training run has come to: its records, its best weights, and the file it resumes from."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from stages.core.artefacts import whole
+
+STATE_FILE = "state.pt"
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch came to: for logs, and for the history of the run."""
+
+    epoch: int
+    """From 1."""
+    train_loss: float
+    """Mean over the steps (of this process)."""
+    scores: dict[str, float]
+    """As `validate` named them."""
+    learning_rate: float
+    """Of the topmost layer group, after the last step."""
+    trained_groups: int
+    """How many layer groups were trained."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch by one score."""
+
+    epoch: int
+    score: float
+    weights: Path
+    """Its state dict, safetensors, in the scratch folder."""
+
+    def beaten_by(self, score: float, lower_is_better: bool) -> bool:
+        """Strictly better; anything is better than NaN."""
+        return math.isnan(self.score) or (score < self.score if lower_is_better else score > self.score)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The outcome of a run."""
+
+    best: dict[str, Best]
+    history: list[EpochRecord]
+
+    def restore(self, model: nn.Module, score: str) -> nn.Module:
+        """Put the best weights by `score` into `model`, in eval mode."""
+        model.load_state_dict(load_file(self.best[score].weights))
+        return model.eval()
+
+
+def weights_file(scratch: Path, epoch: int) -> Path:
+    """Where the weights of an epoch are kept while some score holds it for the best."""
+    return scratch / f"weights-{epoch:04d}.safetensors"
+
+
+def save_run(
+    scratch: Path, fingerprint: str, outcome: Fitted, model: nn.Module, parts: Mapping[str, Any]
+) -> None:
+    """Keep the last epoch's weights if they are a best, then make this the state to resume from.
+
+    Weights first, then the state that names them, then away with weights that it doesn't name: a kill at
+    any point leaves a state whose weights are all there.
+
+    Args:
+        scratch: folder of the run.
+        fingerprint: of everything that decides the result.
+        outcome: so far, the epoch just done included.
+        model: as it is after this epoch.
+        parts: state dicts of whatever else moves (optimiser, schedule); None where there is none.
+    """
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    wanted, last = {best.weights for best in outcome.best.values()}, len(outcome.history)
+    if weights_file(scratch, last) in wanted:
+        with whole(weights_file(scratch, last)) as partial:
+            save_file(weights, partial)
+    content = {
+        "fingerprint": fingerprint,
+        "model": weights,
+        "parts": dict(parts),
+        "history": [asdict(record) for record in outcome.history],
+        "best": {name: (best.epoch, best.score) for name, best in outcome.best.items()},
+    }
+    with whole(scratch / STATE_FILE) as partial:
+        torch.save(content, partial)
+    for stale in set(scratch.glob("weights-*.safetensors")) - wanted:
+        stale.unlink()
+
+
+def load_run(scratch: Path, fingerprint: str, model: nn.Module) -> tuple[Fitted, dict[str, Any]] | None:
+    """Put the saved weights into `model`; (outcome so far, the parts), or None if there is no such run."""
+    if not (scratch / STATE_FILE).exists():
+        return None
+    content = torch.load(scratch / STATE_FILE, map_location="cpu", weights_only=True)
+    if content["fingerprint"] != fingerprint:
+        return None
+    model.load_state_dict(content["model"])
+    history = [EpochRecord(**record) for record in content["history"]]
+    best = {
+        name: Best(epoch, score, weights_file(scratch, epoch))
+        for name, (epoch, score) in content["best"].items()
+    }
+    return Fitted(best, history), content["parts"]

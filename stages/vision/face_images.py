@@ -1,0 +1,160 @@
+"""Face crops as model input: a data set for training, and the embeddings of a whole track."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from stages.core.arrays import Floats, Image, Integers
+from stages.media.jpeg import unpack_jpeg
+from stages.vision.augmentation import Change
+from stages.vision.crops import letterbox
+
+OPEN_FILES = 64
+"""HDF5 files that one process keeps open at a time."""
+
+
+class FaceSample(NamedTuple):
+    """One face with its label; a DataLoader stacks them into a batch of the same names."""
+
+    image: Tensor
+    """(3, S, S) uint8, RGB."""
+    target: Tensor
+    """(2,) float32: valence, arousal."""
+
+
+class FaceImages(Dataset[FaceSample]):
+    """Labelled face crops, read one by one from the tracks' files: memory doesn't grow with the corpus.
+
+    Args:
+        files: HDF5 files with `jpeg` and `jpeg_offset`, one per track.
+        file_index: (N,) which file each sample is in.
+        crop_index: (N,) which crop of it.
+        target: (N, 2) valence and arousal.
+        size_px: S, the side of the square the crop is letterboxed into.
+        augment: random change of the image; see `augmentation.build_augmentation`.
+
+    Raises:
+        ValueError: lengths differ, or an index points outside.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        file_index: Integers,
+        crop_index: Integers,
+        target: Floats,
+        size_px: int,
+        augment: Change | None = None,
+    ) -> None:
+        if len({len(file_index), len(crop_index), len(target)}) > 1:
+            raise ValueError(f"lengths differ: {len(file_index)}, {len(crop_index)}, {len(target)}")
+        if len(file_index) and (file_index.min() < 0 or file_index.max() >= len(files)):
+            raise ValueError(f"file_index must lie within 0 and {len(files) - 1}")
+        if len(crop_index) and crop_index.min() < 0:
+            raise ValueError(f"crop_index holds {crop_index.min()}: a black image is no face to learn from")
+        self._files, self._file_index, self._crop_index = (
+            [str(file) for file in files],
+            file_index,
+            crop_index,
+        )
+        self._target = torch.from_numpy(target.astype(np.float32))
+        self._size_px, self._augment = size_px, augment
+        self._tracks = OpenTracks()
+
+    def __len__(self) -> int:
+        return len(self._file_index)
+
+    def __getitem__(self, index: int) -> FaceSample:
+        jpeg, offset = self._tracks.get(self._files[self._file_index[index]])
+        crop = unpack_jpeg(jpeg, offset, int(self._crop_index[index]))
+        image = as_tensor(letterbox(crop, self._size_px))
+        return FaceSample(self._augment(image) if self._augment else image, self._target[index])
+
+
+class OpenTracks:
+    """Crops of the files used last, opened lazily, in each process for itself.
+
+    An HDF5 handle mustn't cross into a worker process: neither by a fork nor by pickling.
+    """
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, tuple[h5py.File, Integers]] = OrderedDict()
+        self._process = os.getpid()
+
+    def get(self, file: str) -> tuple[Any, Integers]:
+        """(`jpeg` as it lies in the file, `jpeg_offset` in memory)."""
+        if os.getpid() != self._process:
+            self.__init__()  # type: ignore[misc]
+        if file not in self._open:
+            handle = h5py.File(file, "r")
+            self._open[file] = handle, handle["jpeg_offset"][()]
+            if len(self._open) > OPEN_FILES:
+                self._open.popitem(last=False)[1][0].close()
+        self._open.move_to_end(file)
+        handle, offset = self._open[file]
+        return handle["jpeg"], offset
+
+    def close(self) -> None:
+        """Close what this process has open."""
+        while self._open:
+            self._open.popitem()[1][0].close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_open": OrderedDict(), "_process": -1}
+
+
+def as_tensor(image: Image) -> Tensor:
+    """(H, W, 3) array -> (3, H, W) tensor, uint8."""
+    return torch.from_numpy(image).permute(2, 0, 1)
+
+
+@torch.no_grad()
+def embed_track(
+    model: nn.Module,
+    jpeg: NDArray[np.uint8],
+    jpeg_offset: Integers,
+    crop_index: Integers,
+    size_px: int,
+    batch_size: int,
+) -> tuple[Floats, Floats]:
+    """What a static model says of every step of a track; a crop that is reused is computed once.
+
+    Shape: crop_index (T,) -> embedding (T, 256) float32, valence_arousal (T, 2) float32.
+
+    Args:
+        model: a `StaticModel` (or any module with a `StaticOutput`) in eval mode, on any device.
+        jpeg: the crops, see `jpeg.pack_jpegs`.
+        jpeg_offset: likewise.
+        crop_index: which crop stands for each step; -1 is a black image.
+        size_px: side of the model's input.
+        batch_size: images at a time.
+    """
+    crops, place = np.unique(crop_index, return_inverse=True)
+    device = next(model.parameters()).device
+    embeddings, estimates = [], []
+    for batch in _batches(jpeg, jpeg_offset, crops, size_px, batch_size):
+        output = model(batch.to(device))
+        embeddings.append(output.embedding.float().cpu().numpy())
+        estimates.append(output.valence_arousal.float().cpu().numpy())
+    return np.concatenate(embeddings)[place], np.concatenate(estimates)[place]
+
+
+def _batches(
+    jpeg: NDArray[np.uint8], jpeg_offset: Integers, crops: Integers, size_px: int, batch_size: int
+) -> Iterator[Tensor]:
+    black = np.zeros((size_px, size_px, 3), np.uint8)
+    for start in range(0, len(crops), batch_size):
+        images = [
+            black if crop < 0 else letterbox(unpack_jpeg(jpeg, jpeg_offset, int(crop)), size_px)
+            for crop in crops[start : start + batch_size]
+        ]
+        yield torch.stack([as_tensor(image) for image in images])

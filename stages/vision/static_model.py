@@ -1,0 +1,183 @@
+"""The static models (paper, section 3.2.1): a face image -> 256-d embedding -> valence, arousal, emotion."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+EMBEDDING = 256
+CLASSES = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet, RGB in [0, 1]: what the pre-trained backbones expect."""
+
+BLOCK = re.compile(r"(blocks\.\d+|layer\d+|stages\.\d+)\.")
+"""How timm names the stages of EfficientNets, the encoder blocks of ViTs, the stages of residual nets."""
+
+
+class StaticOutput(NamedTuple):
+    """What a static model says about a batch of images."""
+
+    embedding: Tensor
+    """(B, 256), in (-1, 1)."""
+    valence_arousal: Tensor
+    """(B, 2)."""
+    emotion: Tensor
+    """(B, 8) logits, in the order of CLASSES; meaningful after pre-training only."""
+
+
+class EmbeddingHead(nn.Module):
+    """The added layers: dropout, Linear, BatchNorm and Tanh = the embedding; from it both outputs.
+
+    Shape: pooled features (B, F) -> StaticOutput.
+
+    Args:
+        features: width F of the pooled features.
+        dropout: probability before the first layer.
+        tanh_output: Tanh on valence and arousal, as in the paper; the authors' code has none.
+    """
+
+    def __init__(self, features: int, dropout: float, tanh_output: bool) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.embed = nn.Linear(features, EMBEDDING)
+        self.norm = nn.BatchNorm1d(EMBEDDING)
+        self.emotion = nn.Linear(EMBEDDING, len(CLASSES))
+        self.regression = nn.Linear(EMBEDDING, 2)
+        self.tanh_output = tanh_output
+
+    def forward(self, pooled: Tensor) -> StaticOutput:
+        """Embed, then estimate."""
+        embedding = torch.tanh(self.norm(self.embed(self.dropout(pooled))))
+        valence_arousal = self.regression(embedding)
+        if self.tanh_output:
+            valence_arousal = torch.tanh(valence_arousal)
+        return StaticOutput(embedding, valence_arousal, self.emotion(embedding))
+
+
+class StaticModel(nn.Module):
+    """A timm backbone with global pooling (a ViT: its class token), then `EmbeddingHead`.
+
+    Shape: RGB images (B, 3, S, S), uint8 (normalised here) or float (normalised already) -> StaticOutput.
+
+    Args:
+        backbone: any timm name, such as "efficientnet_b1", "efficientnet_b4", "vit_base_patch16_224".
+        image_size: S, the side of the square input in pixels; the paper's 240, 380, 224.
+        weights: a timm weights file (safetensors) to start from, e.g. of ImageNet; None: random.
+        dropout: probability before the first added layer.
+        tanh_output: see `EmbeddingHead`.
+        options: further arguments of timm's constructor; for a "resnet10t" of half its width, which learns
+            the sample corpus better than the whole and 3 times as fast:
+            {"channels": [32, 64, 128, 256], "stem_width": 16}.
+
+    Raises:
+        ValueError: timm knows no such backbone.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        image_size: int,
+        weights: Path | None = None,
+        dropout: float = 0.1,
+        tanh_output: bool = True,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.image_size = image_size
+        self.backbone, features = _build_backbone(backbone, image_size, weights, options or {})
+        self.head = EmbeddingHead(features, dropout, tanh_output)
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", 255 * torch.tensor(MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(STD).view(3, 1, 1), persistent=False)
+        self.to(memory_format=torch.channels_last)  # convolutions run up to 1.8 times as fast
+
+    def forward(self, image: Tensor) -> StaticOutput:
+        """Estimate each image by itself."""
+        if image.dtype == torch.uint8:
+            image = (image - self.mean) / self.std
+        pooled = self.backbone(image.contiguous(memory_format=torch.channels_last))
+        output: StaticOutput = self.head(pooled)
+        return output
+
+
+def _build_backbone(
+    name: str, image_size: int, weights: Path | None, options: Mapping[str, Any]
+) -> tuple[nn.Module, int]:
+    """The backbone without its classifier, and the width of its pooled features."""
+    import timm  # takes 6 s beyond torch's own import: torchvision comes along
+
+    if not timm.is_model(name):
+        raise ValueError(f"timm {timm.__version__} has no backbone {name!r}")
+    config = timm.get_pretrained_cfg(name)
+    # Position tables fix a ViT's input size; with pretrained weights timm resamples them.
+    sized = {"img_size": image_size} if config is not None and config.fixed_input_size else {}
+    source = {"pretrained_cfg_overlay": {"file": str(weights)}} if weights else {}
+    backbone = timm.create_model(
+        name, pretrained=weights is not None, num_classes=0, **sized, **source, **options
+    )
+    return backbone, backbone.num_features
+
+
+def layer_groups(model: StaticModel) -> list[list[nn.Parameter]]:
+    """Parameters by layer group, bottom to top: stem, each stage or block, final part, added layers.
+
+    EfficientNet: stem, 7 stages, head convolution, added. ViT: patch embedding (with positions and class
+    token), each encoder block, final norm, added. Residual net: stem, 4 stages, added.
+    """
+    groups: dict[str, list[nn.Parameter]] = {}
+    place = "stem"
+    for name, parameter in model.backbone.named_parameters():
+        if match := BLOCK.match(name):
+            place = match[1]
+        elif place != "stem":
+            place = "final"
+        groups.setdefault(place, []).append(parameter)
+    return [*groups.values(), list(model.head.parameters())]
+
+
+TORCHVISION_PARTS = {
+    3: {"0.0": "conv_dw", "0.1": "bn1", "1.fc1": "se.conv_reduce", "1.fc2": "se.conv_expand",
+        "2.0": "conv_pw", "2.1": "bn2"},
+    4: {"0.0": "conv_pw", "0.1": "bn1", "1.0": "conv_dw", "1.1": "bn2", "2.fc1": "se.conv_reduce",
+        "2.fc2": "se.conv_expand", "3.0": "conv_pwl", "3.1": "bn3"},
+}  # fmt: skip
+"""Parts of torchvision's EfficientNet blocks -> timm's, for blocks of three parts (no expansion) and four."""
+TORCHVISION_ENDS = {"0.0": "conv_stem", "0.1": "bn1", "8.0": "conv_head", "8.1": "bn2"}
+AUTHORS_HEAD = {"embeddings_layer": "embed", "batchnorm": "norm", "regression": "regression"}
+
+
+def static_from_authors(state: Mapping[str, Tensor]) -> StaticModel:
+    """The authors' published EfficientNet-B1 (torchvision's) in ours, in eval mode, no Tanh at the end.
+
+    Their checkpoints hold no emotion layer: ours is set to zero, so that all its logits are 0.
+
+    Args:
+        state: their state dict (see `checkpoints.authors_state`).
+
+    Raises:
+        KeyError: a parameter isn't known.
+        RuntimeError: one is missing or has another shape.
+    """
+    model = StaticModel("efficientnet_b1", image_size=240, tanh_output=False)
+    ours = {f"head.emotion.{n}": torch.zeros_like(p) for n, p in model.head.emotion.named_parameters()}
+    for name, tensor in state.items():
+        layer, kind = name.rsplit(".", 1)
+        if layer.startswith("model.features."):
+            ours[f"backbone.{_timm_layer(layer.removeprefix('model.features.'), state)}.{kind}"] = tensor
+        else:
+            ours[f"head.{AUTHORS_HEAD[layer]}.{kind}"] = tensor
+    model.load_state_dict(ours)
+    return model.eval()
+
+
+def _timm_layer(layer: str, state: Mapping[str, Tensor]) -> str:
+    """A layer of torchvision's EfficientNet, such as "2.0.block.1.1", in timm: "blocks.1.0.bn2"."""
+    if layer in TORCHVISION_ENDS:
+        return TORCHVISION_ENDS[layer]
+    stage, block, _, part = layer.split(".", 3)
+    parts = 4 if f"model.features.{stage}.{block}.block.3.0.weight" in state else 3
+    return f"blocks.{int(stage) - 1}.{block}.{TORCHVISION_PARTS[parts][part]}"

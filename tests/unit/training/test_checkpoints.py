@@ -1,0 +1,73 @@
+"""Weights survive the disk; damaged and foreign files are named."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from stages.core.errors import BadInput
+from stages.training.checkpoints import authors_state, load_config, load_model, save_model
+
+
+def build(config):
+    return nn.Linear(config["features"], 2)
+
+
+def test_a_model_comes_back_whole_and_in_eval_mode(tmp_path):
+    model, path = build({"features": 3}), tmp_path / "deep" / "m.safetensors"
+    save_model(path, model, {"features": 3, "kind": "linear"})
+    loaded = load_model(path, build)
+    assert not loaded.training
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True)
+    )
+    assert load_config(path) == {"features": 3, "kind": "linear"}
+    assert [p.name for p in path.parent.iterdir()] == ["m.safetensors"]
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path):
+    model = build({"features": 3})
+    save_model(tmp_path / "a", model, {"x": 1, "y": [2, None]})
+    save_model(tmp_path / "b", model, {"y": [2, None], "x": 1})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "no such weights"),
+        (b"", "not a readable safetensors file"),
+        (b"x" * 100, "not a readable safetensors file"),
+    ],
+)
+def test_what_is_no_checkpoint_is_named(tmp_path, content, problem):
+    path = tmp_path / "m.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadInput, match=problem):
+        load_config(path)
+
+
+def test_foreign_and_mismatched_weights_are_named(tmp_path):
+    foreign, mismatched = tmp_path / "foreign.safetensors", tmp_path / "mismatched.safetensors"
+    save_file({"x": torch.ones(1)}, foreign)
+    with pytest.raises(BadInput, match="holds no model configuration"):
+        load_model(foreign, build)
+    save_model(mismatched, nn.Linear(3, 2), {"features": 4})
+    with pytest.raises(BadInput, match="weights don't fit the model"):
+        load_model(mismatched, build)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda s: s, lambda s: {"model_state_dict": s, "epoch": 3}, lambda s: {"state_dict": s}]
+)
+def test_published_checkpoints_may_be_wrapped_and_data_parallel(tmp_path, wrap):
+    torch.save(wrap({"module.weight": torch.ones(2)}), tmp_path / "c.pth")
+    assert authors_state(tmp_path / "c.pth").keys() == {"weight"}
+
+
+def test_code_in_a_checkpoint_does_not_run(tmp_path):
+    torch.save({"weight": torch.ones(1), "loss": nn.Linear(1, 1)}, tmp_path / "c.pth")  # pickles a class
+    with pytest.raises(BadInput, match="not a loadable checkpoint"):
+        authors_state(tmp_path / "c.pth")

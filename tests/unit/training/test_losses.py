@@ -1,0 +1,96 @@
+"""Losses against closed formulas, masks, and the constant predictions that break the naive CCC."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from stages.training.losses import ccc_loss, log_cosh, log_cosh_loss, soft_focal_loss
+
+
+@pytest.mark.parametrize("x", [-700.0, -3.0, -1e-3, 0.0, 0.5, 20.0, 1e4])
+def test_log_cosh_is_exact_where_cosh_overflows_not_and_linear_where_it_does(x):
+    expected = math.log(math.cosh(x)) if abs(x) < 500 else abs(x) - math.log(2)
+    assert log_cosh(torch.tensor(x, dtype=torch.float64)).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_gradient_of_log_cosh_is_tanh():
+    x = torch.linspace(-30, 30, 61, requires_grad=True)
+    log_cosh(x).sum().backward()
+    assert torch.allclose(x.grad, torch.tanh(x.detach()), atol=1e-6)
+
+
+def _ccc(truth, predicted):
+    """Population CCC straight from its definition, in float64."""
+    covariance = np.mean((truth - truth.mean()) * (predicted - predicted.mean()))
+    return 2 * covariance / (truth.var() + predicted.var() + (truth.mean() - predicted.mean()) ** 2)
+
+
+def test_ccc_loss_pools_all_frames_of_the_batch():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(-1, 1, (6, 20, 2))
+    predicted = 0.6 * truth + rng.normal(0.1, 0.2, truth.shape)
+    expected = sum(1 - _ccc(truth[..., c].ravel(), predicted[..., c].ravel()) for c in (0, 1))
+    assert ccc_loss(torch.tensor(predicted), torch.tensor(truth)).item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(("scale", "shift", "expected"), [(1, 0, 0), (-1, 0, 4), (1, 1, None), (0, 0, 2)])
+def test_ccc_loss_of_scaled_and_shifted_truth(scale, shift, expected):
+    truth = torch.tensor([-0.5, 0.5] * 8).repeat(2, 1).T
+    variance = 0.25
+    if expected is None:
+        expected = 2 * (1 - 2 * variance / (2 * variance + shift**2))
+    assert ccc_loss(scale * truth + shift, truth).item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("predicted", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("truth", ["constant", "varied", "single"])
+def test_ccc_loss_and_its_gradient_are_finite_for_constants(predicted, truth):
+    target = {"constant": torch.full((8, 2), 0.3), "varied": torch.rand(8, 2), "single": torch.rand(1, 2)}[
+        truth
+    ]
+    prediction = torch.full_like(target, predicted, requires_grad=True)
+    loss = ccc_loss(prediction, target)
+    loss.backward()
+    assert loss.isfinite()
+    assert prediction.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("loss", [ccc_loss, log_cosh_loss])
+def test_masked_frames_do_not_exist(loss):
+    torch.manual_seed(0)
+    target, prediction = torch.rand(3, 10, 2), torch.rand(3, 10, 2)
+    valid = torch.rand(3, 10) < 0.6
+    expected = loss(prediction[valid], target[valid])
+    target[~valid], prediction[~valid] = torch.nan, torch.nan
+    prediction.requires_grad_()
+    value = loss(prediction, target, valid)
+    value.backward()
+    assert torch.allclose(value.detach(), expected, atol=1e-6)
+    assert prediction.grad.isfinite().all()
+    assert not prediction.grad[~valid].any()
+
+
+@pytest.mark.parametrize("loss", [ccc_loss, log_cosh_loss])
+def test_without_a_valid_frame_the_loss_is_zero(loss):
+    prediction = torch.rand(2, 5, 2, requires_grad=True)
+    value = loss(prediction, torch.rand(2, 5, 2), torch.zeros(2, 5, dtype=torch.bool))
+    value.backward()
+    assert value.item() == 0
+    assert not prediction.grad.any()
+
+
+def test_soft_focal_loss_is_cross_entropy_without_focusing_and_the_focal_loss_for_hard_labels():
+    torch.manual_seed(0)
+    logits, label, weight = torch.randn(16, 8), torch.randint(8, (16,)), torch.rand(8)
+    hard = torch.nn.functional.one_hot(label, 8).float()
+    plain = torch.nn.functional.cross_entropy(logits, label)
+    assert torch.allclose(soft_focal_loss(logits, hard), plain, atol=1e-6)
+    q = logits.softmax(-1).gather(1, label[:, None])[:, 0]
+    focal = (-weight[label] * (1 - q) ** 2 * q.log()).mean()
+    assert torch.allclose(soft_focal_loss(logits, hard, weight, focusing=2.0), focal, atol=1e-6)
+    valid = torch.arange(16) < 4
+    part = soft_focal_loss(logits[:4], hard[:4])
+    hard[4:] = torch.nan
+    assert torch.allclose(soft_focal_loss(logits, hard, valid=valid), part, atol=1e-6)

@@ -1,0 +1,109 @@
+"""Face crops from disk: the right one, labelled right, from any process, in bounded memory."""
+
+import pickle
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from stages.media.jpeg import pack_jpegs
+from stages.vision import face_images
+from stages.vision.face_images import FaceImages, OpenTracks, embed_track
+from stages.vision.static_model import StaticOutput
+
+LEVELS = [[20, 90, 160], [60, 230]]  # grey levels of the crops of two tracks
+
+
+def crops_of(levels):
+    return pack_jpegs(np.full((20, 30, 3), level, np.uint8) for level in levels)
+
+
+@pytest.fixture
+def tracks(tmp_path):
+    paths = [tmp_path / "a.h5", tmp_path / "b_right.h5"]
+    for path, levels in zip(paths, LEVELS, strict=True):
+        with h5py.File(path, "w") as file:
+            file["jpeg"], file["jpeg_offset"] = crops_of(levels)
+    return paths
+
+
+@pytest.fixture
+def images(tracks):
+    target = np.arange(8).reshape(4, 2) / 10
+    return FaceImages(tracks, np.array([1, 0, 0, 1]), np.array([1, 2, 0, 0]), target, size_px=30)
+
+
+def level(image):
+    """Grey level in the middle of a letterboxed crop."""
+    return float(image[:, 12:18].float().mean())
+
+
+def test_each_sample_is_its_crop_and_its_label(images):
+    assert [level(images[i].image) for i in range(4)] == pytest.approx([230, 160, 20, 60], abs=2)
+    assert images[2].target.tolist() == pytest.approx([0.4, 0.5])
+    assert images[0].image.shape == (3, 30, 30)
+    assert images[0].image[:, :4].max() == 0, "black above the letterboxed crop"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_the_same_from_any_process(images, workers):
+    images[0]  # a handle is open here before the workers fork
+    batch = next(iter(DataLoader(images, batch_size=4, num_workers=workers)))
+    assert [level(image) for image in batch.image] == pytest.approx([230, 160, 20, 60], abs=2)
+    assert batch.target.shape == (4, 2)
+
+
+def test_augmentation_is_applied(tracks):
+    flipped = FaceImages(
+        tracks, np.array([0]), np.array([0]), np.zeros((1, 2)), 30, augment=lambda x: 255 - x
+    )
+    assert level(flipped[0].image) == pytest.approx(235, abs=2)
+
+
+def test_few_files_are_open_at_a_time(tracks, monkeypatch):
+    monkeypatch.setattr(face_images, "OPEN_FILES", 1)
+    open_tracks = OpenTracks()
+    first = open_tracks.get(str(tracks[0]))[0]
+    open_tracks.get(str(tracks[1]))
+    assert not first, "closed by the second"
+    assert open_tracks.get(str(tracks[0]))[0]
+    copy = pickle.loads(pickle.dumps(open_tracks))  # noqa: S301  (as a spawned worker does)
+    assert copy.get(str(tracks[1]))[1].tolist()[0] == 0
+    open_tracks.close()
+    copy.close()
+
+
+@pytest.mark.parametrize(
+    ("files", "crops", "rows", "message"),
+    [([0, 0], [0], 1, "lengths differ"), ([2], [0], 1, "within 0 and 1"), ([0], [-1], 1, "black image")],
+)
+def test_indices_that_do_not_fit_are_refused(tracks, files, crops, rows, message):
+    with pytest.raises(ValueError, match=message):
+        FaceImages(tracks, np.array(files), np.array(crops), np.zeros((rows, 2)), 30)
+
+
+class MeanLevel(torch.nn.Module):
+    """Stands for a static model: says the mean grey level; counts the images it saw."""
+
+    def __init__(self):
+        super().__init__()
+        self.parameter, self.seen = torch.nn.Parameter(torch.zeros(1)), 0
+
+    def forward(self, image):
+        self.seen += len(image)
+        mean = image.float().mean((1, 2, 3))[:, None]
+        return StaticOutput(mean.expand(-1, 256), mean.expand(-1, 2), mean)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 64])
+def test_a_track_is_embedded_step_by_step_and_each_crop_once(batch_size):
+    crop_index = np.array([-1, -1, 0, 1, 1, 1, 2, 0])
+    model = MeanLevel()
+    embedding, estimate = embed_track(model, *crops_of([30, 120, 210]), crop_index, 30, batch_size)
+    expected = np.array([0, 0, 30, 120, 120, 120, 210, 30]) * 20 / 30  # a third of the square is black
+    assert embedding.shape == (8, 256)
+    assert embedding[:, 7] == pytest.approx(expected, abs=1.5)
+    assert estimate[:, 1] == pytest.approx(expected, abs=1.5)
+    assert model.seen == 4

@@ -1,0 +1,95 @@
+"""The static model: the authors' outputs, layer groups by hand, both kinds of input."""
+
+import numpy as np
+import pytest
+import torch
+
+from stages.training.checkpoints import authors_state, load_model, save_model
+from stages.training.freezing import check_groups
+from stages.vision.static_model import CLASSES, MEAN, STD, StaticModel, layer_groups, static_from_authors
+
+
+@pytest.fixture(scope="module")
+def small():
+    torch.manual_seed(0)
+    return StaticModel("test_resnet", image_size=48).eval()
+
+
+def test_the_authors_weights_give_the_authors_estimates(shared):
+    golden = np.load(shared / "golden" / "static_efficientnet_b1_io.npz")
+    model = static_from_authors(authors_state(shared / "golden" / "static_efficientnet_b1.safetensors"))
+    with torch.no_grad():
+        output = model(torch.from_numpy(golden["image"]).float())
+    assert np.abs(output.embedding.numpy() - golden["embedding"]).max() < 1e-4
+    assert np.abs(output.valence_arousal.numpy() - golden["regression"]).max() < 1e-4
+    assert golden["embedding"].std() > 0.1
+
+
+def test_a_foreign_parameter_is_named(shared):
+    state = authors_state(shared / "golden" / "static_efficientnet_b1.safetensors")
+    with pytest.raises(KeyError, match="cubist_layer"):
+        static_from_authors(state | {"cubist_layer.weight": torch.ones(1)})
+
+
+def test_shapes_and_ranges(small):
+    output = small(torch.randint(256, (5, 3, 48, 48), dtype=torch.uint8))
+    assert [tuple(part.shape) for part in output] == [(5, 256), (5, 2), (5, len(CLASSES))]
+    assert output.embedding.abs().max() <= 1
+    assert output.valence_arousal.abs().max() <= 1
+
+
+def test_pixels_are_normalised_as_the_float_input_must_be(small):
+    pixels = torch.randint(256, (2, 3, 48, 48), dtype=torch.uint8)
+    normalised = torch.stack([(pixels[:, c] / 255 - MEAN[c]) / STD[c] for c in range(3)], dim=1)
+    assert torch.allclose(small(pixels).embedding, small(normalised).embedding, atol=1e-5)
+
+
+def test_without_the_tanh_estimates_are_linear_in_the_embedding():
+    model = StaticModel("test_resnet", image_size=48, tanh_output=False).eval()
+    output = model(torch.randint(256, (2, 3, 48, 48), dtype=torch.uint8))
+    expected = output.embedding @ model.head.regression.weight.T + model.head.regression.bias
+    assert torch.allclose(output.valence_arousal, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "names"),
+    [
+        ("efficientnet_b1", ["conv_stem", *(f"blocks.{i}.0" for i in range(7)), "conv_head"]),
+        ("vit_tiny_patch16_224", ["cls_token", *(f"blocks.{i}.norm1" for i in range(12)), "norm"]),
+        ("test_resnet", ["conv1.0", *(f"layer{i}.0.conv1" for i in (1, 2, 3, 4))]),
+    ],
+)
+def test_layer_groups_go_from_the_stem_to_the_added_layers(backbone, names):
+    model = StaticModel(backbone, image_size=64)
+    groups = layer_groups(model)
+    check_groups(model, groups)
+    name_of = {id(parameter): name for name, parameter in model.backbone.named_parameters()}
+    firsts = [name_of[id(group[0])] for group in groups[:-1]]
+    assert len(firsts) == len(names)
+    assert all(first.startswith(name) for first, name in zip(firsts, names, strict=True)), firsts
+    assert {id(p) for p in groups[-1]} == {id(p) for p in model.head.parameters()}
+
+
+def test_options_reach_the_backbone():
+    """Half the width: about a quarter of the weights."""
+    halved = {"channels": [32, 64, 128, 256], "stem_width": 16}
+    whole, half = (StaticModel("resnet10t", image_size=48, options=options) for options in (None, halved))
+    count = [sum(p.numel() for p in model.backbone.parameters()) for model in (whole, half)]
+    assert count[1] == pytest.approx(count[0] / 4, rel=0.05)
+    assert half.head.embed.in_features == 256
+    check_groups(half, layer_groups(half))
+
+
+def test_it_starts_from_given_weights_and_comes_back_from_disk(small, tmp_path):
+    save_model(tmp_path / "timm.safetensors", small.backbone, {})
+    model = StaticModel("test_resnet", image_size=48, weights=tmp_path / "timm.safetensors").eval()
+    image = torch.randint(256, (2, 3, 48, 48), dtype=torch.uint8)
+    assert torch.equal(model.backbone(image.float()), small.backbone(image.float()))
+    save_model(tmp_path / "m.safetensors", model, {"backbone": "test_resnet", "image_size": 48})
+    loaded = load_model(tmp_path / "m.safetensors", lambda config: StaticModel(**config))
+    assert torch.equal(loaded(image).embedding, model(image).embedding)
+
+
+def test_an_unknown_backbone_is_refused():
+    with pytest.raises(ValueError, match="no backbone 'efficientnet_z9'"):
+        StaticModel("efficientnet_z9", image_size=48)
