@@ -47,6 +47,7 @@ def discover(videos: Path, annotations: Path, test_list: Path | None) -> tuple[l
         ValaroError: a folder is missing, or there is nothing in it to work on.
     """
     by_name, notes = _videos(videos)
+    twice = {note.subject for note in notes}
     found: dict[str, Found] = {}
     for split, name, label in _names(annotations, test_list, notes):
         if name in found:
@@ -57,8 +58,10 @@ def discover(videos: Path, annotations: Path, test_list: Path | None) -> tuple[l
             continue
         video, side = _video_of(name, by_name)
         if video is None:
-            problem = f"no video named {name!r} in {videos}"
-            notes.append(_aside(name, label or test_list, problem, "Add the video, or remove the name"))
+            problem, remedy = f"no video named {name!r} in {videos}", "Add the video, or remove the name"
+            if {name, name.rpartition("_")[0]} & twice:
+                problem, remedy = "its video's name isn't unique", "Keep one of the videos of that name"
+            notes.append(_aside(name, label or test_list, problem, remedy))
             continue
         stem = _normal(video.stem)
         found[name] = Found(Subject(name, stem, side, split), video, label)
@@ -114,7 +117,11 @@ def _names(
         raise ValaroError(
             f"{test_list}: no such list of test subjects. Set index.test_list, or make it null."
         )
-    for line in test_list.read_text(encoding="utf-8-sig").splitlines():
+    try:
+        lines = test_list.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValaroError(f"{test_list}: byte {error.start} is not UTF-8. Save it as UTF-8 text.") from None
+    for line in lines:
         name = _normal(line.strip())
         if name and _unsafe(name):
             notes.append(_aside(name, test_list, f"{name!r} can't be a file name", "Correct the line"))

@@ -8,7 +8,7 @@ from stages.core.artefacts import read_json, write_json
 from stages.core.errors import ValaroError
 
 Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+FITTED_SPLITS: tuple[Split, ...] = ("train", "validation")
 
 
 @dataclass(frozen=True)

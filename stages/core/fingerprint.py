@@ -38,6 +38,7 @@ NOT_PART_OF_A_RESULT = {
 }
 
 LIBRARIES = {
+    "accelerate": "accelerate",
     "av": "av",
     "cv2": "opencv-contrib-python-headless",
     "h5py": "h5py",
@@ -64,10 +65,13 @@ class FileHashes:
 
     def __init__(self, database: Path) -> None:
         database.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(database, timeout=60, isolation_level=None)
-        self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS md5 (path TEXT PRIMARY KEY, mark TEXT, md5 TEXT)"
-        )
+        try:
+            self._connection = _open(database)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):  # locked, or not writable: nothing is damaged
+                raise
+            database.unlink()  # only a memory; files are read again
+            self._connection = _open(database)
 
     def __call__(self, paths: Iterable[Path]) -> dict[Path, str]:
         """Hash many files, in threads, reading only those that changed."""
@@ -90,6 +94,16 @@ class FileHashes:
     def close(self) -> None:
         """Close the database."""
         self._connection.close()
+
+
+def _open(database: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(database, timeout=60, isolation_level=None)
+    try:
+        connection.execute("CREATE TABLE IF NOT EXISTS md5 (path TEXT PRIMARY KEY, mark TEXT, md5 TEXT)")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def key_of(**parts: Any) -> str:

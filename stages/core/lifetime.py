@@ -12,10 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from stages.core.errors import ValaroError
 
 POLL_S = 0.3
+SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
 
 
 @contextmanager
@@ -55,23 +57,49 @@ def end_with(masters: list[int]) -> None:
             os._exit(1)
 
     def watch() -> None:
-        while all(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in watched):
+        while all(_lives(process) for process in watched):
             time.sleep(POLL_S)
         os._exit(1)
 
     threading.Thread(target=watch, name="end-with-master", daemon=True).start()
 
 
+def _lives(process: Any) -> bool:
+    import psutil
+
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:  # gone between the two questions
+        return False
+
+
 def masters_of_this_stage() -> list[int]:
-    """The parent and the nearest `dvc` above it, when DVC runs us (it sets DVC_STAGE); else nobody."""
+    """The parent and the nearest `dvc` above it, when DVC runs us (it sets DVC_STAGE); else nobody.
+
+    Raises:
+        ValaroError: DVC started us, and is gone already (killed while we were importing).
+    """
     if "DVC_STAGE" not in os.environ:
         return []
     import psutil
 
+    parent = os.getppid()
+    starter = None  # the nearest ancestor that isn't a shell: a program that calls DVC's Python interface
     for ancestor in psutil.Process().parents():
         try:
             if any(Path(word).name == "dvc" for word in ancestor.cmdline()[:3]):
-                return [os.getppid(), ancestor.pid]
+                return [parent, ancestor.pid]
+            if starter is None and ancestor.name() not in SHELLS:
+                starter = ancestor.pid
         except psutil.Error:
             continue
-    return [os.getppid()]
+    if starter is None or not _same_session(starter):  # an orphan's new parent never started it
+        raise ValaroError("the dvc that started this stage is gone; so this ends too. Run `dvc repro` again.")
+    return [parent]
+
+
+def _same_session(pid: int) -> bool:
+    try:
+        return os.getsid(pid) == os.getsid(0)
+    except OSError:
+        return False

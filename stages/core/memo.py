@@ -16,9 +16,10 @@ import errno
 import fcntl
 import os
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from stages.core.artefacts import files_of, read_json, remove, whole, write_json
 from stages.core.fingerprint import md5_of
@@ -45,7 +46,10 @@ class Record:
     """What one finished unit of work left: files by role and relative name, and its notes."""
 
     files: dict[str, dict[str, str]]
-    notes: list[Note] = field(default_factory=list)
+    notes: list[Note]
+
+
+RECORD = TypeAdapter(Record)
 
 
 class Memo:
@@ -73,12 +77,15 @@ class Memo:
         }
         if any(source is None for files in sources.values() for source in files.values()):
             return None
-        for role, files in sources.items():
-            with whole(writes[role]) as partial:
-                for name, source in files.items():
-                    target = partial / name if name else partial
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    link(source, target)  # type: ignore[arg-type]
+        try:
+            for role, files in sources.items():
+                with whole(writes[role]) as partial:
+                    for name, source in files.items():
+                        target = partial / name if name else partial
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        link(source, target)  # type: ignore[arg-type]
+        except FileNotFoundError:  # another run released the blob, or `dvc gc` went over the cache
+            return None
         return record
 
     def remember(self, key: str, writes: dict[str, Path], notes: list[Note]) -> Record:
@@ -97,28 +104,30 @@ class Memo:
     def release(self) -> None:
         """Drop every blob whose bytes DVC's cache holds by now."""
         for blob in self._blobs.glob("??/*") if self._blobs.is_dir() else ():
-            if (self._cache / blob.parent.name / blob.name).is_file():
+            if _holds(self._cache / blob.parent.name / blob.name, blob.parent.name + blob.name):
                 remove(blob)
 
     def _read(self, key: str) -> Record | None:
         try:
-            content: dict[str, Any] = read_json(self._records / key[:2] / f"{key}.json")
-            return Record(content["files"], [Note(**note) for note in content["notes"]])
-        except (OSError, ValueError, KeyError, TypeError):
+            return RECORD.validate_python(read_json(self._records / key[:2] / f"{key}.json"))
+        except (OSError, ValueError):  # pydantic's ValidationError among them
             return None
 
     def _find(self, md5: str) -> Path | None:
         for folder in (self._cache, self._blobs):
             path = folder / md5[:2] / md5[2:]
-            if path.is_file() and md5_of(path) == md5:
+            if _holds(path, md5):
                 return path
         return None
 
     def _keep(self, file: Path, md5: str) -> None:
-        blob = self._blobs / md5[:2] / md5[2:]
-        if not (self._cache / md5[:2] / md5[2:]).is_file() and not blob.is_file():
-            with whole(blob) as partial:
+        if self._find(md5) is None:
+            with whole(self._blobs / md5[:2] / md5[2:]) as partial:
                 link(file, partial)
+
+
+def _holds(path: Path, md5: str) -> bool:
+    return path.is_file() and md5_of(path) == md5
 
 
 def link(source: Path, target: Path) -> None:
@@ -139,7 +148,7 @@ def link(source: Path, target: Path) -> None:
 
 def dvc_cache(repository: Path) -> Path:
     """Where DVC keeps file contents: `cache.dir` of its configuration, else `.dvc/cache`."""
-    settings = configparser.ConfigParser()
+    settings = configparser.ConfigParser(interpolation=None)
     settings.read([repository / ".dvc" / "config", repository / ".dvc" / "config.local"], encoding="utf-8")
-    folder = settings.get("cache", "dir", fallback="cache")
+    folder = settings.get("cache", "dir", fallback="cache").strip("\"'")
     return repository / ".dvc" / folder / "files" / "md5"

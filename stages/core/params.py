@@ -189,7 +189,7 @@ class FuseParams(Section):
     trees: Annotated[list[Count], Field(min_length=1)]
     min_leaf: Annotated[list[Count], Field(min_length=1)]
     rows_hz: Positive
-    folds: Annotated[int, Field(ge=2)]
+    folds: Annotated[int, Field(ge=3)]
     seed: Annotated[int, Field(ge=0)]
 
 

@@ -63,8 +63,7 @@ class Stage:
     Args:
         name: as in dvc.yaml.
         out: the folder that holds all it writes (its `notes.json` too); None for stages with single files.
-        strict: an input that can't be used fails the stage (after the others are done) instead of being
-            set aside.
+        strict: an input that can't be used stops the stage at once instead of being set aside.
     """
 
     def __init__(self, name: str, out: Path | None = None, *, strict: bool = False) -> None:
@@ -116,6 +115,7 @@ class Stage:
             for name, outcome in map_units(do, missing, jobs or cores()):
                 if isinstance(outcome, Record):
                     records[name] = outcome
+                    self._refuse(outcome.notes)
                 else:
                     failures.append(f"{name}: {outcome}")
                 progress.step(name)
@@ -131,6 +131,7 @@ class Stage:
 
     def note(self, *notes: Note) -> None:
         """Add notes found outside any unit."""
+        self._refuse(notes)
         self._notes += notes
 
     def claim(self, *paths: Path) -> None:
@@ -165,11 +166,11 @@ class Stage:
             for path in [p for p in self.out.rglob("*") if p.is_file() and not self._claimed(p)]:
                 remove(path)
             write_json(self.out / NOTES, [asdict(note) for note in self._notes])
-        aside = [note for note in self._notes if note.quarantined]
+
+    def _refuse(self, notes: Sequence[Note]) -> None:
+        aside = next((note for note in notes if note.quarantined), None)
         if self._strict and aside:
-            raise ValaroError(
-                f"{len(aside)} inputs can't be used, and index.on_bad_input is fail: {aside[0]}"
-            )
+            raise ValaroError(f"{aside} (index.on_bad_input is fail; warn sets such inputs aside)")
 
     def _claimed(self, path: Path) -> bool:
         return path in self._written or any(parent in self._written for parent in path.parents)
@@ -183,6 +184,8 @@ def _do(
     try:
         notes = do_unit(work, replace(unit, scratch=scratch / key), settings)
     except BadInput as error:
+        for path in unit.writes.values():
+            remove(path)  # what an earlier, better version of the input left
         note = Note(unit.name, error.file, error.problem, error.remedy, quarantined=True)
         return unit.name, Record({}, [note])
     except ValaroError:

@@ -1,0 +1,136 @@
+"""Find the target person's face in every frame: detection, track, crops, masks.
+
+    python -m stages.faces          (dvc repro faces)
+
+Reads   data/decode/<video>.h5      frames
+Writes  data/faces/<subject>.h5     box_xyxy (T, 4) float32 pixels of the decoded frame, score (T,), both NaN
+                                    without a face; detected (T,) bool; jpeg, jpeg_offset: the crops;
+                                    crop_index (T,): the crop that stands for each frame, the last one where
+                                    the face is missing, -1 (black) before the first; time_s (T,); fps_hz
+Params  faces
+
+Paper, section 4.2.2: RetinaFace (MobileNet-0.25), 15 px margin. Faces are found once per video, also for the
+two people of a `_left` / `_right` pair.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from stages.core.artefacts import read_arrays, read_facts, write_arrays
+from stages.core.corpus import Corpus, Workspace
+from stages.core.device import torch_device
+from stages.core.memo import Note
+from stages.core.params import FacesParams, load_params
+from stages.core.stage import Stage, Unit, main
+from stages.core.weights import find_weights
+from stages.media.jpeg import pack_jpegs, unpack_jpeg
+from stages.vision.crops import crop_face, reuse_last
+from stages.vision.detection import Detections, FaceDetector
+from stages.vision.tracks import Track, follow_target
+
+PRETRAINED = Path("models/pretrained")
+
+
+@cache
+def detector_of(
+    name: str, min_score: float, nms_iou: float, batch_size: int, weights: str | None
+) -> FaceDetector:
+    """The face detector of the parameters; one per process."""
+    if name == "retinaface":
+        from stages.vision.retinaface import RetinaFace
+
+        return RetinaFace(Path(str(weights)), torch_device(), min_score, nms_iou, batch_size)
+    from stages.vision.blazeface import BlazeFace
+
+    return BlazeFace("full" if name == "blazeface_full" else "short", min_score)
+
+
+def find_faces(unit: Unit, settings: FacesParams) -> list[Note]:
+    """Detect all faces of one video, then follow each of its subjects."""
+    video = unit.reads["frames"]
+    frames, facts = read_arrays(video, "jpeg", "jpeg_offset", "time_s"), read_facts(video)
+    weights = str(unit.reads["weights"]) if "weights" in unit.reads else None
+    detector = detector_of(
+        settings.detector, settings.min_score, settings.nms_iou, settings.batch_size, weights
+    )
+    found: list[Detections] = []
+    for start in range(0, len(frames["time_s"]), settings.batch_size):
+        steps = range(start, min(start + settings.batch_size, len(frames["time_s"])))
+        found += detector.detect([unpack_jpeg(frames["jpeg"], frames["jpeg_offset"], k) for k in steps])
+    notes: list[Note] = []
+    for subject, side in unit.facts["sides"].items():
+        track = follow_target(
+            found,
+            frames["time_s"],
+            facts["width"],
+            side,
+            jump_widths=settings.max_jump_widths,
+            jump_s=settings.max_jump_s,
+            reacquire_s=settings.reacquire_s,
+        )
+        _write(unit.writes[subject], frames, facts, track, settings)
+        if not track.detected.any():
+            problem = f"no face of {subject} in any of {len(found)} frames"
+            notes.append(unit.warn(video, problem, "Look at the video; its traces mean nothing"))
+    return notes
+
+
+def _write(
+    path: Path, frames: dict[str, Any], facts: dict[str, Any], track: Track, settings: FacesParams
+) -> None:
+    crops = (
+        crop_face(
+            unpack_jpeg(frames["jpeg"], frames["jpeg_offset"], k),
+            track.box_xyxy[k],
+            settings.pad_px,
+            facts["scale"],
+        )
+        for k in track.detected.nonzero()[0]
+    )
+    jpeg, offset = pack_jpegs(crops, settings.jpeg_quality)
+    write_arrays(
+        path,
+        {
+            "box_xyxy": track.box_xyxy,
+            "score": track.score,
+            "detected": track.detected,
+            "jpeg": jpeg,
+            "jpeg_offset": offset,
+            "crop_index": reuse_last(track.detected),
+            "time_s": frames["time_s"],
+        },
+        fps_hz=facts["fps_hz"],
+    )
+
+
+def units(
+    workspace: Workspace, corpus: Corpus, settings: FacesParams, pretrained: Path = PRETRAINED
+) -> list[Unit]:
+    """One unit per decoded video, with all subjects in it."""
+    weights = {"weights": find_weights("retinaface", pretrained)} if settings.detector == "retinaface" else {}
+    return [
+        Unit(
+            video,
+            {"frames": workspace.artefact("decode", video)} | weights,
+            {subject.name: workspace.artefact("faces", subject.name) for subject in corpus.in_video(video)},
+            {"sides": {subject.name: subject.side for subject in corpus.in_video(video)}},
+        )
+        for video in sorted(corpus.videos)
+        if workspace.artefact("decode", video).is_file()
+    ]
+
+
+def faces() -> None:
+    """Run the stage on params.yaml."""
+    params, workspace = load_params(), Workspace()
+    jobs = (
+        1 if params.faces.detector == "retinaface" else params.compute.jobs
+    )  # the network batches by itself
+    with Stage("faces", workspace.folder("faces")) as stage:
+        work = units(workspace, workspace.corpus(), params.faces)
+        stage.run(find_faces, work, params.faces, jobs=jobs)
+
+
+if __name__ == "__main__":
+    main("faces")

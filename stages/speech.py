@@ -1,0 +1,91 @@
+"""Find where the target speaks, and which windows of audio to listen to.
+
+    python -m stages.speech          (dvc repro speech)
+
+Reads   data/mouth/<subject>.h5      area of the mouth's opening
+        data/decode/<video>.h5       whether there is any sound
+        data/index/<subject>.h5      labels
+Writes  data/speech/<subject>.h5     voiced (T,) bool, time_s (T,); training_window_s (W, 2): voiced, labelled,
+                                     consecutive, with targets (W, S, 2) and valid (W, S) at fps_hz;
+                                     inference_window_s (V, 2): tiles of the whole video; has_audio, fps_hz
+Params  speech
+
+Paper, section 4.2.1: a mouth that moves is a voice; windows of 4 s every 2 s; runs under 2 s are dropped.
+"""
+
+import numpy as np
+
+from stages.audio.mouth import open_by_time
+from stages.audio.voiced import gated_windows, tiling_windows, voiced_mask, window_targets
+from stages.core.artefacts import read_arrays, read_facts, write_arrays
+from stages.core.corpus import Corpus, Workspace
+from stages.core.labels import resample_labels
+from stages.core.memo import Note
+from stages.core.params import SpeechParams, load_params
+from stages.core.stage import Stage, Unit, main
+
+
+def find_speech(unit: Unit, settings: SpeechParams) -> list[Note]:
+    """Voiced time and audio windows of one subject."""
+    mouth, facts = read_arrays(unit.reads["mouth"]), read_facts(unit.reads["decode"])
+    time_s, step_s = mouth["time_s"], 1 / facts["fps_hz"]
+    opened = open_by_time(mouth["area"], time_s, mouth["detected"], settings.open_window_s)
+    voiced = voiced_mask(time_s, opened, has_audio=facts["has_audio"], bridge_s=settings.max_closure_s)
+    index = read_arrays(unit.reads["index"])
+    labels, labelled = resample_labels(index["valence_arousal"], index["labelled"], index["time_s"], time_s)
+    training_s = gated_windows(
+        time_s,
+        voiced,
+        labelled,
+        window_s=settings.window_s,
+        hop_s=settings.hop_s,
+        min_run_s=settings.min_run_s,
+        step_s=step_s,
+    )
+    targets, valid = window_targets(training_s, time_s, labels, window_s=settings.window_s, step_s=step_s)
+    inference_s = tiling_windows(
+        facts["duration_s"], window_s=settings.window_s, hop_s=settings.inference_hop_s, step_s=step_s
+    )
+    write_arrays(
+        unit.writes["speech"],
+        {
+            "voiced": voiced,
+            "time_s": time_s,
+            "training_window_s": training_s,
+            "targets": targets,
+            "valid": valid,
+            "inference_window_s": inference_s,
+        },
+        has_audio=facts["has_audio"],
+        fps_hz=facts["fps_hz"],
+        window_s=settings.window_s,
+        voiced_share=float(np.mean(voiced)) if len(voiced) else 0.0,
+    )
+    return []
+
+
+def units(workspace: Workspace, corpus: Corpus) -> list[Unit]:
+    """One unit per subject."""
+    return [
+        Unit(
+            subject.name,
+            {
+                "mouth": workspace.artefact("mouth", subject.name),
+                "decode": workspace.artefact("decode", subject.video),
+                "index": workspace.artefact("index", subject.name),
+            },
+            {"speech": workspace.artefact("speech", subject.name)},
+        )
+        for subject in workspace.having(corpus.subjects, "mouth")
+    ]
+
+
+def speech() -> None:
+    """Run the stage on params.yaml."""
+    params, workspace = load_params(), Workspace()
+    with Stage("speech", workspace.folder("speech")) as stage:
+        stage.run(find_speech, units(workspace, workspace.corpus()), params.speech, jobs=1)
+
+
+if __name__ == "__main__":
+    main("speech")
