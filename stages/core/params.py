@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stages.core.errors import ValaroError
-from stages.training.settings import OptimSettings
+from stages.core.optimisation import OptimSettings
 
 PARAMS_FILE = Path("params.yaml")
 

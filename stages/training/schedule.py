@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from stages.training.settings import OptimSettings
+from stages.core.optimisation import OptimSettings
 
 CLIMB = 0.3
 """Share of all steps that a one-cycle schedule climbs for (Smith & Topin 2018)."""

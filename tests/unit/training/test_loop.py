@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from stages.core.errors import ValaroError
 from stages.training.loop import fit
 from stages.training.losses import log_cosh_loss
-from stages.training.settings import OptimSettings
+from stages.core.optimisation import OptimSettings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 QUICK = OptimSettings(epochs=5, learning_rate=0.05, warmup_steps=3, patience=5, seed=7)
@@ -211,7 +211,7 @@ import sys, torch
 from pathlib import Path
 from stages.training.loop import fit
 from stages.training.losses import log_cosh_loss
-from stages.training.settings import OptimSettings
+from stages.core.optimisation import OptimSettings
 from torch import distributed, nn
 from torch.utils.data import DataLoader, TensorDataset
 

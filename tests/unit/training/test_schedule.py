@@ -14,7 +14,7 @@ from stages.training.schedule import (
     group_learning_rates,
     learning_rate_at,
 )
-from stages.training.settings import OptimSettings
+from stages.core.optimisation import OptimSettings
 
 PAPER = OptimSettings()
 STEPS = 200  # per epoch

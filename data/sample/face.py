@@ -1,0 +1,63 @@
+"""Put a person into a picture: expression, head pose, clothes.
+
+Expression (ExpressionRig), then face shape and head pose (PoseMap), laid over the wall, under the collar.
+"""
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+from data.sample.expressions import ExpressionRig
+from data.sample.looks import Looks, colour_head, paint_clothes
+from data.sample.portrait import FACE_WIDTH_PX, load_portrait
+from data.sample.pose import PoseMap
+from stages.core.arrays import Floats, Image
+
+
+class Person:
+    """Somebody at a fixed place in the picture.
+
+    Args:
+        looks: their appearance.
+        neck: where the neck meets the collar, output pixels.
+        frame_px: width, height of the picture.
+        rng: for the cloth.
+    """
+
+    def __init__(
+        self, looks: Looks, neck: tuple[float, float], frame_px: tuple[int, int], rng: Generator
+    ) -> None:
+        scale = looks.face_width_px / (FACE_WIDTH_PX * (1 + looks.width))
+        portrait = load_portrait()
+        self._express = ExpressionRig(portrait, colour_head(portrait, looks), scale)
+        self._turn = PoseMap(looks, scale, self._express.canvas_px)
+        self._corner = (round(neck[0] - self._turn.neck[0]), round(neck[1] - self._turn.neck[1]))
+        clothes = paint_clothes(rng, looks, *frame_px, neck)
+        self._collar_top = int(np.argmax(clothes[..., 3].any(axis=1)))
+        self._clothes = np.ascontiguousarray(clothes[self._collar_top :])
+
+    def draw(self, picture: Image, muscles: Floats, jaw: float, pose: Floats, shift_px: int = 0) -> None:
+        """Paint the person into `picture`, in place.
+
+        Args:
+            picture: (H, W, 3), RGB.
+            muscles: see ExpressionRig.
+            jaw: 0 closed to 1 wide open.
+            pose: shift x, shift y, roll, yaw, pitch (see Performance).
+            shift_px: the whole person to the right by this much.
+        """
+        head = cv2.remap(self._express(muscles, jaw), self._turn(pose), None, cv2.INTER_LINEAR)
+        _paint(picture, head, self._corner[0] + shift_px, self._corner[1])
+        _paint(picture, self._clothes, shift_px, self._collar_top)
+
+
+def _paint(picture: Image, layer: Image, left: int, top: int) -> None:
+    """Lay a premultiplied RGBA layer over the picture, in place, clipped to it."""
+    rows = slice(max(top, 0), min(top + layer.shape[0], picture.shape[0]))
+    columns = slice(max(left, 0), min(left + layer.shape[1], picture.shape[1]))
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return
+    part = layer[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    keep = cv2.cvtColor(255 - part[..., 3], cv2.COLOR_GRAY2RGB)
+    under = cv2.multiply(picture[rows, columns], keep, scale=1 / 255)
+    picture[rows, columns] = cv2.add(under, cv2.cvtColor(part, cv2.COLOR_RGBA2RGB))

@@ -1,0 +1,62 @@
+"""Draw the embedded sample corpus: a small Aff-Wild2 in which valence and arousal drive face and voice.
+
+    python -m data.sample.generate [--out FOLDER] [--clips-per-split TRAIN,VALIDATION,TEST] [--clip-s MIN,MAX]
+    (dvc repro data/sample/dvc.yaml)
+
+Reads   data/sample/params.yaml
+Writes  OUT/corpus/videos/batch*/<video>.mp4|avi                          25, 29.97, 30 frames/s or variable
+        OUT/corpus/annotations/VA_Estimation_Challenge/*_Set/<subject>.txt  valence,arousal per native frame
+        OUT/corpus/annotations/VA_test_set_{release,sample}.txt           test names, and the form to fill in
+        OUT/truth/                                                        what the pipeline must not see
+"""
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from joblib import Parallel, delayed
+
+from data.sample.annotations import write_test_lists
+from data.sample.cast import plan
+from data.sample.settings import SPLITS, Settings, load_settings
+from data.sample.shoot import shoot
+
+HERE = Path(__file__).parent
+
+
+def generate(settings: Settings, out: Path) -> None:
+    """Write `out/corpus` and `out/truth`; what was there before goes."""
+    for part in ("corpus", "truth"):
+        shutil.rmtree(out / part, ignore_errors=True)
+    clips = plan(settings)
+    longest_first = sorted(clips, key=lambda clip: -clip.duration_s * len(clip.roles))
+    counts = Parallel(n_jobs=settings.workers)(delayed(shoot)(clip, out) for clip in longest_first)
+    frames = {clip.name: count for clip, count in zip(longest_first, counts, strict=True)}
+    tests = {role.subject: frames[clip.name] for clip in clips if clip.split == "test" for role in clip.roles}
+    write_test_lists(out / "corpus" / "annotations", tests)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; every option overrides one key of params.yaml."""
+    parser = argparse.ArgumentParser(
+        prog="python -m data.sample.generate", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--out", type=Path, default=HERE, help="folder for corpus/ and truth/ (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--clips-per-split", metavar="TRAIN,VALIDATION,TEST", help="number of videos, e.g. 2,2,1"
+    )
+    parser.add_argument("--clip-s", metavar="MIN,MAX", help="length of the clips in seconds, e.g. 4,5")
+    options = parser.parse_args(arguments)
+    chosen = load_settings(HERE / "params.yaml").model_dump()
+    if options.clips_per_split:
+        chosen["clips_per_split"] = dict(zip(SPLITS, options.clips_per_split.split(","), strict=True))
+    if options.clip_s:
+        chosen["clip_s"] = options.clip_s.split(",")
+    generate(Settings.model_validate(chosen), options.out)
+
+
+if __name__ == "__main__":
+    main()
