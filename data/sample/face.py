@@ -34,7 +34,7 @@ class Person:
         self._corner = (round(neck[0] - self._turn.neck[0]), round(neck[1] - self._turn.neck[1]))
         clothes = paint_clothes(rng, looks, *frame_px, neck)
         self._collar_top = int(np.argmax(clothes[..., 3].any(axis=1)))
-        self._clothes = np.ascontiguousarray(clothes[self._collar_top :])
+        self._clothes = _split(clothes[self._collar_top :])
 
     def draw(self, picture: Image, muscles: Floats, jaw: float, pose: Floats, shift_px: int = 0) -> None:
         """Paint the person into `picture`, in place.
@@ -47,17 +47,21 @@ class Person:
             shift_px: the whole person to the right by this much.
         """
         head = cv2.remap(self._express(muscles, jaw), self._turn(pose), None, cv2.INTER_LINEAR)
-        _paint(picture, head, self._corner[0] + shift_px, self._corner[1])
-        _paint(picture, self._clothes, shift_px, self._collar_top)
+        _paint(picture, *_split(head), self._corner[0] + shift_px, self._corner[1])
+        _paint(picture, *self._clothes, shift_px, self._collar_top)
 
 
-def _paint(picture: Image, layer: Image, left: int, top: int) -> None:
-    """Lay a premultiplied RGBA layer over the picture, in place, clipped to it."""
-    rows = slice(max(top, 0), min(top + layer.shape[0], picture.shape[0]))
-    columns = slice(max(left, 0), min(left + layer.shape[1], picture.shape[1]))
+def _split(layer: Image) -> tuple[Image, Image]:
+    """A premultiplied RGBA layer as its colour and the share of what is under it, both (H, W, 3)."""
+    return cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), cv2.cvtColor(255 - layer[..., 3], cv2.COLOR_GRAY2RGB)
+
+
+def _paint(picture: Image, colour: Image, keep: Image, left: int, top: int) -> None:
+    """Lay a layer over the picture, in place, clipped to it."""
+    rows = slice(max(top, 0), min(top + colour.shape[0], picture.shape[0]))
+    columns = slice(max(left, 0), min(left + colour.shape[1], picture.shape[1]))
     if rows.start >= rows.stop or columns.start >= columns.stop:
         return
-    part = layer[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-    keep = cv2.cvtColor(255 - part[..., 3], cv2.COLOR_GRAY2RGB)
-    under = cv2.multiply(picture[rows, columns], keep, scale=1 / 255)
-    picture[rows, columns] = cv2.add(under, cv2.cvtColor(part, cv2.COLOR_RGBA2RGB))
+    inside = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
+    under = cv2.multiply(picture[rows, columns], keep[inside], scale=1 / 255)
+    picture[rows, columns] = cv2.add(under, colour[inside])
