@@ -16,7 +16,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real media and oracles: VALARO_SHARED, else `shared` beside the checkout."""
+    """Real media and oracles: VALARO_SHARED, else the folder `shared` beside the checkout."""
     folder = Path(os.environ.get("VALARO_SHARED", REPOSITORY.parent / "shared"))
     if not folder.is_dir():
         pytest.skip(f"no real media at {folder}; set VALARO_SHARED to a folder with media/, golden/, weights/")

@@ -13,9 +13,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from stages.core.errors import ValaroError
+from stages.core.optimisation import OptimSettings
 from stages.training.loop import fit
 from stages.training.losses import log_cosh_loss
-from stages.core.optimisation import OptimSettings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 QUICK = OptimSettings(epochs=5, learning_rate=0.05, warmup_steps=3, patience=5, seed=7)

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from stages.core.optimisation import OptimSettings
 from stages.training.schedule import (
     LightAdam,
     LightAdamW,
@@ -14,7 +15,6 @@ from stages.training.schedule import (
     group_learning_rates,
     learning_rate_at,
 )
-from stages.core.optimisation import OptimSettings
 
 PAPER = OptimSettings()
 STEPS = 200  # per epoch

@@ -1,0 +1,532 @@
+"""`valaro predict` from the file to the results, with tiny models of random weights."""
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from stages.cli import app
+from stages.core.artefacts import write_json
+from stages.core.systems import FUSIONS
+from stages.recordings.trained import SAMPLE_NOTICE
+
+Run = Callable[..., Result]
+
+TIMES_S = np.arange(40) / 25
+
+BACKBONE = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "conv_dim": [16, 16],
+    "conv_kernel": [400, 3],
+    "conv_stride": [320, 2],
+    "num_feat_extract_layers": 2,
+    "feat_extract_norm": "layer",
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}
+AUDIO_HEAD = {
+    "version": "v3",
+    "heads": [2, 2],
+    "gru_features": None,
+    "trainable_layers": "all",
+    "fc_features": [],
+    "steps": 20,
+}
+DYNAMIC = {"kind": "transformer", "features": 256, "d_model": 16, "layers": 1, "heads": 2, "dropout": 0.0}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
+    """A folder like a repository after `make repro`, with models that have learnt nothing."""
+    import torch
+
+    from stages.audio.audio_backbone import build_backbone
+    from stages.audio.audio_model import AudioModel
+    from stages.temporal.dynamic import DynamicModel
+    from stages.training.checkpoints import save_model
+    from stages.vision.static_model import StaticModel
+
+    torch.manual_seed(0)
+    root = tmp_path_factory.mktemp("trained")
+    shutil.copy(repository / "profiles" / "sample.yaml", root / "params.yaml")
+    static = {"backbone": "resnet10t", "image_size": 32, "dropout": 0.0, "tanh_output": True}
+    save_model(root / "models/static.safetensors", StaticModel(**static).eval(), static)
+    for target in ("valence", "arousal"):
+        config = {"model": DYNAMIC, "window": 20, "fps_hz": 5.0}
+        save_model(root / f"models/dynamic/{target}.safetensors", DynamicModel(**DYNAMIC), config)
+    audio = {"backbone": BACKBONE, "head": AUDIO_HEAD, "window_s": 4.0, "fps_hz": 5.0}
+    model = AudioModel(build_backbone(BACKBONE), **AUDIO_HEAD)
+    save_model(root / "models/audio.safetensors", model, audio)
+    save_plain_models(root / "models")
+    write_json(root / "models/fusion/provenance.json", {"corpus": "data/sample/corpus"})
+    write_json(root / "metrics/evaluate.json", {"best": "dwf_dynamic_audio"})
+    return root
+
+
+def save_plain_models(models: Path) -> None:
+    """The machine, the normalisation and the fusions, as their stages write them."""
+    from safetensors.numpy import save_file
+
+    from stages.fusion.forest import Forest
+    from stages.temporal.kelm import fit_kelm
+    from stages.temporal.normalisation import Normaliser
+
+    rng = np.random.default_rng(0)
+    save_file(Normaliser.fit("none", []).to_arrays(), models / "dynamic/normalisation.safetensors")
+    features, targets = rng.normal(size=(12, 512)), rng.uniform(-1, 1, (12, 2))
+    machine = fit_kelm(features, targets, kernel="rbf", c=1.0, gamma=0.01)
+    arrays = {f"kelm.{name}": np.asarray(array) for name, array in machine.to_arrays().items()}
+    arrays |= {f"normalisation.{n}": a for n, a in Normaliser.fit("none", []).to_arrays().items()}
+    config = json.dumps({"window_s": 2.0, "functionals": ["mean", "max"]})
+    save_file(arrays, models / "kelm.safetensors", {"config": config})
+    (models / "fusion").mkdir()
+    for fusion, systems in FUSIONS.items():
+        if fusion.startswith("rf_"):
+            tree = {"left": [1, -1, -1], "right": [2, -1, -1], "feature": [0, 0, 0], "threshold": [0.0] * 3}
+            tree |= {"first_node": [0, 3], "value": [0.0, -0.5, 0.5]}  # the sign of the first system, halved
+            forest = Forest(**{name: np.array(values) for name, values in tree.items()}).to_arrays()
+            arrays = {f"{t}.{name}": a for t in ("valence", "arousal") for name, a in forest.items()}
+        else:
+            arrays = {"weights": np.full((len(systems), 2), 1 / len(systems))}
+        config = json.dumps({"systems": list(systems), "fusion": fusion})
+        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        save_file(contiguous, models / f"fusion/{fusion}.safetensors", {"config": config})
+
+
+def record(
+    path: Path,
+    times_s: np.ndarray = TIMES_S,
+    *,
+    face: bool = True,
+    sound: bool = True,
+    picture: bool = True,
+) -> Path:
+    """A clip of a swaying portrait and a voice-like tone."""
+    from skimage.data import astronaut
+
+    portrait = astronaut()[:288, 80:368] if face else np.full((288, 288, 3), 90, np.uint8)
+    with av.open(str(path), "w", format=None if path.suffix == ".mp4" else "mp4") as out:
+        tick, rate_hz = Fraction(1, 1000), 16_000
+        if picture:
+            stream = out.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+            stream.width = stream.height = 256
+            stream.pix_fmt, stream.codec_context.time_base = "yuv420p", tick
+        track = out.add_stream("aac", rate=rate_hz, layout="mono") if sound else None
+        for time_s in times_s if picture else ():
+            x = round(16 + 12 * np.sin(4 * time_s))
+            image = np.ascontiguousarray(portrait[16:272, x : x + 256])
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = round(time_s * 1000), tick
+            out.mux(stream.encode(frame))
+        if track is not None:
+            seconds = np.arange(round((times_s[-1] + 0.04) * rate_hz)) / rate_hz
+            voice = 0.3 * np.sin(2 * np.pi * 180 * seconds) * (1 + np.sin(2 * np.pi * 4 * seconds)) / 2
+            for start in range(0, len(voice), 1024):
+                block = voice[None, start : start + 1024].astype(np.float32)
+                frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+                frame.sample_rate, frame.pts, frame.time_base = rate_hz, start, Fraction(1, rate_hz)
+                out.mux(track.encode(frame))
+            out.mux(track.encode(None))
+        if picture:
+            out.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip that works."""
+    return record(tmp_path_factory.mktemp("clips") / "portrait.mp4")
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Run:
+    """Call `valaro predict` with results in tmp_path/out."""
+
+    def predict(*arguments: str | Path, models: Path = trained / "models") -> Result:
+        command = ["predict", "--out", tmp_path / "out", "--models", models, *arguments]
+        return CliRunner().invoke(app, [str(word) for word in command])
+
+    return predict
+
+
+def table(folder: Path) -> tuple[list[str], np.ndarray]:
+    """Header, and the six numeric columns of a result."""
+    with (folder / f"{folder.name}.csv").open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    return header, np.array([[float(value) for value in row[:6]] for row in rows])
+
+
+def summary(folder: Path) -> dict:
+    """The JSON of a result."""
+    return json.loads((folder / f"{folder.name}.json").read_text())
+
+
+def test_every_native_frame_gets_a_row_and_every_output_the_notice(
+    run: Run, portrait: Path, tmp_path: Path
+) -> None:
+    result = run(portrait)
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "out" / "portrait"
+    assert sorted(p.name for p in folder.iterdir()) == [
+        f"portrait.{s}" for s in ("csv", "json", "mp4", "png")
+    ]
+    assert [p.name for p in folder.parent.iterdir()] == ["portrait"]  # nothing hidden is left
+    header, rows = table(folder)
+    assert header == ["frame", "time_s", "valence", "arousal", "detected", "voiced", "notice"]
+    assert np.array_equal(rows[:, 0], np.arange(40))
+    assert np.allclose(rows[:, 1], TIMES_S, atol=1e-6)
+    assert np.abs(rows[:, 2:4]).max() <= 1
+    assert set(rows[:, 4]) == {1.0}
+    assert set(rows[:, 5]) <= {0.0, 1.0}
+    assert (folder / "portrait.csv").read_text().count(SAMPLE_NOTICE) == 40
+    facts = summary(folder)
+    assert facts["notice"] == SAMPLE_NOTICE
+    assert facts["frames"] == 40
+    assert facts["detected_share"] == 1
+    assert facts["valence"]["mean"] == pytest.approx(rows[:, 2].mean(), abs=2e-6)
+    assert facts["arousal"]["sd"] == pytest.approx(rows[:, 3].std(), abs=2e-6)
+    assert SAMPLE_NOTICE in result.stderr
+    assert len(result.stdout.splitlines()) == 1
+
+
+def test_pictures_carry_the_notice_and_a_system_of_another_corpus_has_none(
+    run: Run, trained: Path, portrait: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(trained, elsewhere)
+    params = (
+        (trained / "params.yaml").read_text().replace("corpus: data/sample/corpus", "corpus: data/affwild2")
+    )
+    (elsewhere / "params.yaml").write_text(params)
+    write_json(elsewhere / "models/fusion/provenance.json", {"corpus": "data/affwild2"})
+    assert run(portrait).exit_code == 0
+    folder, noticed = tmp_path / "out" / "portrait", tmp_path / "noticed"
+    folder.rename(noticed)
+    result = run(portrait, models=elsewhere / "models")
+    assert result.exit_code == 0
+    assert table(folder)[0][-1] == "voiced"
+    assert summary(folder)["notice"] is None
+    assert SAMPLE_NOTICE not in result.output
+    assert (folder / "portrait.png").read_bytes() != (noticed / "portrait.png").read_bytes()
+    assert not np.array_equal(first_picture(folder / "portrait.mp4"), first_picture(noticed / "portrait.mp4"))
+
+
+def first_picture(film: Path) -> np.ndarray:
+    """The first frame of a film."""
+    with av.open(str(film)) as container:
+        return next(container.decode(video=0)).to_ndarray(format="rgb24")
+
+
+@pytest.mark.parametrize("where", ["provenance", "params"])
+def test_either_sign_of_the_sample_corpus_brings_the_notice(
+    where: str, run: Run, trained: Path, portrait: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "mixed"
+    shutil.copytree(trained, root)
+    if where == "params":
+        write_json(root / "models/fusion/provenance.json", {"corpus": "data/affwild2"})
+    else:
+        text = (
+            (root / "params.yaml").read_text().replace("corpus: data/sample/corpus", "corpus: data/affwild2")
+        )
+        (root / "params.yaml").write_text(text)
+    result = run(portrait, "--no-overlay", models=root / "models")
+    assert SAMPLE_NOTICE in result.stderr
+    assert "now names" in result.stderr
+
+
+def test_fusions_are_what_their_weights_and_trees_make_of_the_single_systems(
+    run: Run, portrait: Path, tmp_path: Path
+) -> None:
+    traces = {}
+    for system in ("dynamic", "kelm", "audio", *FUSIONS):
+        assert run(portrait, "--system", system, "--no-overlay", "--force").exit_code == 0
+        assert summary(tmp_path / "out/portrait")["system"] == system
+        traces[system] = table(tmp_path / "out/portrait")[1][:, 2:4]
+    assert not (tmp_path / "out/portrait/portrait.mp4").exists()
+    pair, three = ("dynamic", "audio"), ("dynamic", "audio", "kelm")
+    assert np.ptp([traces[system].mean() for system in three]) > 1e-4  # three systems, not one thrice
+    expected = {
+        "dwf_dynamic_audio": np.mean([traces[system] for system in pair], axis=0),
+        "dwf_dynamic_audio_kelm": np.mean([traces[system] for system in three], axis=0),
+        "rf_dynamic_audio_kelm": np.where(traces["dynamic"] <= 0, -0.5, 0.5),
+    }
+    for fusion, trace in expected.items():
+        assert np.abs(traces[fusion] - trace).max() < 2e-6
+
+
+def test_without_sound_nothing_is_voiced_and_audio_abstains(run: Run, tmp_path: Path) -> None:
+    clip = record(tmp_path / "silent.mp4", sound=False)
+    assert run(clip, "--no-overlay").exit_code == 0
+    fused = table(tmp_path / "out/silent")[1]
+    assert not fused[:, 5].any()
+    assert run(clip, "--no-overlay", "--system", "dynamic", "--force").exit_code == 0
+    assert np.array_equal(fused[:, 2:4], table(tmp_path / "out/silent")[1][:, 2:4])
+    result = run(clip, "--system", "audio", "--force")
+    assert result.exit_code == 1
+    assert "no sound" in result.stderr
+    assert summary(tmp_path / "out/silent")["system"] == "dynamic"  # the earlier result is still there
+
+
+def test_times_are_the_stamps_of_a_variable_rate(run: Run, tmp_path: Path) -> None:
+    times_s = np.cumsum(np.tile([0.02, 0.06, 0.04], 12)) - 0.02
+    assert run(record(tmp_path / "vfr.mp4", times_s), "--no-overlay").exit_code == 0
+    assert np.allclose(table(tmp_path / "out/vfr")[1][:, 1], times_s, atol=1e-6)
+    assert summary(tmp_path / "out/vfr")["variable_rate"] is True
+
+
+def test_one_frame_is_enough(run: Run, tmp_path: Path) -> None:
+    assert run(record(tmp_path / "one.mp4", np.zeros(1))).exit_code == 0
+    assert table(tmp_path / "out/one")[1].shape == (1, 6)
+
+
+def test_the_same_video_gives_the_same_bytes(run: Run, portrait: Path, tmp_path: Path) -> None:
+    def contents() -> list[bytes]:
+        assert run(portrait, "--no-overlay", "--force").exit_code == 0
+        return [path.read_bytes() for path in sorted((tmp_path / "out/portrait").iterdir())]
+
+    assert contents() == contents()
+
+
+def _empty(folder: Path) -> Path:
+    path = folder / "empty.mp4"
+    path.touch()
+    return path
+
+
+def _truncated(folder: Path) -> Path:
+    whole = record(folder / "whole.mp4").read_bytes()
+    path = folder / "truncated.mp4"
+    path.write_bytes(whole[: len(whole) // 2])
+    return path
+
+
+def _text(folder: Path) -> Path:
+    path = folder / "renamed.mp4"
+    path.write_text("valence,arousal\n0.1,0.2\n" * 50)
+    return path
+
+
+def _directory(folder: Path) -> Path:
+    path = folder / "folder.mp4"
+    path.mkdir()
+    return path
+
+
+def _newline(folder: Path) -> Path:
+    return folder / "two\nlines.mp4"
+
+
+BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "empty": (_empty, "empty"),
+    "truncated": (_truncated, "stopped early"),
+    "text": (_text, "not a video"),
+    "directory": (_directory, "folder"),
+    "missing": (lambda folder: folder / "missing.mp4", "no such file"),
+    "line break in the name": (_newline, "no such file"),
+    "sound only": (lambda folder: record(folder / "sound.mp4", picture=False), "no video stream"),
+    "no face": (lambda folder: record(folder / "wall.mp4", face=False), "no face"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_cannot_be_used_is_one_line_and_leaves_nothing(kind: str, run: Run, tmp_path: Path) -> None:
+    make, said = BAD[kind]
+    bad = make(tmp_path)
+    result = run(bad)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert said in line
+    assert str(bad).replace("\n", "\\n") in line
+    assert "Traceback" not in result.output
+    assert not any((tmp_path / "out").iterdir())
+
+
+def test_the_others_go_on(run: Run, portrait: Path, tmp_path: Path) -> None:
+    result = run(_empty(tmp_path), portrait, tmp_path / "missing.mp4", "--no-overlay")
+    assert result.exit_code == 1
+    assert result.stderr.count("error: ") == 2
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["portrait"]
+
+
+NAMES = [
+    "a.b.mp4",
+    "with  space.mp4",
+    "quo'te\".mp4",
+    "Zoë 微笑 🙂.mp4",
+    "100%d.mp4",
+    "$(exit).mp4",
+    "no_suffix",
+    "-v.mp4",
+]
+
+
+def test_any_file_name_works(run: Run, portrait: Path, tmp_path: Path) -> None:
+    for name in NAMES:
+        shutil.copy(portrait, tmp_path / name)
+    result = run("--no-overlay", *(tmp_path / name for name in NAMES))
+    assert result.exit_code == 0, result.stderr
+    stems = {Path(name).stem for name in NAMES}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == stems
+    assert all(summary(tmp_path / "out" / stem)["frames"] == 40 for stem in stems)
+
+
+def test_results_are_replaced_only_on_demand_and_strangers_never(
+    run: Run, portrait: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out" / "portrait"
+    assert run(portrait, "--no-overlay").exit_code == 0
+    before = (folder / "portrait.csv").stat().st_mtime_ns
+    refused = run(portrait, "--no-overlay")
+    assert refused.exit_code == 1
+    assert "--force" in refused.stderr
+    assert (folder / "portrait.csv").stat().st_mtime_ns == before
+    assert run(portrait, "--no-overlay", "--force").exit_code == 0
+    assert (folder / "portrait.csv").stat().st_mtime_ns > before
+    (folder / "thesis.txt").write_text("years of work")
+    assert "thesis.txt" in run(portrait, "--force").stderr
+    assert (folder / "thesis.txt").read_text() == "years of work"
+
+
+USAGE: dict[str, tuple[list[str], str]] = {
+    "no video": ([], "VIDEO"),
+    "detector": (["a.mp4", "--detector", "eyes"], "retinaface"),
+    "system": (["a.mp4", "--system", "oracle"], "dwf_dynamic_audio_kelm"),
+    "jobs": (["a.mp4", "--jobs", "0"], "--jobs"),
+    "option": (["a.mp4", "--fast"], "--fast"),
+    "same stem": (["x/a.mp4", "y/a.avi"], "share"),
+    "same name in two cases": (["x/Clip.mp4", "y/clip.mp4"], "share"),
+}
+
+
+@pytest.mark.parametrize("case", USAGE)
+def test_a_command_that_makes_no_sense_ends_with_2(case: str, run: Run, tmp_path: Path) -> None:
+    arguments, said = USAGE[case]
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_out_that_is_a_file_ends_with_2(portrait: Path) -> None:
+    assert CliRunner().invoke(app, ["predict", str(portrait), "--out", str(portrait)]).exit_code == 2
+
+
+MISSING = [
+    "models",
+    "models/static.safetensors",
+    "models/audio.safetensors",
+    "metrics/evaluate.json",
+    "params.yaml",
+]
+
+
+@pytest.mark.parametrize("missing", MISSING)
+def test_an_incomplete_training_says_what_to_do(
+    missing: str, run: Run, trained: Path, portrait: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "incomplete"
+    shutil.copytree(trained, root)
+    path = root / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    result = run(portrait, models=root / "models")
+    assert result.exit_code == 1
+    assert missing in result.stderr
+    assert ("make repro" if missing != "params.yaml" else "profile") in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_weights_are_one_line(run: Run, trained: Path, portrait: Path, tmp_path: Path) -> None:
+    root = tmp_path / "damaged"
+    shutil.copytree(trained, root)
+    (root / "models/static.safetensors").write_bytes(b"nonsense")
+    result = run(portrait, models=root / "models")
+    assert result.exit_code == 1
+    assert "static.safetensors is damaged" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.output
+
+
+def test_another_detector_brings_its_own_threshold_and_a_note(
+    run: Run, portrait: Path, tmp_path: Path
+) -> None:
+    assert run(portrait, "--detector", "blazeface_full", "--no-overlay").exit_code == 0
+    facts = summary(tmp_path / "out/portrait")
+    assert facts["detector"] == "blazeface_full"
+    assert any("blazeface_short" in note for note in facts["notes"])
+
+
+def test_retinaface_with_the_weights_at_hand(
+    run: Run, portrait: Path, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VALARO_WEIGHTS", str(shared / "weights"))
+    result = run(portrait, "--detector", "retinaface", "--no-overlay")
+    assert result.exit_code == 0, result.stderr
+    assert summary(tmp_path / "out/portrait")["detected_share"] == 1
+
+
+def test_what_a_killed_run_left_is_removed(run: Run, portrait: Path, tmp_path: Path) -> None:
+    leftover = tmp_path / "out" / ".valaro-killed"
+    leftover.mkdir(parents=True)
+    (leftover / "lock").touch()
+    assert run(portrait, "--no-overlay").exit_code == 0
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["portrait"]
+
+
+@pytest.mark.slow
+def test_sigterm_leaves_nothing_behind(trained: Path, portrait: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code = "from stages.cli import app; app()"
+    command = [sys.executable, "-c", code, "predict", portrait, "--out", out, "--models", trained / "models"]
+    process = subprocess.Popen(list(map(str, command)), cwd=Path(__file__).parents[2])
+    deadline = time.monotonic() + 120
+    while not list(out.glob(".valaro-*/*/data/decode")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    assert not any(out.iterdir())
+
+
+@pytest.mark.slow
+def test_worker_processes_give_the_same_bytes(run: Run, portrait: Path, tmp_path: Path) -> None:
+    clips = [shutil.copy(portrait, tmp_path / f"{name}.mp4") for name in "ab"]
+    assert run(*clips, "--no-overlay").exit_code == 0
+    serial = [(tmp_path / f"out/{name}/{name}.csv").read_bytes() for name in "ab"]
+    assert run(*clips, "--no-overlay", "--force", "--jobs", "2").exit_code == 0
+    assert [(tmp_path / f"out/{name}/{name}.csv").read_bytes() for name in "ab"] == serial
+    assert serial[0] == serial[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("detector", ["blazeface_short", "retinaface"])
+def test_real_recordings(
+    detector: str, run: Run, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VALARO_WEIGHTS", str(shared / "weights"))
+    clips = sorted(p for p in (shared / "media" / "clips").rglob("*") if p.is_file())
+    assert clips
+    result = run(*clips, "--detector", detector)
+    for clip in clips:
+        folder = tmp_path / "out" / clip.stem
+        if folder.is_dir():
+            assert len(table(folder)[1]) == summary(folder)["frames"]
+            assert len(list(folder.iterdir())) == 4
+        else:
+            [line] = [line for line in result.stderr.splitlines() if str(clip) in line]
+            assert "no face" in line

@@ -1,0 +1,122 @@
+"""The table and the summary of a recording, and the folder they go to."""
+
+import csv
+import fcntl
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.core.errors import ValaroError
+from stages.core.params import load_params
+from stages.recordings.batch import HIDDEN, LOCK, private_folder, require_distinct
+from stages.recordings.chain import Findings
+from stages.recordings.outputs import nearest, write_table
+from stages.recordings.trained import find_trained, is_sample
+
+
+def findings(time_s: list[float], detected: list[bool], voiced: list[bool]) -> Findings:
+    """A trace whose valence is the frame's number / 10 and whose arousal is its negative."""
+    grid_s = np.arange(len(detected)) / 5
+    values = np.arange(len(time_s)) / 10
+    return Findings(
+        time_s=np.array(time_s),
+        valence_arousal=np.column_stack([values, -values]).astype(np.float32),
+        grid_time_s=grid_s,
+        detected=np.array(detected),
+        voiced=np.array(voiced),
+        box_xyxy=np.zeros((len(detected), 4), np.float32),
+        facts={},
+        notes=[],
+    )
+
+
+def test_nearest_by_brute_force() -> None:
+    rng = np.random.default_rng(0)
+    grid_s, time_s = np.arange(9) / 5, rng.uniform(-0.5, 2.5, 200)
+    expected = np.abs(time_s[:, None] - grid_s).argmin(axis=1)
+    assert np.array_equal(nearest(grid_s, time_s), expected)
+
+
+@pytest.mark.parametrize(
+    ("grid_s", "time_s", "k"), [([0.0], 7.0, 0), ([0.0, 0.2], 0.1, 0), ([0.0, 0.2], 0.11, 1)]
+)
+def test_nearest_at_the_edges(grid_s: list[float], time_s: float, k: int) -> None:
+    assert nearest(np.array(grid_s), np.array([time_s])).tolist() == [k]
+
+
+def test_the_table_carries_flags_from_the_grid_to_the_frames(tmp_path: Path) -> None:
+    found = findings([0.0, 0.04, 0.12, 0.3, 0.4], [True, False, True], [False, True, False])
+    write_table(tmp_path / "t.csv", found, "")
+    assert (tmp_path / "t.csv").read_text() == (
+        "frame,time_s,valence,arousal,detected,voiced\n"
+        "0,0.000000,0.000000,-0.000000,1,0\n"
+        "1,0.040000,0.100000,-0.100000,1,0\n"
+        "2,0.120000,0.200000,-0.200000,0,1\n"
+        "3,0.300000,0.300000,-0.300000,0,1\n"
+        "4,0.400000,0.400000,-0.400000,1,0\n"
+    )
+
+
+def test_a_notice_with_commas_and_quotes_survives_a_csv_reader(tmp_path: Path) -> None:
+    notice = 'made up, "nothing" real'
+    write_table(tmp_path / "t.csv", findings([0.0, 0.1], [True], [True]), notice)
+    with (tmp_path / "t.csv").open(newline="") as file:
+        assert [row["notice"] for row in csv.DictReader(file)] == [notice, notice]
+
+
+@pytest.mark.parametrize(
+    ("corpus", "sample"),
+    [("data/sample/corpus", True), ("/home/x/valaro/data/sample/corpus", True), ("data/affwild2", False),
+     ("data/sampled", False), ("sample/data", False), ("sample", False)],
+)  # fmt: skip
+def test_the_sample_corpus_is_known_by_its_place(corpus: str, sample: bool) -> None:
+    assert is_sample(corpus) is sample
+
+
+DISTINCT = [["a.mp4", "b.mp4"], ["a.b.mp4", "a.mp4"], []]
+SHARED = [["x/a.mp4", "y/a.mp4"], ["a.mp4", "a.avi"], ["a.mp4", "A.mp4"], ["Zoe\u0308.mp4", "Zo\u00eb.mp4"]]
+
+
+@pytest.mark.parametrize("names", DISTINCT)
+def test_distinct_names_pass(names: list[str]) -> None:
+    require_distinct([Path(name) for name in names], Path("out"))
+
+
+@pytest.mark.parametrize("names", SHARED)
+def test_names_that_would_share_a_folder_are_refused(names: list[str]) -> None:
+    with pytest.raises(ValaroError, match="share the folder"):
+        require_distinct([Path(name) for name in names], Path("out"))
+
+
+def test_a_private_folder_goes_when_the_block_fails(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), private_folder(tmp_path / "out") as folder:
+        (folder / "data").mkdir()
+        raise KeyboardInterrupt
+    assert not any((tmp_path / "out").iterdir())
+
+
+def test_the_private_folder_of_a_run_that_lives_is_left_alone(tmp_path: Path) -> None:
+    alive, dead, other = (tmp_path / f"{HIDDEN}{name}" for name in ("alive", "dead", "nolock"))
+    for folder in (alive, dead, other):
+        folder.mkdir()
+    (dead / LOCK).touch()
+    with (alive / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with private_folder(tmp_path):
+            assert alive.is_dir()
+            assert other.is_dir()
+            assert not dead.exists()
+
+
+def test_no_folder_of_models_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ValaroError, match="make repro"):
+        find_trained(tmp_path / "models")
+
+
+def test_the_least_score_follows_the_detector(repository: Path) -> None:
+    from stages.recordings.trained import MIN_SCORE
+
+    for profile in (repository / "profiles").glob("*.yaml"):
+        faces = load_params(profile).faces
+        assert MIN_SCORE[faces.detector] == faces.min_score
