@@ -5,8 +5,8 @@
 Reads   data/mouth/<subject>.h5      area of the mouth's opening
         data/decode/<video>.h5       whether there is any sound
         data/index/<subject>.h5      labels
-Writes  data/speech/<subject>.h5     voiced (T,) bool, time_s (T,); training_window_s (W, 2): voiced, labelled,
-                                     consecutive; targets (W, S, 2) and valid (W, S) at fps_hz;
+Writes  data/speech/<subject>.h5     voiced (T,) bool, time_s (T,); training_window_s (W, 2): voiced, labelled
+                                     and consecutive; targets (W, S, 2) and valid (W, S) at fps_hz;
                                      inference_window_s (V, 2): tiles of the whole video; has_audio, fps_hz
 Params  speech
 

@@ -19,7 +19,7 @@ def shared() -> Path:
     """Real media and oracles: VALARO_SHARED, else the folder `shared` beside the checkout."""
     folder = Path(os.environ.get("VALARO_SHARED", REPOSITORY.parent / "shared"))
     if not folder.is_dir():
-        pytest.skip(f"no real media at {folder}; set VALARO_SHARED to a folder with media/, golden/, weights/")
+        pytest.skip(f"no real media at {folder}; VALARO_SHARED names a folder with media, golden, weights")
     return folder
 
 
