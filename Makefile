@@ -44,5 +44,5 @@ $(READY): requirements.lock pyproject.toml
 
 # Solve the newest versions again; the lock carries versions and hashes, no index address.
 lock:
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	uv pip compile --universal --fork-strategy fewest --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 	    --extra dev pyproject.toml -o requirements.lock --upgrade
