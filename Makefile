@@ -27,7 +27,7 @@ $(READY): requirements.lock pyproject.toml
 	@set -e; \
 	for python in python3.12 python3.11 python3 python; do \
 	    if $$python -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; \
-	    then found=$$($$python -c 'import sys; print(sys.executable)'); break; fi; \
+	    then found=$$($$python -c 'import sys; print(sys._base_executable)'); break; fi; \
 	done; \
 	test -n "$$found" || { echo "error: no Python 3.11 or 3.12 on the PATH. Install one and run make again."; exit 1; }; \
 	echo "setting up $(VENV) with $$found (some 6 GB, once) ..."; \

@@ -1,14 +1,16 @@
 """The parameters: one typed section per concern, checked before any work.
 
 `params.yaml` holds the active profile; `profiles/` the complete, commented ones. Unknown keys are refused
-and an error names the key, the value and what is legal.
+and an error names the key, the value and what is legal. The reader is DVC's own (YAML 1.2): `dvc exp run -S`
+rewrites the file without quotes around `no`, which YAML 1.1 would take for false.
 """
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from stages.core.errors import ValaroError
 from stages.core.optimisation import OptimSettings
@@ -249,12 +251,12 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         ValaroError: the file is missing, isn't YAML, or holds a value that isn't legal.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValaroError(
             f"{path.absolute()} is missing. Run this from the repository, or copy a profile."
         ) from None
-    except yaml.YAMLError as error:
+    except YAMLError as error:
         raise ValaroError(f"{path}: not valid YAML: {error}") from None
     try:
         return Params.model_validate(content)

@@ -1,0 +1,172 @@
+"""Parameters are checked before any work, and an error says what to write instead."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stages.core.errors import ValaroError
+from stages.core.params import Params, load_params
+
+Load = Callable[[dict[str, Any]], Params]
+
+
+@pytest.fixture
+def profile(repository: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(
+        (repository / "profiles" / "sample.yaml").read_text(encoding="utf-8")
+    )
+    return content
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    def through_a_file(content: dict[str, Any]) -> Params:
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(content), encoding="utf-8")
+        return load_params(path)
+
+    return through_a_file
+
+
+def put(content: dict[str, Any], key: str, value: Any) -> None:
+    *sections, name = key.split(".")
+    for section in sections:
+        content = content[section]
+    content[name] = value
+
+
+def test_every_profile_and_the_active_one_are_legal(repository: Path) -> None:
+    files = [repository / "params.yaml", *sorted((repository / "profiles").glob("*.yaml"))]
+    assert len(files) >= 2
+    for file in files:
+        assert load_params(file).decode.fps_hz > 0
+
+
+def test_a_profile_survives_the_way_through_the_types(profile: dict[str, Any], load: Load) -> None:
+    """Nothing is dropped, renamed, or replaced by a default."""
+    assert load(profile).model_dump(mode="json") == profile
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "legal"),
+    [
+        ("index.on_bad_input", "ignore", "'warn' or 'fail'"),
+        ("index.max_label_surplus", 1.5, "less than or equal to 1"),
+        ("decode.fps_hz", 0, "greater than 0"),
+        ("decode.fps_hz", 121, "less than or equal to 120"),
+        ("decode.fps_hz", "fast", "valid number"),
+        ("decode.audio_rate_hz", 7999, "greater than or equal to 8000"),
+        ("decode.max_side_px", 63, "greater than or equal to 64"),
+        ("decode.jpeg_quality", 101, "less than or equal to 100"),
+        ("faces.detector", "viola_jones", "'retinaface', 'blazeface_short' or 'blazeface_full'"),
+        ("faces.min_score", -0.1, "greater than or equal to 0"),
+        ("faces.pad_px", None, "valid number"),
+        ("mouth.min_confidence", 2, "less than or equal to 1"),
+        ("voice.rate_hz", 16000.5, "valid integer"),
+        ("speech.hop_s", -1, "greater than 0"),
+        ("finetune.image_size", 16, "greater than or equal to 32"),
+        ("finetune.augmentation.probability", 1.01, "less than or equal to 1"),
+        ("finetune.optimisation.learning_rate", 0, "greater than 0"),
+        ("finetune.optimisation.epochs", 0, "greater than or equal to 1"),
+        ("finetune.optimisation.mixed_precision", "fp8", "'no', 'fp16' or 'bf16'"),
+        ("embed.batch_size", 0, "greater than or equal to 1"),
+        ("dynamic.kind", "lstm", "'transformer'"),
+        ("dynamic.normalisation", "zscore", "'minmax'"),
+        ("kelm.functionals", [], "at least 1 item"),
+        ("kelm.functionals", ["median"], "'mean', 'min' or 'max'"),
+        ("kelm.c", [1, 0], "greater than 0"),
+        ("kelm.folds", 1, "greater than or equal to 2"),
+        ("audio.version", "v4", "'v1', 'v2' or 'v3'"),
+        ("audio.heads", [8], "required"),
+        ("audio.trainable_layers", -1, "greater than or equal to 0"),
+        ("smooth.window_s", -0.5, "greater than or equal to 0"),
+        ("fuse.draws", 0, "greater than or equal to 1"),
+        ("fuse.trees", [], "at least 1 item"),
+        ("evaluate.confidence", 1, "less than 1"),
+        ("evaluate.resamples", 99, "greater than or equal to 100"),
+        ("submission.system", 3, "valid string"),
+        ("compute.jobs", 0, "greater than or equal to 1"),
+    ],
+)
+def test_an_illegal_value_is_named_with_its_key_and_what_is_legal(
+    profile: dict[str, Any], load: Load, key: str, value: Any, legal: str
+) -> None:
+    put(profile, key, value)
+    with pytest.raises(ValaroError) as caught:
+        load(profile)
+    message = str(caught.value)
+    assert "params.yaml: " + key in message
+    assert legal in message
+    assert message.endswith(".")
+    if legal != "required":
+        shown = value[-1] if isinstance(value, list) and value else value
+        assert repr(shown) in message
+
+
+def test_unknown_and_missing_keys_are_named(profile: dict[str, Any], load: Load) -> None:
+    put(profile, "decode.fps", 5)
+    put(profile, "smooooth", {})
+    del profile["kelm"]["folds"], profile["evaluate"]
+    with pytest.raises(ValaroError) as caught:
+        load(profile)
+    for part in (
+        "decode.fps: Extra",
+        "smooooth: Extra",
+        "kelm.folds: Field required",
+        "evaluate: Field required",
+    ):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "Run this from the repository"),
+        ("index: [", "not valid YAML"),
+        ("", "valid dictionary"),
+        ("just words", "valid dictionary"),
+        ("- index", "valid dictionary"),
+    ],
+)
+def test_a_file_that_is_no_parameter_file(tmp_path: Path, text: str | None, says: str) -> None:
+    path = tmp_path / "params.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ValaroError, match=says) as caught:
+        load_params(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_dvc_has_rewritten_means_the_same(profile: dict[str, Any], repository: Path, tmp_path: Path) -> None:
+    """`dvc exp run -S` keeps the meaning by YAML 1.2, where `no` is a word and 1e-05 a number."""
+    text = (repository / "profiles" / "sample.yaml").read_text(encoding="utf-8")
+    rewritten = text.replace('mixed_precision: "no"', "mixed_precision: no").replace("0.00001", "1e-05")
+    assert rewritten.count(": no\n") == 3
+    path = tmp_path / "params.yaml"
+    path.write_text(rewritten, encoding="utf-8")
+    assert load_params(path).model_dump(mode="json") == profile
+
+
+def test_a_key_that_is_there_twice_is_refused(repository: Path, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    text = (repository / "profiles" / "sample.yaml").read_text(encoding="utf-8")
+    path.write_text(text + "smooth:\n  window_s: 1.0\n", encoding="utf-8")
+    with pytest.raises(ValaroError, match='duplicate key "smooth"'):
+        load_params(path)
+
+
+def test_a_window_of_one_step_is_refused(profile: dict[str, Any], load: Load) -> None:
+    put(profile, "dynamic.window_s", 0.3)  # at 5 Hz
+    with pytest.raises(ValaroError, match=r"1\.5 steps; at least 2 are needed"):
+        load(profile)
+    put(profile, "decode.fps_hz", 10)
+    assert load(profile).dynamic.window_s == 0.3
+
+
+def test_parameters_cannot_be_changed_after_reading(profile: dict[str, Any], load: Load) -> None:
+    params = load(profile)
+    with pytest.raises(ValueError, match="frozen"):
+        params.decode.fps_hz = 25  # type: ignore[misc]
