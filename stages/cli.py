@@ -1,6 +1,7 @@
 """The command line.
 
     valaro predict VIDEO ... --out DIR       valence and arousal of any recording
+    valaro import-checkpoint KIND FILE       take the authors' published weights
     valaro profile [NAME]                    list the profiles, or make one the active parameters
     valaro params                            check and print the active parameters
 
@@ -74,6 +75,14 @@ System = Annotated[
 ]
 Jobs = Annotated[int, typer.Option(metavar="N", min=1, help="Videos at a time.")]
 Replace = Annotated[bool, typer.Option("--force", help="Replace the results of earlier runs.")]
+Kind = Annotated[str, typer.Argument(metavar="KIND", help="Which model it is.")]
+CheckpointFile = Annotated[Path, typer.Argument(metavar="FILE", help="The state dict, .pth or .safetensors.")]
+SystemFolder = Annotated[
+    Path,
+    typer.Option(
+        "--out", metavar="DIR", file_okay=False, help="Folder of the system: DIR/models, DIR/params.yaml"
+    ),
+]
 ProfileName = Annotated[
     str | None, typer.Argument(metavar="[NAME]", help="The profile to write to params.yaml.")
 ]
@@ -146,6 +155,23 @@ def profile(name: ProfileName = None, force: Discard = False) -> None:
         if switched.backup:
             typer.echo(f"The edits are kept in {switched.backup}.")
         typer.echo(f"params.yaml {'was' if active == name else 'is now'} profile {name}.")
+
+
+@app.command("import-checkpoint")
+def import_checkpoint(kind: Kind, file: CheckpointFile, out: SystemFolder) -> None:
+    """Take one of the authors' published checkpoints into a system that predicts without training.
+
+    Kinds: static, dynamic (or dynamic-valence, dynamic-arousal), audio-v1, audio-v2, audio-v3. With a static
+    and a dynamic one: valaro predict VIDEO --models DIR/models --system dynamic --out TRACES.
+    """
+    from stages.recordings.published import KINDS
+    from stages.recordings.published import import_checkpoint as take
+
+    if kind not in KINDS:
+        raise typer.BadParameter(f"{kind!r} is none of {', '.join(KINDS)}", param_hint="KIND")
+    with _mendable():
+        for path in take(kind, file, out, CHECKOUT / "profiles" / "affwild2.yaml"):
+            typer.echo(str(path))
 
 
 @app.command()

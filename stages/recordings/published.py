@@ -1,0 +1,131 @@
+"""The authors' published checkpoints as a trained system of ours: `valaro predict` without any training.
+
+A system is a folder like this repository's: `models/`, and beside it the `params.yaml` that goes with them.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from stages.core.artefacts import whole, write_json
+from stages.core.errors import BadInput
+
+FPS_HZ = 5.0
+DYNAMIC_WINDOW = 30
+"""Steps, 6 s: what their submitted predictions used (the weights fit any window)."""
+PROVENANCE = "the authors' published checkpoints"
+
+PDEM_CONFIG: dict[str, Any] = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "do_stable_layer_norm": True,
+    "feat_extract_norm": "layer",
+    "conv_bias": True,
+}
+"""The architecture of PDEM; everything else is the library's default (paper, section 3.1)."""
+
+HEADS: Mapping[str, dict[str, Any]] = {
+    "v1": {"version": "v1", "gru_features": 256},
+    "v2": {"version": "v2", "heads": [32, 16]},
+    "v3": {"version": "v3", "heads": [32, 16]},
+}
+
+
+def import_checkpoint(kind: str, file: Path, root: Path, profile: Path) -> list[Path]:
+    """Take one published state dict into the system at `root`.
+
+    Args:
+        kind: one of KINDS.
+        file: `.pth` (read without running any code in it) or `.safetensors`.
+        root: the system's folder; what it holds of other kinds stays.
+        profile: parameters to put beside the models, where there are none.
+
+    Returns:
+        The files written.
+
+    Raises:
+        BadInput: the file can't be read, or is no checkpoint of this kind; names what is missing or differs.
+    """
+    from stages.training.checkpoints import authors_state
+
+    state = authors_state(file)
+    try:
+        written = KINDS[kind](state, root / "models")
+    except (KeyError, ValueError, RuntimeError) as error:
+        problem = f"not a checkpoint of kind {kind}: {_explain(error)}"
+        raise BadInput(file, problem, f"Kinds are {', '.join(KINDS)}") from None
+    write_json(root / "models" / "fusion" / "provenance.json", {"corpus": PROVENANCE})
+    if not (root / "params.yaml").exists():
+        with whole(root / "params.yaml") as partial:
+            shutil.copyfile(profile, partial)
+    return written
+
+
+def _explain(error: Exception) -> str:
+    """What is missing or differs, on one line."""
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]!r}"
+    return " ".join(str(error).split())
+
+
+def _static(state: Mapping[str, Any], models: Path) -> list[Path]:
+    from stages.training.checkpoints import save_model
+    from stages.vision.static_model import static_from_authors
+
+    config = {"backbone": "efficientnet_b1", "image_size": 240, "tanh_output": False}
+    save_model(models / "static.safetensors", static_from_authors(state), config)
+    return [models / "static.safetensors"]
+
+
+def _dynamic(*targets: str) -> Callable[[Mapping[str, Any], Path], list[Path]]:
+    """Their models for valence and for arousal are two files; either can serve both targets."""
+
+    def take(state: Mapping[str, Any], models: Path) -> list[Path]:
+        import numpy as np
+        from safetensors.numpy import save_file
+
+        from stages.temporal.dynamic import dynamic_from_authors
+        from stages.temporal.normalisation import Normaliser
+        from stages.training.checkpoints import save_model
+
+        model = dynamic_from_authors(state)
+        config = {"model": {}, "window": DYNAMIC_WINDOW, "fps_hz": FPS_HZ}
+        paths = [models / "dynamic" / f"{target}.safetensors" for target in targets]
+        for path in paths:
+            save_model(path, model, config)
+        normaliser = Normaliser.fit("per_video_minmax", [np.zeros((1, 1))])
+        with whole(models / "dynamic" / "normalisation.safetensors") as partial:
+            save_file(normaliser.to_arrays(), partial)
+        return paths
+
+    return take
+
+
+def _audio(version: str) -> Callable[[Mapping[str, Any], Path], list[Path]]:
+    def take(state: Mapping[str, Any], models: Path) -> list[Path]:
+        from stages.audio.audio_backbone import build_backbone
+        from stages.audio.audio_model import AudioModel, from_authors
+        from stages.training.checkpoints import save_model
+
+        model = AudioModel(build_backbone(PDEM_CONFIG), **HEADS[version])
+        model.load_state_dict(from_authors(state))
+        config = {"backbone": PDEM_CONFIG, "head": HEADS[version], "fps_hz": FPS_HZ, "window_s": 4.0}
+        save_model(models / "audio.safetensors", model, config)
+        return [models / "audio.safetensors"]
+
+    return take
+
+
+KINDS: Mapping[str, Callable[[Mapping[str, Any], Path], list[Path]]] = {
+    "static": _static,
+    "dynamic": _dynamic("valence", "arousal"),
+    "dynamic-valence": _dynamic("valence"),
+    "dynamic-arousal": _dynamic("arousal"),
+    "audio-v1": _audio("v1"),
+    "audio-v2": _audio("v2"),
+    "audio-v3": _audio("v3"),
+}
+"""What can be imported: the static EfficientNet-B1, the dynamic models, the three audio models."""
