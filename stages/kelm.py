@@ -107,6 +107,8 @@ def _windows(unit: Unit, split: str, settings: KelmParams) -> _Windows:
             read_arrays(unit.reads[f"embeddings/{name}"]),
             read_arrays(unit.reads[f"index/{name}"]),
         )
+        if not embedded["detected"].any():
+            continue  # no face at all: a black image's embedding teaches nothing
         fps_hz = read_facts(unit.reads[f"embeddings/{name}"])["fps_hz"]
         labels, labelled = resample_labels(
             index["valence_arousal"], index["labelled"], index["time_s"], embedded["time_s"]

@@ -44,7 +44,10 @@ def train(unit: Unit, settings: DynamicParams) -> list[Note]:
     from stages.training.loop import fit
     from stages.training.losses import ccc_loss
 
-    training, validation = unit.facts["train"], unit.facts["validation"]
+    training = [name for name in unit.facts["train"] if _ever_seen(unit, name)]
+    validation = unit.facts["validation"]
+    if not training:
+        raise ValaroError("no training subject whose face is ever seen; look at data/faces/notes.json")
     fps_hz = read_facts(unit.reads[f"embeddings/{training[0]}"])["fps_hz"]
     window = round(settings.window_s * fps_hz)
     normaliser = Normaliser.fit(settings.normalisation, (_embedding(unit, name) for name in training))
@@ -99,6 +102,11 @@ def _architecture(settings: DynamicParams, features: int) -> dict[str, Any]:
 
 def _embedding(unit: Unit, name: str) -> Floats:
     return read_arrays(unit.reads[f"embeddings/{name}"], "embedding")["embedding"]
+
+
+def _ever_seen(unit: Unit, name: str) -> bool:
+    """Whether there is a face at all; a black image's embedding teaches nothing."""
+    return bool(read_arrays(unit.reads[f"embeddings/{name}"], "detected")["detected"].any())
 
 
 def _windows(unit: Unit, names: list[str], normaliser: Normaliser, window: int, fps_hz: float) -> Any:

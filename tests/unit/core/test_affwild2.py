@@ -1,0 +1,165 @@
+"""Which video, labels and split belong together, and what is said about the rest."""
+
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stages.core.affwild2 import Found, discover
+from stages.core.corpus import Subject
+from stages.core.errors import ValaroError
+from stages.core.memo import Note
+
+Lay = Callable[..., tuple[list[Found], list[Note]]]
+
+
+@pytest.fixture
+def lay(tmp_path: Path) -> Lay:
+    """Lay out a corpus of empty files and discover it."""
+
+    def build(
+        videos: list[str],
+        train: list[str] | None = None,
+        validation: list[str] | None = None,
+        test: str | bytes | None = None,
+    ) -> tuple[list[Found], list[Note]]:
+        for folder, names, suffix in (
+            ("videos", videos, ""),
+            ("annotations/Train_Set", train or [], ".txt"),
+            ("annotations/Validation_Set", validation or [], ".txt"),
+        ):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            for name in names:
+                path = tmp_path / folder / f"{name}{suffix}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"")
+        test_list = tmp_path / "test.txt" if test is not None else None
+        if test_list and test is not None:
+            test_list.write_bytes(test if isinstance(test, bytes) else test.encode())
+        return discover(tmp_path / "videos", tmp_path / "annotations", test_list)
+
+    return build
+
+
+def told(notes: list[Note]) -> list[tuple[str, str, bool]]:
+    """Subject, first words of the problem, quarantined."""
+    return [(note.subject, " ".join(note.problem.split()[:3]), note.quarantined) for note in notes]
+
+
+def test_a_corpus_as_the_organisers_ship_it(lay: Lay, tmp_path: Path) -> None:
+    found, notes = lay(
+        ["batch1/6-30-1920x1080.mp4", "batch1/107.avi", "batch2/deep/21-24.MP4", "batch2/video5.mp4"],
+        train=["6-30-1920x1080_left", "6-30-1920x1080_right"],
+        validation=["21-24"],
+        test="\ufeffvideo5\r\n\r\n107\r\n",
+    )
+    assert [one.subject for one in found] == [
+        Subject("107", "107", None, "test"),
+        Subject("21-24", "21-24", None, "validation"),
+        Subject("6-30-1920x1080_left", "6-30-1920x1080", "left", "train"),
+        Subject("6-30-1920x1080_right", "6-30-1920x1080", "right", "train"),
+        Subject("video5", "video5", None, "test"),
+    ]
+    assert [one.video_file.relative_to(tmp_path / "videos").as_posix() for one in found] == [
+        *("batch1/107.avi", "batch2/deep/21-24.MP4", *["batch1/6-30-1920x1080.mp4"] * 2, "batch2/video5.mp4")
+    ]
+    assert [one.label_file and one.label_file.parent.name for one in found] == [
+        *(None, "Validation_Set", "Train_Set", "Train_Set", None)
+    ]
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("videos", "subject", "side"),
+    [
+        (["a.mp4"], "a", None),
+        (["a.mp4"], "a_left", "left"),
+        (["a.mp4"], "a_right", "right"),
+        (["a.mp4", "a_left.mp4"], "a_left", None),  # a video of its own
+        (["left_right.mp4"], "left_right_right", "right"),
+        (["a b.mp4"], "a b", None),
+        (['it\'s "quoted", twice.mkv'], 'it\'s "quoted", twice', None),
+        (["v1.2.final.mp4"], "v1.2.final", None),
+        (["v1.2.mp4"], "v1.2_left", "left"),
+        (["Zoë 大.webm"], "Zoë 大", None),
+        (["[a]*?.mp4"], "[a]*?", None),
+        (["-rf.mp4"], "-rf", None),
+    ],
+)
+def test_names(lay: Lay, videos: list[str], subject: str, side: str | None) -> None:
+    found, _ = lay(videos, train=[subject])
+    (one,) = found
+    assert (one.subject.name, one.subject.side) == (subject, side)
+    assert one.subject.video == (subject if side is None else subject.rpartition("_")[0])
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_are_spelt_one_way(lay: Lay, form: str) -> None:
+    video, label = (unicodedata.normalize(f, "Zoë") for f in (form, "NFC" if form == "NFD" else "NFD"))
+    (one,), notes = lay([f"{video}.mp4"], train=[label])
+    assert one.subject == Subject("Zo\u00eb", "Zo\u00eb", None, "train")
+    assert notes == [note for note in notes if note.subject == "Validation_Set"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        ({"videos": ["a.mp4", "b.mp4"]}, [("b", "neither labelled nor", False)]),
+        ({"videos": ["a.mp4"], "train": ["a", "lost"]}, [("lost", "no video named", True)]),
+        ({"videos": ["a.mp4"], "test": "lost\n"}, [("lost", "no video named", True)]),
+        ({"videos": ["a.mp4"], "validation": ["v", "a"]}, [("a", "'a' is in", True)]),
+        ({"videos": ["a.mp4"], "test": "a\n"}, [("a", "'a' is in", True)]),
+        (
+            {"videos": ["a.mp4", "x/b.mp4", "y/b.avi"], "train": ["a", "b", "b_left"]},
+            [
+                ("b", "2 videos are", True),
+                ("b", "its video's name", True),
+                ("b_left", "its video's name", True),
+            ],
+        ),
+        ({"videos": ["a.mp4"], "test": "../a\n"}, [("../a", "'../a' can't be", True)]),
+        ({"videos": ["a.mp4"], "test": ".hidden\n"}, [(".hidden", "'.hidden' can't be", True)]),
+        ({"videos": ["a.mp4", ".hidden.mp4", ".trash/t.mp4", "notes.txt", "a.mp4.part"]}, []),
+    ],
+)
+def test_what_does_not_fit_is_noted(
+    lay: Lay, layout: dict[str, list[str]], expected: list[tuple[str, str, bool]]
+) -> None:
+    complete = {"train": ["a"], "validation": ["v"]} | layout | {"videos": [*layout["videos"], "v.mp4"]}
+    found, notes = lay(**complete)
+    assert {"a", "v"} <= {one.subject.name for one in found}
+    assert sorted(told(notes)) == sorted(expected)
+    assert all(note.file and note.remedy for note in notes)
+
+
+def test_an_empty_split_is_noted(lay: Lay) -> None:
+    _, notes = lay(["a.mp4"], train=["a"])
+    assert told(notes) == [("Validation_Set", "no label files", False)]
+
+
+@pytest.mark.parametrize(
+    ("missing", "says"),
+    [
+        ("videos", r"videos: no such folder of videos\. Set index\.corpus and index\.videos"),
+        ("annotations", r"no such folder of annotations\. Set index\.corpus and index\.annotations"),
+        ("test.txt", r"no such list of test subjects\. Set index\.test_list, or make it null"),
+    ],
+)
+def test_a_missing_part_names_the_parameter(tmp_path: Path, missing: str, says: str) -> None:
+    for folder in ("videos", "annotations/Train_Set"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "test.txt").write_text("")
+    (tmp_path / missing).rename(tmp_path / "elsewhere")
+    with pytest.raises(ValaroError, match=says):
+        discover(tmp_path / "videos", tmp_path / "annotations", tmp_path / "test.txt")
+
+
+def test_nothing_that_fits_together_stops_the_work(lay: Lay) -> None:
+    with pytest.raises(ValaroError, match=r"no subject with a video.*Check index\.corpus"):
+        lay(["a.mp4"], train=["b"])
+
+
+def test_a_test_list_in_another_encoding_is_named(lay: Lay) -> None:
+    with pytest.raises(ValaroError, match=r"test\.txt: byte 2 is not UTF-8"):
+        lay(["a.mp4"], train=["a"], test="Zoë\n".encode("latin-1"))

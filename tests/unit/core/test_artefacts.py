@@ -1,0 +1,162 @@
+"""Artefacts are whole or absent, and the same content gives the same bytes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages.core.artefacts import (
+    PARTIAL,
+    files_of,
+    read_arrays,
+    read_facts,
+    read_json,
+    remove,
+    sweep,
+    whole,
+    write_arrays,
+    write_json,
+)
+
+ARRAYS = {
+    "time_s": np.arange(5) / 5,
+    "detected": np.array([True, False, True, True, False]),
+    "box_xyxy": np.full((5, 4), np.nan, np.float32),
+    "jpeg": np.frombuffer(b"\xff\xd8bytes\xff\xd9", np.uint8),
+    "none_at_all": np.empty((0, 2), np.float32),
+}
+
+
+def test_arrays_and_facts_come_back_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "two.dots and ‘quotes’.h5"
+    write_arrays(path, ARRAYS, fps_hz=29.97, frames=5, has_audio=False, codec="h264", missing=None)
+    back = read_arrays(path)
+    assert set(back) == set(ARRAYS)
+    for name, array in ARRAYS.items():
+        assert back[name].dtype == array.dtype, name
+        np.testing.assert_array_equal(back[name], array)
+    assert list(read_arrays(path, "jpeg")) == ["jpeg"]
+    facts = read_facts(path)
+    assert facts == {"fps_hz": 29.97, "frames": 5, "has_audio": False, "codec": "h264"}
+    assert [type(facts[name]) for name in ("fps_hz", "frames", "has_audio")] == [float, int, bool]
+
+
+def test_a_missing_array_is_named_with_its_file(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "a.h5", {"time_s": np.zeros(2)})
+    with pytest.raises(KeyError, match=r"a\.h5.*holds \['time_s'\], not \['embedding'\]"):
+        read_arrays(tmp_path / "a.h5", "time_s", "embedding")
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "first.h5", ARRAYS, fps_hz=5.0, width=640)
+    time.sleep(1.1)  # HDF5 keeps times in whole seconds
+    other_order = dict(reversed(ARRAYS.items())) | {"time_s": (np.arange(10) / 10)[::2]}  # not contiguous
+    write_arrays(tmp_path / "second.h5", other_order, width=640, fps_hz=5.0)
+    assert (tmp_path / "first.h5").read_bytes() == (tmp_path / "second.h5").read_bytes()
+    write_json(tmp_path / "first.json", {"b": 1, "a": [0.1 + 0.2, "ü"]})
+    write_json(tmp_path / "second.json", {"a": (0.3, "ü"), "b": np.int64(1)})
+    assert (tmp_path / "first.json").read_bytes() == (tmp_path / "second.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "back"),
+    [
+        ({"ccc": np.float32(0.5), "n": np.int64(3), "ok": np.bool_(True)}, {"ccc": 0.5, "n": 3, "ok": True}),
+        ([1 / 3, (2e-9, "é")], [0.333333, [0.0, "é"]]),
+        ({1: None}, {"1": None}),
+    ],
+)
+def test_json_takes_numpy_scalars_and_rounds(tmp_path: Path, content: Any, back: Any) -> None:
+    write_json(tmp_path / "a.json", content)
+    assert read_json(tmp_path / "a.json") == back
+
+
+def test_json_refuses_what_json_has_no_word_for(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"ccc": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_failed_writer_leaves_the_old_result(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "model"
+
+    def write(path: Path, text: str) -> None:
+        if kind == "folder":
+            path.mkdir()
+            path = path / "weights"
+        path.write_text(text)
+
+    with whole(target) as partial:
+        write(partial, "old")
+        assert not target.exists(), "nothing is visible before it is whole"
+    with pytest.raises(ZeroDivisionError), whole(target) as partial:
+        write(partial, "half of the n")
+        raise ZeroDivisionError
+    assert [file.read_text() for file in files_of(target)] == ["old"]
+    with whole(target) as partial:
+        write(partial, "new")
+    assert [file.read_text() for file in files_of(target)] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_takes_the_place_of_the_old_one_entirely(tmp_path: Path) -> None:
+    for names in (["a", "b"], ["c"]):
+        with whole(tmp_path / "plots") as partial:
+            partial.mkdir()
+            for name in names:
+                (partial / name).write_text(name)
+    assert [file.name for file in files_of(tmp_path / "plots")] == ["c"]
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), whole(tmp_path / "a.h5"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+SLOW_WRITER = """
+import sys, time
+from pathlib import Path
+from stages.core.artefacts import whole
+with whole(Path(sys.argv[1])) as partial:
+    partial.write_text("half")
+    print("half", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_writer_leaves_a_hidden_file_that_is_swept_away(tmp_path: Path, repository: Path) -> None:
+    target = tmp_path / "video.h5"
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW_WRITER, str(target)], stdout=subprocess.PIPE, cwd=repository
+    ) as writer:
+        assert writer.stdout
+        writer.stdout.readline()
+        os.kill(writer.pid, signal.SIGKILL)
+    (leftover,) = tmp_path.iterdir()
+    assert leftover.name.startswith(PARTIAL)
+    target.write_text("a finished neighbour")
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["video.h5"]
+
+
+def test_sweeping_a_folder_that_is_not_there_does_nothing(tmp_path: Path) -> None:
+    sweep(tmp_path / "nowhere")
+    remove(tmp_path / "nowhere")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_removing_a_link_to_a_folder_spares_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a").write_text("a")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    remove(tmp_path / "link")
+    remove(tmp_path / "nothing")
+    assert [path.relative_to(tmp_path).as_posix() for path in files_of(tmp_path)] == ["real/a"]
