@@ -8,7 +8,7 @@ Writes  models/fusion/<fusion>.safetensors        weights, or trees
         models/fusion/provenance.json             the corpus that the models learnt from
         data/fused/<fusion>.grouped/<subject>.h5  validation, each video fused by what other videos taught
         data/fused/<fusion>/<subject>.h5          validation and test, fused by what all of validation taught
-        metrics/fuse.json                         weights, and what the forest was chosen by
+        metrics/fusion/<fusion>.json              weights, or what the forest was chosen by
 Params  fuse
 
 Paper, sections 3.3 and 5: (1) face + audio, (2) face + audio + functionals by DWF, (3) the same by a forest.
@@ -28,10 +28,9 @@ from stages.core.errors import ValaroError
 from stages.core.memo import Note
 from stages.core.params import FuseParams, load_params
 from stages.core.stage import Stage, Unit, main
-from stages.core.systems import FUSIONS, GROUPED
-from stages.fusion.dirichlet import best_weights, target_moments
-from stages.fusion.dirichlet import fuse as weigh
+from stages.core.systems import FUSIONS, GROUPED, is_forest
 from stages.fusion.grouped import Groups, assign_folds, cross_fitted
+from stages.fusion.methods import Fitted, fit_forests, fit_weighted, from_arrays
 
 FEWEST_VIDEOS = 3
 """One to score on, two to fit on: the forest's own choice holds one of these out again."""
@@ -53,21 +52,19 @@ def fit_fusion(unit: Unit, settings: FuseParams) -> list[Note]:
     videos = len(np.unique(rows.video))
     if videos < FEWEST_VIDEOS:
         raise ValaroError(f"fusion needs {FEWEST_VIDEOS} labelled validation videos, there are {videos}")
-    fit, predict = _method(unit.facts["fusion"], settings)
     truth = rows.truth
-    if unit.facts["fusion"].startswith(
-        "rf_"
-    ):  # neighbouring frames are near-duplicates: a thinner grid says it all
+    if is_forest(unit.facts["fusion"]):  # neighbouring frames are near-duplicates: a thinner grid says it all
         truth = np.where(rows.on_grid[:, None], truth, np.nan)
-    fold = assign_folds(rows.video, min(settings.folds, videos), settings.seed, ~np.isnan(truth).any(axis=1))
     known = ~np.isnan(truth).any(axis=1)
-    fitted = fit(rows.stacks[known], truth[known], rows.video[known])
-    honest = cross_fitted(fit, predict, rows.stacks, truth, rows.video, fold)
+    fit = partial(_fit, unit.facts["fusion"], settings)
+    fold = assign_folds(rows.video, min(settings.folds, videos), settings.seed, known)
+    honest = cross_fitted(
+        fit, lambda fitted, stacks: fitted.predict(stacks), rows.stacks, truth, rows.video, fold
+    )
     for name in unit.facts["subjects"]:
         path = unit.writes["grouped"] / f"{name}.h5"
         write_arrays(path, {"valence_arousal": _clip(honest[rows.subject == name])})
-    arrays, summary = _plain(fitted)
-    _save(unit, arrays, summary)
+    _save(unit, fit(rows.stacks[known], truth[known], rows.video[known]))
     return []
 
 
@@ -79,7 +76,7 @@ def apply_fusion(unit: Unit, _settings: None) -> list[Note]:
     with safe_open(unit.reads["model"], "numpy") as file:
         systems = json.loads(file.metadata()["config"])["systems"]
     stack, time_s = read_stack(unit, systems)
-    fused = _clip(predict_plain(load_file(unit.reads["model"]), stack))
+    fused = _clip(from_arrays(load_file(unit.reads["model"])).predict(stack))
     write_arrays(unit.writes["trace"], {"valence_arousal": fused, "time_s": time_s})
     return []
 
@@ -94,84 +91,35 @@ def read_stack(unit: Unit, systems: list[str]) -> tuple[Floats, Floats]:
     return np.stack(columns, axis=1), next(iter(traces.values()))["time_s"]
 
 
-def predict_plain(arrays: dict[str, Floats], stack: Floats) -> Floats:
-    """Fuse (N, M, 2) by saved weights or saved trees. -> (N, 2)."""
-    if "weights" in arrays:
-        return weigh(stack, arrays["weights"])
-    from stages.fusion.forest import Forest
-
-    columns = []
-    for column, target in enumerate(("valence", "arousal")):
-        parts = {key.split(".", 1)[1]: value for key, value in arrays.items() if key.startswith(target)}
-        columns.append(Forest.from_arrays(parts).predict(stack[:, :, column]))
-    return np.column_stack(columns)
-
-
-def _method(fusion: str, settings: FuseParams) -> tuple[Any, Any]:
-    """Fit and predict functions of one fusion."""
-    if fusion.startswith("rf_"):
-        return partial(_fit_forests, settings), _predict_forests
-
-    def fit(stacks: Floats, truth: Floats, _groups: Groups) -> Any:
-        return best_weights(
-            target_moments(truth, stacks),
-            draws=settings.draws,
+def _fit(fusion: str, settings: FuseParams, stacks: Floats, truth: Floats, groups: Groups) -> Fitted:
+    """Fit one fusion on labelled rows."""
+    if is_forest(fusion):
+        return fit_forests(
+            stacks,
+            truth,
+            groups,
+            choose_by=settings.choose_forest_by,
+            trees=settings.trees,
+            min_leaf=settings.min_leaf,
+            folds=settings.folds,
             seed=settings.seed,
-            per_target=settings.per_target,
-            refine=settings.refine,
         )
-
-    return fit, lambda fusion, stacks: weigh(stacks, fusion.weights)
-
-
-def _fit_forests(settings: FuseParams, stacks: Floats, truth: Floats, groups: Groups) -> list[Any]:
-    """One forest per target, on the predictions of that target only, with the choice it was made by."""
-    from stages.fusion.forest_choice import choose_by_groups, choose_out_of_bag
-
-    forests = []
-    for column in range(2):
-        stack, target = stacks[:, :, column], truth[:, column]
-        if settings.choose_forest_by == "out_of_bag":
-            found = choose_out_of_bag(stack, target, trees=settings.trees, seed=settings.seed)
-        else:
-            folds = min(settings.folds, len(np.unique(groups)))
-            fold = assign_folds(groups, folds, settings.seed)
-            found = choose_by_groups(
-                stack, target, fold, trees=settings.trees, min_leaf=settings.min_leaf, seed=settings.seed
-            )
-        forests.append((found[0], found[1][0]))
-    return forests
-
-
-def _predict_forests(forests: list[Any], stacks: Floats) -> Floats:
-    return np.column_stack(
-        [forest.predict(stacks[:, :, column]) for column, (forest, _) in enumerate(forests)]
+    return fit_weighted(
+        stacks,
+        truth,
+        draws=settings.draws,
+        seed=settings.seed,
+        per_target=settings.per_target,
+        refine=settings.refine,
     )
 
 
-def _plain(fitted: Any) -> tuple[dict[str, Floats], dict[str, Any]]:
-    """Arrays to keep, and figures to show."""
-    if not isinstance(fitted, list):
-        return {"weights": fitted.weights}, {"weights": fitted.weights.tolist()}
-    arrays: dict[str, Floats] = {}
-    summary: dict[str, Any] = {}
-    for target, (forest, choice) in zip(("valence", "arousal"), fitted, strict=True):
-        arrays |= {f"{target}.{name}": array for name, array in forest.to_arrays().items()}
-        summary[target] = {
-            "trees": choice.trees,
-            "min_leaf": choice.growth.min_leaf,
-            "chosen_by_ccc": choice.ccc,
-        }
-    return arrays, summary
-
-
-def _save(unit: Unit, arrays: dict[str, Floats], summary: dict[str, Any]) -> None:
+def _save(unit: Unit, fitted: Fitted) -> None:
     from safetensors.numpy import save_file
 
     config = {"systems": unit.facts["systems"], "fusion": unit.facts["fusion"]}
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    save_file(contiguous, unit.writes["model"], {"config": json.dumps(config, sort_keys=True)})
-    write_json(unit.writes["summary"], {"systems": unit.facts["systems"]} | summary)
+    save_file(fitted.to_arrays(), unit.writes["model"], {"config": json.dumps(config, sort_keys=True)})
+    write_json(unit.writes["summary"], {"systems": unit.facts["systems"]} | fitted.summary())
 
 
 def _gather(unit: Unit, rows_hz: float) -> _Rows:

@@ -12,3 +12,8 @@ FUSIONS: dict[str, tuple[str, ...]] = {
 
 GROUPED = ".grouped"
 """Ending of the folder that holds a fusion's honest traces: every video fused by what other videos taught."""
+
+
+def is_forest(fusion: str) -> bool:
+    """Whether a fusion is a random forest; the others are weighted sums."""
+    return fusion.startswith("rf_")

@@ -1,0 +1,128 @@
+"""The two late fusions behind one interface: fitted on stacks, applied to stacks, kept as plain arrays.
+
+A stack holds the predictions of M systems side by side, (N, M, 2); a fusion makes (N, 2) of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from stages.core.arrays import Floats
+from stages.fusion.dirichlet import best_weights, fuse, target_moments
+from stages.fusion.forest import Forest
+from stages.fusion.grouped import Groups, assign_folds
+
+TARGETS = ("valence", "arousal")
+
+
+class Fitted(Protocol):
+    """A fusion that has been fitted."""
+
+    def predict(self, stacks: Floats) -> Floats:
+        """Shape: (N, M, 2) -> (N, 2)."""
+        ...
+
+    def to_arrays(self) -> dict[str, Floats]:
+        """Plain arrays, as safetensors wants them; see `from_arrays`."""
+        ...
+
+    def summary(self) -> dict[str, Any]:
+        """Figures worth showing."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """Dirichlet-weighted fusion: weights (M, 2), every column with sum 1 (paper, section 3.3)."""
+
+    weights: Floats
+
+    def predict(self, stacks: Floats) -> Floats:
+        """Weighted sum."""
+        return fuse(stacks, self.weights)
+
+    def to_arrays(self) -> dict[str, Floats]:
+        """The weights."""
+        return {"weights": np.ascontiguousarray(self.weights)}
+
+    def summary(self) -> dict[str, Any]:
+        """The weights."""
+        return {"weights": self.weights.tolist()}
+
+
+@dataclass(frozen=True, eq=False)
+class Forests:
+    """A random forest per target, on the predictions of that target only (paper, section 3.3)."""
+
+    forests: tuple[Forest, ...]
+    choices: tuple[dict[str, Any], ...] = ()
+
+    def predict(self, stacks: Floats) -> Floats:
+        """Each target by its own forest."""
+        return np.column_stack([f.predict(stacks[:, :, column]) for column, f in enumerate(self.forests)])
+
+    def to_arrays(self) -> dict[str, Floats]:
+        """The trees of both forests."""
+        return {
+            f"{target}.{name}": np.ascontiguousarray(array)
+            for target, forest in zip(TARGETS, self.forests, strict=True)
+            for name, array in forest.to_arrays().items()
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """What each forest was chosen by."""
+        return dict(zip(TARGETS, self.choices, strict=True))
+
+
+def from_arrays(arrays: Mapping[str, Floats]) -> Fitted:
+    """The inverse of `to_arrays`."""
+    if "weights" in arrays:
+        return Weighted(arrays["weights"])
+    parts: dict[str, dict[str, Floats]] = {target: {} for target in TARGETS}
+    for key, array in arrays.items():
+        target, name = key.split(".", 1)
+        parts[target][name] = array
+    return Forests(tuple(Forest.from_arrays(parts[target]) for target in TARGETS))
+
+
+def fit_weighted(
+    stacks: Floats, truth: Floats, *, draws: int, seed: int, per_target: bool, refine: bool
+) -> Weighted:
+    """Choose the weights by the CCC they reach; see `dirichlet.best_weights` for the arguments."""
+    moments = target_moments(truth, stacks)
+    return Weighted(
+        best_weights(moments, draws=draws, seed=seed, per_target=per_target, refine=refine).weights
+    )
+
+
+def fit_forests(
+    stacks: Floats,
+    truth: Floats,
+    groups: Groups,
+    *,
+    choose_by: Literal["out_of_bag", "grouped"],
+    trees: Sequence[int],
+    min_leaf: Sequence[int],
+    folds: int,
+    seed: int,
+) -> Forests:
+    """Grow and choose both forests; see `forest_choice` for the arguments.
+
+    Shape: (N, M, 2), (N, 2), (N,), no NaN.
+    """
+    from stages.fusion.forest_choice import choose_by_groups, choose_out_of_bag
+
+    fold = assign_folds(groups, min(folds, len(np.unique(groups))), seed) if choose_by == "grouped" else None
+    forests, choices = [], []
+    for column in range(len(TARGETS)):
+        stack, target = stacks[:, :, column], truth[:, column]
+        if fold is None:
+            forest, ranked = choose_out_of_bag(stack, target, trees=trees, seed=seed)
+        else:
+            forest, ranked = choose_by_groups(stack, target, fold, trees=trees, min_leaf=min_leaf, seed=seed)
+        forests.append(forest)
+        best = ranked[0]
+        choices.append({"trees": best.trees, "min_leaf": best.growth.min_leaf, "chosen_by_ccc": best.ccc})
+    return Forests(tuple(forests), tuple(choices))
