@@ -6,43 +6,96 @@ Reads   data/decode/<video>.wav     stereo
 Writes  data/voice/<video>.wav      mono, PCM 16 bit, rate_hz; as long as the video
 Params  voice
 
-Paper, section 4.2.1. Backends: `none`: the mixture itself; `classical`: the centre, above the noise floor.
+Paper, section 4.2.1: Spleeter, two stems. Backends: `spleeter_torch`: its published networks, here;
+`spleeter`: the original program, in its own environment; `classical`: the centre, above the noise floor, no
+weights; `none`: the mixture itself. The sound passes through in blocks, however long it is.
 """
 
-from stages.audio.separation import BACKENDS
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from stages.audio.separation import BACKENDS, Separator
+from stages.audio.streaming import rate_of, read_blocks, resample_blocks, write_blocks
 from stages.core.corpus import Corpus, Workspace
+from stages.core.device import torch_device
 from stages.core.memo import Note
 from stages.core.params import VoiceParams, load_params
 from stages.core.stage import Stage, Unit, main
-from stages.media.sound import read_wav, resample, to_mono, write_wav
+from stages.media.sound import to_mono
+
+PRETRAINED = Path("models/pretrained")
+
+
+@cache
+def separator_of(
+    backend: str, weights: str, python: str | None, options: tuple[tuple[str, Any], ...]
+) -> Separator:
+    """The separator of the parameters; one per process."""
+    if backend == "spleeter_torch":
+        from stages.audio.spleeter import SpleeterTorch
+        from stages.audio.spleeter_weights import load_net
+
+        return SpleeterTorch(load_net(Path(weights)), torch_device(), **dict(options))
+    if backend == "spleeter":
+        from stages.audio.spleeter_original import SpleeterOriginal
+
+        return SpleeterOriginal(str(python), Path(weights).parent)
+    return BACKENDS[backend]
 
 
 def take_voice(unit: Unit, settings: VoiceParams) -> list[Note]:
     """Separate one recording."""
-    mixture, rate_hz = read_wav(unit.reads["sound"])
-    voice = BACKENDS[settings.backend].separate(mixture, rate_hz)
-    write_wav(unit.writes["voice"], resample(to_mono(voice), rate_hz, settings.rate_hz), settings.rate_hz)
+    weights = str(unit.reads.get("weights", ""))
+    options = (
+        ("mask_extension", settings.spleeter_mask_extension),
+        ("precision", settings.spleeter_precision),
+    )
+    separator = separator_of(settings.backend, weights, settings.spleeter_python, options)
+    sound = unit.reads["sound"]
+    rate_hz = rate_of(sound)
+    voice = map(to_mono, separator.stream(read_blocks(sound), rate_hz))
+    write_blocks(unit.writes["voice"], resample_blocks(voice, rate_hz, settings.rate_hz), settings.rate_hz)
     return []
 
 
-def units(workspace: Workspace, corpus: Corpus) -> list[Unit]:
+def weights_of(settings: VoiceParams, pretrained: Path) -> dict[str, Path]:
+    """What the backend needs beside the sound."""
+    if settings.backend == "spleeter_torch":
+        from stages.audio.spleeter_weights import converted_weights
+
+        return {"weights": converted_weights(settings.spleeter_model, pretrained)}
+    if settings.backend == "spleeter":
+        from stages.audio.spleeter_original import original_checkpoint
+
+        return {"weights": original_checkpoint(settings.spleeter_model, pretrained)}
+    return {}
+
+
+def units(
+    workspace: Workspace, corpus: Corpus, settings: VoiceParams, pretrained: Path = PRETRAINED
+) -> list[Unit]:
     """One unit per decoded video."""
+    heard = [v for v in sorted(corpus.videos) if workspace.artefact("decode", v, ".wav").is_file()]
+    weights = weights_of(settings, pretrained) if heard else {}
     return [
         Unit(
             video,
-            {"sound": workspace.artefact("decode", video, ".wav")},
+            {"sound": workspace.artefact("decode", video, ".wav")} | weights,
             {"voice": workspace.artefact("voice", video, ".wav")},
         )
-        for video in sorted(corpus.videos)
-        if workspace.artefact("decode", video, ".wav").is_file()
+        for video in heard
     ]
 
 
 def voice() -> None:
     """Run the stage on params.yaml."""
     params, workspace = load_params(), Workspace()
+    # The networks use all cores, or the one device, by themselves.
+    jobs = 1 if params.voice.backend.startswith("spleeter") else params.compute.jobs
     with Stage("voice", workspace.folder("voice")) as stage:
-        stage.run(take_voice, units(workspace, workspace.corpus()), params.voice, jobs=params.compute.jobs)
+        work = units(workspace, workspace.corpus(), params.voice)
+        stage.run(take_voice, work, params.voice, jobs=jobs)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ went with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from scipy.ndimage import uniform_filter
@@ -24,12 +24,27 @@ TINY = 1e-12
 """Power that counts as silence; 16-bit rounding is 100 times stronger."""
 
 
-class Separator(Protocol):
+class Separator(ABC):
     """Anything that takes the voice out of a mixture."""
 
-    def separate(self, stereo: Floats, rate_hz: float) -> Floats:
-        """(n, 2) float32 in [-1, 1] -> the voice, (n, 2) float32; finite whatever comes in."""
-        ...
+    @abstractmethod
+    def stream(self, blocks: Iterable[Floats], rate_hz: int) -> Iterator[Floats]:
+        """The voice of a long mixture, block by block.
+
+        Shape: blocks (n, 2), (n, 1) or (n,) of any length -> blocks (m, 2) float32 of other lengths, as
+        many samples in all; finite whatever comes in. Where the blocks are cut changes nothing.
+        """
+
+    def separate(self, stereo: Floats, rate_hz: int) -> Floats:
+        """(n, 2) float32 in [-1, 1] -> the voice, (n, 2) float32.
+
+        Raises:
+            ValueError: rate_hz is not positive, or there are more than two channels.
+        """
+        if not rate_hz > 0:
+            raise ValueError(f"rate_hz is {rate_hz}, must be > 0")
+        mixture = clean(stereo)
+        return np.concatenate([mixture[:0], *self.stream([mixture], rate_hz)])
 
 
 def clean(stereo: Floats) -> Floats:
@@ -47,16 +62,16 @@ def clean(stereo: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class PassThrough:
+class PassThrough(Separator):
     """`none`: the mixture itself, for recordings without music or noise."""
 
-    def separate(self, stereo: Floats, rate_hz: float) -> Floats:  # noqa: ARG002
-        """(n, 2) -> (n, 2), only cleaned of NaN."""
-        return clean(stereo)
+    def stream(self, blocks: Iterable[Floats], rate_hz: int) -> Iterator[Floats]:  # noqa: ARG002
+        """Only cleaned of NaN."""
+        return map(clean, blocks)
 
 
 @dataclass(frozen=True)
-class Classical:
+class Classical(Separator):
     """`classical`: centre and noise floor, in blocks, so that the working memory doesn't grow with length.
 
     Args:
@@ -79,34 +94,21 @@ class Classical:
     side_factor: float = 1.5
     gain_floor: float = 0.05
 
-    def separate(self, stereo: Floats, rate_hz: float) -> Floats:
-        """(n, 2) -> the voice, (n, 2).
+    def stream(self, blocks: Iterable[Floats], rate_hz: int) -> Iterator[Floats]:
+        """In overlapping pieces of block_s, with cross-fades that sum to 1 everywhere."""
+        length, overlap = max(round(self.block_s * rate_hz), 2), round(self.overlap_s * rate_hz)
+        rise = ((np.arange(overlap) + 0.5) / max(overlap, 1)).astype(np.float32)[:, None]
+        held, faded = np.zeros((0, 2), dtype=np.float32), np.zeros((0, 2), dtype=np.float32)
+        for block in blocks:
+            held = np.concatenate([held, clean(block)])
+            while len(held) > length:
+                voice = _faded_in(self._block(held[:length], rate_hz), faded, rise)
+                yield voice[: length - overlap]
+                faded, held = rise[::-1] * voice[length - overlap :], held[length - overlap :]
+        if len(held):
+            yield _faded_in(self._block(held, rate_hz), faded, rise)
 
-        Raises:
-            ValueError: rate_hz is not positive, or there are more than two channels.
-        """
-        if not rate_hz > 0:
-            raise ValueError(f"rate_hz is {rate_hz}, must be > 0")
-        mixture = clean(stereo)
-        voice = np.zeros_like(mixture)
-        for first, stop, fade in self._blocks(len(mixture), rate_hz):
-            voice[first:stop] += fade[:, None] * self._block(mixture[first:stop], rate_hz)
-        return voice
-
-    def _blocks(self, length: int, rate_hz: float) -> Iterator[tuple[int, int, Floats]]:
-        """Overlapping blocks with cross-fades that sum to 1 everywhere."""
-        block, overlap = max(round(self.block_s * rate_hz), 2), round(self.overlap_s * rate_hz)
-        ramp = ((np.arange(overlap) + 0.5) / max(overlap, 1)).astype(np.float32)
-        for first in range(0, max(length - overlap, min(length, 1)), block - overlap):
-            stop = min(first + block, length)
-            fade = np.ones(stop - first, dtype=np.float32)
-            if first > 0:
-                fade[:overlap] = ramp
-            if stop < length:
-                fade[len(fade) - overlap :] = ramp[::-1]
-            yield first, stop, fade
-
-    def _block(self, mixture: Floats, rate_hz: float) -> Floats:
+    def _block(self, mixture: Floats, rate_hz: int) -> Floats:
         frame = 2 ** max(round(np.log2(self.frame_s * rate_hz)), 4)
         options = {"fs": rate_hz, "nperseg": frame, "noverlap": 3 * frame // 4}
         padded = np.pad(mixture, [(0, max(frame - len(mixture), 0)), (0, 0)])
@@ -125,6 +127,13 @@ class Classical:
         """The level that each frequency hardly ever falls below. (F, T) -> (F, 1)."""
         quantile = np.quantile(power, self.noise_quantile, axis=1, keepdims=True)
         return np.asarray(self.noise_factor * quantile, dtype=power.dtype)
+
+
+def _faded_in(voice: Floats, faded: Floats, rise: Floats) -> Floats:
+    """A piece joined to the faded end of the one before; the first has none."""
+    if len(faded):
+        voice[: len(faded)] = rise * voice[: len(faded)] + faded
+    return voice
 
 
 def _power(spectrum: Floats) -> Floats:
@@ -174,3 +183,14 @@ def si_sdr_db(reference: Floats, estimate: Floats) -> float:
     energy = float(np.sum(target**2))
     scale = float(np.sum(target * guess)) / energy if energy > 0 else 0.0
     return sdr_db(scale * target, guess)
+
+
+def median_sdr_db(reference: Floats, estimate: Floats, rate_hz: float, frame_s: float = 1.0) -> float:
+    """The median over whole frames with any sound in the reference, as MUSDB's results are given.
+
+    Source: Stöter et al. 2018 (SiSEC), with the plain ratio for its filtered one. NaN without such a frame.
+    """
+    size = round(frame_s * rate_hz)
+    starts = [k for k in range(0, len(reference) - size + 1, size) if np.any(reference[k : k + size])]
+    ratios = [sdr_db(reference[k : k + size], estimate[k : k + size]) for k in starts]
+    return float(np.median(ratios)) if ratios else float("nan")

@@ -78,8 +78,18 @@ class MouthParams(Section):
 class VoiceParams(Section):
     """Separation of the voice (paper, section 4.2.1)."""
 
-    backend: Literal["none", "classical"]
+    backend: Literal["none", "classical", "spleeter_torch", "spleeter"]
     rate_hz: Annotated[int, Field(ge=8000, le=48_000)]
+    spleeter_model: Literal["2stems", "4stems", "5stems"]
+    spleeter_mask_extension: Literal["zeros", "average"]
+    spleeter_precision: Literal["float32", "bfloat16"]
+    spleeter_python: str | None
+
+    @model_validator(mode="after")
+    def _the_original_needs_its_python(self) -> "VoiceParams":
+        if self.backend == "spleeter" and not self.spleeter_python:
+            raise ValueError("backend spleeter needs spleeter_python, the interpreter of its environment")
+        return self
 
 
 class SpeechParams(Section):

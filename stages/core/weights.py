@@ -28,7 +28,7 @@ class Weights:
         file: name of the file, wherever it lies.
         url: where it is downloaded from.
         sha256: of the whole file, in hexadecimal.
-        size_bytes: length of the whole file.
+        size_bytes: length of the whole file; a round number is an upper bound.
         licence: the terms its authors publish it under.
         source: who trained it, on what.
     """
@@ -51,6 +51,21 @@ WEIGHTS: Mapping[str, Weights] = {
         licence="MIT",
         source="github.com/biubug6/Pytorch_Retinaface, trained on WIDER FACE",
     ),
+    **{
+        f"spleeter_{name}": Weights(
+            file=f"{name}.tar.gz",
+            url=f"https://github.com/deezer/spleeter/releases/download/v1.4.0/{name}.tar.gz",
+            sha256=sha256,  # as Spleeter's own tests state it
+            size_bytes=size_bytes,
+            licence="MIT",
+            source=f"github.com/deezer/spleeter, its {name} model, trained on Deezer's own recordings",
+        )
+        for name, size_bytes, sha256 in (
+            ("2stems", 73_109_797, "f3a90b39dd2874269e8b05a48a86745df897b848c61f3958efc80a39152bd692"),
+            ("4stems", 150_000_000, "3adb4a50ad4eb18c7c4d65fcf4cf2367a07d48408a5eb7d03cd20067429dfaa8"),
+            ("5stems", 185_000_000, "25a1e87eb5f75cc72a4d2d5467a0a50ac75f05611f877c278793742513cc7218"),
+        )
+    },
 }
 
 

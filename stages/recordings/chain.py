@@ -116,7 +116,8 @@ def _predictions(workspace: Workspace, trained: Trained, corpus: Corpus) -> Iter
         if system in trained.systems:
             yield Step(system, work, predict.visual_units(workspace, models, subjects, system))
     if "audio" in trained.systems:
-        yield Step("voice", voice.take_voice, voice.units(workspace, corpus), params.voice)
+        voice_units = voice.units(workspace, corpus, params.voice, pretrained(models))
+        yield Step("voice", voice.take_voice, voice_units, params.voice)
         yield Step("audio", predict.predict_audio, predict.audio_units(workspace, models, subjects))
 
 

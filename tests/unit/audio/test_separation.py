@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from stages.audio.separation import BACKENDS, Classical, clean, sdr_db, si_sdr_db
+from stages.audio.separation import BACKENDS, Classical, clean, median_sdr_db, sdr_db, si_sdr_db
+from stages.audio.streaming import rate_of, read_blocks, resample_blocks, write_blocks
+from stages.core.errors import BadInput
+from stages.media.sound import resample
 
 RATE_HZ = 22_050
 
@@ -146,3 +149,47 @@ def test_scale_invariant_sdr_ignores_the_gain(gain):
     )  # orthogonal: ratio known in closed form
     expected = 10 * np.log10((reference @ reference) / (0.01 * error @ error))
     assert si_sdr_db(reference, gain * (reference + 0.1 * error)) == pytest.approx(expected)
+
+
+def test_the_median_over_frames_skips_silence_and_one_bad_frame():
+    reference = np.ones((50, 2))
+    reference[20:30] = 0  # a silent frame: no ratio
+    estimate = reference * np.repeat([0.9, 0.9, 5.0, 0.0, 0.9], 10)[:, None]
+    assert median_sdr_db(reference, estimate, rate_hz=10) == pytest.approx(20)  # of 20, 20, 0, 20
+    assert np.isnan(median_sdr_db(reference[20:30], estimate[20:30], rate_hz=10))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("size", [997, 22_050, 10**6])
+def test_a_stream_is_the_whole_wherever_it_is_cut(backend, voice, size):
+    separator = BACKENDS[backend]
+    blocks = (voice[start : start + size] for start in range(0, len(voice), size))
+    parts = np.concatenate(list(separator.stream(blocks, RATE_HZ)))
+    assert np.array_equal(parts, separator.separate(voice, RATE_HZ))
+
+
+@pytest.mark.parametrize("size", [1, 10_000, 44_100])
+@pytest.mark.parametrize(("from_hz", "to_hz"), [(44_100, 16_000), (8000, 44_100), (48_000, 48_000)])
+def test_resampling_in_blocks_is_resampling_the_whole(size, from_hz, to_hz):
+    for length in (1, 5000, 70_001) if size > 1 else (1, 2000):
+        sound = np.random.default_rng(length).standard_normal((length, 2)).astype(np.float32)
+        blocks = (sound[start : start + size] for start in range(0, length, size))
+        parts = np.concatenate(list(resample_blocks(blocks, from_hz, to_hz)))
+        whole = resample(sound, from_hz, to_hz)
+        assert parts.shape == whole.shape
+        np.testing.assert_allclose(parts, whole, atol=2e-6)
+
+
+def test_blocks_of_a_file_and_back(tmp_path):
+    sound = np.linspace(-1.2, 1.2, 10_000, dtype=np.float32)
+    write_blocks(tmp_path / "a.wav", np.array_split(sound, 7), 16_000)
+    assert rate_of(tmp_path / "a.wav") == 16_000
+    blocks = list(read_blocks(tmp_path / "a.wav", size=999))
+    assert max(map(len, blocks)) == 999
+    np.testing.assert_allclose(np.concatenate(blocks)[:, 0], sound.clip(-1, 1), atol=1 / 32_768)
+    with pytest.raises(ValueError, match="NaN"):
+        write_blocks(tmp_path / "b.wav", [np.array([np.nan])], 16_000)
+    (tmp_path / "c.wav").write_bytes(b"RIFF")
+    for read in (rate_of, lambda path: list(read_blocks(path))):
+        with pytest.raises(BadInput, match="not a readable WAV"):
+            read(tmp_path / "c.wav")
