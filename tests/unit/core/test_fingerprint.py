@@ -115,7 +115,18 @@ def test_an_unknown_module_is_named(package: Package) -> None:
 # What a library of this list does shows in no result: settings, processes, the console, pictures for people,
 # containers whose content is the same in every version.
 DECIDE_NO_RESULT = {
-    *("pydantic", "yaml", "joblib", "psutil", "rich", "typer", "matplotlib", "dvclive", "safetensors"),
+    *(
+        "pydantic",
+        "ruamel",
+        "yaml",
+        "joblib",
+        "psutil",
+        "rich",
+        "typer",
+        "matplotlib",
+        "dvclive",
+        "safetensors",
+    ),
     *("ffmpeg", "imageio_ffmpeg", "skimage"),
 }
 

@@ -140,7 +140,9 @@ def test_a_file_that_is_no_parameter_file(tmp_path: Path, text: str | None, says
     assert str(path) in str(caught.value)
 
 
-def test_a_file_that_dvc_has_rewritten_means_the_same(profile: dict[str, Any], repository: Path, tmp_path: Path) -> None:
+def test_a_file_that_dvc_has_rewritten_means_the_same(
+    profile: dict[str, Any], repository: Path, tmp_path: Path
+) -> None:
     """`dvc exp run -S` keeps the meaning by YAML 1.2, where `no` is a word and 1e-05 a number."""
     text = (repository / "profiles" / "sample.yaml").read_text(encoding="utf-8")
     rewritten = text.replace('mixed_precision: "no"', "mixed_precision: no").replace("0.00001", "1e-05")

@@ -1,0 +1,214 @@
+"""SIGKILL at any moment: run again, and the artefacts are those of a run that nobody killed."""
+
+import io
+import os
+import random
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import psutil
+import pytest
+import soundfile
+
+from stages.core.artefacts import files_of
+
+PATIENCE_S = 300
+LINGER_S = 0.15  # a kill comes up to this long after its moment
+
+Victim = Literal["group", "dvc", "dvc, and the next run comes at once"]
+Moment = tuple[str, int, Victim]
+"""The stage that is killed, how many results it has added by then (0: it is starting), and who is killed."""
+
+
+class Watcher(threading.Thread):
+    """Reads every artefact it can see, again and again, and remembers which ones weren't whole."""
+
+    def __init__(self, folders: list[Path]) -> None:
+        super().__init__(daemon=True)
+        self._folders, self._ending = folders, threading.Event()
+        self.broken: list[str] = []
+        self.read = 0
+
+    def run(self) -> None:
+        """Look until told to end."""
+        while not self._ending.wait(0.03):
+            for path in [path for folder in self._folders for path in folder.glob("[!.]*.*")]:
+                try:
+                    content = io.BytesIO(path.read_bytes())
+                except FileNotFoundError:
+                    continue  # DVC removes outputs before it runs their stage
+                try:
+                    if path.suffix == ".h5":
+                        with h5py.File(content, "r") as file:
+                            self.read += len([file[name][()] for name in file])
+                    elif path.suffix == ".wav":
+                        self.read += len(soundfile.read(content))
+                except (OSError, RuntimeError) as error:
+                    self.broken.append(f"{path.name}: {error}")
+
+    def end(self) -> None:
+        """Look no more."""
+        self._ending.set()
+        self.join()
+
+
+@contextmanager
+def watched(*folders: Path) -> Iterator[None]:
+    """Watch folders for the length of the block; fail if a name ever showed an unfinished file."""
+    watcher = Watcher(list(folders))
+    watcher.start()
+    try:
+        yield
+    finally:
+        watcher.end()
+    assert watcher.broken == []
+    assert watcher.read
+
+
+def members(session: int) -> list[psutil.Process]:
+    """The living processes of a session: dvc, its stage, the stage's workers."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (OSError, psutil.Error):
+            continue
+    return found
+
+
+def starting(session: int, stage: str) -> bool:
+    """Whether the process of a stage is there."""
+    for process in members(session):
+        try:
+            if f"stages.{stage}" in process.cmdline():
+                return True
+        except psutil.Error:
+            continue
+    return False
+
+
+def wait_until(true: Callable[[], bool], otherwise: str) -> None:
+    """Look now and then, for minutes."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.05)
+
+
+def records(project: Any, stage: str) -> int:
+    """How many results of a stage are remembered."""
+    folder = project / ".valaro/memo" / stage
+    return len([path for path in files_of(folder) if path.suffix == ".json"]) if folder.is_dir() else 0
+
+
+def killed(project: Any, command: tuple[str, ...], moment: Moment, rng: random.Random) -> int:
+    """Start a run, and kill it at the moment; the session it ran in."""
+    stage, added, victim = moment
+    before = records(project, stage)
+    with project.start(*command, stdout=subprocess.DEVNULL) as run:
+
+        def come() -> bool:
+            there = starting(run.pid, stage) if added == 0 else records(project, stage) >= before + added
+            return there or run.poll() is not None
+
+        wait_until(come, f"{moment} never came")
+        time.sleep(rng.uniform(0, LINGER_S))
+        assert run.poll() is None, f"it ended before {moment}"
+        (os.killpg if victim == "group" else os.kill)(run.pid, signal.SIGKILL)
+    if victim != "dvc, and the next run comes at once":
+        wait_until(lambda: not members(run.pid), "a process outlives its dvc")
+    assert records(project, stage) >= before + added, "what was finished is kept"
+    return int(run.pid)
+
+
+def survive(project: Any, command: tuple[str, ...], moments: list[Moment], seed: int) -> str:
+    """Kill run after run, then let one come to its end; what that printed."""
+    rng = random.Random(seed)
+    sessions = [killed(project, command, moment, rng) for moment in moments]
+    output: str = project.run(*command)
+    wait_until(lambda: not any(members(session) for session in sessions), "a process outlives its dvc")
+    assert project.lost() == []
+    return output
+
+
+@pytest.fixture
+def untouched(project: Any) -> Any:
+    """A project in which nothing has run yet."""
+    for folder in (".valaro", ".dvc/cache", ".dvc/tmp", "data", "models", "metrics"):
+        shutil.rmtree(project / folder)
+    project.git("checkout", "--", "data", "models", "metrics")
+    project.set({"compute": {"jobs": 2}})
+    return project
+
+
+IN_TURN: list[Moment] = [
+    ("decode", 0, "dvc"),
+    ("decode", 2, "group"),
+    ("faces", 1, "dvc, and the next run comes at once"),
+]
+ONE_BY_ONE: list[Moment] = [
+    (stage, added, victim)
+    for stage, added in (("decode", 0), ("decode", 1), ("decode", 4), ("faces", 0), ("faces", 3))
+    for victim in ("group", "dvc", "dvc, and the next run comes at once")
+]
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [
+        pytest.param(IN_TURN, id="in turn"),
+        *(pytest.param([one], id=" ".join(map(str, one)), marks=pytest.mark.slow) for one in ONE_BY_ONE),
+    ],
+)
+def test_decode_and_faces(untouched: Any, finished: Any, moments: list[Moment]) -> None:
+    folders = ("data/index", "data/decode", "data/faces")
+    with watched(*(untouched / folder for folder in folders)):
+        survive(untouched, ("dvc", "repro", "faces"), moments, seed=len(str(moments)))
+    assert untouched.digests(*folders) == finished.digests(*folders)
+    assert untouched.git("status", "--porcelain", "dvc.lock") == ""
+
+
+@pytest.mark.slow
+def test_embed(project: Any, finished: Any) -> None:
+    for path in files_of(project / ".valaro/memo/embed"):
+        path.unlink()
+    command = ("dvc", "repro", "--force", "--single-item", "--no-run-cache", "embed")
+    moments: list[Moment] = [
+        ("embed", 0, "dvc"),
+        ("embed", 2, "group"),
+        ("embed", 1, "dvc, and the next run comes at once"),
+    ]
+    with watched(project / "data/embeddings"):
+        survive(project, command, moments, seed=5)
+    assert project.digests("data/embeddings") == finished.digests("data/embeddings")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["finetune", "train_dynamic", "train_audio"])
+def test_a_training_goes_on_where_it_was(project: Any, finished: Any, stage: str) -> None:
+    section = {"finetune": "finetune", "train_dynamic": "dynamic", "train_audio": "audio"}[stage]
+    project.set({section: {"optimisation": {"epochs": 6, "patience": 6}}})
+    command = ("dvc", "repro", "--single-item", "--no-run-cache", stage)
+    assert project.run(*command).count(": epoch ") == 6
+    before = project.digests("models", "metrics")
+    for folder in (f".valaro/memo/{stage}", f".valaro/scratch/{stage}"):
+        shutil.rmtree(project / folder, ignore_errors=True)
+    with project.start(*command, "--force") as run:
+        next(line for line in run.stdout if ": epoch 3" in line)
+        os.killpg(run.pid, signal.SIGKILL)
+        run.stdout.read()
+    assert files_of(project / ".valaro/scratch" / stage), "its state waits for the next run"
+    assert project.run(*command, "--force").count(": epoch ") == 6, "past epochs are told again"
+    assert project.digests("models", "metrics") == before
+    assert not (project / ".valaro/scratch" / stage).is_dir() or not files_of(
+        project / ".valaro/scratch" / stage
+    )

@@ -1,0 +1,182 @@
+"""What is run again after a change, and what isn't."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stages.core import fingerprint
+from stages.core.artefacts import read_arrays
+from stages.core.params import Params
+
+Ran = Callable[[str], list[str]]
+Computed = Callable[[str], dict[str, tuple[int, int]]]
+
+LAST = ["smooth", "fuse", "evaluate", "submission"]
+PREDICTED = ["predict", *LAST]
+EMBEDDED = ["embed", "train_dynamic", "kelm", *PREDICTED]
+HEARD = ["train_audio", *PREDICTED]
+
+# one parameter of every section -> a new value, and all that may run again
+SECTIONS: dict[str, tuple[str, Any, list[str]]] = {
+    "index": ("count_frames", "decoding", ["index", "decode", "faces", "mouth", "voice", "speech", "finetune",
+                                           "train_audio", *EMBEDDED]),
+    "decode": ("jpeg_quality", 90, ["decode", "faces", "mouth", "voice", "speech", "finetune", "train_audio", *EMBEDDED]),
+    "faces": ("pad_px", 10, ["faces", "mouth", "speech", "finetune", "train_audio", *EMBEDDED]),
+    "mouth": ("min_confidence", 0.4, ["mouth", "speech", *HEARD]),
+    "voice": ("backend", "none", ["voice", *HEARD]),
+    "speech": ("hop_s", 0.4, ["speech", *HEARD]),
+    "finetune": ("dropout", 0.2, ["finetune", *EMBEDDED]),
+    "embed": ("batch_size", 8, EMBEDDED),
+    "dynamic": ("window_s", 2, ["train_dynamic", *PREDICTED]),
+    "kelm": ("standardise", False, ["kelm", *PREDICTED]),
+    "audio": ("version", "v1", HEARD),
+    "smooth": ("window_s", 1.0, LAST),
+    "fuse": ("draws", 100, LAST[1:]),
+    "evaluate": ("confidence", 0.9, LAST[2:]),
+    "submission": ("system", "kelm", LAST[3:]),
+    "compute": ("jobs", 3, []),
+}  # fmt: skip
+
+# The stages that DVC finds changed as it stands; then, for each change of params.yaml, those whose parameters it
+# finds changed, with all that depends on them.
+ASK = """
+import json, sys
+from pathlib import Path
+import networkx
+from dvc.dependency import ParamsDependency
+from dvc.repo import Repo
+with Repo() as repo:
+    answers = {"nothing": sorted(repo.status())}
+for section, text in json.load(sys.stdin).items():
+    Path("params.yaml").write_text(text)
+    with Repo() as repo:
+        params = [(s, d) for s in repo.index.stages for d in s.deps if isinstance(d, ParamsDependency)]
+        changed = {stage for stage, dependency in params if dependency.status()}
+        after = {stage for one in changed for stage in networkx.ancestors(repo.index.graph, one)}
+        answers[section] = sorted(stage.addressing for stage in changed | after)
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(
+    finished: Any, duplicate: Callable[[Any, Path], Any], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[str]]:
+    """What DVC says after one change in each section; nothing is run."""
+    project = duplicate(finished, tmp_path_factory.mktemp("asked"))
+    texts = {}
+    for section, (key, value, _) in SECTIONS.items():
+        params = finished.params()
+        assert params[section][key] != value
+        params[section][key] = value
+        texts[section] = yaml.safe_dump(params, sort_keys=False)
+    (project / "changes.json").write_text(json.dumps(texts))
+    output = project.run("sh", "-c", f"python -c '{ASK}' < changes.json")
+    found: dict[str, list[str]] = json.loads(output.splitlines()[-1])
+    return found
+
+
+def test_the_table_has_every_section() -> None:
+    assert set(SECTIONS) == set(Params.model_fields)
+
+
+TYPE_NAMES_ONLY = "stages/core/arrays.py"
+
+
+def test_dvc_watches_all_the_code_that_a_stage_really_uses(repository: Path) -> None:
+    """And nothing else, so that an edit reruns what it may change, and only that."""
+    stages = yaml.safe_load((repository / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    for name, stage in stages.items():
+        assert stage["cmd"] == f"python -m stages.{name}"
+        modules = [fingerprint._file(module) for module in fingerprint._closure(f"stages.{name}")]
+        used = {
+            path.relative_to(repository).as_posix() for path in modules if path and path.stem != "__init__"
+        }
+        watched = {path for path in stage["deps"] if path.startswith("stages/")}
+        covered = {path: {file for file in used if f"{file}/".startswith(f"{path}/")} for path in watched}
+        assert set().union(*covered.values()) == used - {TYPE_NAMES_ONLY}, name
+        assert all(covered.values()), name
+
+
+def test_without_a_change_nothing_is_out_of_date(answers: dict[str, list[str]]) -> None:
+    assert answers["nothing"] == []
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_parameter_reruns_what_depends_on_it_and_nothing_else(
+    answers: dict[str, list[str]], section: str
+) -> None:
+    assert answers[section] == sorted(SECTIONS[section][2])
+
+
+def test_a_second_run_does_nothing_and_says_so(project: Any, ran: Ran) -> None:
+    before = project.digests("data", "models", "metrics")
+    output = project.dvc("repro")
+    assert ran(output) == []
+    assert "Data and pipelines are up to date." in output
+    assert project.digests("data", "models", "metrics") == before
+    assert project.git("status", "--porcelain") == ""
+
+
+def test_another_smoothing_runs_the_last_four_stages_and_back_again(project: Any, ran: Ran) -> None:
+    before = project.digests("data", "models", "metrics")
+    project.set({"smooth": {"window_s": 1.0}})
+    assert ran(project.dvc("repro")) == LAST
+    smoother = project.digests("data", "models", "metrics")
+    changed = {path.split("/")[1] for path in before if smoother[path] != before[path]}
+    assert "traces" in changed
+    assert changed <= {"traces", "fused", "fusion", "submission", "evaluate.json", "per_video.csv"}
+    project.set({"smooth": {"window_s": 0.5}})
+    project.dvc("repro")
+    assert project.digests("data", "models", "metrics") == before, "never a stale result"
+
+
+@pytest.mark.slow
+def test_what_comes_out_the_same_reruns_nothing_behind_it(project: Any, ran: Ran, computed: Computed) -> None:
+    """BlazeFace looks at one frame at a time: the size of a batch decides nothing."""
+    project.set({"faces": {"batch_size": 3}})
+    output = project.dvc("repro", "speech", "finetune")
+    assert ran(output) == ["faces"]
+    assert computed(output) == {"faces": (7, 0)}
+
+
+def test_there_and_back_again_gives_what_belongs_to_each_value(project: Any, computed: Computed) -> None:
+    fine = project.digests("data/decode")
+    images = read_arrays(project / "data/decode/v1.h5", "jpeg")["jpeg"]
+    project.set({"decode": {"jpeg_quality": 20}})
+    assert computed(project.dvc("repro", "decode")) == {"decode": (7, 0)}
+    coarse = project.digests("data/decode")
+    assert len(read_arrays(project / "data/decode/v1.h5", "jpeg")["jpeg"]) < len(images) / 2
+    assert {name for name in fine if fine[name] != coarse[name]} == {
+        name for name in fine if name.endswith(".h5")
+    }
+    project.set({"decode": {"jpeg_quality": 95}})
+    assert computed(project.dvc("repro", "--no-run-cache", "decode")) == {"decode": (0, 7)}
+    assert project.digests("data/decode") == fine
+
+
+COMMENTS = [
+    ("def decode_video(", "# A remark.\ndef decode_video("),
+    ('"""Decode one video to JPEG frames', '"""Turn one video into JPEG frames'),
+]
+STATEMENTS = [("MAX_DAMAGED_SHARE = 0.01", "MAX_DAMAGED_SHARE = 0.02")]
+
+
+def test_only_statements_recompute(project: Any, ran: Ran, computed: Computed) -> None:
+    """Comments and docstrings don't; and what comes out the same reruns nothing behind it."""
+    before = project.digests("data")
+    source = project / "stages/decode.py"
+    for edits, videos in ((COMMENTS, 0), (STATEMENTS, 7)):
+        text = source.read_text(encoding="utf-8")
+        for old, new in edits:
+            assert text.count(old) == 1, old
+            text = text.replace(old, new)
+        source.write_text(text, encoding="utf-8")
+        output = project.dvc("repro", "speech", "voice")
+        assert ran(output) == ["decode"]
+        assert computed(output) == {"decode": (videos, 7 - videos)}
+    assert project.digests("data") == before

@@ -1,0 +1,125 @@
+"""dvc.yaml and the profiles say the truth about the code."""
+
+import ast
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stages.core import fingerprint
+from stages.core.params import Params, load_params
+from stages.core.profiles import find_profiles
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+STAGES: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+NAMES_TYPES_ONLY = "stages/core/arrays.py"
+NO_STAGE = ("__init__", "cli")
+
+
+@cache
+def modules_of(stage: str) -> frozenset[str]:
+    """The files of this package whose statements decide the results of a stage."""
+    files = [fingerprint._file(module) for module in fingerprint._closure(f"stages.{stage}")]
+    names = {path.relative_to(REPOSITORY).as_posix() for path in files if path and path.stem != "__init__"}
+    return frozenset(names - {NAMES_TYPES_ONLY})
+
+
+def covered(dependency: str, files: frozenset[str]) -> set[str]:
+    """Those of the files that a dependency is, or holds."""
+    return {file for file in files if f"{file}/".startswith(f"{dependency}/")}
+
+
+def watched(stage: str) -> list[str]:
+    """The dependencies of a stage that are code."""
+    return [path for path in STAGES[stage]["deps"] if path.startswith("stages/")]
+
+
+def test_every_stage_file_is_a_stage_and_every_stage_a_file() -> None:
+    files = {path.stem for path in (REPOSITORY / "stages").glob("*.py")} - set(NO_STAGE)
+    assert set(STAGES) == files
+    for name, stage in STAGES.items():
+        assert stage["cmd"] == f"python -m stages.{name}"
+        assert stage["desc"]
+
+
+def test_the_closure_follows_imports_within_functions() -> None:
+    """The oracle of the next tests: checked against what is plain to see."""
+    assert "stages/vision/retinaface_net.py" in modules_of("faces")  # faces -> retinaface -> the net
+    assert "stages/core/stage.py" not in modules_of("faces")
+    assert {module.split("/")[1] for module in modules_of("smooth")} == {"core", "fusion", "smooth.py"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_watches_the_code_it_uses(stage: str) -> None:
+    used = modules_of(stage)
+    seen = set().union(*(covered(path, used) for path in watched(stage)))
+    assert used - seen == set(), "an edit of these wouldn't rerun the stage"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_watches_nothing_else(stage: str) -> None:
+    used = modules_of(stage)
+    assert [path for path in watched(stage) if not covered(path, used)] == [], "edits rerun it for nothing"
+    assert len(set(STAGES[stage]["deps"])) == len(STAGES[stage]["deps"])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_a_stage_watches_exists_or_is_made(stage: str) -> None:
+    made = set(outputs())
+    for path in STAGES[stage]["deps"]:
+        if path.startswith("stages/"):
+            assert (REPOSITORY / path).exists(), path
+        else:
+            assert path.startswith("${index.") or path in made, path
+
+
+def outputs() -> list[str]:
+    """Everything that some stage writes."""
+    entries = [
+        entry for stage in STAGES.values() for kind in ("outs", "metrics") for entry in stage.get(kind, [])
+    ]
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+def test_no_two_stages_write_the_same_place() -> None:
+    places = outputs()
+    assert len(set(places)) == len(places)
+    within = [(a, b) for a in places for b in places if a != b and f"{a}/".startswith(f"{b}/")]
+    assert within == []
+
+
+def sections_read(stage: str) -> set[str]:
+    """Sections of the parameters that a stage's file takes out of `load_params()`."""
+    tree = ast.parse((REPOSITORY / "stages" / f"{stage}.py").read_text(encoding="utf-8"))
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    loaded = any(isinstance(node, ast.Name) and node.id == "load_params" for node in ast.walk(tree))
+    return names & set(Params.model_fields) if loaded else set()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_watches_the_parameters_it_reads(stage: str) -> None:
+    """Where work is done decides no result; which corpus it is lies in the corpus' path."""
+    listed = {entry.split(".")[0] for entry in STAGES[stage].get("params", [])}
+    paths = {"index"} if any("${index." in path for path in STAGES[stage]["deps"]) else set()
+    assert listed <= sections_read(stage)
+    assert sections_read(stage) - {"compute"} <= listed | paths
+
+
+def test_params_is_the_sample_profile() -> None:
+    """What is committed runs without a licence and without a network; `valaro profile sample` restores it."""
+    profiles = find_profiles(REPOSITORY)
+    assert (REPOSITORY / "params.yaml").read_bytes() == profiles["sample"].read_bytes()
+
+
+@pytest.mark.parametrize("profile", sorted(path.stem for path in (REPOSITORY / "profiles").glob("*.yaml")))
+def test_a_profile_is_complete_and_legal(profile: str) -> None:
+    path = REPOSITORY / "profiles" / f"{profile}.yaml"
+    load_params(path)
+    written = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert list(written) == list(Params.model_fields), "in the order of the pipeline"
+
+
+def test_the_two_profiles_are_there() -> None:
+    assert {"sample", "affwild2"} <= set(find_profiles(REPOSITORY))
