@@ -136,10 +136,11 @@ def write_per_video(workspace: Workspace, fusion: str, path: Path) -> None:
 
 
 def gather_notes(workspace: Workspace) -> list[dict[str, Any]]:
-    """The notes of all stages, each with its stage."""
+    """The notes of all stages before this one, each with its stage."""
     return [
         {"stage": path.parent.name, **note}
         for path in sorted(workspace.folder().glob(f"*/{NOTES}"))
+        if path.parent.name != "submission"  # left by an earlier run: it comes after this one
         for note in read_json(path)
     ]
 

@@ -60,10 +60,10 @@ def rows_expected(sample_file: Path) -> dict[str, int]:
     return rows
 
 
-def lines(name: str, trace: Floats) -> Iterator[str]:
-    """One line per frame."""
+def rows_of(name: str, trace: Floats) -> Iterator[tuple[str, str, str]]:
+    """One row per frame."""
     for frame, (valence, arousal) in enumerate(trace.tolist(), start=1):
-        yield f"{name}/{frame:05d}.jpg,{valence:.6f},{arousal:.6f}\n"
+        yield f"{name}/{frame:05d}.jpg", f"{valence:.6f}", f"{arousal:.6f}"
 
 
 def run(stage: Stage, workspace: Workspace, settings: SubmissionParams, corpus_folder: Path) -> None:
@@ -73,7 +73,8 @@ def run(stage: Stage, workspace: Workspace, settings: SubmissionParams, corpus_f
     expected = rows_expected(corpus_folder / settings.sample_file) if settings.sample_file else {}
     target = workspace.folder("submission") / "submission.csv"
     with whole(target) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        file.write(",".join(HEADER) + "\n")
+        writer = csv.writer(file, lineterminator="\n")  # quotes names that hold a comma or a quote
+        writer.writerow(HEADER)
         for name in expected or subjects:
             trace = _trace(workspace, folder, subjects.get(name))
             if trace is None:
@@ -86,7 +87,7 @@ def run(stage: Stage, workspace: Workspace, settings: SubmissionParams, corpus_f
                     )
                 )
                 trace = np.zeros((max(1, expected.get(name, 1)), 2))
-            file.writelines(lines(name, rows_of_frames(trace, expected.get(name, len(trace)))))
+            writer.writerows(rows_of(name, rows_of_frames(trace, expected.get(name, len(trace)))))
     stage.claim(target)
 
 

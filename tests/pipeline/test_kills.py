@@ -157,7 +157,7 @@ IN_TURN: list[Moment] = [
 ]
 ONE_BY_ONE: list[Moment] = [
     (stage, added, victim)
-    for stage, added in (("decode", 0), ("decode", 1), ("decode", 4), ("faces", 0), ("faces", 3))
+    for stage, added in (("decode", 0), ("decode", 3), ("faces", 0), ("faces", 3))
     for victim in ("group", "dvc", "dvc, and the next run comes at once")
 ]
 
