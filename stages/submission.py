@@ -45,8 +45,10 @@ def rows_expected(sample_file: Path) -> dict[str, int]:
     """Rows per subject, in the order of the organisers' sample file.
 
     Raises:
-        BadInput: a line isn't `<subject>/<frame>.jpg,...` in the order of the frames.
+        BadInput: no such file, or a line isn't `<subject>/<frame>.jpg,...` in the order of the frames.
     """
+    if not sample_file.is_file():
+        raise BadInput(sample_file, "no such file", "Set submission.sample_file, or make it null")
     rows: dict[str, int] = {}
     with sample_file.open(newline="", encoding="utf-8-sig") as file:
         for number, line in enumerate(csv.reader(file), start=1):
