@@ -14,7 +14,7 @@ from stages.media.sound import Sound
 _TICK = Fraction(
     1, 60_000
 )  # all usual rates are whole numbers of it; MPEG-4 takes nothing finer than 1/65535
-# The first that FFmpeg has. Macroblock trees off: with them x264's vector code now and then gives other bytes.
+# The first that FFmpeg has. No macroblock trees: with them x264's vector code now and then gives other bytes.
 _CODECS = {
     "libx264": {"preset": "veryfast", "crf": "21", "x264-params": "mbtree=0"},
     "mpeg4": {"qscale": "4"},

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import yaml
 
-from stages.core import fingerprint
 from stages.core.artefacts import read_arrays
 from stages.core.params import Params
 
@@ -82,24 +81,6 @@ def answers(
 
 def test_the_table_has_every_section() -> None:
     assert set(SECTIONS) == set(Params.model_fields)
-
-
-TYPE_NAMES_ONLY = "stages/core/arrays.py"
-
-
-def test_dvc_watches_all_the_code_that_a_stage_really_uses(repository: Path) -> None:
-    """And nothing else, so that an edit reruns what it may change, and only that."""
-    stages = yaml.safe_load((repository / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    for name, stage in stages.items():
-        assert stage["cmd"] == f"python -m stages.{name}"
-        modules = [fingerprint._file(module) for module in fingerprint._closure(f"stages.{name}")]
-        used = {
-            path.relative_to(repository).as_posix() for path in modules if path and path.stem != "__init__"
-        }
-        watched = {path for path in stage["deps"] if path.startswith("stages/")}
-        covered = {path: {file for file in used if f"{file}/".startswith(f"{path}/")} for path in watched}
-        assert set().union(*covered.values()) == used - {TYPE_NAMES_ONLY}, name
-        assert all(covered.values()), name
 
 
 def test_without_a_change_nothing_is_out_of_date(answers: dict[str, list[str]]) -> None:

@@ -1,0 +1,143 @@
+"""Scores are those of all labelled frames together, and the best system is the honestly best."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.core.artefacts import write_arrays, write_json
+from stages.core.corpus import Corpus, Subject, Workspace
+from stages.core.errors import ValaroError
+from stages.core.params import EvaluateParams
+from stages.evaluate import best_system, gather_notes, score, score_all, table, write_per_video
+
+SETTINGS = EvaluateParams(resamples=100, confidence=0.9, seed=0)
+SUBJECTS = [
+    Subject("t", "t", None, "train"),
+    Subject("p_left", "p", "left", "validation"),
+    Subject("p_right", "p", "right", "validation"),
+    Subject("q", "q", None, "validation"),
+    Subject("silent", "silent", None, "validation"),
+]
+LENGTHS = {"t": 30, "p_left": 40, "p_right": 25, "q": 60, "silent": 10}
+
+
+def ccc(x: np.ndarray, y: np.ndarray) -> float:
+    """Equation 2 of the paper, as it stands there."""
+    return 2 * np.cov(x, y, bias=True)[0, 1] / (x.var() + y.var() + (x.mean() - y.mean()) ** 2)
+
+
+@pytest.fixture
+def truth() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(3)
+    labels = {name: rng.uniform(-1, 1, (length, 2)).astype(np.float32) for name, length in LENGTHS.items()}
+    labels["q"][10:20] = np.nan
+    labels["silent"][:] = np.nan
+    return labels
+
+
+@pytest.fixture
+def traces(truth: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(4)
+    return {name: (np.nan_to_num(labels) * 0.7 + rng.normal(0, 0.1, labels.shape)).astype(np.float32)
+            for name, labels in truth.items()}  # fmt: skip
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, truth: dict[str, np.ndarray], traces: dict[str, np.ndarray]) -> Workspace:
+    workspace = Workspace(tmp_path)
+    workspace.write_corpus(Corpus(SUBJECTS, {}))
+    for name in LENGTHS:
+        write_arrays(workspace.artefact("index", name), {"valence_arousal": truth[name]})
+        write_arrays(workspace.artefact("traces/dynamic", name), {"valence_arousal": traces[name]})
+    for name in ("p_left", "p_right", "q"):
+        for folder, noise in (("dwf_dynamic_audio", 0.0), ("rf_dynamic_audio_kelm", 0.4)):
+            write_arrays(
+                workspace.artefact(f"fused/{folder}.grouped", name),
+                {"valence_arousal": traces[name] * (1 - noise)},
+            )
+            write_arrays(
+                workspace.artefact(f"fused/{folder}", name), {"valence_arousal": np.nan_to_num(truth[name])}
+            )
+    return workspace
+
+
+def test_ccc_and_rmse_are_those_of_all_labelled_frames_together(
+    workspace: Workspace, truth: dict[str, np.ndarray], traces: dict[str, np.ndarray]
+) -> None:
+    found = score(workspace, "traces/dynamic", SUBJECTS[1:], SETTINGS)
+    assert found
+    names = ["p_left", "p_right", "q"]
+    x, y = (np.concatenate([side[name] for name in names]).astype(float) for side in (truth, traces))
+    known = ~np.isnan(x[:, 0])
+    for column, target in enumerate(("valence", "arousal")):
+        assert found["ccc"][target]["value"] == pytest.approx(
+            ccc(x[known, column], y[known, column]), abs=1e-6
+        )
+        rmse = np.sqrt(((x - y)[known, column] ** 2).mean())
+        assert found["rmse"][target] == pytest.approx(rmse, abs=1e-6)
+        assert found["ccc"][target]["low"] <= found["ccc"][target]["value"] <= found["ccc"][target]["high"]
+    mean = (found["ccc"]["valence"]["value"] + found["ccc"]["arousal"]["value"]) / 2
+    assert found["ccc"]["mean"]["value"] == pytest.approx(mean)
+    assert found["labelled_frames"] == known.sum() == 115
+    assert found["videos"] == 2, "both people of a video count once"
+
+
+def test_one_video_has_a_figure_but_no_interval(workspace: Workspace) -> None:
+    found = score(workspace, "traces/dynamic", SUBJECTS[1:3], SETTINGS)
+    assert found
+    assert set(found["ccc"]["mean"]) == {"value"}
+
+
+def test_nothing_to_score_is_none(workspace: Workspace) -> None:
+    assert score(workspace, "traces/kelm", SUBJECTS, SETTINGS) is None
+    assert score(workspace, "traces/dynamic", SUBJECTS[4:], SETTINGS) is None, "no label"
+
+
+def test_every_protocol_that_applies(workspace: Workspace) -> None:
+    scores = score_all(workspace, SETTINGS)
+    assert scores["best"] == "dwf_dynamic_audio", "by the grouped figure, though both are perfect on paper"
+    systems = scores["systems"]
+    assert set(systems["dynamic"]) == {"train", "validation"}
+    assert systems["kelm"] == {}
+    forest = systems["rf_dynamic_audio_kelm"]
+    assert forest["validation_paper"]["ccc"]["mean"]["value"] == pytest.approx(1)
+    assert forest["optimism"] == pytest.approx(1 - forest["validation_grouped"]["ccc"]["mean"]["value"])
+    lines = table(scores)
+    assert [line.split()[0] for line in lines if line.endswith("<- best")] == ["dwf_dynamic_audio"]
+    assert not any(" train " in line for line in lines)
+
+
+def test_the_best_is_chosen_by_the_honest_figure() -> None:
+    def figures(honest: float, paper: float) -> dict[str, object]:
+        return {"validation_grouped": {"ccc": {"mean": {"value": honest}}},
+                "validation_paper": {"ccc": {"mean": {"value": paper}}}}  # fmt: skip
+
+    assert best_system({"a": figures(0.3, 0.4), "b": figures(0.2, 0.9), "c": {}}) == "a"
+    assert best_system({"b": figures(0.3, 0.4), "a": figures(0.3, 0.9)}) == "a", "a tie goes by name"
+    with pytest.raises(ValaroError, match="no labelled validation frame"):
+        best_system({"a": {}})
+
+
+def test_per_video_figures_come_worst_first(
+    workspace: Workspace, truth: dict[str, np.ndarray], traces: dict[str, np.ndarray]
+) -> None:
+    write_per_video(workspace, "dwf_dynamic_audio", workspace.metrics("per_video.csv"))
+    with workspace.metrics("per_video.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["subject"] for row in rows) == ["p_left", "p_right", "q"]
+    means = [float(row["mean_ccc"]) for row in rows]
+    assert means == sorted(means)
+    (left,) = [row for row in rows if row["subject"] == "p_left"]
+    assert float(left["valence_ccc"]) == pytest.approx(
+        ccc(truth["p_left"][:, 0], traces["p_left"][:, 0]), abs=1e-4
+    )
+    assert left["labelled_frames"] == "40"
+
+
+def test_notes_of_all_stages_before_are_gathered(workspace: Workspace) -> None:
+    note = {"subject": "q", "file": "q.mp4", "problem": "odd", "remedy": "none", "quarantined": False}
+    for stage in ("index", "faces", "submission"):
+        write_json(workspace.folder(stage) / "notes.json", [note])
+    assert gather_notes(workspace) == [{"stage": "faces", **note}, {"stage": "index", **note}]

@@ -1,0 +1,114 @@
+"""Fusion: who abstains is stood in for, every video is fused by the others, saved fusions come back."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.core.artefacts import read_arrays, read_json, write_arrays
+from stages.core.corpus import Subject, Workspace
+from stages.core.errors import ValaroError
+from stages.core.params import FuseParams
+from stages.core.stage import Unit, do_unit
+from stages.core.systems import FUSIONS
+from stages.fuse import apply_fusion, applying_units, fit_fusion, fitting_unit, read_stack
+
+SETTINGS = FuseParams(
+    draws=500,
+    refine=True,
+    per_target=True,
+    choose_forest_by="grouped",
+    trees=[5],
+    min_leaf=[5],
+    rows_hz=5,
+    folds=5,
+    seed=0,
+)
+VIDEOS = ["a", "b", "c", "d"]
+TIME_S = np.arange(100) / 25
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Four videos: `dynamic` knows valence, `audio` knows arousal, `kelm` nothing; `d` has no sound."""
+    workspace, rng = Workspace(tmp_path), np.random.default_rng(5)
+    for name in VIDEOS:
+        truth = rng.uniform(-0.9, 0.9, (len(TIME_S), 2)).astype(np.float32)
+        noise = rng.uniform(-0.9, 0.9, (3, len(TIME_S), 2)).astype(np.float32)
+        noise[0, :, 0], noise[1, :, 1] = truth[:, 0], truth[:, 1]
+        write_arrays(workspace.artefact("index", name), {"valence_arousal": truth, "time_s": TIME_S})
+        for system, trace in zip(("dynamic", "audio", "kelm"), noise, strict=True):
+            if (system, name) != ("audio", "d"):
+                arrays = {"valence_arousal": trace, "time_s": TIME_S}
+                write_arrays(workspace.artefact(f"traces/{system}", name), arrays)
+    return workspace
+
+
+def subjects(*names: str) -> list[Subject]:
+    return [Subject(name, name, None, "validation") for name in names]
+
+
+def test_the_mean_of_the_others_stands_in_for_an_abstention(workspace: Workspace) -> None:
+    systems = ["dynamic", "audio", "kelm"]
+    reads = {s: workspace.artefact(f"traces/{s}", "d") for s in systems if s != "audio"}
+    stack, time_s = read_stack(Unit("d", reads, {}), systems)
+    assert stack.shape == (100, 3, 2)
+    np.testing.assert_array_equal(time_s, TIME_S)
+    np.testing.assert_allclose(stack[:, 1], (stack[:, 0] + stack[:, 2]) / 2, rtol=1e-6)
+    with pytest.raises(ValaroError, match="none of audio has a trace"):
+        read_stack(Unit("d", reads, {}), ["audio"])
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_what_was_fitted_is_saved_and_applied(workspace: Workspace, fusion: str) -> None:
+    fitting = fitting_unit(workspace, subjects("a", "b", "c"), fusion)
+    do_unit(fit_fusion, fitting, SETTINGS)
+    (unit,) = applying_units(workspace, workspace, subjects("a"), fusion)
+    do_unit(apply_fusion, unit, None)
+    fused = read_arrays(workspace.artefact(f"fused/{fusion}", "a"))
+    truth = read_arrays(workspace.artefact("index", "a"), "valence_arousal")["valence_arousal"]
+    np.testing.assert_array_equal(fused["time_s"], TIME_S)
+    assert fused["valence_arousal"].dtype == np.float32
+    assert [np.corrcoef(fused["valence_arousal"][:, k], truth[:, k])[0, 1] > 0.7 for k in (0, 1)] == [
+        True,
+        True,
+    ]
+    summary = read_json(workspace.metrics(f"fusion/{fusion}.json"))
+    assert summary["systems"] == list(FUSIONS[fusion])
+    if "weights" in summary:
+        weights = np.array(summary["weights"])
+        np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-5)
+        assert weights[0, 0] > 0.9, "valence by who knows it"
+        assert weights[1, 1] > 0.9, "arousal too"
+
+
+def test_honest_traces_have_not_seen_their_own_video(workspace: Workspace) -> None:
+    """Whatever the labels of one video are, its own honest trace is the same."""
+    fusion, honest = "rf_dynamic_audio_kelm", []
+    unit = fitting_unit(workspace, subjects("a", "b", "c"), fusion)
+    for turn in (1, -1):
+        index = read_arrays(workspace.artefact("index", "b"))
+        write_arrays(
+            workspace.artefact("index", "b"), index | {"valence_arousal": turn * index["valence_arousal"]}
+        )
+        do_unit(fit_fusion, unit, SETTINGS)
+        honest.append(
+            {
+                n: read_arrays(workspace.artefact(f"fused/{fusion}.grouped", n))["valence_arousal"]
+                for n in "abc"
+            }
+        )
+    np.testing.assert_array_equal(honest[0]["b"], honest[1]["b"])
+    assert np.abs(honest[0]["a"] - honest[1]["a"]).max() > 0.01, "the others have seen it"
+
+
+def test_too_few_videos_to_fuse_are_refused(workspace: Workspace) -> None:
+    with pytest.raises(ValaroError, match="3 labelled validation videos, there are 2"):
+        do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b"), "dwf_dynamic_audio"), SETTINGS)
+
+
+def test_who_has_no_trace_at_all_is_left_out(workspace: Workspace) -> None:
+    units = applying_units(workspace, workspace, subjects("a", "nobody"), "dwf_dynamic_audio")
+    assert [unit.name for unit in units] == ["dwf_dynamic_audio/a"]
+    (silent,) = applying_units(workspace, workspace, subjects("d"), "dwf_dynamic_audio")
+    assert set(silent.reads) == {"model", "dynamic"}
