@@ -16,14 +16,17 @@ import errno
 import fcntl
 import os
 import shutil
+import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from stages.core.artefacts import files_of, read_json, remove, whole, write_json
+from stages.core.artefacts import PARTIAL, files_of, read_json, remove, whole, write_json
 from stages.core.fingerprint import md5_of
 
+HOUR_S = 3600  # other runs link and write here at the same time; none takes so long over one file
 FICLONE = 0x40049409  # Linux ioctl: share the extents of another file
 
 
@@ -102,7 +105,9 @@ class Memo:
         return record
 
     def release(self) -> None:
-        """Drop every blob whose bytes DVC's cache holds by now."""
+        """Drop every blob whose bytes DVC's cache holds by now, and what killed runs left unfinished."""
+        for folder in (*self._blobs.glob("??"), *self._records.glob("??")):
+            _sweep_old(folder)
         for blob in self._blobs.glob("??/*") if self._blobs.is_dir() else ():
             if _holds(self._cache / blob.parent.name / blob.name, blob.parent.name + blob.name):
                 remove(blob)
@@ -128,6 +133,13 @@ class Memo:
 
 def _holds(path: Path, md5: str) -> bool:
     return path.is_file() and md5_of(path) == md5
+
+
+def _sweep_old(folder: Path) -> None:
+    for leftover in list(folder.glob(f"{PARTIAL}*")):
+        with suppress(FileNotFoundError):  # another run was faster
+            if time.time() - leftover.lstat().st_ctime >= HOUR_S:
+                remove(leftover)
 
 
 def link(source: Path, target: Path) -> None:

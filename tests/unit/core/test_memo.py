@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stages.core import memo as module
-from stages.core.artefacts import files_of, read_json
+from stages.core.artefacts import PARTIAL, files_of, read_json
 from stages.core.fingerprint import md5_of
 from stages.core.memo import Memo, Note, dvc_cache, link
 
@@ -238,6 +238,21 @@ def test_the_cache_is_where_dvc_has_it(
         if text is not None:
             (tmp_path / ".dvc" / name).write_text(text, encoding="utf-8")
     assert dvc_cache(tmp_path) == tmp_path / folder
+
+
+def test_what_a_killed_run_left_in_the_memory_goes_in_time(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.memo.remember(KEY, shop.writes, [])
+    leftovers = [folder / f"{PARTIAL}1-x" for folder in (shop.blobs()[0].parent, shop.record().parent)]
+    for path in leftovers:
+        path.write_bytes(b"half")
+    shop.memo.release()
+    assert all(path.exists() for path in leftovers), "it may be another run's"
+    monkeypatch.setattr(module, "HOUR_S", 0)
+    shop.memo.release()
+    assert not any(path.exists() for path in leftovers)
+    assert shop.memo.recall(KEY, shop.writes)
 
 
 def test_a_record_is_plain_json(shop: Shop) -> None:
