@@ -99,6 +99,33 @@ def read_facts(path: Path) -> dict[str, Any]:
         return {name: value.item() if hasattr(value, "item") else value for name, value in file.attrs.items()}
 
 
+def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any]], **config: Any) -> None:
+    """Write named arrays to one safetensors file, with what must be known to use them in its header.
+
+    Arrays are laid out row by row first: safetensors takes the bytes as they lie in memory, and would store a
+    transposed view as another matrix without a word.
+
+    Args:
+        path: the file; appears only complete.
+        arrays: by name.
+        config: JSON values; `read_config` gives them back.
+    """
+    from safetensors.numpy import save_file
+
+    header = {"config": json.dumps(config, sort_keys=True)} if config else None
+    with whole(path) as partial:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial, header)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """What the header of a safetensors file says beside its arrays."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        config: dict[str, Any] = json.loads((file.metadata() or {}).get("config", "{}"))
+    return config
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON with sorted keys; floats with 6 significant decimals, so that diffs read well."""
     with whole(path) as partial:

@@ -12,13 +12,16 @@ standardises them where wanted.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from stages.core.arrays import Floats
 from stages.core.errors import ValaroError
 from stages.temporal.cholesky import factor_bytes, solve_in_panels
-from stages.temporal.kernels import KERNELS, FeatureMap, blocks, choose_landmarks, kernel_matrix
+from stages.temporal.kernels import BLOCK_BYTES, KERNELS, FeatureMap, blocks, choose_landmarks, kernel_matrix
+
+Solution = Literal["exact", "linear", "nystroem"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,7 @@ class Kelm:
     def to_arrays(self) -> dict[str, Floats]:
         """Plain arrays, as safetensors wants them."""
         settings = np.array([KERNELS.index(self.kernel), self.gamma, self.c])
-        return {"support": np.ascontiguousarray(self.support), "beta": self.beta, "settings": settings}
+        return {"support": self.support, "beta": self.beta, "settings": settings}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Floats]) -> "Kelm":
@@ -102,17 +105,73 @@ def fit_kelm(
     check_training_set(features, targets)
     if kernel not in KERNELS or not c > 0 or (kernel == "rbf" and not gamma > 0):
         raise ValueError(f"kernel {kernel!r}, C {c}, gamma {gamma}: C and (for rbf) gamma must be > 0")
-    n, d = features.shape
-    if n > max_exact_windows or (kernel == "linear" and n > d):
-        seen_from = choose_landmarks(features, kernel, landmarks, seed)
-        return _fit_mapped(features, targets, FeatureMap.of(seen_from, kernel, gamma), c)
-    _require_memory(n, d, max_exact_windows, available_bytes)
-    return _fit_exact(features, targets, kernel, c, gamma)
+    solution, _cost = plan_solution(
+        *features.shape,
+        kernel=kernel,
+        max_exact_windows=max_exact_windows,
+        landmarks=landmarks,
+        available_bytes=available_bytes,
+    )
+    if solution == "exact":
+        return _fit_exact(features, targets, kernel, c, gamma)
+    seen_from = choose_landmarks(features, kernel, landmarks, seed)
+    return _fit_mapped(features, targets, FeatureMap.of(seen_from, kernel, gamma), c)
+
+
+def plan_solution(
+    n: int, d: int, *, kernel: str, max_exact_windows: int, landmarks: int, available_bytes: int | None = None
+) -> tuple[Solution, str]:
+    """Which road `fit_kelm` takes with n windows of d dimensions, and what it costs, in a sentence.
+
+    Args:
+        n: windows.
+        d: dimensions.
+        kernel: one of KERNELS.
+        max_exact_windows: most windows for the exact solution.
+        landmarks: windows that Nystroem compares with.
+        available_bytes: memory there is; None asks the machine.
+
+    Raises:
+        ValaroError: the memory doesn't suffice; says what is needed, what is free, and the way out.
+    """
+    if kernel == "linear" and n > d:
+        solution: Solution = "linear"
+        needed = mapped_bytes(n, d, d)
+    elif n > max_exact_windows:
+        solution, needed = "nystroem", mapped_bytes(n, d, min(n, landmarks))
+    else:
+        solution, needed = "exact", required_bytes(n, d)
+    if available_bytes is None:
+        import psutil
+
+        available_bytes = int(psutil.virtual_memory().available)
+    memory = f"{_size(needed)} needed, {_size(available_bytes)} free"
+    cost = f"{n} windows of {d} features, {solution} solution: {memory}"
+    if needed > available_bytes:
+        remedy = (
+            f"Set kelm.max_exact_windows (now {max_exact_windows}) below {n} to fit on a sample of landmarks"
+            if solution == "exact"
+            else f"Lower kelm.landmarks (now {landmarks}), or use a machine with more memory"
+        )
+        raise ValaroError(f"KELM: {cost}. {remedy}.")
+    return solution, cost
 
 
 def required_bytes(n: int, d: int) -> int:
     """Peak memory of the exact solution with n windows of d dimensions, twice the features included."""
     return factor_bytes(n) + 2 * 8 * n * d
+
+
+def mapped_bytes(n: int, d: int, m: int) -> int:
+    """Peak memory of the solutions by m weights: the features, some m x m matrices, and blocks of rows."""
+    return 8 * n * d + 4 * 8 * m * m + 4 * min(BLOCK_BYTES, 8 * n * m)
+
+
+def _size(count: int) -> str:
+    """Bytes for people: 3.2 GiB, 45 MiB, 12 KiB."""
+    if count >= 2**30:
+        return f"{count / 2**30:.1f} GiB"
+    return f"{count / 2**20:.0f} MiB" if count >= 2**20 else f"{count / 2**10:.0f} KiB"
 
 
 def gamma_scale(features: Floats) -> float:
@@ -172,16 +231,3 @@ def _fit_mapped(features: Floats, targets: Floats, mapped: FeatureMap, c: float)
 
 def _singular(c: float) -> str:
     return f"KELM: the kernel is singular and C = {c:g} regularises it too little. Leave it out of kelm.c."
-
-
-def _require_memory(n: int, d: int, max_exact_windows: int, available: int | None) -> None:
-    if available is None:
-        import psutil
-
-        available = int(psutil.virtual_memory().available)
-    needed = required_bytes(n, d)
-    if needed > available:
-        raise ValaroError(
-            f"KELM on {n} windows needs {needed / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are free. "
-            f"Set kelm.max_exact_windows (now {max_exact_windows}) below {n} to fit on a sample of landmarks."
-        )

@@ -15,6 +15,7 @@ from stages.core.artefacts import (
     PARTIAL,
     files_of,
     read_arrays,
+    read_config,
     read_facts,
     read_json,
     remove,
@@ -22,6 +23,7 @@ from stages.core.artefacts import (
     whole,
     write_arrays,
     write_json,
+    write_tensors,
 )
 
 ARRAYS = {
@@ -160,3 +162,17 @@ def test_removing_a_link_to_a_folder_spares_the_folder(tmp_path: Path) -> None:
     remove(tmp_path / "link")
     remove(tmp_path / "nothing")
     assert [path.relative_to(tmp_path).as_posix() for path in files_of(tmp_path)] == ["real/a"]
+
+
+def test_a_transposed_view_is_stored_as_the_matrix_it_is(tmp_path: Path) -> None:
+    """safetensors alone would take its bytes as they lie, and read another matrix back."""
+    from safetensors.numpy import load_file
+
+    matrix = np.arange(6.0).reshape(2, 3)
+    write_tensors(
+        tmp_path / "x.safetensors", {"t": matrix.T, "part": matrix[:, 1]}, window_s=2.0, names=["a"]
+    )
+    found = load_file(tmp_path / "x.safetensors")
+    np.testing.assert_array_equal(found["t"], [[0, 3], [1, 4], [2, 5]])
+    np.testing.assert_array_equal(found["part"], [1, 4])
+    assert read_config(tmp_path / "x.safetensors") == {"window_s": 2.0, "names": ["a"]}

@@ -1,10 +1,12 @@
 """KELM against numpy.linalg.solve on equation 1, on every road."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from stages.core.errors import ValaroError
-from stages.temporal.kelm import Kelm, fit_kelm, gamma_scale, required_bytes
+from stages.temporal.kelm import Kelm, fit_kelm, gamma_scale, plan_solution, required_bytes
 from stages.temporal.kernels import FeatureMap, choose_landmarks, kernel_matrix
 
 
@@ -77,7 +79,10 @@ def test_nystroem_with_a_tenth_of_the_windows_is_close_and_seeded() -> None:
 
 def test_a_linear_kernel_needs_no_more_than_d_weights() -> None:
     features, targets = sample(5000, 4)
-    machine = fit_kelm(features, targets, kernel="linear", c=1.0, max_exact_windows=10, available_bytes=1)
+    little = required_bytes(5000, 4) // 50
+    machine = fit_kelm(
+        features, targets, kernel="linear", c=1.0, max_exact_windows=10, available_bytes=little
+    )
     weights = np.linalg.solve(features.T @ features + np.eye(4), features.T @ targets)
     assert machine.support.shape == (4, 4)
     np.testing.assert_allclose(machine.predict(np.eye(4)), weights, atol=1e-6)
@@ -122,11 +127,43 @@ def test_memory_is_stated_before_it_is_taken() -> None:
     assert 3 * 2**30 < required_bytes(28_000, 768) < 5 * 2**30
     features, targets = sample(500, 4)
     with pytest.raises(
-        ValaroError, match=r"500 windows needs .* kelm.max_exact_windows \(now 900\) below 500"
+        ValaroError, match=r"500 windows of 4 .* needed, .* kelm.max_exact_windows \(now 900\) below 500"
     ):
         fit_kelm(
             features, targets, kernel="rbf", c=1.0, gamma=1.0, max_exact_windows=900, available_bytes=10**6
         )
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "kernel", "solution"),
+    [
+        (500, 4, "rbf", "exact"),
+        (501, 4, "rbf", "nystroem"),
+        (501, 4, "linear", "linear"),
+        (500, 600, "linear", "exact"),
+        (501, 600, "linear", "nystroem"),
+    ],
+)
+def test_the_road_is_known_beforehand(n: int, d: int, kernel: str, solution: str) -> None:
+    """As `fit_kelm` takes it: the support tells."""
+    planned, cost = plan_solution(n, d, kernel=kernel, max_exact_windows=500, landmarks=50)
+    assert planned == solution
+    assert f"{n} windows of {d} features, {solution} solution: " in cost
+    features = np.random.default_rng(0).standard_normal((n, d))
+    machine = fit_kelm(
+        features, features[:, :2], kernel=kernel, c=1.0, gamma=0.1, max_exact_windows=500, landmarks=50
+    )
+    assert len(machine.support) == {"exact": n, "linear": d, "nystroem": 50}[solution]
+
+
+def test_every_road_states_its_bytes_and_the_way_out() -> None:
+    """Lowering the parameter that the message names does away with the error."""
+    plan = partial(plan_solution, 28_000, 768, kernel="rbf", landmarks=4096)
+    with pytest.raises(ValaroError, match=r"4\.\d GiB needed, 2\.0 GiB free\. Set kelm\.max_exact_windows"):
+        plan(max_exact_windows=40_000, available_bytes=2 * 2**30)
+    assert plan(max_exact_windows=20_000, available_bytes=2 * 2**30)[0] == "nystroem"
+    with pytest.raises(ValaroError, match=r"nystroem solution: .* Lower kelm\.landmarks \(now 4096\)"):
+        plan(max_exact_windows=20_000, available_bytes=2**29)
 
 
 @pytest.mark.parametrize(
