@@ -1,8 +1,8 @@
-"""Face crops as model input: a data set for training, and the embeddings of a whole track."""
+"""Pictures of people as model input: a data set for training, and the embeddings of a whole track."""
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,31 +16,33 @@ from torch.utils.data import Dataset
 from stages.core.arrays import Floats, Image, Integers
 from stages.media.jpeg import unpack_jpeg
 from stages.vision.augmentation import Change
-from stages.vision.crops import letterbox
+from stages.vision.crops import crop_face, letterbox
+from stages.vision.views import View
 
 OPEN_FILES = 64
 """HDF5 files that one process keeps open at a time."""
 
 
 class FaceSample(NamedTuple):
-    """One face with its label; a DataLoader stacks them into a batch of the same names."""
+    """One image with its label; a DataLoader stacks them into a batch of the same names."""
 
     image: Tensor
     """(3, S, S) uint8, RGB."""
     target: Tensor
-    """(2,) float32: valence, arousal."""
+    """(2,) float32: valence, arousal; in pre-training a third, the emotion."""
 
 
 class FaceImages(Dataset[FaceSample]):
-    """Labelled face crops, read one by one from the tracks' files: memory doesn't grow with the corpus.
+    """Labelled images, read one by one from the tracks' files: memory doesn't grow with the corpus.
 
     Args:
         files: HDF5 files with `jpeg` and `jpeg_offset`, one per track.
         file_index: (N,) which file each sample is in.
-        crop_index: (N,) which crop of it.
-        target: (N, 2) valence and arousal.
-        size_px: S, the side of the square the crop is letterboxed into.
+        crop_index: (N,) which picture of it: a face's crop, or a frame.
+        target: (N, 2) valence and arousal; more columns in pre-training.
+        size_px: S, the side of the square the picture is letterboxed into.
         augment: random change of the image; see `augmentation.build_augmentation`.
+        box_xyxy: (N, 4) the part of each picture that is shown; None: all of it.
 
     Raises:
         ValueError: lengths differ, or an index points outside.
@@ -54,9 +56,11 @@ class FaceImages(Dataset[FaceSample]):
         target: Floats,
         size_px: int,
         augment: Change | None = None,
+        box_xyxy: Floats | None = None,
     ) -> None:
-        if len({len(file_index), len(crop_index), len(target)}) > 1:
-            raise ValueError(f"lengths differ: {len(file_index)}, {len(crop_index)}, {len(target)}")
+        lengths = [len(rows) for rows in (file_index, crop_index, target, box_xyxy) if rows is not None]
+        if len(set(lengths)) > 1:
+            raise ValueError(f"lengths differ: {', '.join(map(str, lengths))}")
         if len(file_index) and (file_index.min() < 0 or file_index.max() >= len(files)):
             raise ValueError(f"file_index must lie within 0 and {len(files) - 1}")
         if len(crop_index) and crop_index.min() < 0:
@@ -67,7 +71,7 @@ class FaceImages(Dataset[FaceSample]):
             crop_index,
         )
         self._target = torch.from_numpy(target.astype(np.float32))
-        self._size_px, self._augment = size_px, augment
+        self._size_px, self._augment, self._box_xyxy = size_px, augment, box_xyxy
         self._tracks = OpenTracks()
 
     def __len__(self) -> int:
@@ -75,8 +79,8 @@ class FaceImages(Dataset[FaceSample]):
 
     def __getitem__(self, index: int) -> FaceSample:
         jpeg, offset = self._tracks.get(self._files[self._file_index[index]])
-        crop = unpack_jpeg(jpeg, offset, int(self._crop_index[index]))
-        image = as_tensor(letterbox(crop, self._size_px))
+        box = None if self._box_xyxy is None else self._box_xyxy[index]
+        image = as_tensor(_shown(jpeg, offset, int(self._crop_index[index]), box, self._size_px))
         return FaceSample(self._augment(image) if self._augment else image, self._target[index])
 
 
@@ -112,6 +116,14 @@ class OpenTracks:
         return {"_open": OrderedDict(), "_process": -1}
 
 
+def _shown(jpeg: Any, jpeg_offset: Integers, picture: int, box_xyxy: Floats | None, size_px: int) -> Image:
+    """One picture, or the part of it in a box, as the square a model takes; -1 is a black one."""
+    if picture < 0:
+        return np.zeros((size_px, size_px, 3), np.uint8)
+    image = unpack_jpeg(jpeg, jpeg_offset, picture)
+    return letterbox(image if box_xyxy is None else crop_face(image, box_xyxy, pad_px=0.0), size_px)
+
+
 def as_tensor(image: Image) -> Tensor:
     """(H, W, 3) array -> (3, H, W) tensor, uint8."""
     return torch.from_numpy(image).permute(2, 0, 1)
@@ -122,39 +134,33 @@ def embed_track(
     model: nn.Module,
     jpeg: NDArray[np.uint8],
     jpeg_offset: Integers,
-    crop_index: Integers,
+    view: View,
     size_px: int,
     batch_size: int,
 ) -> tuple[Floats, Floats]:
-    """What a static model says of every step of a track; a crop that is reused is computed once.
+    """What a static model says of every step of a track; a picture that is reused is computed once.
 
-    Shape: crop_index (T,) -> embedding (T, 256) float32, valence_arousal (T, 2) float32.
+    Shape: T steps -> embedding (T, 256) float32, valence_arousal (T, 2) float32.
 
     Args:
-        model: a `StaticModel` (or any module with a `StaticOutput`) in eval mode, on any device.
-        jpeg: the crops, see `jpeg.pack_jpegs`.
+        model: a static model (or any module with a `StaticOutput`) in eval mode, on any device.
+        jpeg: the pictures, see `jpeg.pack_jpegs`.
         jpeg_offset: likewise.
-        crop_index: which crop stands for each step; -1 is a black image.
+        view: which of them, or which part of it, stands for each step.
         size_px: side of the model's input.
         batch_size: images at a time.
     """
-    crops, place = np.unique(crop_index, return_inverse=True)
+    pictures, first, place = np.unique(view.picture, return_index=True, return_inverse=True)
+    boxes = [None] * len(first) if view.box_xyxy is None else list(view.box_xyxy[first])
     device = next(model.parameters()).device
     embeddings, estimates = [], []
-    for batch in _batches(jpeg, jpeg_offset, crops, size_px, batch_size):
-        output = model(batch.to(device))
+    for start in range(0, len(pictures), batch_size):
+        chosen = slice(start, start + batch_size)
+        images = [
+            as_tensor(_shown(jpeg, jpeg_offset, int(picture), box, size_px))
+            for picture, box in zip(pictures[chosen], boxes[chosen], strict=True)
+        ]
+        output = model(torch.stack(images).to(device))
         embeddings.append(output.embedding.float().cpu().numpy())
         estimates.append(output.valence_arousal.float().cpu().numpy())
     return np.concatenate(embeddings)[place], np.concatenate(estimates)[place]
-
-
-def _batches(
-    jpeg: NDArray[np.uint8], jpeg_offset: Integers, crops: Integers, size_px: int, batch_size: int
-) -> Iterator[Tensor]:
-    black = np.zeros((size_px, size_px, 3), np.uint8)
-    for start in range(0, len(crops), batch_size):
-        images = [
-            black if crop < 0 else letterbox(unpack_jpeg(jpeg, jpeg_offset, int(crop)), size_px)
-            for crop in crops[start : start + batch_size]
-        ]
-        yield torch.stack([as_tensor(image) for image in images])

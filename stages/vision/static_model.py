@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
+
+from stages.core.errors import ValaroError
 
 EMBEDDING = 256
 CLASSES = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
@@ -63,7 +66,7 @@ class StaticModel(nn.Module):
     Shape: RGB images (B, 3, S, S), uint8 (normalised here) or float (normalised already) -> StaticOutput.
 
     Args:
-        backbone: any timm name, such as "efficientnet_b1", "efficientnet_b4", "vit_base_patch16_224".
+        architecture: any timm name, such as "efficientnet_b1", "efficientnet_b4", "vit_base_patch16_224".
         image_size: S, the side of the square input in pixels; the paper's 240, 380, 224.
         weights: a timm weights file (safetensors) to start from, e.g. of ImageNet; None: random.
         dropout: probability before the first added layer.
@@ -74,11 +77,12 @@ class StaticModel(nn.Module):
 
     Raises:
         ValueError: timm knows no such backbone.
+        ValaroError: the weights are damaged, or another backbone's.
     """
 
     def __init__(
         self,
-        backbone: str,
+        architecture: str,
         image_size: int,
         weights: Path | None = None,
         dropout: float = 0.1,
@@ -87,12 +91,13 @@ class StaticModel(nn.Module):
     ) -> None:
         super().__init__()
         self.image_size = image_size
-        self.backbone, features = _build_backbone(backbone, image_size, weights, options or {})
+        self.backbone, features = _build_backbone(architecture, image_size, weights, options or {})
         self.head = EmbeddingHead(features, dropout, tanh_output)
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", 255 * torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(STD).view(3, 1, 1), persistent=False)
+        mean, std = pixel_statistics()
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
         self.to(memory_format=torch.channels_last)  # convolutions run up to 1.8 times as fast
 
     def forward(self, image: Tensor) -> StaticOutput:
@@ -102,6 +107,28 @@ class StaticModel(nn.Module):
         pooled = self.backbone(image.contiguous(memory_format=torch.channels_last))
         output: StaticOutput = self.head(pooled)
         return output
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters by layer group, bottom to top: stem, each stage or block, final part, added layers.
+
+        EfficientNet: stem, 7 stages, head convolution, added. ViT: patch embedding (with positions and class
+        token), each encoder block, final norm, added. Residual net: stem, 4 stages, added.
+        """
+        groups: dict[str, list[nn.Parameter]] = {}
+        place = "stem"
+        for name, parameter in self.backbone.named_parameters():
+            if match := BLOCK.match(name):
+                place = match[1]
+            elif place != "stem":
+                place = "final"
+            groups.setdefault(place, []).append(parameter)
+        return [*groups.values(), list(self.head.parameters())]
+
+
+def pixel_statistics() -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of ImageNet's pixels, from 0 to 255, each (3, 1, 1)."""
+    mean, std = (255 * torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    return mean, std
 
 
 def _build_backbone(
@@ -116,27 +143,27 @@ def _build_backbone(
     # Position tables fix a ViT's input size; with pretrained weights timm resamples them.
     sized = {"img_size": image_size} if config is not None and config.fixed_input_size else {}
     source = {"pretrained_cfg_overlay": {"file": str(weights)}} if weights else {}
-    backbone = timm.create_model(
-        name, pretrained=weights is not None, num_classes=0, **sized, **source, **options
-    )
+    arguments: dict[str, Any] = {**sized, **source, **options}
+    try:
+        backbone = timm.create_model(name, pretrained=weights is not None, num_classes=0, **arguments)
+        if weights:
+            _require_all(backbone, weights)
+    except TypeError:  # an option that timm doesn't know
+        raise
+    except Exception as damage:  # safetensors, torch and timm have their own classes; all mean the same
+        if weights is None:
+            raise
+        reason = " ".join(str(damage).split())
+        raise ValaroError(f"{weights}: not the weights of {name}: {reason:.400}") from None
     return backbone, backbone.num_features
 
 
-def layer_groups(model: StaticModel) -> list[list[nn.Parameter]]:
-    """Parameters by layer group, bottom to top: stem, each stage or block, final part, added layers.
-
-    EfficientNet: stem, 7 stages, head convolution, added. ViT: patch embedding (with positions and class
-    token), each encoder block, final norm, added. Residual net: stem, 4 stages, added.
-    """
-    groups: dict[str, list[nn.Parameter]] = {}
-    place = "stem"
-    for name, parameter in model.backbone.named_parameters():
-        if match := BLOCK.match(name):
-            place = match[1]
-        elif place != "stem":
-            place = "final"
-        groups.setdefault(place, []).append(parameter)
-    return [*groups.values(), list(model.head.parameters())]
+def _require_all(backbone: nn.Module, weights: Path) -> None:
+    """Refuse a file that leaves some of the backbone as it was drawn: timm only logs that."""
+    with safe_open(weights, "pt") as file:
+        given = set(file.keys())
+    if missing := [name for name, _ in backbone.named_parameters() if name not in given]:
+        raise ValueError(f"it has no {missing[0]!r} and {len(missing) - 1} more")
 
 
 TORCHVISION_PARTS = {
@@ -159,19 +186,26 @@ def static_from_authors(state: Mapping[str, Tensor]) -> StaticModel:
         state: their state dict (see `checkpoints.authors_state`).
 
     Raises:
-        KeyError: a parameter isn't known.
+        ValueError: a parameter isn't one of theirs; names it.
         RuntimeError: one is missing or has another shape.
     """
     model = StaticModel("efficientnet_b1", image_size=240, tanh_output=False)
     ours = {f"head.emotion.{n}": torch.zeros_like(p) for n, p in model.head.emotion.named_parameters()}
     for name, tensor in state.items():
-        layer, kind = name.rsplit(".", 1)
-        if layer.startswith("model.features."):
-            ours[f"backbone.{_timm_layer(layer.removeprefix('model.features.'), state)}.{kind}"] = tensor
-        else:
-            ours[f"head.{AUTHORS_HEAD[layer]}.{kind}"] = tensor
+        try:
+            ours[_our_name(name, state)] = tensor
+        except (KeyError, ValueError):
+            raise ValueError(f"{name} is no parameter of the authors' static EfficientNet-B1") from None
     model.load_state_dict(ours)
     return model.eval()
+
+
+def _our_name(name: str, state: Mapping[str, Tensor]) -> str:
+    """Our name of one of their parameters; KeyError or ValueError if it isn't theirs."""
+    layer, kind = name.rsplit(".", 1)
+    if layer.startswith("model.features."):
+        return f"backbone.{_timm_layer(layer.removeprefix('model.features.'), state)}.{kind}"
+    return f"head.{AUTHORS_HEAD[layer]}.{kind}"
 
 
 def _timm_layer(layer: str, state: Mapping[str, Tensor]) -> str:

@@ -12,6 +12,7 @@ from stages.media.jpeg import pack_jpegs
 from stages.vision import face_images
 from stages.vision.face_images import FaceImages, OpenTracks, embed_track
 from stages.vision.static_model import StaticOutput
+from stages.vision.views import View
 
 LEVELS = [[20, 90, 160], [60, 230]]  # grey levels of the crops of two tracks
 
@@ -53,6 +54,32 @@ def test_batches_are_the_same_from_any_process(images, workers):
     batch = next(iter(DataLoader(images, batch_size=4, num_workers=workers)))
     assert [level(image) for image in batch.image] == pytest.approx([230, 160, 20, 60], abs=2)
     assert batch.target.shape == (4, 2)
+
+
+def halves():
+    """A picture whose left half is dark and whose right half is light."""
+    picture = np.full((20, 40, 3), 30, np.uint8)
+    picture[:, 20:] = 220
+    return picture
+
+
+LEFT, RIGHT, BEYOND = [0, 0, 20, 20], [24, 2, 36, 14], [30, -50, 90, 10]
+
+
+def test_a_box_shows_its_part_clipped_to_the_picture(tmp_path):
+    with h5py.File(tmp_path / "frames.h5", "w") as file:
+        file["jpeg"], file["jpeg_offset"] = pack_jpegs([halves()])
+    boxes, zeros = np.array([LEFT, RIGHT, BEYOND], float), np.zeros(3, int)
+    images = FaceImages([tmp_path / "frames.h5"], zeros, zeros, np.zeros((3, 2)), 30, box_xyxy=boxes)
+    assert [level(images[i].image) for i in range(3)] == pytest.approx([30, 220, 220], abs=3)
+
+
+def test_parts_of_a_track_are_embedded_by_their_boxes():
+    view = View(np.array([-1, 0, 1, 1]), np.array([LEFT, LEFT, RIGHT, RIGHT], float))
+    model = MeanLevel()
+    _, estimate = embed_track(model, *pack_jpegs([halves(), halves()]), view, 30, 2)
+    assert estimate[:, 0] == pytest.approx([0, 30, 220, 220], abs=3)
+    assert model.seen == 3
 
 
 def test_augmentation_is_applied(tracks):
@@ -101,7 +128,8 @@ class MeanLevel(torch.nn.Module):
 def test_a_track_is_embedded_step_by_step_and_each_crop_once(batch_size):
     crop_index = np.array([-1, -1, 0, 1, 1, 1, 2, 0])
     model = MeanLevel()
-    embedding, estimate = embed_track(model, *crops_of([30, 120, 210]), crop_index, 30, batch_size)
+    pictures, view = crops_of([30, 120, 210]), View(crop_index, None)
+    embedding, estimate = embed_track(model, *pictures, view, 30, batch_size)
     expected = np.array([0, 0, 30, 120, 120, 120, 210, 30]) * 20 / 30  # a third of the square is black
     assert embedding.shape == (8, 256)
     assert embedding[:, 7] == pytest.approx(expected, abs=1.5)

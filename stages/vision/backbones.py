@@ -1,0 +1,112 @@
+"""The static models by name: description, what builds them, where foreign weights lie. No torch in here.
+
+A static model file (`models/pretrained_static/<backbone>.safetensors` by pre-training,
+`models/static/<backbone>.safetensors` by fine-tuning) holds all of a model's weights and, in its header, the
+configuration made by `static_config`; `architectures.build_static` builds the model from that alone.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from stages.core.errors import ValaroError
+from stages.core.params import BackboneParams, FinetuneParams
+
+Input = Literal["face", "frame", "person"]
+"""What a static model is shown: the face's crop, the whole frame, or a crop around the person."""
+
+ARCHITECTURE = ("architecture", "image_size", "options", "input")
+"""What two files must agree in for the weights of one to start the other."""
+
+
+def describe(settings: FinetuneParams, backbone: str) -> BackboneParams:
+    """The description of one of the static models.
+
+    Raises:
+        ValaroError: nothing of that name is described; the message names those that are.
+    """
+    if backbone not in settings.backbones:
+        raise ValaroError(
+            f"{backbone!r} is none of finetune.backbones: {', '.join(settings.backbones)}. "
+            "Name one of these, or describe it in params.yaml."
+        )
+    return settings.backbones[backbone]
+
+
+def only(settings: FinetuneParams, backbone: str) -> FinetuneParams:
+    """What decides the result of fine-tuning one backbone: not the others, nor where its first weights lay.
+
+    Raises:
+        ValaroError: see `describe`.
+    """
+    described = {backbone: describe(settings, backbone).model_copy(update={"weights": None})}
+    return settings.model_copy(update={"compare": [backbone], "backbones": described})
+
+
+def static_config(description: BackboneParams, dropout: float, tanh_output: bool) -> dict[str, Any]:
+    """What builds a static model, in JSON types: the header of its file."""
+    return {
+        "architecture": description.architecture,
+        "input": description.input,
+        "image_size": description.image_size,
+        "options": description.options,
+        "dropout": dropout,
+        "tanh_output": tanh_output,
+    }
+
+
+def foreign_weights(description: BackboneParams) -> Path | None:
+    """The weights from elsewhere to start at: at their path, or by their name in a folder of VALARO_WEIGHTS.
+
+    None where the description names none: the model starts at random.
+
+    Raises:
+        ValaroError: the file is in none of these places.
+    """
+    if description.weights is None:
+        return None
+    path = Path(description.weights)
+    folders = [Path(folder) for folder in os.environ.get("VALARO_WEIGHTS", "").split(os.pathsep) if folder]
+    for candidate in (path, *(folder / path.name for folder in folders)):
+        if candidate.is_file():
+            return candidate
+    raise ValaroError(
+        f"{path}, named by finetune.backbones, is missing. models/README.md says where to get it; "
+        f"put it there or into a folder of VALARO_WEIGHTS. weights: null starts at random."
+    )
+
+
+def header_of(path: Path) -> dict[str, Any]:
+    """The configuration in a static model's file.
+
+    Raises:
+        ValaroError: the file is missing, damaged, or holds no configuration.
+    """
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            config: dict[str, Any] = json.loads((file.metadata() or {})["config"])
+    except FileNotFoundError:
+        raise ValaroError(f"{path}: no such weights. Run the stage that trains this model.") from None
+    except Exception as damage:  # safetensors raises its own class for every kind of damage
+        raise ValaroError(f"{path}: not a static model ({damage!r}). Restore or retrain it.") from None
+    return config
+
+
+def input_of(path: Path) -> Input:
+    """What the static model in a file wants to be shown."""
+    return cast(Input, header_of(path).get("input", "face"))
+
+
+def require_same(path: Path, config: dict[str, Any]) -> None:
+    """Refuse to start from a file of another architecture, such as one made before the parameters changed.
+
+    Raises:
+        ValaroError: naming what differs.
+    """
+    found = header_of(path)
+    if differing := [key for key in ARCHITECTURE if found.get(key) != config[key]]:
+        said = ", ".join(f"{key} is {found.get(key)!r}, wanted {config[key]!r}" for key in differing)
+        raise ValaroError(f"{path}: {said}. Run `dvc repro pretrain` again.")

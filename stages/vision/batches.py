@@ -1,0 +1,60 @@
+"""Batches of images for the static models, and what a model's estimates of single images are worth."""
+
+import os
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader, RandomSampler
+
+from stages.core.arrays import Floats
+from stages.core.device import torch_device
+from stages.core.mapping import cores
+from stages.core.measures import ccc_per_target, rmse_per_target
+
+TARGETS = ("valence", "arousal")
+MOST_WORKERS = 8
+
+
+def training_batches(images: Any, batch_size: int, limit: int | None) -> DataLoader[Any]:
+    """Shuffled batches, all of one size: a batch norm mustn't meet a remainder of one.
+
+    Args:
+        images: a data set.
+        batch_size: images in a batch; fewer images than that are one batch.
+        limit: draw this many images anew each epoch; None: all of them.
+    """
+    fewer = limit is not None and limit < len(images)
+    count = min(limit or len(images), len(images))
+    return DataLoader(
+        images,
+        batch_size=batch_size,
+        shuffle=not fewer,
+        sampler=RandomSampler(images, num_samples=limit) if fewer else None,
+        drop_last=count > batch_size,
+        num_workers=_workers(),
+        persistent_workers=_workers() > 0,
+    )
+
+
+def scoring_batches(images: Any, batch_size: int) -> DataLoader[Any]:
+    """All images in their order."""
+    return DataLoader(images, batch_size=batch_size, num_workers=_workers())
+
+
+def _workers() -> int:
+    """Processes that decode images beside a GPU; a CPU has better things to do."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return 0 if torch_device() == "cpu" else max(1, min(MOST_WORKERS, cores() // processes - 1))
+
+
+def image_scores(truth: Floats, estimated: Floats) -> dict[str, float]:
+    """RMSE (paper, table 3) and CCC over single images, per target and their mean.
+
+    Shape: (N, 2), (N, 2).
+    """
+    scores: dict[str, float] = {}
+    for measure, of in (("rmse", rmse_per_target), ("ccc", ccc_per_target)):
+        values = of(truth, estimated)
+        scores |= {f"{target}_{measure}": float(value) for target, value in zip(TARGETS, values, strict=True)}
+        scores[f"mean_{measure}"] = float(np.mean(values))
+    return scores
