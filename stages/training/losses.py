@@ -77,6 +77,52 @@ def soft_focal_loss(
     return (per_class * weight).sum() / _at_least_one(weight.sum())
 
 
+def multi_task_loss(
+    valence_arousal: Tensor,
+    target: Tensor,
+    logits: Tensor,
+    emotion: Tensor,
+    class_weight: Tensor | None = None,
+    *,
+    emotion_weight: float = 1.0,
+    focusing: float = 0.0,
+) -> Tensor:
+    """Log-cosh on valence and arousal plus focal loss on the emotions, each over the labels there are.
+
+    A missing label is no part of its mean; a batch without any label of a kind has no loss of that kind.
+
+    Shape: valence_arousal, target (N, 2); logits (N, K); emotion (N,) int; class_weight (K,) -> scalar.
+
+    Args:
+        valence_arousal: predicted.
+        target: NaN where unlabelled, each target by itself.
+        logits: predicted.
+        emotion: class, -1 where unlabelled.
+        class_weight: see `balanced_weights`.
+        emotion_weight: of the emotions' loss against the other.
+        focusing: see `soft_focal_loss`.
+    """
+    regression = log_cosh_loss(
+        valence_arousal.reshape(-1, 1), target.reshape(-1, 1), ~target.isnan().flatten()
+    )
+    probability = F.one_hot(emotion.clamp(min=0), logits.shape[-1])
+    categories = soft_focal_loss(logits, probability, class_weight, focusing, emotion >= 0)
+    return regression + emotion_weight * categories
+
+
+def balanced_weights(counts: Tensor) -> Tensor:
+    """Class weights by inverse frequency, of mean 1 over all labelled rows; 0 for classes that never occur.
+
+    Shape: (K,) -> (K,) float32.
+
+    >>> balanced_weights(torch.tensor([6, 2, 0])).tolist()
+    [0.666..., 2.0, 0.0]
+    """
+    present = counts > 0
+    share = counts.sum() / (counts.clamp(min=1) * _at_least_one(present.sum()))
+    return torch.where(present, share, 0.0).float()
+
+
 def _weights(target: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
     """(weights (..., 1) in {0, 1}, target in float32 with 0 where it isn't valid)."""
     if valid is None:

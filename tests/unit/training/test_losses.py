@@ -5,8 +5,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F  # noqa: N812  (its customary name)
 
-from stages.training.losses import ccc_loss, log_cosh, log_cosh_loss, soft_focal_loss
+from stages.training.losses import (
+    balanced_weights,
+    ccc_loss,
+    log_cosh,
+    log_cosh_loss,
+    multi_task_loss,
+    soft_focal_loss,
+)
 
 
 @pytest.mark.parametrize("x", [-700.0, -3.0, -1e-3, 0.0, 0.5, 20.0, 1e4])
@@ -94,3 +102,57 @@ def test_soft_focal_loss_is_cross_entropy_without_focusing_and_the_focal_loss_fo
     part = soft_focal_loss(logits[:4], hard[:4])
     hard[4:] = torch.nan
     assert torch.allclose(soft_focal_loss(logits, hard, valid=valid), part, atol=1e-6)
+
+
+NAN = float("nan")
+
+
+def task(**changes):
+    """Three images: one with valence and arousal, one with an emotion, one with both."""
+    batch = {
+        "valence_arousal": torch.tensor([[0.2, -0.4], [9.0, 9.0], [0.1, 0.0]], requires_grad=True),
+        "target": torch.tensor([[0.0, 0.0], [NAN, NAN], [0.5, NAN]]),
+        "logits": torch.tensor([[5.0, -5.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 0.0]], requires_grad=True),
+        "emotion": torch.tensor([-1, 0, 1]),
+    }
+    return batch | changes
+
+
+def test_the_multi_task_loss_is_the_sum_of_means_over_the_labels_there_are():
+    batch = {name: tensor.detach() for name, tensor in task().items()}
+    differences = torch.tensor([0.2, -0.4, -0.4])
+    regression = torch.log(torch.cosh(differences)).mean()
+    classes = F.cross_entropy(batch["logits"][1:], batch["emotion"][1:])
+    assert multi_task_loss(**batch) == pytest.approx(float(regression + classes), abs=1e-6)
+    assert multi_task_loss(**batch, emotion_weight=0.5) == pytest.approx(
+        float(regression + classes / 2), abs=1e-6
+    )
+
+
+def test_what_is_not_labelled_gets_no_gradient():
+    batch = task()
+    multi_task_loss(**batch, focusing=2.0).backward()
+    moved = batch["valence_arousal"].grad != 0
+    assert moved.tolist() == [[True, True], [False, False], [True, False]]
+    assert (batch["logits"].grad != 0).any(dim=1).tolist() == [False, True, True]
+    assert torch.isfinite(batch["valence_arousal"].grad).all()
+
+
+@pytest.mark.parametrize("missing", ["emotion", "target"])
+def test_a_batch_without_a_kind_of_label_has_no_loss_of_it(missing):
+    batch = task(**{missing: torch.full_like(task()[missing], -1 if missing == "emotion" else NAN)})
+    loss = multi_task_loss(**batch)
+    loss.backward()
+    idle = "logits" if missing == "emotion" else "valence_arousal"
+    assert torch.isfinite(loss)
+    assert batch[idle].grad is None or (batch[idle].grad == 0).all()
+
+
+def test_class_weights_weigh_and_are_one_on_average():
+    weights = balanced_weights(torch.tensor([6, 2, 0]))
+    assert weights.tolist() == pytest.approx([2 / 3, 2, 0])
+    assert (weights * torch.tensor([6, 2, 0])).sum() / 8 == pytest.approx(1)
+    batch = {name: tensor.detach() for name, tensor in task(target=torch.full((3, 2), NAN)).items()}
+    each = F.cross_entropy(batch["logits"][1:], batch["emotion"][1:], reduction="none")
+    expected = float((each * weights[:2]).mean())
+    assert multi_task_loss(**batch, class_weight=weights) == pytest.approx(expected, abs=1e-6)

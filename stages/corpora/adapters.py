@@ -1,0 +1,36 @@
+"""Which corpora there are (paper, table 1), and which of them lie in a folder."""
+
+from pathlib import Path
+
+from stages.corpora import (
+    afew_va,
+    affectnet,
+    emotic,
+    expw,
+    ferplus,
+    rafdb,
+    recola,
+    savee,
+    semaine,
+    sewa,
+)
+from stages.corpora.table import Adapter
+
+ADAPTERS: dict[str, Adapter] = {
+    "recola": recola.samples,
+    "sewa": sewa.samples,
+    "semaine": semaine.samples,
+    "afew_va": afew_va.samples,
+    "affectnet": affectnet.samples,
+    "savee": savee.samples,
+    "emotic": emotic.samples,
+    "expw": expw.samples,
+    "ferplus": ferplus.samples,
+    "rafdb": rafdb.samples,
+}
+"""By the name of their folder below `pretrain.corpora`."""
+
+
+def present(corpora: Path) -> dict[str, Path]:
+    """The folders of the corpora that are there."""
+    return {name: corpora / name for name in ADAPTERS if (corpora / name).is_dir()}
