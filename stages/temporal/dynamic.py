@@ -1,7 +1,7 @@
 """The dynamic model (system 1): face embeddings at 5 Hz -> valence and arousal at every step."""
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stages.core.arrays import Floats
-from stages.temporal.windows import cut, overlap_average, tile
+from stages.temporal.windows import consecutive_runs, cut, overlap_average, tile
 from stages.training.attention import TransformerLayer, adopt_precision, layer_from_authors
 
 
@@ -25,6 +25,7 @@ class DynamicModel(nn.Module):
         layers: number of Transformer (the paper: 3) or GRU (2) layers.
         heads: attention heads per layer; unused by the GRU.
         dropout: probability in the temporal block.
+        positions: precision of the Transformer's position table, that of the checkpoint if one was imported.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class DynamicModel(nn.Module):
         layers: int = 3,
         heads: int = 8,
         dropout: float = 0.1,
+        positions: str = "float32",
     ) -> None:
         super().__init__()
         self.start_norm = nn.BatchNorm1d(features)
@@ -47,11 +49,20 @@ class DynamicModel(nn.Module):
         else:
             raise ValueError(f"kind must be 'transformer' or 'gru', got {kind!r}")
         self.regression = nn.Linear(d_model, 2)
+        adopt_precision(self, getattr(torch, positions))
 
     def forward(self, embedding: Tensor, valid: Tensor | None = None) -> Tensor:
         """Estimate every step; steps that aren't `valid` (padding) influence no other step or statistic."""
-        normed = self.widen(self._normalise(embedding, valid))
-        return torch.tanh(self.regression(self.temporal(normed, valid)))
+        return self.estimate(self.features(embedding, valid))
+
+    def features(self, embedding: Tensor, valid: Tensor | None = None) -> Tensor:
+        """What the last linear layer sees of every step. (B, T, features) -> (B, T, d_model)."""
+        described: Tensor = self.temporal(self.widen(self._normalise(embedding, valid)), valid)
+        return described
+
+    def estimate(self, described: Tensor) -> Tensor:
+        """The last layer. (B, T, d_model) -> (B, T, 2)."""
+        return torch.tanh(self.regression(described))
 
     def _normalise(self, embedding: Tensor, valid: Tensor | None) -> Tensor:
         """Batch norm whose statistics come from real steps alone; padded steps become 0."""
@@ -94,7 +105,15 @@ class Recurrent(nn.Module):
         return torch.empty_like(out).scatter(1, order.expand_as(out), out)
 
 
-@torch.no_grad()
+class SequencePrediction(NamedTuple):
+    """What a dynamic model says about a recording, step by step."""
+
+    valence_arousal: Floats
+    """(T, 2) float32."""
+    features: Floats
+    """(T, d_model) float32: what its last layer made them of, averaged alike."""
+
+
 def predict_sequence(
     model: nn.Module, embedding: Floats, window: int, hop: int, batch_size: int = 256
 ) -> Floats:
@@ -103,7 +122,8 @@ def predict_sequence(
     Shape: (T, features) -> (T, 2) float32.
 
     Args:
-        model: a `DynamicModel` in eval mode, on any device.
+        model: a `DynamicModel` in eval mode, or any (B, window, features), (B, window) -> (B, window, 2); on
+            any device.
         embedding: one row per step, normalised as in training.
         window: steps per window, the paper's 5 to 40; a shorter recording is padded at its start.
         hop: steps between windows, usually half a window.
@@ -112,14 +132,62 @@ def predict_sequence(
     Raises:
         ValueError: as `windows.tile`.
     """
+    return _averaged(model, next(model.parameters()).device, embedding, window, hop, batch_size)
+
+
+def predict_runs(
+    model: nn.Module, features: Floats, time_s: Floats, *, step_s: float, window: int, hop: int
+) -> Floats:
+    """`predict_sequence` of a recording with gaps: no window reaches over one.
+
+    Shape: (T, features), (T,) -> (T, 2) float32.
+
+    Args:
+        model: as in `predict_sequence`.
+        features: one row per step.
+        time_s: times of the rows.
+        step_s: the regular step; 1.5 x this is a gap.
+        window: steps per window; a shorter run is padded at its start.
+        hop: steps between windows.
+    """
+    runs = consecutive_runs(np.ones(len(time_s), bool), time_s, step_s)
+    parts = [predict_sequence(model, features[begin:end], window, hop) for begin, end in runs]
+    return np.concatenate([np.empty((0, 2), np.float32), *parts])
+
+
+def describe_sequence(
+    model: DynamicModel, embedding: Floats, window: int, hop: int, batch_size: int = 256
+) -> SequencePrediction:
+    """`predict_sequence`, and the features that the predictions were made of.
+
+    Shape: (T, features) -> (T, 2), (T, d_model).
+    """
+
+    def both(values: Tensor, valid: Tensor) -> Tensor:
+        described = model.features(values, valid)
+        return torch.cat([model.estimate(described), described], dim=-1)
+
+    averaged = _averaged(both, next(model.parameters()).device, embedding, window, hop, batch_size)
+    return SequencePrediction(averaged[:, :2], averaged[:, 2:])
+
+
+@torch.no_grad()
+def _averaged(
+    say: Callable[[Tensor, Tensor], Tensor],
+    device: torch.device,
+    embedding: Floats,
+    window: int,
+    hop: int,
+    batch_size: int,
+) -> Floats:
+    """(T, features) -> (T, C) float32: what windows say, averaged where they overlap."""
     starts = tile(len(embedding), window, hop)
     values, valid = cut(embedding.astype(np.float32), starts, window)
-    device = next(model.parameters()).device
-    predicted = [
-        model(torch.from_numpy(part).to(device), torch.from_numpy(mask).to(device)).float().cpu().numpy()
+    said = [
+        say(torch.from_numpy(part).to(device), torch.from_numpy(mask).to(device)).float().cpu().numpy()
         for part, mask in zip(_batches(values, batch_size), _batches(valid, batch_size), strict=True)
     ]
-    average, _ = overlap_average(starts, np.concatenate(predicted), valid, len(embedding))
+    average, _ = overlap_average(starts, np.concatenate(said), valid, len(embedding))
     return average.astype(np.float32)
 
 
@@ -127,8 +195,8 @@ def _batches(rows: NDArray[Any], size: int) -> list[NDArray[Any]]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def dynamic_from_authors(state: Mapping[str, Tensor]) -> DynamicModel:
-    """The authors' published dynamic model ("dynamic_v3") in ours, in eval mode.
+def dynamic_from_authors(state: Mapping[str, Tensor]) -> tuple[DynamicModel, dict[str, Any]]:
+    """The authors' published dynamic model ("dynamic_v3") in ours, in eval mode, and what builds it.
 
     Args:
         state: their state dict (see `checkpoints.authors_state`).
@@ -143,7 +211,7 @@ def dynamic_from_authors(state: Mapping[str, Tensor]) -> DynamicModel:
         layer = layer_from_authors(state, f"{name}_transformer.")
         ours |= {f"temporal.layers.{index}.{key}": tensor for key, tensor in layer.items()}
     ours |= {f"regression.{n}": state[f"regressor.0.{n}"] for n in ("weight", "bias")}
-    model = DynamicModel()
+    config: dict[str, Any] = {"positions": str(state["regressor.0.weight"].dtype).removeprefix("torch.")}
+    model = DynamicModel(**config)
     model.load_state_dict(ours)
-    adopt_precision(model, state["regressor.0.weight"].dtype)
-    return model.eval()
+    return model.eval(), config

@@ -50,15 +50,28 @@ def labelled_runs(labelled: Flags, time_s: Floats, step_s: float, window: int, h
     """
     if len(labelled) != len(time_s):
         raise ValueError(f"{len(labelled)} flags for {len(time_s)} times: must match")
-    linked = labelled[1:] & labelled[:-1] & (np.diff(time_s) < 1.5 * step_s)
-    first = np.flatnonzero(labelled & ~np.append(False, linked)[: len(labelled)])
-    last = np.flatnonzero(labelled & ~np.append(linked, False)[: len(labelled)])
     runs = [
-        begin + tile(end - begin + 1, window, hop)
-        for begin, end in zip(first, last, strict=True)
-        if end - begin + 1 >= window
+        begin + tile(end - begin, window, hop)
+        for begin, end in consecutive_runs(labelled, time_s, step_s)
+        if end - begin >= window
     ]
     return np.concatenate([np.empty(0, np.int64), *runs])
+
+
+def consecutive_runs(kept: Flags, time_s: Floats, step_s: float) -> list[tuple[int, int]]:
+    """Stretches of kept steps without a gap in time: first step of each, and the one after its last.
+
+    Shape: (T,), (T,).
+
+    Args:
+        kept: which steps count.
+        time_s: their times.
+        step_s: the regular step; 1.5 x this is a gap.
+    """
+    linked = kept[1:] & kept[:-1] & (np.diff(time_s) < 1.5 * step_s)
+    first = np.flatnonzero(kept & ~np.append(False, linked)[: len(kept)])
+    last = np.flatnonzero(kept & ~np.append(linked, False)[: len(kept)])
+    return list(zip(first.tolist(), (last + 1).tolist(), strict=True))
 
 
 def cut(sequence: Floats, starts: Integers, window: int) -> tuple[Floats, Flags]:

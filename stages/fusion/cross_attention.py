@@ -1,0 +1,137 @@
+"""Model-based fusion: audio and visual features attend to one another (paper, section 3.3).
+
+The two visual streams (of the models best at valence and at arousal) are fused first, then the result with
+the audio; each fusion lets one stream ask the other and be asked in turn, twice, before the two become one.
+The authors' published code is the source of the architecture; the paper only names it.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  (its customary name)
+
+from stages.training.attention import TransformerLayer
+
+Aggregation = Literal["stp", "mean", "concat"]
+Silence = Literal["voiced_mean", "as_heard"]
+ROUNDS = 2
+
+
+class CrossAttentionModel(nn.Module):
+    """Valence and arousal at every step from both modalities (paper, section 3.3).
+
+    Shape: features (B, T, 2 v + a + 1), valid (B, T) bool -> (B, T, 2) in (-1, 1). The columns are those of
+        `Streams.scaled`: valence model's v, arousal model's v, audio's a, and one that is 1 in voiced steps.
+
+    Args:
+        video_features: width v of each visual stream.
+        audio_features: width a of the audio.
+        d_model: width inside, a multiple of `heads`.
+        heads: attention heads per layer.
+        dropout: probability in the attention layers.
+        aggregation: how two streams become one: "stp", their mean and deviation; "mean"; "concat".
+        silence: what stands for the audio of unvoiced steps: "voiced_mean", the mean of the voiced ones of
+            the same window, or of all training (`voiced_mean`) where it has none; "as_heard", itself.
+    """
+
+    voiced_mean: Tensor
+
+    def __init__(
+        self,
+        video_features: int = 256,
+        audio_features: int = 1024,
+        d_model: int = 256,
+        heads: int = 8,
+        dropout: float = 0.1,
+        aggregation: Aggregation = "stp",
+        silence: Silence = "voiced_mean",
+    ) -> None:
+        super().__init__()
+        if silence not in ("voiced_mean", "as_heard"):
+            raise ValueError(f"silence must be 'voiced_mean' or 'as_heard', got {silence!r}")
+        self._widths, self._silence = [video_features, video_features, audio_features, 1], silence
+        self.register_buffer("voiced_mean", torch.zeros(audio_features))
+        self.widen_video = nn.Identity() if video_features == d_model else nn.Linear(video_features, d_model)
+        self.widen_audio = nn.Sequential(nn.Linear(audio_features, d_model), nn.ReLU())
+        self.fuse_video = AttentionFusion(d_model, heads, dropout, aggregation)
+        self.fuse_audio = AttentionFusion(d_model, heads, dropout, aggregation)
+        self.regression = nn.Linear(d_model, 2)
+
+    def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Estimate every step; steps that aren't `valid` (padding) influence no other step or statistic."""
+        if valid is None:
+            valid = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
+        by_valence, by_arousal, audio, voiced = torch.split(features, self._widths, dim=-1)
+        if self._silence == "voiced_mean":
+            audio = fill_silence(audio, (voiced.squeeze(-1) > 0.5) & valid, self.voiced_mean)
+        video = self.fuse_video(self.widen_video(by_valence), self.widen_video(by_arousal), valid)
+        return torch.tanh(self.regression(self.fuse_audio(self.widen_audio(audio), video, valid)))
+
+
+class AttentionFusion(nn.Module):
+    """Two streams ask each other in turn, then become one. Shape: 2 x (B, T, d), (B, T) -> (B, T, d).
+
+    A layer's residual follows its query, so a stream that is asked takes on the one that asks.
+
+    Args:
+        features: width d.
+        heads: attention heads.
+        dropout: probability in the attention layers.
+        aggregation: see `aggregate`.
+    """
+
+    def __init__(self, features: int, heads: int, dropout: float, aggregation: Aggregation) -> None:
+        super().__init__()
+        if aggregation not in WIDENED_BY:
+            raise ValueError(f"aggregation must be one of {', '.join(WIDENED_BY)}, got {aggregation!r}")
+        self._aggregation = aggregation
+        self.to_first, self.to_second = (
+            nn.ModuleList(TransformerLayer(features, heads, dropout) for _ in range(ROUNDS)) for _ in range(2)
+        )
+        self.compress = nn.Linear(
+            WIDENED_BY[aggregation] * features, features, bias=False
+        )  # the norm has one
+        self.norm = nn.BatchNorm1d(features)
+
+    def forward(self, first: Tensor, second: Tensor, valid: Tensor) -> Tensor:
+        """Fuse; padded steps are 0 and stay out of every statistic."""
+        for update_first, update_second in zip(self.to_first, self.to_second, strict=True):
+            first = update_first(second, first, valid)
+            second = update_second(first, second, valid)
+        mixed = self.compress(aggregate(first, second, self._aggregation))
+        normed = torch.zeros_like(mixed)
+        normed[valid] = self.norm(mixed[valid]).to(normed.dtype)
+        return F.relu(normed)
+
+
+WIDENED_BY: dict[str, int] = {"stp": 2, "mean": 1, "concat": 2}
+
+
+def aggregate(first: Tensor, second: Tensor, kind: Aggregation) -> Tensor:
+    """Make one stream of two. (B, T, d), (B, T, d) -> (B, T, d) for "mean", else (B, T, 2 d).
+
+    "stp", statistics pooling: the mean and the unbiased standard deviation of the two, which is
+    |first - second| / sqrt(2); written so, its gradient is finite (0) where they are equal.
+    """
+    if kind == "concat":
+        return torch.cat([first, second], dim=-1)
+    mean = (first + second) / 2
+    return mean if kind == "mean" else torch.cat([mean, (first - second).abs() / math.sqrt(2)], dim=-1)
+
+
+def fill_silence(audio: Tensor, voiced: Tensor, voiced_mean: Tensor) -> Tensor:
+    """Put the mean of a window's voiced steps in place of the others.
+
+    Shape: (B, T, a), (B, T) bool, (a,) -> (B, T, a).
+
+    Args:
+        audio: features of a batch of windows.
+        voiced: steps that are real and voiced.
+        voiced_mean: what stands in where a window has none.
+    """
+    heard = voiced.unsqueeze(-1)
+    count = heard.sum(dim=1, keepdim=True)
+    mean = torch.where(heard, audio, 0.0).sum(dim=1, keepdim=True) / count.clamp(min=1)
+    return torch.where(heard, audio, torch.where(count > 0, mean, voiced_mean.to(audio.dtype)))
