@@ -1,10 +1,13 @@
-"""The wav2vec 2.0 backbone of the audio models: from a folder, from the hub, or drawn at random.
+"""The backbone of the audio models, wav2vec 2.0 or a sibling: from a folder, from the hub, or at random.
+
+Its siblings (FAMILIES: HuBERT, WavLM ...) share its anatomy: strided convolutions, then Transformer layers.
 
 transformers is imported inside, only when a model is really built (over ten seconds with all it brings).
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -27,20 +30,31 @@ TRAINING_NOISE = {"layerdrop": 0.0, "apply_spec_augment": False}
 PROVENANCE = {"architectures", "dtype", "transformers_version", "_name_or_path", "model_type"}
 """Keys of a configuration that say where it comes from, not what it is."""
 
+WAV2VEC2 = "wav2vec2"
+FAMILIES = {
+    WAV2VEC2: "Wav2Vec2",
+    "hubert": "Hubert",
+    "wavlm": "WavLM",
+    "unispeech": "UniSpeech",
+    "unispeech-sat": "UniSpeechSat",
+}
+"""`model_type` of a configuration -> what transformers' classes for it begin with."""
+
 
 def build_backbone(
     source: str | Path | Mapping[str, Any], *, seed: int = 0, offline: bool = False
 ) -> nn.Module:
-    """A `transformers.Wav2Vec2Model` without SpecAugment and layer drop.
+    """A bare `transformers` model of one of FAMILIES, without SpecAugment and layer drop.
 
     Args:
         source: a local folder (config.json and weights), a name on the hub, or the keys of a
-            `Wav2Vec2Config`, for which weights are drawn at random.
+            `Wav2Vec2Config`, for which weights are drawn at random; with `model_type`, one of FAMILIES, those
+            of that family's configuration.
         seed: of those random weights; torch's own generator stays as it was.
         offline: never ask the hub; what was downloaded before is still found.
 
     Raises:
-        BadInput: the folder or the hub's model can't be read, or isn't a wav2vec 2.0 model.
+        BadInput: the folder or the hub's model can't be read, or is of no such family.
         ValueError: the configuration has an unknown key or doesn't hold together.
     """
     with torch.random.fork_rng(devices=[]):
@@ -49,20 +63,30 @@ def build_backbone(
 
 
 def _drawn(settings: Mapping[str, Any]) -> nn.Module:
-    from transformers import Wav2Vec2Config, Wav2Vec2Model
-
-    if unknown := sorted(set(settings) - set(Wav2Vec2Config().to_dict())):
-        raise ValueError(f"not a key of a wav2vec 2.0 configuration: {', '.join(unknown)}")
+    family = str(settings.get("model_type", WAV2VEC2))
+    if family not in FAMILIES:
+        raise ValueError(f"model_type is {family!r}, must be one of {', '.join(FAMILIES)}")
+    configuration, architecture = _classes(family)
+    if unknown := sorted(set(settings) - set(configuration().to_dict())):
+        raise ValueError(f"not a key of a {family} configuration: {', '.join(unknown)}")
+    values = {key: value for key, value in settings.items() if key != "model_type"}
     try:
-        config = Wav2Vec2Config(**{**settings, **TRAINING_NOISE})
-        model: nn.Module = Wav2Vec2Model(config)
+        model: nn.Module = architecture(configuration(**{**values, **TRAINING_NOISE}))
     except Exception as error:  # the library's own validation errors share no base class
-        raise ValueError(f"this wav2vec 2.0 configuration doesn't hold together: {error}") from error
+        raise ValueError(f"this {family} configuration doesn't hold together: {error}") from error
     return model
 
 
+def _classes(family: str) -> tuple[Any, Any]:
+    """The configuration and the bare model of a family."""
+    import transformers
+
+    name = FAMILIES[family]
+    return getattr(transformers, f"{name}Config"), getattr(transformers, f"{name}Model")
+
+
 def _loaded(source: str, offline: bool) -> nn.Module:
-    from transformers import AutoConfig, Wav2Vec2Model
+    from transformers import AutoConfig
 
     local = Path(source).is_dir()
     remedy = (
@@ -72,12 +96,13 @@ def _loaded(source: str, offline: bool) -> nn.Module:
         config = AutoConfig.from_pretrained(source, local_files_only=local or offline)
     except Exception as error:  # missing, not JSON, or values of the wrong type: no common base class
         raise BadInput(source, f"no wav2vec 2.0 model there ({_first_line(error)})", remedy) from error
-    if config.model_type != "wav2vec2":
-        raise BadInput(source, f"holds a {config.model_type} model, not wav2vec2", remedy)
+    if config.model_type not in FAMILIES:
+        families = ", ".join(FAMILIES)
+        raise BadInput(source, f"holds a {config.model_type} model, none of {families}", remedy)
     for key, value in TRAINING_NOISE.items():
         setattr(config, key, value)
     try:
-        model, report = Wav2Vec2Model.from_pretrained(
+        model, report = _classes(config.model_type)[1].from_pretrained(
             source, config=config, local_files_only=local or offline, output_loading_info=True
         )
     except Exception as error:  # missing, damaged, of other shapes, or pickled code
@@ -95,10 +120,11 @@ def _first_line(error: Exception) -> str:
 
 def plain_config(backbone: nn.Module) -> dict[str, Any]:
     """What `build_backbone` needs to draw this architecture again, weights aside: plain keys and values."""
-    from transformers import Wav2Vec2Config
-
-    usual, config = Wav2Vec2Config().to_dict(), cast(Any, backbone).config.to_dict()
-    return {key: config[key] for key in sorted(usual) if config[key] != usual[key] and key not in PROVENANCE}
+    config = cast(Any, backbone).config.to_dict()
+    family = config["model_type"]
+    usual = _classes(family)[0]().to_dict()
+    plain = {key: config[key] for key in sorted(usual) if config[key] != usual[key] and key not in PROVENANCE}
+    return plain if family == WAV2VEC2 else {"model_type": family} | plain
 
 
 def hidden_size(backbone: nn.Module) -> int:
@@ -131,12 +157,19 @@ def encode(backbone: nn.Module, waveform: Tensor, sample_mask: Tensor | None) ->
     frame of real samples keeps its first frame.
     """
     if sample_mask is None:
-        return backbone(waveform).last_hidden_state, None
+        return _hidden(backbone, waveform), None
     real = sample_mask.sum(-1)
     position = torch.arange(waveform.shape[1], device=waveform.device)
     attended = position < real.clamp(min=receptive_field(backbone.config)).unsqueeze(-1)
     waveform = torch.where(sample_mask, waveform, 0.0)
-    hidden = backbone(waveform, attention_mask=attended.long()).last_hidden_state
+    hidden = _hidden(backbone, waveform, attention_mask=attended.long())
     frame = torch.arange(hidden.shape[1], device=hidden.device)
     frame_mask = frame < frames_of(backbone.config, real).unsqueeze(-1)
     return torch.where(frame_mask.unsqueeze(-1), hidden, 0.0), frame_mask
+
+
+def _hidden(backbone: nn.Module, waveform: Tensor, **masks: Tensor) -> Tensor:
+    with warnings.catch_warnings():  # WavLM's own two masks are of different types
+        warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
+        hidden: Tensor = backbone(waveform, **masks).last_hidden_state
+    return hidden

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from stages.audio.audio_backbone import (
+    FAMILIES,
     PROVENANCE,
     build_backbone,
     encode,
@@ -188,3 +189,31 @@ def test_a_padded_window_says_the_same_as_the_short_one_alone(small):
         short, _ = encode(small, waveform, None)
         long, _ = encode(small, padded, (torch.arange(4000) < 2500)[None])
     torch.testing.assert_close(long[:, : short.shape[1]], short, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_siblings_are_built_loaded_drawn_again_and_deaf_to_padding(tmp_path, family):
+    """By folder as by configuration: HuBERT, WavLM ... give what wav2vec 2.0 gives, mask included."""
+    built = build_backbone(SMALL | {"model_type": family}, seed=3).eval()
+    assert built.config.model_type == family
+    built.save_pretrained(tmp_path)
+    loaded = build_backbone(str(tmp_path), offline=True).eval()
+    assert type(loaded) is type(built)
+    assert same(loaded, built)
+    again = build_backbone(plain_config(loaded), seed=3)
+    assert type(again) is type(built)
+    assert same(again, built)
+    mask = (torch.arange(4000) < 2500)[None]
+    waveform = torch.randn(1, 4000, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        short, _ = encode(built, waveform[:, :2500], None)
+        padded, frames = encode(built, torch.where(mask, waveform, 1e6), mask)
+    assert int(frames.sum()) == short.shape[1] == frames_of(built.config, torch.tensor(2500))
+    torch.testing.assert_close(padded[:, : short.shape[1]], short, atol=1e-5, rtol=1e-5)
+
+
+def test_families_that_are_no_siblings_are_refused_by_name():
+    with pytest.raises(ValueError, match="model_type is 'whisper', must be one of wav2vec2, hubert, wavlm"):
+        build_backbone(SMALL | {"model_type": "whisper"})
+    with pytest.raises(ValueError, match="not a key of a hubert configuration: adapter_kernel_size"):
+        build_backbone(SMALL | {"model_type": "hubert", "adapter_kernel_size": 3})

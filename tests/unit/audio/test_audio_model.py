@@ -212,3 +212,16 @@ def test_further_linear_layers_are_a_parameter():
 def test_misuse_is_named(options, message):
     with pytest.raises(ValueError, match=message):
         model_of(**options)
+
+
+@pytest.mark.parametrize("family", ["hubert", "wavlm"])
+def test_heads_and_unfreezing_fit_wav2vec_s_siblings(family):
+    """Their last layers train, the others stand still in eval mode."""
+    model = AudioModel(
+        build_backbone(SMALL | {"model_type": family}), "v3", heads=(4, 2), trainable_layers=1
+    ).train()
+    mask = torch.arange(4000) < torch.tensor([[2400], [4000], [3000]])
+    model(waves(), mask)[0].square().sum().backward()
+    moved = {name.split(".")[2] for name, p in model.backbone.named_parameters() if p.grad is not None}
+    assert moved == {"3"}
+    assert [layer.training for layer in model.backbone.encoder.layers] == [False, False, False, True]
