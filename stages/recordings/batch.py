@@ -18,12 +18,11 @@ from stages.core.corpus import Workspace
 from stages.core.errors import BadInput, ValaroError
 from stages.core.mapping import map_units
 from stages.recordings.chain import analyse
-from stages.recordings.outputs import write_outputs
+from stages.recordings.outputs import SUFFIXES, write_outputs
 from stages.recordings.trained import Trained
 
 HIDDEN = ".valaro-"
 LOCK = "lock"
-SUFFIXES = {".csv", ".json", ".png", ".mp4"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Task:
         out: the folder that gets a folder per recording.
         scratch: a private folder on the same disk.
         trained: the system.
-        overlay: whether to make the film.
+        formats: of the files beside the summary, see `outputs.KNOWN_FORMATS`.
         force: whether to replace what an earlier run left.
         before_step: told the recording and the step that begins.
     """
@@ -42,7 +41,7 @@ class Task:
     out: Path
     scratch: Path
     trained: Trained
-    overlay: bool
+    formats: tuple[str, ...]
     force: bool
     before_step: Callable[[Path, str], None]
 
@@ -71,7 +70,7 @@ def predict_one(task: Task, video: Path) -> Outcome:
             found = analyse(video, Workspace(Path(private)), task.trained, partial(task.before_step, video))
             task.before_step(video, "results")
             result = Path(private) / "results"
-            summary = write_outputs(result, folder.name, video, found, task.trained, overlay=task.overlay)
+            summary = write_outputs(result, folder.name, video, found, task.trained, formats=task.formats)
             _put_in_place(result, folder, Path(private))
     except BadInput as error:
         return Outcome(video, folder, {}, str(error))

@@ -1,70 +1,77 @@
-"""What the user gets for a recording: a table, a summary, a picture, a film.
+"""What the user gets for a recording: a table, a summary, a picture, a film, and other programs' formats.
 
 A notice (see `Trained.notice`) is in each of them; in the table it is a last column, since comment lines
 break CSV readers and a file beside the table gets lost.
 """
 
-import csv
 import importlib.metadata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stages import __version__
-from stages.core.arrays import Flags, Floats, Integers
+from stages.core.arrays import Flags
 from stages.core.artefacts import write_json
+from stages.exports.formats import FORMATS
+from stages.exports.trace import COLUMNS, Trace, moments, nearest
 from stages.recordings.chain import Findings
 from stages.recordings.trained import Trained
 
 LIBRARIES = ("av", "mediapipe", "numpy", "timm", "torch", "transformers")
 MAX_TITLE = 45  # letters; the notice is on the same line
-COLUMNS = {
-    "frame": "native frame, from 0",
-    "time_s": "its time stamp, seconds from the first frame",
-    "valence": "-1 (unpleasant) to 1 (pleasant)",
-    "arousal": "-1 (calm) to 1 (excited)",
-    "detected": "1: the face was found at the nearest time looked at; 0: it wasn't, the last one stands in",
-    "voiced": "1: the person seems to speak at the nearest time looked at (there is sound, the mouth moves)",
-}
+PICTURE, FILM = "png", "mp4"
+KNOWN_FORMATS = (*FORMATS, PICTURE, FILM)
+DEFAULT_FORMATS = ("csv", PICTURE, FILM)
+"""Beside the summary, which is always written."""
+SUFFIXES = frozenset(f".{name}" for name in KNOWN_FORMATS)
+"""Of every file that a recording's folder may hold."""
 
 
 def write_outputs(
-    folder: Path, name: str, video: Path, found: Findings, trained: Trained, *, overlay: bool
+    folder: Path, name: str, video: Path, found: Findings, trained: Trained, *, formats: Sequence[str]
 ) -> dict[str, Any]:
-    """Write `<name>.csv`, `.json`, `.png` and, if wanted, `.mp4` into a new folder; return the summary."""
-    from stages.media.plot import plot_trace
+    """Write the summary `<name>.json` and a file for each of `formats` into a new folder.
 
+    Args:
+        folder: it must not exist.
+        name: of the files.
+        video: the recording.
+        found: what the system found in it.
+        trained: the system.
+        formats: of KNOWN_FORMATS; json adds the frames to the summary.
+
+    Returns:
+        The summary.
+    """
     folder.mkdir()
-    write_table(folder / f"{name}.csv", found, trained.notice)
-    plot_trace(
-        folder / f"{name}.png",
-        name if len(name) <= MAX_TITLE else f"{name[: MAX_TITLE - 1]}…",
-        found.time_s,
-        found.valence_arousal,
-        flag_time_s=found.grid_time_s,
-        detected=found.detected,
-        voiced=found.voiced,
-        notice=trained.notice,
-    )
-    if overlay:
-        _film(folder / f"{name}.mp4", video, found, trained.notice)
     summary = summarise(video, found, trained)
     write_json(folder / f"{name}.json", summary)
+    trace = trace_of(name, video, found, trained.notice, summary)
+    for wanted in formats:
+        path = folder / f"{name}.{wanted}"
+        if wanted == PICTURE:
+            _plot(path, found, trained.notice)
+        elif wanted == FILM:
+            _film(path, video, found, trained.notice)
+        else:
+            FORMATS[wanted].write(path, trace)
     return summary
 
 
-def write_table(path: Path, found: Findings, notice: str) -> None:
-    """One row per native frame."""
+def trace_of(name: str, video: Path, found: Findings, notice: str, summary: dict[str, Any]) -> Trace:
+    """The findings as the exports take them: the flags of the time grid carried to the native frames."""
     k = nearest(found.grid_time_s, found.time_s)
-    detected, voiced = found.detected[k].astype(int).tolist(), found.voiced[k].astype(int).tolist()
-    rows = zip(found.time_s.tolist(), found.valence_arousal.tolist(), detected, voiced, strict=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *(["notice"] if notice else [])])
-        for frame, (time_s, (valence, arousal), *flags) in enumerate(rows):
-            values = [f"{time_s:.6f}", f"{valence:.6f}", f"{arousal:.6f}"]
-            writer.writerow([frame, *values, *flags, *([notice] if notice else [])])
+    return Trace(
+        name=name,
+        video=video,
+        time_s=found.time_s,
+        valence_arousal=found.valence_arousal,
+        detected=found.detected[k],
+        voiced=found.voiced[k],
+        duration_s=found.facts["duration_s"],
+        summary=summary,
+        notice=notice,
+    )
 
 
 def summarise(video: Path, found: Findings, trained: Trained) -> dict[str, Any]:
@@ -80,8 +87,8 @@ def summarise(video: Path, found: Findings, trained: Trained) -> dict[str, Any]:
         "rate_hz": found.facts["average_rate_hz"],
         "detected_share": float(found.detected.mean()),
         "voiced_share": float(found.voiced.mean()),
-        "valence": _moments(found.valence_arousal[:, 0], seen),
-        "arousal": _moments(found.valence_arousal[:, 1], seen),
+        "valence": moments(found.valence_arousal[:, 0], seen),
+        "arousal": moments(found.valence_arousal[:, 1], seen),
         "mean_over": "frames with a face",
         "notes": [*trained.notes, *found.notes, *_few_faces(found.detected)],
         "notice": trained.notice or None,
@@ -91,22 +98,26 @@ def summarise(video: Path, found: Findings, trained: Trained) -> dict[str, Any]:
     }
 
 
-def nearest(grid_time_s: Floats, time_s: Floats) -> Integers:
-    """Index of the grid time nearest to each time; a tie goes to the earlier one. (T,), (N,) -> (N,)."""
-    halfway_s = (grid_time_s[:-1] + grid_time_s[1:]) / 2
-    return np.searchsorted(halfway_s, time_s, side="left")
-
-
-def _moments(values: Floats, seen: Flags) -> dict[str, float | None]:
-    if not seen.any():
-        return {"mean": None, "sd": None}
-    return {"mean": float(values[seen].mean(dtype=float)), "sd": float(values[seen].std(dtype=float))}
-
-
 def _few_faces(detected: Flags) -> list[str]:
     share = float(detected.mean())
     return (
         [f"a face in {share:.0%} of the time only; elsewhere the last one stands in"] if share < 0.5 else []
+    )
+
+
+def _plot(path: Path, found: Findings, notice: str) -> None:
+    from stages.media.plot import plot_trace
+
+    name = path.stem
+    plot_trace(
+        path,
+        name if len(name) <= MAX_TITLE else f"{name[: MAX_TITLE - 1]}…",
+        found.time_s,
+        found.valence_arousal,
+        flag_time_s=found.grid_time_s,
+        detected=found.detected,
+        voiced=found.voiced,
+        notice=notice,
     )
 
 

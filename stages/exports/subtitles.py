@@ -1,0 +1,58 @@
+"""WebVTT subtitles: valence and arousal of every second, for any player."""
+
+from pathlib import Path
+
+import numpy as np
+
+from stages.exports.trace import Trace, printable, seconds_of
+
+
+def write_vtt(path: Path, trace: Trace) -> None:
+    """One cue a second, "valence +0.31 arousal -0.12"; seconds that read the same share one.
+
+    A notice is a cue of its own, on top of the picture, as long as the recording.
+    W3C, WebVTT: The Web Video Text Tracks Format.
+    """
+    blocks = ["WEBVTT", f"NOTE\n{_text(trace.name)}: means over one second, each from -1 to 1"]
+    if trace.notice:
+        end_s = max(trace.duration_s, float(trace.time_s[-1]))
+        blocks.append(f"{_span(0.0, end_s)} line:0\n{_text(trace.notice)}")
+    blocks += [f"{_span(begin_s, end_s)}\n{text}" for begin_s, end_s, text in cues(trace)]
+    path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+
+
+def cues(trace: Trace) -> list[tuple[float, float, str]]:
+    """Begin, end (seconds) and text of each cue, in order."""
+    seconds = seconds_of(trace)
+    texts = [
+        f"valence {signed(valence)} arousal {signed(arousal)}" for valence, arousal in seconds.valence_arousal
+    ]
+    found: list[tuple[float, float, str]] = []
+    for begin_s, end_s, text in zip(seconds.begin_s.tolist(), seconds.end_s.tolist(), texts, strict=True):
+        if found and found[-1][1:] == (begin_s, text):
+            found[-1] = (found[-1][0], end_s, text)
+        elif stamp(begin_s) != stamp(end_s):  # a cue must end after it begins
+            found.append((begin_s, end_s, text))
+    return found
+
+
+def signed(value: float) -> str:
+    """Two decimals with their sign; zero is +0.00."""
+    return f"{np.round(value, 2) + 0.0:+.2f}"
+
+
+def stamp(time_s: float) -> str:
+    """A WebVTT time stamp, hours always given: 01:02:03.004."""
+    thousandths = round(time_s * 1000)
+    minutes, milliseconds = divmod(thousandths, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{milliseconds // 1000:02d}.{milliseconds % 1000:03d}"
+
+
+def _span(begin_s: float, end_s: float) -> str:
+    return f"{stamp(begin_s)} --> {stamp(end_s)}"
+
+
+def _text(text: str) -> str:
+    """Text of a cue or a note: no markup, no arrow (it would begin a cue), one line."""
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,94 @@
+"""A row per frame: CSV, Parquet, JSON; and the rows that the ABAW challenge takes."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.core.arrays import Floats
+from stages.exports.trace import COLUMNS, UNITS, Trace, plain_cell, printable
+
+ABAW_HEADER = ("image_location", "valence", "arousal")
+
+
+def write_csv(path: Path, trace: Trace) -> None:
+    """The columns of COLUMNS; a notice is a last column: comment lines would break readers."""
+    notice = [plain_cell(trace.notice)] if trace.notice else []
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*COLUMNS, *(["notice"] if notice else [])])
+        for frame, time_s, *values, detected, voiced in _rows(trace):
+            texts = (f"{value:.6f}" for value in (time_s, *values))
+            writer.writerow([frame, *texts, int(detected), int(voiced), *notice])
+
+
+def _rows(trace: Trace) -> Iterator[tuple[Any, ...]]:
+    columns = (trace.time_s, *trace.valence_arousal.T, trace.detected, trace.voiced)
+    yield from zip(range(len(trace)), *(column.tolist() for column in columns), strict=True)
+
+
+def write_parquet(path: Path, trace: Trace) -> None:
+    """The same columns, typed, with their units and meaning, and where the trace comes from.
+
+    Metadata of each field: `unit`, `description`; of the schema: `name`, `notice`, `valaro` (the summary, JSON).
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        "frame": np.arange(len(trace), dtype=np.int32),
+        "time_s": trace.time_s.astype(np.float64),
+        "valence": trace.valence_arousal[:, 0].astype(np.float32),
+        "arousal": trace.valence_arousal[:, 1].astype(np.float32),
+        "detected": trace.detected.astype(bool),
+        "voiced": trace.voiced.astype(bool),
+    }
+    arrays = {name: pa.array(values) for name, values in columns.items()}
+    fields = [
+        pa.field(name, array.type, False, {"unit": UNITS[name], "description": COLUMNS[name]})
+        for name, array in arrays.items()
+    ]
+    facts = {"name": printable(trace.name), "notice": trace.notice, "valaro": to_json(trace.summary)}
+    table = pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields, facts))
+    pq.write_table(table, path, compression="zstd")
+
+
+def write_frames_json(path: Path, trace: Trace) -> None:
+    """The summary, and under `frames` an array per column of COLUMNS, in the order of the frames."""
+    frames = {
+        "frame": list(range(len(trace))),
+        "time_s": _rounded(trace.time_s),
+        "valence": _rounded(trace.valence_arousal[:, 0]),
+        "arousal": _rounded(trace.valence_arousal[:, 1]),
+        "detected": trace.detected.astype(int).tolist(),
+        "voiced": trace.voiced.astype(int).tolist(),
+    }
+    content = {**trace.summary, "columns": COLUMNS, "units": UNITS, "frames": frames}
+    path.write_text(to_json(content) + "\n", encoding="utf-8")
+
+
+def _rounded(values: Floats) -> list[float]:
+    """Six decimals, as in the table."""
+    rounded: list[float] = values.astype(np.float64).round(6).tolist()
+    return rounded
+
+
+def to_json(content: Any) -> str:
+    """JSON on one line with sorted keys; a NaN is refused."""
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def write_abaw(path: Path, traces: Iterable[Trace]) -> None:
+    """The challenge's submission: a row per frame of every trace, `<name>/<frame, 5 digits, from 1>.jpg`."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(ABAW_HEADER)
+        for trace in traces:
+            name = plain_cell(printable(trace.name))
+            writer.writerows(
+                (f"{name}/{frame + 1:05d}.jpg", f"{valence:.6f}", f"{arousal:.6f}")
+                for frame, _, valence, arousal, *_ in _rows(trace)
+            )

@@ -1,0 +1,116 @@
+"""The trace of one person as every export format takes it: frames, flags, and where it comes from."""
+
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.core.arrays import Flags, Floats, Integers
+
+COLUMNS = {
+    "frame": "native frame, from 0",
+    "time_s": "its time stamp, seconds from the first frame",
+    "valence": "-1 (unpleasant) to 1 (pleasant)",
+    "arousal": "-1 (calm) to 1 (excited)",
+    "detected": "1: the face was found at the nearest time looked at; 0: it wasn't, the last one stands in",
+    "voiced": "1: the person seems to speak at the nearest time looked at (there is sound, the mouth moves)",
+}
+"""What the table says of every frame; the other formats say the same under the same names."""
+
+UNITS = {"frame": "1", "time_s": "s", "valence": "1", "arousal": "1", "detected": "1", "voiced": "1"}
+"""Units as UCUM writes them; 1: a pure number."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Valence and arousal of one person.
+
+    Args:
+        name: of the recording or the subject; may hold anything.
+        video: the file that the times belong to.
+        time_s: (N,) native frame times from the first frame, increasing.
+        valence_arousal: (N, 2) in [-1, 1].
+        detected: (N,) the face was seen.
+        voiced: (N,) the person speaks.
+        duration_s: up to the end of the last frame.
+        summary: the recording and the system in figures and words (JSON).
+        notice: a sentence that every output must carry; "" for none.
+    """
+
+    name: str
+    video: Path
+    time_s: Floats
+    valence_arousal: Floats
+    detected: Flags
+    voiced: Flags
+    duration_s: float
+    summary: dict[str, Any] = field(default_factory=dict)
+    notice: str = ""
+
+    def __len__(self) -> int:
+        return len(self.time_s)
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Means over the seconds of a trace in which there is a frame.
+
+    Args:
+        begin_s: (K,) whole seconds.
+        end_s: (K,) one later, the last one at the end of the video.
+        valence_arousal: (K, 2).
+    """
+
+    begin_s: Floats
+    end_s: Floats
+    valence_arousal: Floats
+
+
+def seconds_of(trace: Trace) -> Seconds:
+    """The trace second by second; a frame counts to the second that its time stamp lies in."""
+    second, of_frame = np.unique(np.floor(trace.time_s).astype(np.int64), return_inverse=True)
+    counts = np.bincount(of_frame)
+    sums = [np.bincount(of_frame, trace.valence_arousal[:, column]) for column in range(2)]
+    end_s = np.minimum(second + 1.0, max(trace.duration_s, float(trace.time_s[-1])))
+    return Seconds(second.astype(np.float64), end_s, np.column_stack(sums) / counts[:, None])
+
+
+def runs_s(flags: Flags, time_s: Floats, duration_s: float) -> Floats:
+    """Intervals over which a flag holds: from its first frame to the first frame without it.
+
+    Shape: (N,), (N,) -> (R, 2) seconds.
+    """
+    edges = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
+    ends_s = np.append(time_s, max(duration_s, float(time_s[-1])))
+    return np.column_stack([ends_s[edges == 1], ends_s[edges == -1]])
+
+
+def nearest(grid_time_s: Floats, time_s: Floats) -> Integers:
+    """Index of the grid time nearest to each time; a tie goes to the earlier one. (T,), (N,) -> (N,)."""
+    halfway_s = (grid_time_s[:-1] + grid_time_s[1:]) / 2
+    return np.searchsorted(halfway_s, time_s, side="left")
+
+
+def moments(values: Floats, seen: Flags) -> dict[str, float | None]:
+    """Mean and standard deviation of the values whose face was seen; None without one. (N,), (N,)."""
+    if not seen.any():
+        return {"mean": None, "sd": None}
+    return {"mean": float(values[seen].mean(dtype=float)), "sd": float(values[seen].std(dtype=float))}
+
+
+def printable(text: str) -> str:
+    """One line of text that any format can hold: control characters and stray bytes are escaped.
+
+    What is no character at all (a byte of a file name that isn't UTF-8) has no place in XML, JSON or Parquet.
+    """
+    return "".join(c if unicodedata.category(c)[0] != "C" else repr(c)[1:-1] for c in text)
+
+
+def plain_cell(text: str) -> str:
+    """A cell that a spreadsheet shows and doesn't run: a formula gets an apostrophe before it."""
+    return f"'{text}" if text.startswith(FORMULA) else text
