@@ -1,0 +1,116 @@
+"""A validation subject's timeline, from the artefacts of the run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from stages.core.arrays import Floats, Image
+from stages.core.artefacts import read_arrays, read_facts
+from stages.core.measures import ccc_per_target
+from stages.core.systems import FUSIONS, GROUPED
+from stages.media.jpeg import pack_jpegs, unpack_jpeg
+from stages.reporting.timeline import (
+    LOOKS,
+    MAX_CROPS,
+    Band,
+    Boxes,
+    Crop,
+    Curve,
+    Look,
+    evenly,
+    missing_spans,
+)
+
+CROP_PX = 64
+
+
+def curves_of(index: Path, traces: Mapping[str, Path], shown: str) -> list[Curve]:
+    """Truth, and the trace of every system; at first only the truth, the fusion `shown` and its parts.
+
+    Args:
+        index: the subject's labels.
+        traces: folder of the traces (`dynamic`, `dwf_dynamic_audio.grouped`) -> the subject's file.
+        shown: the fusion that the report calls best.
+    """
+    labels = read_arrays(index, "time_s", "valence_arousal")
+    visible = {shown, *FUSIONS.get(shown, ())}
+    curves = [Curve("truth", labels["time_s"], labels["valence_arousal"], "truth")]
+    ordered = sorted(traces, key=lambda name: (name.removesuffix(GROUPED) != shown, name in FUSIONS, name))
+    for name in ordered:
+        fusion = name.removesuffix(GROUPED)
+        values = read_arrays(traces[name], "valence_arousal")["valence_arousal"]
+        curves.append(Curve(fusion, labels["time_s"], values, look_of(fusion), shown=fusion in visible))
+    return curves
+
+
+def look_of(system: str) -> Look:
+    """The look of a system's curve."""
+    if system in FUSIONS:
+        return "fused"
+    return next((look for look in LOOKS if look == system), "other")
+
+
+def bands_of(index: Path, faces: Path, speech: Path | None, duration_s: float) -> list[Band]:
+    """Where there is no face, no voice, no label."""
+    seen = read_arrays(faces, "time_s", "detected")
+    bands = [Band("no face", missing_spans(seen["time_s"], seen["detected"], duration_s))]
+    if speech:
+        heard = read_arrays(speech, "time_s", "voiced")
+        bands.append(Band("not voiced", missing_spans(heard["time_s"], heard["voiced"], duration_s)))
+    labels = read_arrays(index, "time_s", "labelled")
+    bands.append(Band("unlabelled", missing_spans(labels["time_s"], labels["labelled"], duration_s)))
+    return bands
+
+
+def crops_of(faces: Path) -> list[Crop]:
+    """Small faces, evenly chosen among those really seen; one image at a time is read and shrunk."""
+    import h5py
+
+    with h5py.File(faces, "r") as file:
+        seen = np.flatnonzero(file["detected"][()])
+        chosen = seen[evenly(len(seen), MAX_CROPS)] if len(seen) else seen
+        offset, crop_index, times_s = file["jpeg_offset"][()], file["crop_index"][()], file["time_s"][()]
+        return [
+            Crop(float(times_s[k]), _small(unpack_jpeg(file["jpeg"], offset, int(crop_index[k]))))
+            for k in chosen
+            if crop_index[k] >= 0
+        ]
+
+
+def boxes_of(faces: Path, decode: Path) -> Boxes:
+    """Face boxes as shares of the picture."""
+    found, facts = read_arrays(faces, "time_s", "box_xyxy", "detected"), read_facts(decode)
+    size = np.array([facts["width"], facts["height"]] * 2, dtype=np.float64)
+    return Boxes(found["time_s"], np.where(found["detected"][:, None], found["box_xyxy"] / size, np.nan))
+
+
+def facts_of(curves: list[Curve], index: Path, bands: list[Band], duration_s: float) -> dict[str, str]:
+    """The video in figures: the first trace's CCC, length, rates, shares."""
+    facts = read_facts(index)
+    truth = curves[0].valence_arousal
+    words = {}
+    if len(curves) > 1 and not np.isnan(truth).any(axis=1).all():
+        valence, arousal = ccc_per_target(truth, curves[1].valence_arousal)
+        words[f"CCC of {curves[1].name}"] = f"valence {valence:.3f}, arousal {arousal:.3f}"
+    words["length"] = f"{duration_s:.1f} s, {facts['frames']} frames"
+    rate = f"{facts['average_rate_hz']:.2f}".rstrip("0").rstrip(".")
+    words["picture"] = f"{facts['width']} × {facts['height']}, {rate} frames/s"
+    words |= {band.name: share_of(band.spans_s, duration_s) for band in bands}
+    return words
+
+
+def share_of(spans_s: Floats, duration_s: float) -> str:
+    """How much of the time some spans take, in words."""
+    total_s = float(np.diff(spans_s, axis=1).sum())
+    return f"{total_s:.1f} s ({total_s / duration_s:.0%})" if total_s > 0 else "never"
+
+
+def _small(image: Image) -> bytes:
+    """A JPEG of some 2 kB, its shorter side CROP_PX."""
+    import cv2
+
+    scale = CROP_PX / min(image.shape[:2])
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    shrunk = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return pack_jpegs([np.asarray(shrunk, np.uint8)], quality=78)[0].tobytes()

@@ -1,0 +1,179 @@
+"""The page of one video: the picture, valence and arousal over time, the plane, faces, and what was missing.
+
+It needs nothing but plain arrays, so that a trained system's findings and the validation of a run share it.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from stages.core.arrays import Flags, Floats
+from stages.reporting.decimation import kept_points
+from stages.reporting.pages import data_block, link, rounded, write_page
+
+MAX_POINTS = 4000  # per curve
+MAX_CROPS = 120
+MAX_BOXES = 6000
+
+Look = Literal["truth", "fused", "dynamic", "kelm", "audio", "cross_attention", "other"]
+LOOKS: tuple[Look, ...] = ("truth", "fused", "dynamic", "kelm", "audio", "cross_attention", "other")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Valence and arousal by one source.
+
+    Args:
+        name: as the reader knows it.
+        time_s: (N,) seconds from the first frame, increasing.
+        valence_arousal: (N, 2) in [-1, 1]; NaN leaves a gap.
+        look: colour and dashes.
+        interval: (N, 2, 2), low and high of valence, then of arousal; drawn as a band.
+        shown: at first; the reader can toggle it.
+    """
+
+    name: str
+    time_s: Floats
+    valence_arousal: Floats
+    look: Look = "other"
+    interval: Floats | None = None
+    shown: bool = True
+
+    def __post_init__(self) -> None:
+        if self.valence_arousal.shape != (len(self.time_s), 2):
+            raise ValueError(f"{self.name}: {self.valence_arousal.shape} values, not ({len(self.time_s)}, 2)")
+        if self.interval is not None and self.interval.shape != (len(self.time_s), 2, 2):
+            raise ValueError(f"{self.name}: interval {self.interval.shape}, not ({len(self.time_s)}, 2, 2)")
+
+
+@dataclass(frozen=True)
+class Band:
+    """Stretches of time in which something was missing.
+
+    Args:
+        name: `no face`, `not voiced`, `unlabelled` ...
+        spans_s: (R, 2) begin and end of each.
+    """
+
+    name: str
+    spans_s: Floats
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A face as the system saw it: a small JPEG, and its time."""
+
+    time_s: float
+    jpeg: bytes
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Where the face is: (T,) times and (T, 4) x1, y1, x2, y2 as shares of the upright picture, NaN without."""
+
+    time_s: Floats
+    xyxy: Floats
+
+
+@dataclass(frozen=True)
+class TimelinePage:
+    """What a page shows.
+
+    Args:
+        title: name of the recording or the subject; may hold anything.
+        video: the file; None, or a format that browsers don't play: the cursor runs on a clock.
+        duration_s: length of the time axis.
+        curves: the ones most worth seeing first.
+        bands: drawn below the curves.
+        crops: at most MAX_CROPS of them are shown, evenly chosen.
+        boxes: drawn over the picture.
+        facts: figures in words, shown as a list.
+        notice: a sentence that the page must carry; "" for none.
+        home: a page to go back to, and its name; None for none.
+    """
+
+    title: str
+    video: Path | None
+    duration_s: float
+    curves: Sequence[Curve]
+    bands: Sequence[Band] = ()
+    crops: Sequence[Crop] = ()
+    boxes: Boxes | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    notice: str = ""
+    home: tuple[Path, str] | None = None
+
+
+def write_timeline(path: Path, page: TimelinePage) -> None:
+    """Write one page; the video stays where it is and is linked relative to the page.
+
+    Size: some 12 bytes a point drawn, crops as they come, 40 kB of style and script.
+    """
+    write_page(
+        path,
+        "timeline",
+        page=page,
+        video=link(page.video, path) if page.video else "",
+        home=link(page.home[0], path) if page.home else "",
+        crops=_shown_crops(page.crops),
+        data=data_block(_data(page)),
+    )
+
+
+def missing_spans(time_s: Floats, present: Flags, duration_s: float) -> Floats:
+    """Spans in which a flag is not set, from its first frame without to the next frame with.
+
+    Shape: (N,), (N,) -> (R, 2) seconds, within [0, duration_s].
+    """
+    edges = np.diff(np.concatenate([[0], (~present).astype(np.int8), [0]]))
+    ends_s = np.append(time_s, max(duration_s, float(time_s[-1]) if len(time_s) else 0.0))
+    return np.column_stack([ends_s[edges == 1], ends_s[edges == -1]])
+
+
+def evenly(count: int, limit: int) -> list[int]:
+    """At most `limit` of `count` indices, evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int)).tolist()
+
+
+def _data(page: TimelinePage) -> dict[str, Any]:
+    return {
+        "duration": round(page.duration_s, 3),
+        "curves": [_curve(curve) for curve in page.curves],
+        "bands": [{"name": band.name, "spans": rounded(band.spans_s, 2)} for band in page.bands],
+        "boxes": _boxes(page.boxes) if page.boxes else None,
+    }
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    look = curve.look if curve.look in LOOKS else "other"
+    targets = [_target(curve, column) for column in range(2)]
+    return {"name": curve.name, "look": look, "shown": curve.shown, "targets": targets}
+
+
+def _target(curve: Curve, column: int) -> dict[str, Any]:
+    values = np.clip(curve.valence_arousal[:, column], -1, 1)
+    kept = kept_points(values, MAX_POINTS)
+    drawn = {"t": rounded(curve.time_s[kept], 2), "y": rounded(values[kept])}
+    if curve.interval is not None:
+        drawn["low"] = rounded(np.clip(curve.interval[kept, column, 0], -1, 1))
+        drawn["high"] = rounded(np.clip(curve.interval[kept, column, 1], -1, 1))
+    return drawn
+
+
+def _boxes(boxes: Boxes) -> dict[str, Any]:
+    kept = evenly(len(boxes.time_s), MAX_BOXES)
+    return {"t": rounded(boxes.time_s[kept], 2), "xyxy": rounded(boxes.xyxy[kept], 3)}
+
+
+def _shown_crops(crops: Sequence[Crop]) -> list[dict[str, Any]]:
+    return [
+        {
+            "time_s": round(crops[k].time_s, 2),
+            "source": f"data:image/jpeg;base64,{base64.b64encode(crops[k].jpeg).decode()}",
+        }
+        for k in evenly(len(crops), MAX_CROPS)
+    ]
