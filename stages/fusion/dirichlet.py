@@ -23,7 +23,7 @@ class Fusion:
     """Weights and the CCC they reach on the frames they were chosen on (optimistic: see `grouped`).
 
     Attributes:
-        weights: (M, targets), every column >= 0 with sum 1.
+        weights: (M, targets), >= 0; in every column each of the blocks has sum 1.
         ccc: (targets,).
     """
 
@@ -53,6 +53,7 @@ def best_weights(
     seed: int = 0,
     per_target: bool = True,
     refine: bool = True,
+    blocks: int = 1,
 ) -> Fusion:
     """Draw every target's column from Dirichlet(1, ..., 1) and keep the best.
 
@@ -64,21 +65,29 @@ def best_weights(
         seed: of the draws.
         per_target: choose each column by its own CCC; False: the matrix with the best mean CCC.
         refine: climb from the best draw to the peak.
+        blocks: parts of a column that are weights by themselves, each drawn with sum 1; 2 for the columns
+            of `voice.split_by_voice`, silence and speech.
 
     Raises:
-        ValueError: no draw, no target or no model, no labelled frame, or targets with different models.
+        ValueError: no draw, no target or no model, no labelled frame, targets with different models, or
+            blocks that don't divide these.
     """
     sizes = {len(each.mean) - 1 for each in moments}
     if draws < 1 or len(sizes) != 1 or min(sizes) < 1 or not all(each.count for each in moments):
         raise ValueError(
             f"{draws} draws, models per target {sorted(sizes)}: need a draw, models and labelled frames"
         )
+    models = sizes.pop()
+    if blocks < 1 or models % blocks:
+        raise ValueError(f"{blocks} blocks of {models} columns: they must be of one length")
     generator = np.random.default_rng(seed)
-    best = np.full((sizes.pop(), len(moments)), np.nan)
+    best = np.full((models, len(moments)), np.nan)
     reached = np.full(len(moments), -np.inf)
     for begin in range(0, draws, CHUNK):
-        drawn = generator.standard_exponential((min(CHUNK, draws - begin), len(moments), len(best)))
-        drawn /= drawn.sum(axis=2, keepdims=True)
+        shape = (min(CHUNK, draws - begin), len(moments), blocks, models // blocks)
+        drawn = generator.standard_exponential(shape)
+        drawn /= drawn.sum(axis=3, keepdims=True)
+        drawn = drawn.reshape(*shape[:2], models)
         scores = np.stack([ccc_of_weights(each, drawn[:, t]) for t, each in enumerate(moments)], axis=1)
         leaders = scores.argmax(axis=0) if per_target else np.full(len(moments), scores.mean(axis=1).argmax())
         leading = scores[leaders, np.arange(len(moments))]
@@ -86,7 +95,7 @@ def best_weights(
         best[:, better] = drawn[leaders, np.arange(len(moments))][better].T
         reached[better] = leading[better]
     if refine:
-        best = np.column_stack([_climb(each, best[:, t]) for t, each in enumerate(moments)])
+        best = np.column_stack([_climb(each, best[:, t], blocks) for t, each in enumerate(moments)])
     return Fusion(best, np.array([each.fused(best[:, t]).ccc() for t, each in enumerate(moments)]))
 
 
@@ -114,21 +123,22 @@ def fuse(stacks: Floats, weights: Floats) -> Floats:
     return np.asarray(np.einsum("nmc,mc->nc", stacks.astype(np.float64), weights))
 
 
-def _climb(moments: Moments, start: Floats) -> Floats:
-    """The peak of CCC on the simplex, from the best draw; never worse than that draw."""
+def _climb(moments: Moments, start: Floats, blocks: int) -> Floats:
+    """The peak of CCC on the simplex (of every block), from the best draw; never worse than that draw."""
     from scipy.optimize import minimize
 
+    members = np.kron(np.eye(blocks), np.ones(len(start) // blocks))
     found = minimize(
         lambda weights: _loss_and_slope(moments, weights),
         start,
         jac=True,
         method="SLSQP",
         bounds=[(0.0, 1.0)] * len(start),
-        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones_like(w)},
+        constraints={"type": "eq", "fun": lambda w: members @ w - 1, "jac": lambda _: members},
         options={"ftol": 1e-12, "maxiter": 200},
     )
-    peak = np.clip(found.x, 0.0, 1.0)
-    peak = peak / peak.sum()
+    peak = np.clip(found.x, 0.0, 1.0).reshape(blocks, -1)
+    peak = (peak / peak.sum(axis=1, keepdims=True)).ravel()
     before, after = ccc_of_weights(moments, np.stack([start, peak]))
     return peak if after > before else start
 

@@ -15,6 +15,8 @@ from stages.fusion.forest import Forest
 from stages.fusion.grouped import Groups, assign_folds
 
 TARGETS = ("valence", "arousal")
+ALL_CORES = -1
+"""As scikit-learn counts them; the number of threads doesn't change a forest."""
 
 
 class Fitted(Protocol):
@@ -35,7 +37,10 @@ class Fitted(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Weighted:
-    """Dirichlet-weighted fusion: weights (M, 2), every column with sum 1 (paper, section 3.3)."""
+    """Dirichlet-weighted fusion: weights (M, 2), every column with sum 1 (paper, section 3.3).
+
+    On stacks split by the voice (2 M, 2): of every column, the half for silence and the half for speech.
+    """
 
     weights: Floats
 
@@ -88,13 +93,12 @@ def from_arrays(arrays: Mapping[str, Floats]) -> Fitted:
 
 
 def fit_weighted(
-    stacks: Floats, truth: Floats, *, draws: int, seed: int, per_target: bool, refine: bool
+    stacks: Floats, truth: Floats, *, draws: int, seed: int, per_target: bool, refine: bool, blocks: int = 1
 ) -> Weighted:
     """Choose the weights by the CCC they reach; see `dirichlet.best_weights` for the arguments."""
     moments = target_moments(truth, stacks)
-    return Weighted(
-        best_weights(moments, draws=draws, seed=seed, per_target=per_target, refine=refine).weights
-    )
+    found = best_weights(moments, draws=draws, seed=seed, per_target=per_target, refine=refine, blocks=blocks)
+    return Weighted(found.weights)
 
 
 def fit_forests(
@@ -105,6 +109,7 @@ def fit_forests(
     choose_by: Literal["out_of_bag", "grouped"],
     trees: Sequence[int],
     min_leaf: Sequence[int],
+    max_samples: Sequence[float],
     folds: int,
     seed: int,
 ) -> Forests:
@@ -119,10 +124,20 @@ def fit_forests(
     for column in range(len(TARGETS)):
         stack, target = stacks[:, :, column], truth[:, column]
         if fold is None:
-            forest, ranked = choose_out_of_bag(stack, target, trees=trees, seed=seed)
+            forest, ranked = choose_out_of_bag(stack, target, trees=trees, seed=seed, n_jobs=ALL_CORES)
         else:
-            forest, ranked = choose_by_groups(stack, target, fold, trees=trees, min_leaf=min_leaf, seed=seed)
+            forest, ranked = choose_by_groups(
+                stack,
+                target,
+                fold,
+                trees=trees,
+                min_leaf=min_leaf,
+                max_samples=max_samples,
+                seed=seed,
+                n_jobs=ALL_CORES,
+            )
         forests.append(forest)
         best = ranked[0]
-        choices.append({"trees": best.trees, "min_leaf": best.growth.min_leaf, "chosen_by_ccc": best.ccc})
+        growth = {"min_leaf": best.growth.min_leaf, "max_samples": best.growth.max_samples}
+        choices.append({"trees": best.trees, **growth, "chosen_by": choose_by, "chosen_by_ccc": best.ccc})
     return Forests(tuple(forests), tuple(choices))
