@@ -108,6 +108,7 @@ def predict(
     frame: frame, time_s, valence, arousal, detected, voiced.
     """
     from stages.recordings.batch import Task, predict_all, private_folder, require_distinct
+    from stages.recordings.outputs import DEFAULT_FORMATS
     from stages.recordings.trained import find_trained, system_names
 
     if system not in (names := system_names()):
@@ -116,11 +117,11 @@ def predict(
         require_distinct(videos, out)
     except ValaroError as error:
         raise typer.BadParameter(_readable(str(error)), param_hint="VIDEO") from None
-    failed = 0
+    failed, formats = 0, tuple(name for name in DEFAULT_FORMATS if overlay or name != "mp4")
     with _mendable(), _ended_by_sigterm():
         trained = find_trained(models or _default_models(), system, detector)
         with private_folder(out) as scratch, _steps_shown(jobs) as show_step:
-            task = Task(out, scratch, trained, overlay, force, show_step)
+            task = Task(out, scratch, trained, formats, force, show_step)
             for outcome in predict_all(task, videos, jobs):
                 failed += bool(outcome.failure)
                 show_step(outcome.video, "")

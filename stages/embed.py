@@ -1,15 +1,16 @@
-"""Embed every face: crops -> 256-d embeddings on the time grid.
+"""Embed every step of every track: images -> 256-d embeddings on the time grid.
 
     python -m stages.embed          (dvc repro embed)
 
-Reads   data/faces/<subject>.h5          crops
-        models/static.safetensors
+Reads   data/faces/<subject>.h5          crops, boxes
+        data/decode/<video>.h5           frames, for a model that takes frames or persons
+        models/static/<backbone>.safetensors
 Writes  data/embeddings/<subject>.h5     embedding (T, 256) float32; valence_arousal (T, 2) by the static
                                          model; detected (T,) bool; time_s (T,); fps_hz
 Params  embed
 
 Where the face is missing the last crop's embedding stands (`detected` is false), before the first a black
-image's (paper, section 4.2.2).
+image's (paper, section 4.2.2); likewise the last picture of the person. Whole frames are always their own.
 """
 
 from functools import cache
@@ -22,24 +23,27 @@ from stages.core.device import torch_device
 from stages.core.memo import Note
 from stages.core.params import EmbedParams, load_params
 from stages.core.stage import Stage, Unit, main
+from stages.vision.backbones import input_of
 
 
 def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
-    """Embed the crops of one subject."""
+    """Embed the images of one subject."""
     from stages.vision.face_images import embed_track
+    from stages.vision.views import view_of
 
-    faces = read_arrays(unit.reads["faces"], "jpeg", "jpeg_offset", "crop_index", "detected", "time_s")
-    model = _static(unit.reads["model"])
+    track = read_arrays(unit.reads["faces"], "box_xyxy", "crop_index", "detected", "time_s")
+    pictures = read_arrays(unit.reads.get("frames", unit.reads["faces"]), "jpeg", "jpeg_offset")
+    model, view = _static(unit.reads["model"]), view_of(unit.facts["shown"], track)
     embedding, valence_arousal = embed_track(
-        model, faces["jpeg"], faces["jpeg_offset"], faces["crop_index"], model.image_size, settings.batch_size
+        model, pictures["jpeg"], pictures["jpeg_offset"], view, model.image_size, settings.batch_size
     )
     write_arrays(
         unit.writes["embeddings"],
         {
             "embedding": embedding,
             "valence_arousal": valence_arousal,
-            "detected": faces["detected"],
-            "time_s": faces["time_s"],
+            "detected": track["detected"],
+            "time_s": track["time_s"],
         },
         fps_hz=read_facts(unit.reads["faces"])["fps_hz"],
     )
@@ -49,18 +53,22 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
 @cache
 def _static(path: Path) -> Any:
     from stages.training.checkpoints import load_model
-    from stages.vision.static_model import StaticModel
+    from stages.vision.architectures import build_static
 
-    return load_model(path, lambda config: StaticModel(**config)).to(torch_device())
+    return load_model(path, build_static).to(torch_device())
 
 
-def units(workspace: Workspace, models: Workspace, corpus: Corpus) -> list[Unit]:
+def units(workspace: Workspace, models: Workspace, corpus: Corpus, settings: EmbedParams) -> list[Unit]:
     """One unit per subject with faces."""
+    model = models.model(f"static/{settings.backbone}.safetensors")
+    shown = input_of(model)
     return [
         Unit(
             subject.name,
-            {"faces": workspace.artefact("faces", subject.name), "model": models.model("static.safetensors")},
+            {"faces": workspace.artefact("faces", subject.name), "model": model}
+            | ({} if shown == "face" else {"frames": workspace.artefact("decode", subject.video)}),
             {"embeddings": workspace.artefact("embeddings", subject.name)},
+            {"shown": shown},
         )
         for subject in workspace.having(corpus.subjects, "faces")
     ]
@@ -70,7 +78,8 @@ def embed() -> None:
     """Run the stage on params.yaml."""
     params, workspace = load_params(), Workspace()
     with Stage("embed", workspace.folder("embeddings")) as stage:
-        stage.run(embed_subject, units(workspace, workspace, workspace.corpus()), params.embed, jobs=1)
+        work = units(workspace, workspace, workspace.corpus(), params.embed)
+        stage.run(embed_subject, work, params.embed, jobs=1)
 
 
 if __name__ == "__main__":

@@ -5,22 +5,37 @@
 Reads   data/index/<subject>.h5                   labels of train and validation on their native frames
         data/traces/<system>/<subject>.h5         the single systems' traces
         data/fused/<fusion>[.grouped]/<subject>.h5
-        data/<stage>/notes.json                   what the stages set aside
+        data/<stage>/notes.json                   what the stages set aside (data/predictions/<system>/ too)
 Writes  metrics/evaluate.json                     system -> protocol -> ccc, rmse, frames; `best`
-        metrics/per_video.csv                     CCC per validation video, of the best system
+        metrics/per_video.csv                     CCC per validation subject, of the best system
+        metrics/per_video_all.csv                 the same of every system under every protocol but `train`
         metrics/notes.json                        the notes of all stages
 Params  evaluate
 
-CCC is taken over all labelled frames of a split concatenated (paper, equation 2). Protocols:
-`train`: a single system on what it was fitted on, optimistic. `validation`: single systems, whose early
-stopping has seen it. `validation_paper`: a fusion fitted and scored on validation, as in the paper,
-optimistic. `validation_grouped`: a fusion that has seen other videos only: the honest figure, and `best`
-goes by it.
+CCC is taken over all labelled frames of a split concatenated, silence included (paper, equation 2): the
+protocol of table 5. (`audio` here is scored over whole videos; table 2's figure, over voiced windows, is
+train_audio's.) Protocols:
+
+    train                 a single system on what it was fitted on: optimistic
+    validation            single systems, whose early stopping has seen it
+    validation_paper      a fusion fitted and scored on all of validation, as in the paper: optimistic
+    validation_grouped    a fusion that has seen other videos only: the honest figure
+    optimism              of a fusion: the mean CCC of validation_paper less that of validation_grouped
+
+Intervals are by a bootstrap over subjects: each resample draws as many as there are, with replacement; the
+two of one video are drawn together, since light, camera and moment are the same for both.
+
+`best`, the default for test and for `valaro predict`, is the fusion with the highest mean CCC under
+validation_grouped. Early stopping of the single systems flatters both kinds of figures alike, so the grouped
+figure and a single system's may be compared; but single systems don't compete: with whole-validation weights
+a fusion holds them as special cases, and loses to one only by what fitting its few weights costs. Where a
+single one is ahead (`ahead` in evaluate.json, null otherwise), the console says so, and submission.system and
+`valaro predict --system` take its name. In the paper, too, system 1 alone came out best on test.
 """
 
 import csv
 import io
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +115,9 @@ def score_all(workspace: Workspace, settings: EvaluateParams) -> dict[str, Any]:
         if paper and honest:
             systems[fusion]["optimism"] = paper["ccc"]["mean"]["value"] - honest["ccc"]["mean"]["value"]
     systems = {name: {k: v for k, v in scores.items() if v is not None} for name, scores in systems.items()}
-    return {"best": best_system(systems), "systems": systems}
+    best = best_system(systems)
+    ahead = single_ahead(systems, best)
+    return {"best": best, "ahead": ahead, "confidence": settings.confidence, "systems": systems}
 
 
 def best_system(systems: dict[str, Any]) -> str:
@@ -115,31 +132,87 @@ def best_system(systems: dict[str, Any]) -> str:
     return max(sorted(honest), key=lambda name: honest[name])
 
 
-def write_per_video(workspace: Workspace, fusion: str, path: Path) -> None:
-    """CCC of every validation subject by the honest traces of one fusion, worst first."""
-    rows = []
-    folder = f"fused/{fusion}{GROUPED}"
+def single_ahead(systems: dict[str, Any], best: str) -> str | None:
+    """The best single system, if its mean CCC on validation is above the best fusion's honest one."""
+    honest = systems[best]["validation_grouped"]["ccc"]["mean"]["value"]
+    means = {
+        name: scores["validation"]["ccc"]["mean"]["value"]
+        for name, scores in systems.items()
+        if "validation" in scores
+    }
+    name = max(sorted(means), key=lambda each: means[each], default=None)
+    return name if name is not None and means[name] > honest else None
+
+
+@dataclass(frozen=True)
+class SubjectScore:
+    """CCC over the labelled frames of one subject."""
+
+    subject: str
+    valence: float
+    arousal: float
+    frames: int
+
+    @property
+    def mean(self) -> float:
+        """Of both targets."""
+        return (self.valence + self.arousal) / 2
+
+    def cells(self) -> list[str | int]:
+        """For a CSV: the three figures, and how many frames they stand on."""
+        return [*(f"{figure:.4f}" for figure in (self.valence, self.arousal, self.mean)), self.frames]
+
+
+FIGURES = ["valence_ccc", "arousal_ccc", "mean_ccc", "labelled_frames"]
+
+
+def score_subjects(workspace: Workspace, folder: str) -> list[SubjectScore]:
+    """CCC of every labelled validation subject with a trace in a folder, worst first."""
+    found = []
     for subject in workspace.having(workspace.corpus().of("validation"), folder):
         truth = read_arrays(workspace.artefact("index", subject.name), "valence_arousal")["valence_arousal"]
         trace = read_arrays(workspace.artefact(folder, subject.name), "valence_arousal")["valence_arousal"]
-        if not np.isnan(truth).any(axis=1).all():
+        labelled = ~np.isnan(truth).any(axis=1)
+        if labelled.any():
             valence, arousal = ccc_per_target(truth, trace).tolist()
-            frames = int((~np.isnan(truth).any(axis=1)).sum())
-            rows.append([subject.name, valence, arousal, (valence + arousal) / 2, frames])
+            found.append(SubjectScore(subject.name, valence, arousal, int(labelled.sum())))
+    return sorted(found, key=lambda score: (score.mean, score.subject))
+
+
+def write_per_video(workspace: Workspace, fusion: str, path: Path) -> None:
+    """CCC of every validation subject by the honest traces of one fusion, worst first."""
+    scores = score_subjects(workspace, f"fused/{fusion}{GROUPED}")
+    _write_csv(path, ["subject", *FIGURES], [[score.subject, *score.cells()] for score in scores])
+
+
+def write_per_video_all(workspace: Workspace, path: Path) -> None:
+    """CCC of every validation subject, by every system under every protocol but `train`."""
+    folders = [(system, "validation", f"traces/{system}") for system in SYSTEMS]
+    for fusion in FUSIONS:
+        folders.append((fusion, "validation_paper", f"fused/{fusion}"))
+        folders.append((fusion, "validation_grouped", f"fused/{fusion}{GROUPED}"))
+    rows = [
+        [score.subject, system, protocol, *score.cells()]
+        for system, protocol, folder in folders
+        for score in score_subjects(workspace, folder)
+    ]
+    _write_csv(path, ["subject", "system", "protocol", *FIGURES], rows)
+
+
+def _write_csv(path: Path, head: list[str], rows: list[list[str | int]]) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["subject", "valence_ccc", "arousal_ccc", "mean_ccc", "labelled_frames"])
-    for name, *figures, frames in sorted(rows, key=lambda row: row[3]):
-        writer.writerow([name, *(f"{figure:.4f}" for figure in figures), frames])
+    writer.writerows([head, *rows])
     with whole(path) as partial:
         partial.write_text(buffer.getvalue(), encoding="utf-8")
 
 
 def gather_notes(workspace: Workspace) -> list[dict[str, Any]]:
-    """The notes of all stages before this one, each with its stage."""
+    """The notes of all stages before this one, each with its stage (the folder below data/)."""
+    data = workspace.folder()
     return [
-        {"stage": path.parent.name, **note}
-        for path in sorted(workspace.folder().glob(f"*/{NOTES}"))
+        {"stage": path.relative_to(data).parts[0], **note}
+        for path in sorted([*data.glob(f"*/{NOTES}"), *data.glob(f"predictions/*/{NOTES}")])
         if path.parent.name != "submission"  # left by an earlier run: it comes after this one
         for note in read_json(path)
     ]
@@ -147,7 +220,10 @@ def gather_notes(workspace: Workspace) -> list[dict[str, Any]]:
 
 def table(scores: dict[str, Any]) -> list[str]:
     """The scores as lines for the console."""
-    lines = [f"{'system':24}{'protocol':20}{'valence':>9}{'arousal':>9}{'mean':>9}   interval of the mean"]
+    width = 2 + max(len(name) for name in ("system", *scores["systems"]))
+    lines = [
+        f"{'system':{width}}{'protocol':20}{'valence':>9}{'arousal':>9}{'mean':>9}   interval of the mean"
+    ]
     for name, protocols in scores["systems"].items():
         for protocol, figures in protocols.items():
             if protocol in ("optimism", "train"):
@@ -158,7 +234,7 @@ def table(scores: dict[str, Any]) -> list[str]:
                 f"[{ccc['mean']['low']:.3f}, {ccc['mean']['high']:.3f}]" if "low" in ccc["mean"] else ""
             )
             mark = "  <- best" if name == scores["best"] and protocol.endswith("grouped") else ""
-            lines.append(f"{name:24}{protocol:20}{values}   {interval}{mark}")
+            lines.append(f"{name:{width}}{protocol:20}{values}   {interval}{mark}")
     return lines
 
 
@@ -169,12 +245,16 @@ def evaluate() -> None:
         scores = score_all(workspace, settings)
         write_json(workspace.metrics("evaluate.json"), scores)
         write_per_video(workspace, scores["best"], workspace.metrics("per_video.csv"))
+        write_per_video_all(workspace, workspace.metrics("per_video_all.csv"))
         notes = gather_notes(workspace)
         write_json(workspace.metrics("notes.json"), notes)
     for line in table(scores):
         say(line)
     aside = sum(note["quarantined"] for note in notes)
-    say("CCC on validation, interval by bootstrap over videos; metrics/evaluate.json has more")
+    if scores["ahead"]:
+        say(f"{scores['ahead']} alone is ahead of every fusion; submission.system decides what goes to test")
+    say("CCC on validation, interval by bootstrap over subjects, those of a video together")
+    say("metrics/evaluate.json has more")
     say(f"{aside} inputs set aside, {len(notes) - aside} notes: metrics/notes.json")
 
 

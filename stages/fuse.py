@@ -3,6 +3,7 @@
     python -m stages.fuse          (dvc repro fuse)
 
 Reads   data/traces/<system>/<subject>.h5         native-rate traces
+        data/speech/<subject>.h5                  voiced steps, for weights that follow the voice
         data/index/<subject>.h5                   labels
 Writes  models/fusion/<fusion>.safetensors        weights, or trees
         models/fusion/provenance.json             the corpus that the models learnt from
@@ -11,33 +12,36 @@ Writes  models/fusion/<fusion>.safetensors        weights, or trees
         metrics/fusion/<fusion>.json              weights, or what the forest was chosen by
 Params  fuse
 
-Paper, sections 3.3 and 5: (1) face + audio, (2) face + audio + functionals by DWF, (3) the same by a forest.
+Paper, sections 3.3 and 5: face + audio by DWF, face + audio + functionals by DWF, the same by a forest chosen
+out of bag. Two of ours beside them: face + audio by weights that follow the share of voiced time around a
+frame (`fusion.voice`), and a forest chosen by video-grouped folds.
 A system that has nothing to say for a video (audio without sound) abstains: the mean of the others stands in.
 """
 
-import json
 from functools import partial
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from stages.core.arrays import Flags, Floats
-from stages.core.artefacts import read_arrays, read_json, write_arrays, write_json
+from stages.core.artefacts import read_arrays, read_config, read_json, write_arrays, write_json, write_tensors
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.memo import Note
 from stages.core.params import FuseParams, load_params
 from stages.core.stage import Stage, Unit, main
-from stages.core.systems import FUSIONS, GROUPED, is_forest
+from stages.core.systems import FUSIONS, GROUPED, chosen_by_groups, is_forest, weighs_by_voice
 from stages.fusion.grouped import Groups, assign_folds, cross_fitted
 from stages.fusion.methods import Fitted, fit_forests, fit_weighted, from_arrays
+from stages.fusion.voice import split_by_voice, voiced_share
 
 FEWEST_VIDEOS = 3
 """One to score on, two to fit on: the forest's own choice holds one of these out again."""
 
 
 class _Rows(NamedTuple):
-    """All frames of some subjects: stacks (N, M, 2), truth (N, 2), the others (N,)."""
+    """Frames of some subjects: stacks (N, M, 2), or (N, 2 M, 2) split by voice; truth (N, 2); others (N,)."""
 
     stacks: Floats
     truth: Floats
@@ -48,7 +52,7 @@ class _Rows(NamedTuple):
 
 def fit_fusion(unit: Unit, settings: FuseParams) -> list[Note]:
     """Fit one fusion on all of validation, and predict every validation video by a fit on the others."""
-    rows = _gather(unit, settings.rows_hz)
+    rows = _gather(unit, settings)
     videos = len(np.unique(rows.video))
     if videos < FEWEST_VIDEOS:
         raise ValaroError(f"fusion needs {FEWEST_VIDEOS} labelled validation videos, there are {videos}")
@@ -64,31 +68,44 @@ def fit_fusion(unit: Unit, settings: FuseParams) -> list[Note]:
     for name in unit.facts["subjects"]:
         path = unit.writes["grouped"] / f"{name}.h5"
         write_arrays(path, {"valence_arousal": _clip(honest[rows.subject == name])})
-    _save(unit, fit(rows.stacks[known], truth[known], rows.video[known]))
+    _save(unit, fit(rows.stacks[known], truth[known], rows.video[known]), settings.voiced_window_s)
     return []
 
 
 def apply_fusion(unit: Unit, _settings: None) -> list[Note]:
     """Fuse one subject's traces."""
-    from safetensors import safe_open
     from safetensors.numpy import load_file
 
-    with safe_open(unit.reads["model"], "numpy") as file:
-        systems = json.loads(file.metadata()["config"])["systems"]
-    stack, time_s = read_stack(unit, systems)
+    config = read_config(unit.reads["model"])
+    stack, time_s = read_stack(unit, config["systems"], config.get("voiced_window_s"))
     fused = _clip(from_arrays(load_file(unit.reads["model"])).predict(stack))
     write_arrays(unit.writes["trace"], {"valence_arousal": fused, "time_s": time_s})
     return []
 
 
-def read_stack(unit: Unit, systems: list[str]) -> tuple[Floats, Floats]:
-    """The traces of some systems side by side, (N, M, 2), and their times; abstentions filled."""
+def read_stack(unit: Unit, systems: list[str], voiced_window_s: float | None = None) -> tuple[Floats, Floats]:
+    """The traces of some systems side by side, and their times; abstentions filled.
+
+    Args:
+        unit: reads the traces by their systems, and `speech` if the stack is to be split.
+        systems: their order in the stack.
+        voiced_window_s: split the stack by the share of voiced time in this window; None: don't.
+
+    Returns:
+        (N, M, 2), or (N, 2 M, 2) if split; (N,).
+    """
     traces = {s: read_arrays(unit.reads[s], "valence_arousal", "time_s") for s in systems if s in unit.reads}
     if not traces:
         raise ValaroError(f"{unit.name}: none of {', '.join(systems)} has a trace to fuse")
     mean = np.mean([trace["valence_arousal"] for trace in traces.values()], axis=0)
     columns = [traces[system]["valence_arousal"] if system in traces else mean for system in systems]
-    return np.stack(columns, axis=1), next(iter(traces.values()))["time_s"]
+    stack, time_s = np.stack(columns, axis=1), next(iter(traces.values()))["time_s"]
+    if voiced_window_s is None:
+        return stack, time_s
+    speech = read_arrays(unit.reads["speech"], "voiced", "time_s")
+    return split_by_voice(
+        stack, voiced_share(speech["voiced"], speech["time_s"], time_s, voiced_window_s)
+    ), time_s
 
 
 def _fit(fusion: str, settings: FuseParams, stacks: Floats, truth: Floats, groups: Groups) -> Fitted:
@@ -98,9 +115,10 @@ def _fit(fusion: str, settings: FuseParams, stacks: Floats, truth: Floats, group
             stacks,
             truth,
             groups,
-            choose_by=settings.choose_forest_by,
+            choose_by="grouped" if chosen_by_groups(fusion) else "out_of_bag",
             trees=settings.trees,
             min_leaf=settings.min_leaf,
+            max_samples=settings.max_samples,
             folds=settings.folds,
             seed=settings.seed,
         )
@@ -111,30 +129,46 @@ def _fit(fusion: str, settings: FuseParams, stacks: Floats, truth: Floats, group
         seed=settings.seed,
         per_target=settings.per_target,
         refine=settings.refine,
+        blocks=2 if weighs_by_voice(fusion) else 1,
     )
 
 
-def _save(unit: Unit, fitted: Fitted) -> None:
-    from safetensors.numpy import save_file
+def _save(unit: Unit, fitted: Fitted, voiced_window_s: float) -> None:
+    fusion = unit.facts["fusion"]
+    config = {"systems": unit.facts["systems"], "fusion": fusion}
+    if weighs_by_voice(fusion):
+        config["voiced_window_s"] = voiced_window_s
+    write_tensors(unit.writes["model"], fitted.to_arrays(), **config)
+    write_json(unit.writes["summary"], config | fitted.summary())
 
-    config = {"systems": unit.facts["systems"], "fusion": unit.facts["fusion"]}
-    save_file(fitted.to_arrays(), unit.writes["model"], {"config": json.dumps(config, sort_keys=True)})
-    write_json(unit.writes["summary"], {"systems": unit.facts["systems"]} | fitted.summary())
 
-
-def _gather(unit: Unit, rows_hz: float) -> _Rows:
+def _gather(unit: Unit, settings: FuseParams) -> _Rows:
     """All frames of all validation subjects; `on_grid` marks about rows_hz of them a second."""
+    window_s = settings.voiced_window_s if weighs_by_voice(unit.facts["fusion"]) else None
     parts = []
     for name, video in unit.facts["subjects"].items():
         own = {
             role.split("/", 1)[0]: path for role, path in unit.reads.items() if role.split("/", 1)[1] == name
         }
-        stack, time_s = read_stack(Unit(name, own, {}), unit.facts["systems"])
+        stack, time_s = read_stack(Unit(name, own, {}), unit.facts["systems"], window_s)
         truth = read_arrays(own["index"], "valence_arousal")["valence_arousal"]
-        tick = np.floor(time_s * rows_hz + 1e-6)
-        on_grid = np.diff(tick, prepend=-1) > 0
-        parts.append((stack, truth, on_grid, np.full(len(truth), video), np.full(len(truth), name)))
+        parts.append(
+            (
+                stack,
+                truth,
+                _on_grid(time_s, settings.rows_hz),
+                np.full(len(truth), video),
+                np.full(len(truth), name),
+            )
+        )
     return _Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _on_grid(time_s: Floats, rows_hz: float | None) -> Flags:
+    """The first frame of every 1 / rows_hz seconds; None: every frame. (N,) -> (N,)."""
+    if rows_hz is None:
+        return np.ones(len(time_s), bool)
+    return np.asarray(np.diff(np.floor(time_s * rows_hz + 1e-6), prepend=-1) > 0)
 
 
 def _clip(fused: Floats) -> Floats:
@@ -147,7 +181,7 @@ def fitting_unit(workspace: Workspace, subjects: list[Subject], fusion: str) -> 
     for subject in subjects:
         reads[f"index/{subject.name}"] = workspace.artefact("index", subject.name)
         reads |= {
-            f"{s}/{subject.name}": path for s, path in _traces(workspace, subject, FUSIONS[fusion]).items()
+            f"{role}/{subject.name}": path for role, path in _inputs(workspace, subject, fusion).items()
         }
     writes = {
         "model": workspace.model(f"fusion/{fusion}.safetensors"),
@@ -167,17 +201,21 @@ def applying_units(
     return [
         Unit(
             f"{fusion}/{subject.name}",
-            {"model": models.model(f"fusion/{fusion}.safetensors"), **traces},
+            {"model": models.model(f"fusion/{fusion}.safetensors"), **inputs},
             {"trace": workspace.artefact(f"fused/{fusion}", subject.name)},
         )
         for subject in subjects
-        if (traces := _traces(workspace, subject, FUSIONS[fusion]))
+        if (inputs := _inputs(workspace, subject, fusion))
     ]
 
 
-def _traces(workspace: Workspace, subject: Subject, systems: tuple[str, ...]) -> dict[str, Any]:
-    paths = {system: workspace.artefact(f"traces/{system}", subject.name) for system in systems}
-    return {system: path for system, path in paths.items() if path.is_file()}
+def _inputs(workspace: Workspace, subject: Subject, fusion: str) -> dict[str, Path]:
+    """The traces that there are by their systems, and the voice if it counts; nothing without a trace."""
+    paths = {system: workspace.artefact(f"traces/{system}", subject.name) for system in FUSIONS[fusion]}
+    found = {system: path for system, path in paths.items() if path.is_file()}
+    if found and weighs_by_voice(fusion):
+        found["speech"] = workspace.artefact("speech", subject.name)
+    return found
 
 
 def run(stage: Stage, workspace: Workspace, corpus: Corpus, settings: FuseParams) -> None:

@@ -1,8 +1,12 @@
-"""What all tests share: where the optional real media lie, and the promise of a GPU."""
+"""What all tests share: where the optional real media and oracles lie, and the promise of a GPU."""
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -21,6 +25,39 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real media at {folder}; VALARO_SHARED names a folder with media, golden, weights")
     return folder
+
+
+@pytest.fixture(scope="session")
+def audio_checkpoint(shared: Path) -> Callable[[str], dict[str, Any]]:
+    """The state dict behind the golden outputs of one of the authors' audio models."""
+    authors = json.loads((shared / "golden/audio_keys.json").read_text())
+    return lambda version: drawn(authors["keys"][version], authors["seed"][version])
+
+
+def drawn(shapes: dict[str, list[int]], seed: int) -> dict[str, Any]:
+    """Tensors by their names and shapes: one stream, names in sorted order, as the golden README says."""
+    import torch
+
+    rng, state = np.random.default_rng(seed), {}
+    for key, shape in sorted(shapes.items()):
+        if key.endswith(".pe"):
+            continue
+        if key.endswith("num_batches_tracked"):
+            state[key] = torch.zeros((), dtype=torch.long)
+            continue
+        if key.endswith("running_var"):
+            values = rng.uniform(0.75, 1.25, shape)
+        elif key.endswith("running_mean"):
+            values = 0.05 * rng.standard_normal(shape)
+        elif key.endswith("original0"):
+            values = 1 + 0.1 * rng.standard_normal(shape)
+        elif len(shape) >= 2:
+            values = rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
+        else:
+            centre, spread = (1, 0.1) if key.endswith("weight") else (0, 0.05)
+            values = centre + spread * rng.standard_normal(shape)
+        state[key] = torch.from_numpy(np.asarray(values, np.float32))
+    return state
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from stages.core.errors import ValaroError
 
 Split = Literal["train", "validation", "test"]
 FITTED_SPLITS: tuple[Split, ...] = ("train", "validation")
+SAMPLE_CORPUS = ("data", "sample")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,12 @@ class Subject:
     video: str
     side: str | None
     split: Split
+
+
+def is_sample(corpus: str) -> bool:
+    """Whether this is the folder of the corpus of generated faces and voices."""
+    parts = Path(corpus).parts
+    return any(parts[i : i + 2] == SAMPLE_CORPUS for i in range(len(parts)))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ and an error names the key, the value and what is legal. The reader is DVC's own
 rewrites the file without quotes around `no`, which YAML 1.1 would take for false.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +21,9 @@ PARAMS_FILE = Path("params.yaml")
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
-Functional = Literal["mean", "min", "max"]
+Functionals = Literal["mean_min_max", "mean_max", "mean_min", "mean", "min_max"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Names = Annotated[list[Name], Field(min_length=1)]
 Normalisation = Literal["none", "minmax", "per_video_minmax", "standard", "per_video_standard"]
 CGrid = Annotated[list[Positive], Field(min_length=1)]
 
@@ -110,12 +113,35 @@ class Augmentation(Section):
     names: list[str]
 
 
-class FinetuneParams(Section):
-    """The static model (paper, sections 3.2.1 and 4.4)."""
+class BackboneParams(Section):
+    """One static model of the comparison (paper, section 3.2.1, table 3)."""
 
-    backbone: str
-    weights: str | None
+    architecture: str
+    input: Literal["face", "frame", "person"]
     image_size: Annotated[int, Field(ge=32, le=1024)]
+    weights: str | None
+    options: dict[str, Any]
+
+
+class PretrainParams(Section):
+    """Pre-training of the static models on images of other corpora (paper, section 3.2.1, table 1)."""
+
+    corpora: str
+    validation_share: Annotated[float, Field(gt=0, lt=1)]
+    frames_hz: Positive
+    batch_size: Count
+    max_images_per_epoch: Count | None
+    emotion_weight: Annotated[float, Field(ge=0)]
+    focal_gamma: Annotated[float, Field(ge=0)]
+    augmentation: Augmentation
+    optimisation: OptimSettings
+
+
+class FinetuneParams(Section):
+    """The static models (paper, sections 3.2.1 and 4.4)."""
+
+    compare: Names
+    backbones: dict[Name, BackboneParams]
     dropout: Share
     tanh_output: bool
     batch_size: Count
@@ -123,10 +149,16 @@ class FinetuneParams(Section):
     augmentation: Augmentation
     optimisation: OptimSettings
 
+    @model_validator(mode="after")
+    def _compare_what_is_described(self) -> "FinetuneParams":
+        _known("compare", self.compare, self.backbones)
+        return self
+
 
 class EmbedParams(Section):
-    """Embedding extraction."""
+    """Embedding extraction, by one of the static models."""
 
+    backbone: Name
     batch_size: Count
 
 
@@ -148,8 +180,9 @@ class DynamicParams(Section):
 class KelmParams(Section):
     """Functionals and the kernel extreme learning machine (paper, section 3.2.2, eq. 1)."""
 
+    compare: Annotated[list[Functionals], Field(min_length=1)]
+    functionals: Functionals
     window_s: Positive
-    functionals: Annotated[list[Functional], Field(min_length=1)]
     standardise: bool
     kernel: Literal["linear", "rbf"]
     c: CGrid
@@ -158,7 +191,13 @@ class KelmParams(Section):
     folds: Annotated[int, Field(ge=2)]
     max_exact_windows: Count
     landmarks: Count
+    validation_smooth_s: Annotated[float, Field(ge=0)]
     seed: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _compare_what_goes_on(self) -> "KelmParams":
+        _known("functionals", [self.functionals], self.compare)
+        return self
 
 
 class WaveAugmentation(Section):
@@ -171,17 +210,45 @@ class WaveAugmentation(Section):
     volume_db: tuple[float, float]
 
 
-class AudioParams(Section):
-    """The audio model: wav2vec 2.0 and a head (paper, section 3.1)."""
+class AudioVersion(Section):
+    """One audio model of the comparison (paper, section 3.1, table 2)."""
 
-    version: Literal["v1", "v2", "v3"]
-    backbone: str | dict[str, Any]
     trainable_layers: Literal["all"] | Annotated[int, Field(ge=0)]
     heads: tuple[Count, Count]
     gru_features: Count | None
     fc_features: list[Count]
+
+
+class AudioParams(Section):
+    """The audio models: wav2vec 2.0 and a head (paper, section 3.1)."""
+
+    compare: Annotated[list[Literal["v1", "v2", "v3"]], Field(min_length=1)]
+    version: Literal["v1", "v2", "v3"]
+    versions: dict[Literal["v1", "v2", "v3"], AudioVersion]
+    backbone: str | dict[str, Any]
     batch_size: Count
     augmentation: WaveAugmentation
+    optimisation: OptimSettings
+
+    @model_validator(mode="after")
+    def _compare_what_is_described(self) -> "AudioParams":
+        _known("compare", self.compare, self.versions)
+        _known("version", [self.version], self.compare)
+        return self
+
+
+class CrossAttentionParams(Section):
+    """Model-based fusion: audio and visual features attend to one another (paper, section 3.3)."""
+
+    window_s: Positive
+    d_model: Count
+    heads: Count
+    dropout: Share
+    aggregation: Literal["stp", "mean", "concat"]
+    silence: Literal["voiced_mean", "as_heard"]
+    normalisation: Literal["none", "minmax", "standard"]
+    batch_size: Count
+    validation_smooth_s: Annotated[float, Field(ge=0)]
     optimisation: OptimSettings
 
 
@@ -197,10 +264,11 @@ class FuseParams(Section):
     draws: Count
     refine: bool
     per_target: bool
-    choose_forest_by: Literal["out_of_bag", "grouped"]
     trees: Annotated[list[Count], Field(min_length=1)]
     min_leaf: Annotated[list[Count], Field(min_length=1)]
-    rows_hz: Positive
+    max_samples: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
+    rows_hz: Positive | None
+    voiced_window_s: Positive
     folds: Annotated[int, Field(ge=3)]
     seed: Annotated[int, Field(ge=0)]
 
@@ -235,11 +303,13 @@ class Params(Section):
     mouth: MouthParams
     voice: VoiceParams
     speech: SpeechParams
+    pretrain: PretrainParams
     finetune: FinetuneParams
     embed: EmbedParams
     dynamic: DynamicParams
     kelm: KelmParams
     audio: AudioParams
+    cross_attention: CrossAttentionParams
     smooth: SmoothParams
     fuse: FuseParams
     evaluate: EvaluateParams
@@ -251,7 +321,20 @@ class Params(Section):
         steps = self.dynamic.window_s * self.decode.fps_hz
         if steps < 2:
             raise ValueError(f"dynamic.window_s × decode.fps_hz is {steps:g} steps; at least 2 are needed")
+        _known("embed.backbone", [self.embed.backbone], self.finetune.compare)
         return self
+
+
+def _known(key: str, names: Iterable[str], among: Iterable[str]) -> None:
+    """Refuse names that aren't described.
+
+    Raises:
+        ValueError: the first that isn't, and what could stand there.
+    """
+    known = list(among)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{key} names {name!r}, which is none of {', '.join(known)}")
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
@@ -279,6 +362,7 @@ def explain(error: ValidationError) -> str:
     faults = []
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"]) or "parameters"
-        value = "" if fault["type"] == "missing" else f" (now {fault['input']!r:.80})"
-        faults.append(f"{key}: {fault['msg']}{value}")
+        said = fault["msg"].removeprefix("Value error, ")
+        whole_section = fault["type"] == "missing" or isinstance(fault["input"], dict)
+        faults.append(f"{key}: {said}" if whole_section else f"{key}: {said} (now {fault['input']!r:.80})")
     return "; ".join(faults) + "."

@@ -7,6 +7,7 @@ can't be used in `notes.json` beside the results, and removes files that belong 
 
 import importlib
 import os
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -205,13 +206,15 @@ def do_unit(work: Work, unit: Unit, settings: BaseModel | None) -> list[Note]:
 
 
 def main(name: str) -> None:
-    """Run the stage `stages/<name>.py`; what the user can mend is printed as one line, not as a traceback.
+    """Run the stage `stages/<name>.py` with the command's arguments (`finetune efficientnet_b1`).
+
+    What the user can mend is printed as one line, not as a traceback.
 
     The stage is imported under its own name (it runs as `__main__`, a name that means something else in
     every worker process).
     """
     try:
-        getattr(importlib.import_module(f"stages.{name}"), name)()
+        getattr(importlib.import_module(f"stages.{name}"), name)(*sys.argv[1:])
     except ValaroError as error:
         say(f"error: {error}")
         raise SystemExit(1) from None

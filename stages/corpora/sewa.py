@@ -8,7 +8,7 @@ Its own release, a folder for every recording:
 
 The release for the AVEC challenges 2017 to 2019 (10 values per second):
 
-    labels/Train_DE_01.csv                         Train_DE_01;time;arousal;valence;liking
+    labels/Train_DE_01.csv (or Train_01.csv)       Train_DE_01;time;arousal;valence;liking
     Train_DE_01.avi                                anywhere below the folder
 
 Folders, file names and the kind of video follow the database's pages and public code that reads it; the
@@ -26,7 +26,7 @@ from stages.corpora.traces import rated_samples, read_trace
 ALIGNED = re.compile(r"(\w+)_Valence_(AV|V|A)_Aligned")
 BY = ("A", "V", "AV")
 """What the raters were given, the least useful first."""
-CHALLENGE = re.compile(r"(Train|Devel)_[A-Z]{2}_\d+")
+CHALLENGE = re.compile(r"(Train|Devel)_(?:[A-Z]{2}_)?\d+")
 PARTS: dict[str, Part] = {"Train": "train", "Devel": "validation"}
 TIME, AROUSAL, VALENCE = 1, slice(2, 3), slice(3, 4)
 """Columns of the challenges' tables."""

@@ -11,7 +11,19 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from stages import decode, embed, faces, fuse, index, mouth, predict, smooth, speech, voice
+from stages import (
+    decode,
+    embed,
+    faces,
+    fuse,
+    index,
+    mouth,
+    predict,
+    predict_cross_attention,
+    smooth,
+    speech,
+    voice,
+)
 from stages.core.affwild2 import Found
 from stages.core.arrays import Flags, Floats
 from stages.core.artefacts import read_arrays, read_facts
@@ -71,7 +83,8 @@ def analyse(
         before_step: told the name of each step as it begins.
 
     Raises:
-        BadInput: the file can't be used, shows no face, or (system `audio`) has no sound.
+        BadInput: the file can't be used, shows no face, or has no sound where the system
+            (`audio`, `cross_attention`) needs some.
     """
     notes: list[Note] = []
     for step in _steps(video, workspace, trained):
@@ -111,14 +124,21 @@ def _predictions(workspace: Workspace, trained: Trained, corpus: Corpus) -> Iter
     """The systems that are needed, each with what only it needs."""
     params, models, subjects = trained.params, trained.models, corpus.subjects
     if {"dynamic", "kelm"} & set(trained.systems):
-        yield Step("embed", embed.embed_subject, embed.units(workspace, models, corpus), params.embed)
-    for system, work in (("dynamic", predict.predict_dynamic), ("kelm", predict.predict_kelm)):
-        if system in trained.systems:
-            yield Step(system, work, predict.visual_units(workspace, models, subjects, system))
+        embedding = embed.units(workspace, models, corpus, params.embed)
+        yield Step("embed", embed.embed_subject, embedding, params.embed)
+    if "dynamic" in trained.systems:
+        yield Step("dynamic", predict.predict_dynamic, predict.dynamic_units(workspace, models, subjects))
+    if "kelm" in trained.systems:
+        kelm_units = predict.kelm_units(workspace, models, subjects, params.kelm.functionals)
+        yield Step("kelm", predict.predict_kelm, kelm_units)
     if "audio" in trained.systems:
         voice_units = voice.units(workspace, corpus, params.voice, pretrained(models))
         yield Step("voice", voice.take_voice, voice_units, params.voice)
-        yield Step("audio", predict.predict_audio, predict.audio_units(workspace, models, subjects))
+        audio_units = predict.audio_units(workspace, models, subjects, params.audio.version)
+        yield Step("audio", predict.predict_audio, audio_units)
+    if "cross_attention" in trained.systems:
+        paired = predict_cross_attention.units(workspace, models, subjects)
+        yield Step("cross_attention", predict_cross_attention.predict_subject, paired)
 
 
 def _require_a_face(video: Path, workspace: Workspace) -> None:
@@ -132,7 +152,9 @@ def _gather(video: Path, workspace: Workspace, trained: Trained, notes: list[Not
     kind = "fused" if trained.system in FUSIONS else "traces"
     trace = workspace.artefact(f"{kind}/{trained.system}", RECORDING)
     if not trace.is_file():
-        raise BadInput(video, f"no sound, and {trained.system} listens only", "Choose another --system")
+        raise BadInput(
+            video, f"no sound, and {trained.system} says nothing without", "Choose another --system"
+        )
     found = read_arrays(trace, "time_s", "valence_arousal")
     faces_found = read_arrays(workspace.artefact("faces", RECORDING), "time_s", "detected", "box_xyxy")
     return Findings(

@@ -3,7 +3,7 @@
 A system is a folder like this repository's: `models/`, and beside it the `params.yaml` that goes with them.
 """
 
-import shutil
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ from stages.core.errors import BadInput
 FPS_HZ = 5.0
 DYNAMIC_WINDOW = 30
 """Steps, 6 s: what their submitted predictions used (the weights fit any window)."""
+STATIC = Path("static", "efficientnet_b1.safetensors")
+"""Named as in the profile that goes with the checkpoints."""
 PROVENANCE = "the authors' published checkpoints"
+LONGEST_EXPLANATION = 400
 
 PDEM_CONFIG: dict[str, Any] = {
     "hidden_size": 1024,
@@ -58,26 +61,37 @@ def import_checkpoint(kind: str, file: Path, root: Path, profile: Path) -> list[
         problem = f"not a checkpoint of kind {kind}: {_explain(error)}"
         raise BadInput(file, problem, f"Kinds are {', '.join(KINDS)}") from None
     write_json(root / "models" / "fusion" / "provenance.json", {"corpus": PROVENANCE})
-    if not (root / "params.yaml").exists():
-        with whole(root / "params.yaml") as partial:
-            shutil.copyfile(profile, partial)
+    _write_params(root / "params.yaml", profile, kind)
     return written
 
 
+def _write_params(path: Path, profile: Path, kind: str) -> None:
+    """The profile beside the models, with the audio version that was imported last."""
+    present, audio = path.is_file(), kind.startswith("audio-")
+    if present and not audio:
+        return
+    text = (path if present else profile).read_text(encoding="utf-8")
+    if audio:
+        text = re.sub(r"(?m)^(  version: )v\d", rf"\g<1>{kind.removeprefix('audio-')}", text)
+    with whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
 def _explain(error: Exception) -> str:
-    """What is missing or differs, on one line."""
+    """What is missing or differs, on one line; of a whole other model only the beginning."""
     if isinstance(error, KeyError):
         return f"it has no {error.args[0]!r}"
-    return " ".join(str(error).split())
+    said = " ".join(str(error).split())
+    return said if len(said) <= LONGEST_EXPLANATION else f"{said[:LONGEST_EXPLANATION]} …"
 
 
 def _static(state: Mapping[str, Any], models: Path) -> list[Path]:
     from stages.training.checkpoints import save_model
     from stages.vision.static_model import static_from_authors
 
-    config = {"backbone": "efficientnet_b1", "image_size": 240, "tanh_output": False}
-    save_model(models / "static.safetensors", static_from_authors(state), config)
-    return [models / "static.safetensors"]
+    config = {"architecture": "efficientnet_b1", "input": "face", "image_size": 240, "tanh_output": False}
+    save_model(models / STATIC, static_from_authors(state), config)
+    return [models / STATIC]
 
 
 def _dynamic(*targets: str) -> Callable[[Mapping[str, Any], Path], list[Path]]:
@@ -91,8 +105,8 @@ def _dynamic(*targets: str) -> Callable[[Mapping[str, Any], Path], list[Path]]:
         from stages.temporal.normalisation import Normaliser
         from stages.training.checkpoints import save_model
 
-        model = dynamic_from_authors(state)
-        config = {"model": {}, "window": DYNAMIC_WINDOW, "fps_hz": FPS_HZ}
+        model, arguments = dynamic_from_authors(state)
+        config = {"model": arguments, "window": DYNAMIC_WINDOW, "fps_hz": FPS_HZ}
         paths = [models / "dynamic" / f"{target}.safetensors" for target in targets]
         for path in paths:
             save_model(path, model, config)
@@ -113,8 +127,9 @@ def _audio(version: str) -> Callable[[Mapping[str, Any], Path], list[Path]]:
         model = AudioModel(build_backbone(PDEM_CONFIG), **HEADS[version])
         model.load_state_dict(from_authors(state))
         config = {"backbone": PDEM_CONFIG, "head": HEADS[version], "fps_hz": FPS_HZ, "window_s": 4.0}
-        save_model(models / "audio.safetensors", model, config)
-        return [models / "audio.safetensors"]
+        path = models / "audio" / f"{version}.safetensors"
+        save_model(path, model, config)
+        return [path]
 
     return take
 

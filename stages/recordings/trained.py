@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.artefacts import read_json
-from stages.core.corpus import Workspace
+from stages.core.corpus import Workspace, is_sample
 from stages.core.errors import ValaroError
 from stages.core.fingerprint import md5_of
 from stages.core.params import FacesParams, Params, load_params
@@ -13,16 +13,11 @@ from stages.core.systems import FUSIONS, SYSTEMS
 from stages.core.weights import find_weights
 
 BEST = "best"
-SAMPLE_CORPUS = ("data", "sample")
 SAMPLE_NOTICE = "trained on the generated sample corpus: these values mean nothing for real people"
 MIN_SCORE = {"retinaface": 0.8, "blazeface_short": 0.5, "blazeface_full": 0.5}
 """Least score of a face where the detector isn't that of the parameters (paper, 4.2.2; MediaPipe's own)."""
-FILES = {
-    "dynamic": ("static", "dynamic/valence", "dynamic/arousal", "dynamic/normalisation"),
-    "kelm": ("static", "kelm"),
-    "audio": ("audio",),
-}
-"""Files (.safetensors) that each system needs."""
+LEANS_ON = {"cross_attention": ("dynamic", "audio")}
+"""Systems that look at what others computed."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ class Trained:
     @property
     def systems(self) -> tuple[str, ...]:
         """The single systems that must run."""
-        return FUSIONS.get(self.system, (self.system,))
+        return systems_of(self.system)
 
     def facts(self) -> dict[str, Any]:
         """What tells this system from another: JSON for the summary."""
@@ -74,7 +69,7 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
     """The trained system in a folder of models; its params.yaml and metrics/ lie beside that folder.
 
     Args:
-        folder: with static.safetensors, dynamic/ …, as `dvc repro` leaves them.
+        folder: with static/, dynamic/ …, as `dvc repro` leaves them.
         system: one of SYSTEMS or FUSIONS, or `best`, by the evaluation's honest figure.
         detector: a face detector other than the one of the parameters.
 
@@ -82,6 +77,8 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
         ValaroError: something is missing; the message says what, and how to get it.
     """
     folder = folder.absolute()
+    if not (folder.parent / "params.yaml").is_file() and (folder / "params.yaml").is_file():
+        folder = folder / "models"  # the system's own folder was named
     models = ModelFolder(folder.parent, folder.name)
     if not folder.is_dir():
         raise ValaroError(f"{folder}: no such folder of models. {_REMEDY}")
@@ -100,16 +97,31 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
         corpus=corpus,
         notice=SAMPLE_NOTICE if is_sample(corpus) or is_sample(now) else "",
         notes=tuple(notes),
-        models_md5={name: _md5(models.model(name), system) for name in _files(system)},
+        models_md5={name: _md5(models.model(name), system) for name in model_files(system, params)},
     )
 
 
 _REMEDY = "Run `make repro` in the repository, or name a folder of trained models (--models)."
 
 
-def _files(system: str) -> list[str]:
-    """Every model file that a system or fusion needs."""
-    names = {name for single in FUSIONS.get(system, (system,)) for name in FILES[single]}
+def systems_of(system: str) -> tuple[str, ...]:
+    """The single systems that a system or a fusion needs, those others lean on first."""
+    singles = FUSIONS.get(system, (system,))
+    return tuple(dict.fromkeys(name for single in singles for name in (*LEANS_ON.get(single, ()), single)))
+
+
+def model_files(system: str, params: Params) -> list[str]:
+    """Every file below `models/` that a system or a fusion needs."""
+    static = f"static/{params.embed.backbone}"
+    files = {
+        "dynamic": (static, "dynamic/valence", "dynamic/arousal", "dynamic/normalisation"),
+        "kelm": (static, f"kelm/{params.kelm.functionals}"),
+        "audio": (f"audio/{params.audio.version}",),
+        "cross_attention": tuple(
+            f"cross_attention/{part}" for part in ("valence", "arousal", "normalisation")
+        ),
+    }
+    names = {name for single in systems_of(system) for name in files[single]}
     fusion = {f"fusion/{system}"} if system in FUSIONS else set()
     return [f"{name}.safetensors" for name in sorted(names | fusion)]
 
@@ -130,12 +142,6 @@ def _md5(path: Path, system: str) -> str:
 def pretrained(models: Workspace) -> Path:
     """Where weights from elsewhere lie, beside the models trained here."""
     return models.model("pretrained")
-
-
-def is_sample(corpus: str) -> bool:
-    """Whether this is the corpus of generated faces and voices."""
-    parts = Path(corpus).parts
-    return any(parts[i : i + 2] == SAMPLE_CORPUS for i in range(len(parts)))
 
 
 def _corpus(models: Workspace) -> str | None:

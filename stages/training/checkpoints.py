@@ -79,7 +79,7 @@ def authors_state(path: Path) -> dict[str, Tensor]:
     "state_dict". Prefixes "module." of a data-parallel run are dropped.
 
     Raises:
-        BadInput: the file is unreadable, or would need arbitrary code to load.
+        BadInput: the file is unreadable, would need arbitrary code to load, or holds something else.
     """
     try:
         loaded = (
@@ -88,5 +88,7 @@ def authors_state(path: Path) -> dict[str, Tensor]:
     except Exception as damage:  # every reader has its own classes; each means the same to the user
         raise BadInput(path, f"not a loadable checkpoint ({damage})", "Give a plain state dict") from None
     for key in ("model_state_dict", "state_dict"):
-        loaded = loaded.get(key, loaded)
+        loaded = loaded.get(key, loaded) if isinstance(loaded, Mapping) else loaded
+    if not isinstance(loaded, Mapping) or not all(isinstance(each, Tensor) for each in loaded.values()):
+        raise BadInput(path, "holds no state dict: names and their tensors", "Give a plain state dict")
     return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}

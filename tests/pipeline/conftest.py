@@ -35,11 +35,16 @@ NOT_COPIED = ("tests/", "benchmarks/", "data/", "models/", "metrics/", "dvc.lock
 SMALLEST: dict[str, Any] = {
     "index": {"corpus": "corpus"},
     "speech": {"min_run_s": 0.4, "window_s": 1.0, "hop_s": 0.6, "max_closure_s": 0.2, "open_window_s": 0.6},
-    "finetune": {"image_size": 32, "optimisation": {"epochs": 1}},
+    "finetune": {
+        "compare": ["test_resnet"],
+        "backbones": {"test_resnet": {"image_size": 32}},
+        "optimisation": {"epochs": 1},
+    },
     "dynamic": {"window_s": 1, "layers": 1, "d_model": 8, "heads": 2, "optimisation": {"epochs": 2}},
-    "kelm": {"window_s": 1.0, "c": [1], "gamma_scale": [1], "folds": 2},
-    "audio": {"heads": [2, 2], "optimisation": {"epochs": 1}},
-    "fuse": {"draws": 200, "trees": [4], "min_leaf": [5]},
+    "kelm": {"compare": ["mean_min_max"], "window_s": 1.0, "c": [1], "gamma_scale": [1], "folds": 2},
+    "audio": {"compare": ["v3"], "versions": {"v3": {"heads": [2, 2]}}, "optimisation": {"epochs": 1}},
+    "cross_attention": {"window_s": 1.0, "d_model": 8, "heads": 2, "optimisation": {"epochs": 2}},
+    "fuse": {"draws": 200, "trees": [4], "min_leaf": [5], "max_samples": [1]},
     "evaluate": {"resamples": 100},
     "compute": {"jobs": 1},  # starting a worker costs more than these films
 }
@@ -110,9 +115,9 @@ class Repository:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "-m", message)
 
-    def stage(self, name: str, fails: bool = False) -> str:
+    def stage(self, name: str, *arguments: str, fails: bool = False) -> str:
         """Run one stage without DVC."""
-        return self.run("python", "-m", f"stages.{name}", fails=fails)
+        return self.run("python", "-m", f"stages.{name}", *arguments, fails=fails)
 
     def params(self) -> dict[str, Any]:
         """The active parameters."""
@@ -299,6 +304,8 @@ def code(
         if (source.is_file() or source.is_symlink()) and not name.startswith(NOT_COPIED):
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, copy / name, follow_symlinks=False)
+    (copy / "data/pretraining").mkdir(parents=True)
+    shutil.copy2(repository / "data/pretraining/README.md", copy / "data/pretraining")
     shutil.copy2(repository / "profiles" / "sample.yaml", copy / "params.yaml")
     params = merge(copy.params(), SMALLEST)
     params["audio"]["backbone"] = SMALLEST_WAV2VEC

@@ -39,13 +39,23 @@ and brows, are under it; hair, wall and clothes are left in the corners."""
 
 
 PERCEPTION = ("index", "decode", "faces", "mouth", "voice", "speech")
-FACE_MODELS = ("finetune", "embed", "train_dynamic")
-THE_REST = ("kelm", "train_audio", "predict", "smooth", "fuse", "evaluate")
+FACE_MODELS = ("pretrain test_resnet", "finetune test_resnet", "embed", "train_dynamic")
+THE_REST = (
+    "kelm mean_min_max",
+    "train_audio v3",
+    "predict",
+    "train_cross_attention",
+    "predict_cross_attention",
+    "smooth",
+    "fuse",
+    "evaluate",
+)
 
 RUN_STAGES = """
 import importlib, sys
-for name in sys.argv[1:]:
-    getattr(importlib.import_module(f"stages.{name}"), name)()
+for command in sys.argv[1:]:
+    name, *arguments = command.split()
+    getattr(importlib.import_module(f"stages.{name}"), name)(*arguments)
 """
 
 

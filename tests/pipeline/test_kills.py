@@ -193,11 +193,19 @@ def test_embed(project: Any, finished: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["finetune", "train_dynamic", "train_audio"])
-def test_a_training_goes_on_where_it_was(project: Any, finished: Any, stage: str) -> None:
-    section = {"finetune": "finetune", "train_dynamic": "dynamic", "train_audio": "audio"}[stage]
+@pytest.mark.parametrize(
+    ("target", "section"),
+    [
+        ("finetune@test_resnet", "finetune"),
+        ("train_dynamic", "dynamic"),
+        ("train_audio@v3", "audio"),
+        ("train_cross_attention", "cross_attention"),
+    ],
+)
+def test_a_training_goes_on_where_it_was(project: Any, target: str, section: str) -> None:
+    stage = target.partition("@")[0]
     project.set({section: {"optimisation": {"epochs": 6, "patience": 6}}})
-    command = ("dvc", "repro", "--single-item", "--no-run-cache", stage)
+    command = ("dvc", "repro", "--single-item", "--no-run-cache", target)
     assert project.run(*command).count(": epoch ") == 6
     before = project.digests("models", "metrics")
     for folder in (f".valaro/memo/{stage}", f".valaro/scratch/{stage}"):

@@ -58,9 +58,12 @@ def only_what_must_change(params: dict[str, Any]) -> dict[str, Any]:
     """The paper's profile without a corpus of 100 GB and without weights to download."""
     params["index"]["corpus"] = "corpus"
     params["voice"]["backend"] = "classical"
-    params["finetune"]["weights"] = None
+    for backbone in params["finetune"]["backbones"].values():
+        backbone["weights"] = None
+    params["finetune"]["compare"] = ["efficientnet_b1", "pose_hrnet"]  # the rest: tests/unit/vision
     params["audio"]["backbone"] = PDEM
-    for section in ("finetune", "dynamic", "audio"):
+    params["audio"]["compare"] = [params["audio"]["version"]]
+    for section in ("finetune", "dynamic", "audio", "cross_attention"):
         params[section]["optimisation"]["epochs"] = 1
     params["compute"]["jobs"] = 1
     return params
@@ -133,12 +136,20 @@ def test_every_grid_step_has_an_embedding(trained: Any, subject: str) -> None:
 
 def test_the_static_model_is_efficientnet_b1(trained: Any) -> None:
     from stages.training.checkpoints import load_config, load_model
-    from stages.vision.static_model import StaticModel
+    from stages.vision.architectures import build_static
 
-    path = trained / "models/static.safetensors"
-    assert (load_config(path)["backbone"], load_config(path)["image_size"]) == ("efficientnet_b1", 240)
-    backbone = load_model(path, lambda config: StaticModel(**config)).backbone
+    path = trained / "models/static/efficientnet_b1.safetensors"
+    assert (load_config(path)["architecture"], load_config(path)["image_size"]) == ("efficientnet_b1", 240)
+    backbone = load_model(path, build_static).backbone
     assert sum(p.numel() for p in backbone.parameters()) == 6_513_184  # 7,794,184 without its 1000 classes
+
+
+def test_the_pose_model_learns_from_whole_frames(trained: Any) -> None:
+    from stages.training.checkpoints import load_config
+
+    config = load_config(trained / "models/static/pose_hrnet.safetensors")
+    assert (config["input"], config["image_size"], config["options"]) == ("frame", 256, {})
+    assert read_json(trained / "metrics/finetune/pose_hrnet/metrics.json")["best"]["mean_rmse"]["value"] > 0
 
 
 def test_the_audio_model_hears_4_s_as_20_steps(trained: Any) -> None:
@@ -148,7 +159,7 @@ def test_the_audio_model_hears_4_s_as_20_steps(trained: Any) -> None:
     from stages.audio.audio_model import AudioModel
     from stages.training.checkpoints import load_config, load_model
 
-    path = trained / "models/audio.safetensors"
+    path = trained / "models/audio/v3.safetensors"
     assert load_config(path)["window_s"] * load_config(path)["fps_hz"] == WINDOW_STEPS
     model = load_model(path, lambda c: AudioModel(build_backbone(c["backbone"]), **c["head"]))
     assert model.backbone.config.num_hidden_layers == 12

@@ -58,19 +58,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
     from stages.audio.audio_model import AudioModel
     from stages.temporal.dynamic import DynamicModel
     from stages.training.checkpoints import save_model
-    from stages.vision.static_model import StaticModel
+    from stages.vision.architectures import build_static
 
     torch.manual_seed(0)
     root = tmp_path_factory.mktemp("trained")
     shutil.copy(repository / "profiles" / "sample.yaml", root / "params.yaml")
-    static = {"backbone": "resnet10t", "image_size": 32, "dropout": 0.0, "tanh_output": True}
-    save_model(root / "models/static.safetensors", StaticModel(**static).eval(), static)
+    static = {"architecture": "test_resnet", "input": "face", "image_size": 32, "options": {}}
+    save_model(root / "models/static/test_resnet.safetensors", build_static(static).eval(), static)
     for target in ("valence", "arousal"):
         config = {"model": DYNAMIC, "window": 20, "fps_hz": 5.0}
         save_model(root / f"models/dynamic/{target}.safetensors", DynamicModel(**DYNAMIC), config)
     audio = {"backbone": BACKBONE, "head": AUDIO_HEAD, "window_s": 4.0, "fps_hz": 5.0}
     model = AudioModel(build_backbone(BACKBONE), **AUDIO_HEAD)
-    save_model(root / "models/audio.safetensors", model, audio)
+    save_model(root / "models/audio/v3.safetensors", model, audio)
     save_plain_models(root / "models")
     write_json(root / "models/fusion/provenance.json", {"corpus": "data/sample/corpus"})
     write_json(root / "metrics/evaluate.json", {"best": "dwf_dynamic_audio"})
@@ -87,12 +87,13 @@ def save_plain_models(models: Path) -> None:
 
     rng = np.random.default_rng(0)
     save_file(Normaliser.fit("none", []).to_arrays(), models / "dynamic/normalisation.safetensors")
-    features, targets = rng.normal(size=(12, 512)), rng.uniform(-1, 1, (12, 2))
+    features, targets = rng.normal(size=(12, 768)), rng.uniform(-1, 1, (12, 2))
     machine = fit_kelm(features, targets, kernel="rbf", c=1.0, gamma=0.01)
     arrays = {f"kelm.{name}": np.asarray(array) for name, array in machine.to_arrays().items()}
     arrays |= {f"normalisation.{n}": a for n, a in Normaliser.fit("none", []).to_arrays().items()}
-    config = json.dumps({"window_s": 2.0, "functionals": ["mean", "max"]})
-    save_file(arrays, models / "kelm.safetensors", {"config": config})
+    config = json.dumps({"window_s": 2.0, "functionals": ["mean", "min", "max"]})
+    (models / "kelm").mkdir()
+    save_file(arrays, models / "kelm/mean_min_max.safetensors", {"config": config})
     (models / "fusion").mkdir()
     for fusion, systems in FUSIONS.items():
         if fusion.startswith("rf_"):
@@ -429,8 +430,8 @@ def test_an_out_that_is_a_file_ends_with_2(portrait: Path) -> None:
 
 MISSING = [
     "models",
-    "models/static.safetensors",
-    "models/audio.safetensors",
+    "models/static/test_resnet.safetensors",
+    "models/audio/v3.safetensors",
     "metrics/evaluate.json",
     "params.yaml",
 ]
@@ -454,12 +455,38 @@ def test_an_incomplete_training_says_what_to_do(
 def test_damaged_weights_are_one_line(run: Run, trained: Path, portrait: Path, tmp_path: Path) -> None:
     root = tmp_path / "damaged"
     shutil.copytree(trained, root)
-    (root / "models/static.safetensors").write_bytes(b"nonsense")
+    (root / "models/static/test_resnet.safetensors").write_bytes(b"nonsense")
     result = run(portrait, models=root / "models")
     assert result.exit_code == 1
-    assert "static.safetensors is damaged" in result.stderr
+    assert "test_resnet.safetensors is damaged" in result.stderr
     assert result.stderr.count("\n") == 1
     assert "Traceback" not in result.output
+
+
+def test_embeddings_may_come_from_the_person_instead_of_the_face(
+    run: Run, trained: Path, portrait: Path, tmp_path: Path
+) -> None:
+    """A pose network looks at the decoded frames, around the face."""
+    import torch
+
+    from stages.training.checkpoints import save_model
+    from stages.vision.architectures import build_static
+
+    root = tmp_path / "persons"
+    shutil.copytree(trained, root)
+    params = (root / "params.yaml").read_text(encoding="utf-8")
+    changed = params.replace("backbone: test_resnet ", "backbone: test_pose ")
+    assert changed != params
+    (root / "params.yaml").write_text(changed, encoding="utf-8")
+    options = {"width": 4, "modules": [1, 1, 1], "blocks": 1}
+    pose = {"architecture": "pose_hrnet", "input": "person", "image_size": 32, "options": options}
+    torch.manual_seed(0)
+    save_model(root / "models/static/test_pose.safetensors", build_static(pose).eval(), pose)
+    command = (portrait, "--no-overlay", "--system", "dynamic")
+    assert run(*command).exit_code == 0
+    by_face = (tmp_path / "out/portrait/portrait.csv").read_bytes()
+    assert run(*command, "--force", models=root / "models").exit_code == 0
+    assert (tmp_path / "out/portrait/portrait.csv").read_bytes() != by_face
 
 
 def test_another_detector_brings_its_own_threshold_and_a_note(

@@ -36,32 +36,6 @@ def waves(count: int = 3, samples: int = 4000) -> torch.Tensor:
     return torch.randn(count, samples, generator=torch.Generator().manual_seed(1))
 
 
-def drawn(shapes: dict, seed: int) -> dict:
-    """The weights behind the golden outputs: one stream, keys in sorted order, as their README says."""
-    rng, state = np.random.default_rng(seed), {}
-    for key in sorted(shapes):
-        shape = shapes[key]
-        if key.endswith(".pe"):
-            continue
-        if key.endswith("num_batches_tracked"):
-            state[key] = torch.zeros((), dtype=torch.long)
-            continue
-        if key.endswith("running_var"):
-            values = rng.uniform(0.75, 1.25, shape)
-        elif key.endswith("running_mean"):
-            values = 0.05 * rng.standard_normal(shape)
-        elif key.endswith("original0"):
-            values = 1 + 0.1 * rng.standard_normal(shape)
-        elif len(shape) >= 2:
-            values = rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
-        else:
-            values = (1 if key.endswith("weight") else 0) + (0.1 if key.endswith("weight") else 0.05) * (
-                rng.standard_normal(shape)
-            )
-        state[key] = torch.from_numpy(np.asarray(values, np.float32))
-    return state
-
-
 @pytest.fixture(scope="session")
 def authors(shared) -> dict:
     return json.loads((shared / "golden/audio_keys.json").read_text())
@@ -69,10 +43,10 @@ def authors(shared) -> dict:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_authors_weights_give_the_authors_outputs(shared, authors, version):
+def test_the_authors_weights_give_the_authors_outputs(shared, authors, audio_checkpoint, version):
     golden = np.load(shared / "golden/audio_io.npz")
     model = AudioModel(build_backbone(authors["config"]), version).eval()
-    model.load_state_dict(from_authors(drawn(authors["keys"][version], authors["seed"][version])))
+    model.load_state_dict(from_authors(audio_checkpoint(version)))
     waveform = torch.from_numpy(golden["waveform"].astype(np.float32))
     with torch.inference_mode():
         hidden = model.backbone(waveform).last_hidden_state[:, :4, :32]

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stages.core.corpus import is_sample
 from stages.core.errors import ValaroError
 from stages.core.params import load_params
 from stages.recordings.batch import HIDDEN, LOCK, private_folder, require_distinct
 from stages.recordings.chain import Findings
 from stages.recordings.outputs import nearest, write_table
-from stages.recordings.trained import find_trained, is_sample
+from stages.recordings.trained import find_trained
 
 
 def findings(time_s: list[float], detected: list[bool], voiced: list[bool]) -> Findings:

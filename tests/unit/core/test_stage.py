@@ -1,6 +1,7 @@
 """A stage computes what it doesn't remember, sets aside what can't be used, and keeps its folder tidy."""
 
 import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -295,7 +296,10 @@ def test_a_unit_alone_writes_all_or_nothing(place: Path) -> None:
     assert outputs() == {"a.h5": "XXX"}
 
 
-def test_an_error_is_one_line_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_one_line_without_a_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["decode.py"])
     with pytest.raises(SystemExit) as caught:
         main("decode")  # no params.yaml here
     assert caught.value.code == 1

@@ -7,6 +7,7 @@ import pytest
 
 from stages.corpora.emotion_scores import emotion_scores
 from stages.corpora.labelled_faces import emotion_counts, gathered, write_shard
+from stages.corpora.sewa import CHALLENGE
 from stages.corpora.shards import PICTURES_PER_SHARD, shards
 from stages.corpora.split import in_validation, validation_speakers
 from stages.corpora.table import Part, Problems, Sample
@@ -58,6 +59,21 @@ def test_a_rating_outside_its_scale_leaves_the_video_out(problems: Problems) -> 
     calm = Trace(np.array([0.0, 1.0]), np.array([0.0, 0.0]))
     assert [row.valence for row in rated_samples("v.avi", "who", [loud], [calm], 5.0, problems)] == [0.0]
     assert "outside -1 to 1" in problems.notes[0].problem
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("Train_DE_01", "Train"),
+        ("Devel_HU_12", "Devel"),
+        ("Train_07", "Train"),
+        ("Test_DE_01", None),
+        ("SEW1", None),
+    ],
+)
+def test_recordings_of_the_challenges_on_sewa(name: str, part: str | None) -> None:
+    match = CHALLENGE.fullmatch(name)
+    assert (match and match[1]) == part
 
 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.5])

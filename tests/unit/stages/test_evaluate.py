@@ -140,4 +140,6 @@ def test_notes_of_all_stages_before_are_gathered(workspace: Workspace) -> None:
     note = {"subject": "q", "file": "q.mp4", "problem": "odd", "remedy": "none", "quarantined": False}
     for stage in ("index", "faces", "submission"):
         write_json(workspace.folder(stage) / "notes.json", [note])
-    assert gather_notes(workspace) == [{"stage": "faces", **note}, {"stage": "index", **note}]
+    write_json(workspace.folder("predictions", "audio") / "notes.json", [note])
+    stages = ["faces", "index", "predictions"]
+    assert gather_notes(workspace) == [{"stage": stage, **note} for stage in stages]

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
-from stages.core.artefacts import read_arrays, read_json, write_arrays
+from stages.core.artefacts import read_arrays, read_config, read_json, write_arrays
 from stages.core.corpus import Subject, Workspace
 from stages.core.errors import ValaroError
+from stages.core.measures import ccc_per_target
 from stages.core.params import FuseParams
 from stages.core.stage import Unit, do_unit
 from stages.core.systems import FUSIONS
@@ -17,10 +19,11 @@ SETTINGS = FuseParams(
     draws=500,
     refine=True,
     per_target=True,
-    choose_forest_by="grouped",
     trees=[5],
     min_leaf=[5],
+    max_samples=[1.0],
     rows_hz=5,
+    voiced_window_s=0.8,
     folds=5,
     seed=0,
 )
@@ -30,7 +33,10 @@ TIME_S = np.arange(100) / 25
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """Four videos: `dynamic` knows valence, `audio` knows arousal, `kelm` nothing; `d` has no sound."""
+    """Four videos: `dynamic` knows valence, `audio` knows arousal, `kelm` nothing; `d` has no sound.
+
+    The first half of each is voiced.
+    """
     workspace, rng = Workspace(tmp_path), np.random.default_rng(5)
     for name in VIDEOS:
         truth = rng.uniform(-0.9, 0.9, (len(TIME_S), 2)).astype(np.float32)
@@ -41,6 +47,8 @@ def workspace(tmp_path: Path) -> Workspace:
             if (system, name) != ("audio", "d"):
                 arrays = {"valence_arousal": trace, "time_s": TIME_S}
                 write_arrays(workspace.artefact(f"traces/{system}", name), arrays)
+        voiced = (np.arange(20) < 10) & (name != "d")
+        write_arrays(workspace.artefact("speech", name), {"voiced": voiced, "time_s": np.arange(20) / 5})
     return workspace
 
 
@@ -76,10 +84,15 @@ def test_what_was_fitted_is_saved_and_applied(workspace: Workspace, fusion: str)
     summary = read_json(workspace.metrics(f"fusion/{fusion}.json"))
     assert summary["systems"] == list(FUSIONS[fusion])
     if "weights" in summary:
-        weights = np.array(summary["weights"])
-        np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-5)
-        assert weights[0, 0] > 0.9, "valence by who knows it"
-        assert weights[1, 1] > 0.9, "arousal too"
+        for weights in np.split(np.array(summary["weights"]), 2 if "voiced" in fusion else 1):
+            np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-5)
+            assert weights[0, 0] > 0.9, "valence by who knows it"
+            assert weights[1, 1] > 0.9, "arousal too"
+    else:
+        chosen_by = "grouped" if "grouped" in fusion else "out_of_bag"
+        assert {summary[target]["chosen_by"] for target in ("valence", "arousal")} == {chosen_by}
+        least = [5, 5] if "grouped" in fusion else [1, 1]
+        assert [summary[target]["min_leaf"] for target in ("valence", "arousal")] == least
 
 
 def test_honest_traces_have_not_seen_their_own_video(workspace: Workspace) -> None:
@@ -102,6 +115,55 @@ def test_honest_traces_have_not_seen_their_own_video(workspace: Workspace) -> No
     assert np.abs(honest[0]["a"] - honest[1]["a"]).max() > 0.01, "the others have seen it"
 
 
+def babble_in_silence(workspace: Workspace) -> None:
+    """Give `audio` its full knowledge in the voiced half, and noise in the other; `dynamic` knows a part."""
+    rng = np.random.default_rng(7)
+    for name in ("a", "b", "c"):
+        index = workspace.artefact("index", name)
+        truth = read_arrays(index, "valence_arousal")["valence_arousal"]
+        noise = rng.uniform(-0.9, 0.9, (2, *truth.shape))
+        heard = np.where(TIME_S[:, None] < 2, truth, noise[0])
+        for system, trace in (("audio", heard), ("dynamic", 0.5 * truth + 0.5 * noise[1])):
+            arrays = {"valence_arousal": trace.astype(np.float32), "time_s": TIME_S}
+            write_arrays(workspace.artefact(f"traces/{system}", name), arrays)
+
+
+def test_weights_by_voice_listen_to_speech_alone(workspace: Workspace) -> None:
+    """And so do better on videos that they weren't fitted on."""
+    babble_in_silence(workspace)
+    truth = {
+        n: read_arrays(workspace.artefact("index", n), "valence_arousal")["valence_arousal"] for n in "abc"
+    }
+    honest = {}
+    for fusion in ("dwf_dynamic_audio", "dwf_voiced_dynamic_audio"):
+        do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion), SETTINGS)
+        folder = workspace.folder("fused", f"{fusion}.grouped")
+        traces = [read_arrays(folder / f"{n}.h5")["valence_arousal"] for n in "abc"]
+        honest[fusion] = ccc_per_target(np.concatenate(list(truth.values())), np.concatenate(traces)).mean()
+    weights = np.array(read_json(workspace.metrics("fusion/dwf_voiced_dynamic_audio.json"))["weights"])
+    assert (weights[1] < 0.35).all(), "in silence"
+    assert (weights[3] > 0.9).all(), "in speech"
+    assert honest["dwf_voiced_dynamic_audio"] > honest["dwf_dynamic_audio"] + 0.05
+
+
+def test_a_fusion_by_voice_knows_its_own_window(workspace: Workspace) -> None:
+    """What it was fitted with counts, not what the parameters have become since."""
+    fusion = "dwf_voiced_dynamic_audio"
+    do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion), SETTINGS)
+    assert read_config(workspace.model(f"fusion/{fusion}.safetensors"))["voiced_window_s"] == 0.8
+
+
+@pytest.mark.parametrize("rows_hz", [5, None])
+def test_forests_grow_on_a_thinned_grid_or_on_every_frame(
+    workspace: Workspace, rows_hz: float | None
+) -> None:
+    fusion = "rf_dynamic_audio_kelm"
+    settings = SETTINGS.model_copy(update={"rows_hz": rows_hz})
+    do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion), settings)
+    nodes = len(load_file(workspace.model(f"fusion/{fusion}.safetensors"))["valence.value"])
+    assert (nodes > 5 * 2 * 60) == (rows_hz is None), "3 videos of 20 or 100 rows, about 2 nodes for each"
+
+
 def test_too_few_videos_to_fuse_are_refused(workspace: Workspace) -> None:
     with pytest.raises(ValaroError, match="3 labelled validation videos, there are 2"):
         do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b"), "dwf_dynamic_audio"), SETTINGS)
@@ -112,3 +174,5 @@ def test_who_has_no_trace_at_all_is_left_out(workspace: Workspace) -> None:
     assert [unit.name for unit in units] == ["dwf_dynamic_audio/a"]
     (silent,) = applying_units(workspace, workspace, subjects("d"), "dwf_dynamic_audio")
     assert set(silent.reads) == {"model", "dynamic"}
+    (by_voice,) = applying_units(workspace, workspace, subjects("d", "nobody"), "dwf_voiced_dynamic_audio")
+    assert set(by_voice.reads) == {"model", "dynamic", "speech"}

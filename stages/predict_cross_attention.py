@@ -1,0 +1,92 @@
+"""Let the cross-attention predict every subject that is both seen and heard, 5 times a second.
+
+    python -m stages.predict_cross_attention          (dvc repro predict_cross_attention)
+
+Reads   data/features/dynamic/<subject>.h5               models/cross_attention/
+        data/features/audio/<subject>.h5                 none for a video without sound
+        data/speech/<subject>.h5                         voiced steps
+Writes  data/predictions/cross_attention/<subject>.h5    valence_arousal (T, 2) float32, time_s (T,): the
+                                                         steps that both modalities describe
+
+A video without sound gets no prediction: the system abstains, as audio does.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.core.artefacts import files_of, write_arrays
+from stages.core.corpus import Subject, Workspace
+from stages.core.device import torch_device
+from stages.core.errors import BadInput
+from stages.core.memo import Note
+from stages.core.stage import Stage, Unit, main
+from stages.fusion.streams import read_streams
+from stages.temporal.normalisation import Normaliser
+
+
+def predict_subject(unit: Unit, _settings: None) -> list[Note]:
+    """Valence by the model best at valence, arousal by the one best at arousal."""
+    from stages.temporal.dynamic import predict_runs
+
+    streams = read_streams(unit.reads["dynamic"], unit.reads["audio"], unit.reads["speech"])
+    if not len(streams.time_s):
+        raise BadInput(unit.reads["audio"], "no step of it lies in the video", "Look at the file's streams")
+    scaled = streams.scaled(_normaliser(unit.reads["normalisation.safetensors"]).apply)
+    columns = []
+    for column, target in enumerate(("valence", "arousal")):
+        model, config = _model(unit.reads[f"{target}.safetensors"])
+        window, step_s = config["window"], config["step_s"]
+        hop = max(1, window // 2)
+        predicted = predict_runs(model, scaled, streams.time_s, step_s=step_s, window=window, hop=hop)
+        columns.append(predicted[:, column])
+    arrays = {"valence_arousal": np.column_stack(columns), "time_s": streams.time_s}
+    write_arrays(unit.writes["predictions"], arrays)
+    return []
+
+
+@cache
+def _model(path: Path) -> tuple[Any, dict[str, Any]]:
+    from stages.fusion.cross_attention import CrossAttentionModel
+    from stages.training.checkpoints import load_config, load_model
+
+    model = load_model(path, lambda config: CrossAttentionModel(**config["model"]))
+    return model.to(torch_device()), load_config(path)
+
+
+@cache
+def _normaliser(path: Path) -> Normaliser:
+    from safetensors.numpy import load_file
+
+    return Normaliser.from_arrays(load_file(path))
+
+
+def units(workspace: Workspace, models: Workspace, subjects: list[Subject]) -> list[Unit]:
+    """One unit per subject with features of both modalities."""
+    weights = {path.name: path for path in files_of(models.model("cross_attention"))}
+    return [
+        Unit(
+            f"cross_attention/{subject.name}",
+            {
+                "dynamic": workspace.artefact("features/dynamic", subject.name),
+                "audio": workspace.artefact("features/audio", subject.name),
+                "speech": workspace.artefact("speech", subject.name),
+                **weights,
+            },
+            {"predictions": workspace.artefact("predictions/cross_attention", subject.name)},
+        )
+        for subject in workspace.having(subjects, "features/dynamic", "features/audio", "speech")
+    ]
+
+
+def predict_cross_attention() -> None:
+    """Run the stage on the models of this repository."""
+    workspace = Workspace()
+    with Stage("predict_cross_attention", workspace.folder("predictions/cross_attention")) as stage:
+        stage.run(predict_subject, units(workspace, workspace, workspace.corpus().subjects), jobs=1)
+
+
+if __name__ == "__main__":
+    main("predict_cross_attention")

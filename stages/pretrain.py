@@ -1,0 +1,223 @@
+"""Pre-train a static model on the gathered corpora: emotions, valence and arousal together.
+
+    python -m stages.pretrain efficientnet_b1          (dvc repro pretrain)
+
+Reads   data/gather/<corpus>/<shard>.h5                       face crops and their labels
+        the weights that finetune.backbones names             of ImageNet, or of COCO's joints
+Writes  models/pretrained_static/<backbone>.safetensors       the best weights by `score`
+        metrics/pretrain/<backbone>/                          metrics.json, plots/: training curves
+Params  pretrain; finetune: backbones, dropout, tanh_output
+
+Paper, sections 3.2.1 and 4.1. The loss is log-cosh on valence and arousal plus a focal loss, weighted by
+inverse frequency, on the emotions; a label that an image lacks is no part of it. `score` decides which epoch
+is kept and when to stop: the mean of the CCC of valence and arousal and of the balanced accuracy of the
+emotions, rescaled so that chance is 0. Both are 0 at chance and 1 at best, and neither gains by preferring
+what is frequent, as an RMSE or a plain accuracy would. Where one kind of label is missing, it is the other.
+
+Without any corpus, and for models that don't look at a face (their trunk stays as published), the stage
+hands on the model it would start from, and says so.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.core.arrays import Flags, Floats
+from stages.core.artefacts import write_json
+from stages.core.corpus import Workspace
+from stages.core.device import torch_device
+from stages.core.errors import ValaroError
+from stages.core.memo import Note
+from stages.core.params import FinetuneParams, PretrainParams, Section, load_params
+from stages.core.progress import say
+from stages.core.stage import Stage, Unit, main
+from stages.corpora.emotion_scores import emotion_scores
+from stages.corpora.labelled_faces import LabelledFaces, emotion_counts, gathered
+from stages.corpora.table import EMOTIONS, NO_EMOTION
+from stages.vision.backbones import describe, foreign_weights, static_config
+
+NO_CORPORA = "no pre-training corpus is there"
+NO_FACE = "it doesn't look at a face: its trunk stays as published"
+
+
+class Settings(Section):
+    """What decides the result: the section `pretrain`, and the model from the section `finetune`."""
+
+    pretrain: PretrainParams
+    config: dict[str, Any]
+
+
+def train(unit: Unit, settings: Settings) -> list[Note]:
+    """Pre-train one model, or hand on its start."""
+    import torch
+
+    from stages.vision.architectures import new_static
+
+    options, faces = settings.pretrain, _faces(unit, settings.pretrain)
+    torch.manual_seed(options.optimisation.seed)
+    model = new_static(settings.config, unit.reads.get("weights"))
+    if reason := unit.facts["reason"] or (None if len(faces.target) else NO_CORPORA):
+        _hand_on(unit, settings, model, reason)
+    else:
+        _learn(unit, settings, model, faces)
+    return []
+
+
+def _hand_on(unit: Unit, settings: Settings, model: Any, reason: str) -> None:
+    """The start is the result; a table of no epochs stands for the curves."""
+    from stages.training.checkpoints import save_model
+
+    save_model(unit.writes["model"], model, settings.config)
+    start = unit.facts["start"]
+    say(f"pretrain {unit.name}: {reason}; {start} go on as they are")
+    write_json(unit.writes["metrics"], {"corpora": {}, "reason": reason, "start": start})
+    (unit.writes["plots"] / "train").mkdir(parents=True)
+    (unit.writes["plots"] / "train" / "loss.tsv").write_text("step\tloss\n", encoding="utf-8")
+
+
+def _learn(unit: Unit, settings: Settings, model: Any, faces: LabelledFaces) -> None:
+    import torch
+
+    from stages.training.checkpoints import save_model
+    from stages.training.curves import Curves
+    from stages.training.loop import fit
+    from stages.training.losses import balanced_weights, multi_task_loss
+    from stages.vision.augmentation import build_augmentation
+    from stages.vision.batches import training_batches
+
+    options = settings.pretrain
+    augment = build_augmentation(options.augmentation.names, options.augmentation.probability)
+    size_px = settings.config["image_size"]
+    training = _images(faces, ~faces.validation, size_px, augment)
+    validation = _images(faces, faces.validation, size_px)
+    counts = torch.from_numpy(emotion_counts(faces.target[~faces.validation], len(EMOTIONS)))
+    weights = balanced_weights(counts).to(torch_device())
+
+    def loss(net: Any, batch: Any) -> Any:
+        output = net(batch.image)
+        return multi_task_loss(
+            output.valence_arousal,
+            batch.target[:, :2],
+            output.emotion,
+            batch.target[:, 2].long(),
+            weights,
+            emotion_weight=options.emotion_weight,
+            focusing=options.focal_gamma,
+        )
+
+    with Curves(f"pretrain {unit.name}", unit.scratch / "live") as curves:
+        fitted = fit(
+            model,
+            loss,
+            training_batches(training, options.batch_size, options.max_images_per_epoch),
+            lambda net: _score(net, validation, options),
+            options.optimisation,
+            stop_on="score",
+            scratch=unit.scratch,
+            run_id=unit.scratch.name,
+            groups=model.layer_groups(),
+            after_epoch=curves,
+        )
+        save_model(unit.writes["model"], fitted.restore(model, "score"), settings.config)
+        facts = {"corpora": faces.counts(), "start": unit.facts["start"]}
+        chosen = fitted.history[fitted.best["score"].epoch - 1].scores
+        curves.deliver(fitted, unit.writes["plots"], unit.writes["metrics"], scores=chosen, **facts)
+
+
+def _faces(unit: Unit, options: PretrainParams) -> LabelledFaces:
+    """The table of all corpora; nothing of it is read where nothing is learnt."""
+    shards: dict[str, list[Path]] = {}
+    for role in sorted(unit.reads):
+        if role.startswith("faces/"):
+            shards.setdefault(role.split("/")[1], []).append(unit.reads[role])
+    return gathered(shards, options.validation_share, options.optimisation.seed)
+
+
+def _images(faces: LabelledFaces, chosen: Flags, size_px: int, augment: Any = None) -> Any:
+    """The images of one side of the split; their target is valence, arousal, emotion."""
+    from stages.vision.face_images import FaceImages
+
+    if chosen.sum() < 2:
+        raise ValaroError(
+            "the pre-training corpora hold too few speakers for a speaker-independent split: "
+            f"{int(chosen.sum())} images on one side; see data/gather/notes.json"
+        )
+    rows = (faces.file_index[chosen], faces.crop_index[chosen], faces.target[chosen])
+    return FaceImages(faces.files, *rows, size_px, augment)
+
+
+def _score(model: Any, images: Any, options: PretrainParams) -> dict[str, float]:
+    """RMSE and CCC over the images with valence and arousal, accuracy and F1 over those with an emotion."""
+    import torch
+
+    from stages.vision.batches import scoring_batches
+
+    device = next(model.parameters()).device
+    truth, estimated, logits = [], [], []
+    for batch in scoring_batches(images, options.batch_size):
+        with torch.no_grad():
+            output = model(batch.image.to(device))
+        truth.append(batch.target.numpy())
+        estimated.append(output.valence_arousal.float().cpu().numpy())
+        logits.append(output.emotion.float().cpu().numpy())
+    return scores_of(np.concatenate(truth), np.concatenate(estimated), np.concatenate(logits))
+
+
+def scores_of(truth: Floats, valence_arousal: Floats, logits: Floats) -> dict[str, float]:
+    """All scores that the labels allow; `score` among them (see the module).
+
+    Shape: truth (N, 3) valence, arousal, emotion; valence_arousal (N, 2); logits (N, classes).
+
+    Raises:
+        ValaroError: they allow none.
+    """
+    from stages.vision.batches import image_scores
+
+    rated = ~np.isnan(truth[:, :2]).any(axis=1)
+    scores = image_scores(truth[rated, :2], valence_arousal[rated]) if rated.any() else {}
+    rows = truth[:, 2] != NO_EMOTION
+    if len(np.unique(truth[rows, 2])) > 1:
+        scores |= emotion_scores(truth[rows, 2].astype(int), logits[rows].argmax(axis=1))
+    parts = [scores[name] for name in ("mean_ccc", "informedness") if name in scores]
+    if not parts:
+        raise ValaroError(
+            "the validation images have neither valence and arousal nor two different emotions; "
+            "raise pretrain.validation_share or add a corpus"
+        )
+    return scores | {"score": float(np.mean(parts))}
+
+
+def unit_of(workspace: Workspace, backbone: str, settings: FinetuneParams) -> Unit:
+    """The one unit of this stage: everything it reads and writes."""
+    description = describe(settings, backbone)
+    weights = foreign_weights(description)
+    reads = {"weights": weights} if weights else {}
+    reason = None if description.input == "face" else NO_FACE
+    if reason is None:
+        root = workspace.folder("gather")
+        for path in sorted(root.glob("*/*.h5")):
+            reads[f"faces/{path.relative_to(root).with_suffix('').as_posix()}"] = path
+    writes = {
+        "model": workspace.model(f"pretrained_static/{backbone}.safetensors"),
+        "plots": workspace.metrics(f"pretrain/{backbone}/plots"),
+        "metrics": workspace.metrics(f"pretrain/{backbone}/metrics.json"),
+    }
+    start = f"the weights of {weights.name}" if weights else "weights drawn at random"
+    return Unit(backbone, reads, writes, {"reason": reason, "start": start})
+
+
+def pretrain(backbone: str) -> None:
+    """Run the stage on params.yaml for one of finetune.compare."""
+    params, workspace = load_params(), Workspace()
+    unit = unit_of(workspace, backbone, params.finetune)
+    config = static_config(
+        describe(params.finetune, backbone), params.finetune.dropout, params.finetune.tanh_output
+    )
+    settings = Settings(pretrain=params.pretrain.model_copy(update={"corpora": ""}), config=config)
+    with Stage("pretrain") as stage:
+        stage.run(train, [unit], settings, jobs=1)
+
+
+if __name__ == "__main__":
+    main("pretrain")

@@ -1,0 +1,225 @@
+"""Train the model-based fusion: features of the audio and the dynamic models attend to one another.
+
+    python -m stages.train_cross_attention          (dvc repro train_cross_attention)
+
+Reads   data/features/dynamic/<subject>.h5   features (T, 2, d), of the models best at valence and at arousal
+        data/features/audio/<subject>.h5     features (T, f); none for a video without sound
+        data/speech/<subject>.h5             voiced steps
+        data/index/<subject>.h5              labels on native frames
+Writes  models/cross_attention/              valence.safetensors, arousal.safetensors: the best weights by
+                                             each; normalisation.safetensors
+        metrics/cross_attention/             metrics.json, plots/: training curves
+Params  cross_attention
+
+Paper, section 3.3. Only steps that both modalities describe count. Selected by the CCC over all labelled
+native frames of the validation videos with sound, after interpolation and smoothing.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.core.artefacts import read_arrays
+from stages.core.corpus import FITTED_SPLITS, Corpus, Workspace
+from stages.core.errors import ValaroError
+from stages.core.labels import resample_labels
+from stages.core.measures import ccc_per_target
+from stages.core.memo import Note
+from stages.core.params import CrossAttentionParams, load_params
+from stages.core.stage import Stage, Unit, main
+from stages.fusion.postprocessing import smooth_to_native
+from stages.fusion.streams import Streams, read_streams, step_of
+from stages.temporal.normalisation import Normaliser
+
+
+def train(unit: Unit, settings: CrossAttentionParams) -> list[Note]:
+    """Fit the model; keep the best weights for valence and for arousal."""
+    import torch
+    from safetensors.numpy import save_file
+    from torch.utils.data import DataLoader
+
+    from stages.fusion.cross_attention import CrossAttentionModel
+    from stages.training.checkpoints import save_model
+    from stages.training.curves import Curves
+    from stages.training.loop import fit
+    from stages.training.losses import ccc_loss
+
+    training = [name for name in unit.facts["train"] if _ever_seen(unit, name)]
+    validation = unit.facts["validation"]
+    if not training:
+        raise ValaroError("no training subject with sound whose face is ever seen; see data/faces/notes.json")
+    step_s = step_of(unit.reads[f"dynamic/{training[0]}"])
+    window = max(1, round(settings.window_s / step_s))
+    normaliser = Normaliser.fit(settings.normalisation, (_streams(unit, n).features for n in training))
+    windows = _windows(unit, training, normaliser, window, step_s)
+    if not len(windows):
+        raise ValaroError(
+            f"no labelled stretch with sound of cross_attention.window_s = {settings.window_s} s in training"
+        )
+    config = _architecture(settings, _streams(unit, training[0]))
+    torch.manual_seed(settings.optimisation.seed)
+    model = CrossAttentionModel(**config)
+    model.voiced_mean.copy_(torch.from_numpy(_voiced_mean(unit, training, normaliser)))
+    batches = DataLoader(
+        windows, batch_size=settings.batch_size, shuffle=True, drop_last=len(windows) > settings.batch_size
+    )
+    scorer = _Scorer(unit, validation, normaliser, window, step_s, settings.validation_smooth_s)
+    with Curves("cross_attention", unit.scratch / "live") as curves:
+        fitted = fit(
+            model,
+            lambda net, batch: ccc_loss(net(batch.embedding), batch.target),
+            batches,
+            scorer,
+            settings.optimisation,
+            stop_on="mean_ccc",
+            keep=("valence_ccc", "arousal_ccc"),
+            scratch=unit.scratch,
+            run_id=unit.scratch.name,
+            after_epoch=curves,
+        )
+        unit.writes["model"].mkdir(parents=True)
+        for target in ("valence", "arousal"):
+            path = unit.writes["model"] / f"{target}.safetensors"
+            facts = {"model": config, "window": window, "step_s": step_s}
+            save_model(path, fitted.restore(model, f"{target}_ccc"), facts)
+        save_file(normaliser.to_arrays(), unit.writes["model"] / "normalisation.safetensors")
+        curves.deliver(
+            fitted,
+            unit.writes["plots"],
+            unit.writes["metrics"],
+            windows=len(windows),
+            validation_subjects=len(validation),
+        )
+    return []
+
+
+def _architecture(settings: CrossAttentionParams, streams: Streams) -> dict[str, Any]:
+    return {
+        "video_features": streams.seen.shape[2],
+        "audio_features": streams.heard.shape[1],
+        "d_model": settings.d_model,
+        "heads": settings.heads,
+        "dropout": settings.dropout,
+        "aggregation": settings.aggregation,
+        "silence": settings.silence,
+    }
+
+
+def _streams(unit: Unit, name: str) -> Streams:
+    return read_streams(*(unit.reads[f"{kind}/{name}"] for kind in ("dynamic", "audio", "speech")))
+
+
+def _ever_seen(unit: Unit, name: str) -> bool:
+    """Whether there is a face at all; features of black images teach nothing."""
+    return bool(read_arrays(unit.reads[f"dynamic/{name}"], "detected")["detected"].any())
+
+
+def _voiced_mean(unit: Unit, names: list[str], normaliser: Normaliser) -> Any:
+    """(f,) float32: mean audio features of all voiced steps of training, scaled; of all steps if none is."""
+    sums, counts = np.zeros((2, 1)), np.zeros(2)
+    for name in names:
+        streams = _streams(unit, name)
+        audio = normaliser.apply(streams.features)[:, -streams.heard.shape[1] :].astype(np.float64)
+        sums = sums + np.stack([audio[streams.voiced].sum(axis=0), audio.sum(axis=0)])
+        counts += streams.voiced.sum(), len(audio)
+    chosen = 0 if counts[0] else 1
+    return (sums[chosen] / counts[chosen]).astype(np.float32)
+
+
+def _windows(unit: Unit, names: list[str], normaliser: Normaliser, window: int, step_s: float) -> Any:
+    from stages.temporal.sequences import Sequence, SequenceWindows
+
+    def sequences() -> Iterator[Sequence]:
+        for name in names:
+            streams, index = _streams(unit, name), read_arrays(unit.reads[f"index/{name}"])
+            labels, labelled = resample_labels(
+                index["valence_arousal"], index["labelled"], index["time_s"], streams.time_s
+            )
+            yield Sequence(streams.scaled(normaliser.apply), labels, labelled, streams.time_s)
+
+    shapes = [_streams(unit, name).features.shape for name in names]
+    return SequenceWindows(
+        sequences(),
+        unit.scratch / "streams.f32",
+        steps=sum(steps for steps, _ in shapes),
+        features=shapes[0][1] + 1,
+        step_s=step_s,
+        window=window,
+        hop=max(1, window // 2),
+    )
+
+
+class _Scorer:
+    """CCC of whole validation videos at native rate (paper, section 4.3)."""
+
+    def __init__(
+        self,
+        unit: Unit,
+        names: list[str],
+        normaliser: Normaliser,
+        window: int,
+        step_s: float,
+        smooth_s: float,
+    ) -> None:
+        self._unit, self._names, self._normaliser = unit, names, normaliser
+        self._window, self._step_s, self._smooth_s = window, step_s, smooth_s
+
+    def __call__(self, model: Any) -> dict[str, float]:
+        from stages.temporal.dynamic import predict_runs
+
+        truth, traces = [], []
+        for name in self._names:
+            streams, index = _streams(self._unit, name), read_arrays(self._unit.reads[f"index/{name}"])
+            predicted = predict_runs(
+                model,
+                streams.scaled(self._normaliser.apply),
+                streams.time_s,
+                step_s=self._step_s,
+                window=self._window,
+                hop=max(1, self._window // 2),
+            )
+            traces.append(smooth_to_native(predicted, streams.time_s, index["time_s"], self._smooth_s))
+            truth.append(index["valence_arousal"])
+        valence, arousal = ccc_per_target(np.concatenate(truth), np.concatenate(traces)).tolist()
+        return {"valence_ccc": valence, "arousal_ccc": arousal, "mean_ccc": (valence + arousal) / 2}
+
+
+def unit_of(workspace: Workspace, corpus: Corpus) -> Unit:
+    """The one unit of this stage: everything it reads and writes."""
+    names: dict[str, Any] = {
+        split: [
+            subject.name
+            for subject in workspace.having(corpus.of(split), "features/dynamic", "features/audio", "speech")
+        ]
+        for split in FITTED_SPLITS
+    }
+    for split, found in names.items():
+        if not found:
+            raise ValaroError(
+                f"no subject of the {split} split has both a face and sound; see data/*/notes.json"
+            )
+    reads: dict[str, Path] = {}
+    for name in names["train"] + names["validation"]:
+        reads[f"dynamic/{name}"] = workspace.artefact("features/dynamic", name)
+        reads[f"audio/{name}"] = workspace.artefact("features/audio", name)
+        reads[f"speech/{name}"] = workspace.artefact("speech", name)
+        reads[f"index/{name}"] = workspace.artefact("index", name)
+    writes = {
+        "model": workspace.model("cross_attention"),
+        "plots": workspace.metrics("cross_attention/plots"),
+        "metrics": workspace.metrics("cross_attention/metrics.json"),
+    }
+    return Unit("cross_attention", reads, writes, names)
+
+
+def train_cross_attention() -> None:
+    """Run the stage on params.yaml."""
+    settings, workspace = load_params().cross_attention, Workspace()
+    with Stage("train_cross_attention") as stage:
+        stage.run(train, [unit_of(workspace, workspace.corpus())], settings, jobs=1)
+
+
+if __name__ == "__main__":
+    main("train_cross_attention")

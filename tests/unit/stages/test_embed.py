@@ -1,0 +1,103 @@
+"""Embeddings of every step, by models of faces, of whole frames and of persons."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stages.core.artefacts import read_arrays, read_facts
+from stages.core.corpus import Workspace
+from stages.core.errors import ValaroError
+from stages.core.params import EmbedParams
+from stages.core.stage import do_unit
+from stages.embed import _static, embed_subject, units
+from stages.media.jpeg import unpack_jpeg
+from stages.training.checkpoints import load_model, save_model
+from stages.vision.architectures import build_static
+from stages.vision.backbones import Input, static_config
+from stages.vision.crops import letterbox
+from stages.vision.views import person_boxes
+
+SETTINGS = EmbedParams(backbone="chosen", batch_size=3)
+
+
+@pytest.fixture
+def model(people: Workspace, finetune_params: Any) -> Any:
+    """Save a model that wants to be shown something."""
+
+    def save(architecture: str, shown: Input) -> Any:
+        description = finetune_params().backbones[architecture].model_copy(update={"input": shown})
+        config = static_config(description, 0.0, True)
+        torch.manual_seed(2)
+        save_model(people.model("static/chosen.safetensors"), build_static(config), config)
+        _static.cache_clear()
+        return load_model(people.model("static/chosen.safetensors"), build_static)
+
+    return save
+
+
+def estimate(model: Any, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the model says of one picture."""
+    with torch.no_grad():
+        output = model(torch.from_numpy(letterbox(image, model.image_size)).permute(2, 0, 1)[None])
+    return output.embedding[0].numpy(), output.valence_arousal[0].numpy()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "shown"),
+    [("small", "face"), ("small", "frame"), ("small", "person"), ("pose", "frame"), ("pose", "person")],
+)
+def test_every_step_has_the_embedding_of_what_it_shows(
+    people: Workspace, model: Any, architecture: str, shown: Input
+) -> None:
+    net = model(architecture, shown)
+    found = units(people, people, people.corpus(), SETTINGS)
+    assert [unit.name for unit in found] == ["a", "b_left", "b_right", "v", "w"]
+    assert ("frames" in found[1].reads) == (shown != "face")
+    do_unit(embed_subject, found[1], SETTINGS)
+    track = read_arrays(people.artefact("embeddings", "b_left"))
+    faces = read_arrays(people.artefact("faces", "b_left"))
+    frames = read_arrays(people.artefact("decode", "b"), "jpeg", "jpeg_offset")
+    assert track["embedding"].shape == (40, 256)
+    assert np.array_equal(track["detected"], faces["detected"])
+    assert read_facts(people.artefact("embeddings", "b_left"))["fps_hz"] == 5
+
+    def pictured(step: int) -> np.ndarray:
+        if shown == "face":
+            return unpack_jpeg(faces["jpeg"], faces["jpeg_offset"], faces["crop_index"][step])
+        frame = unpack_jpeg(frames["jpeg"], frames["jpeg_offset"], step)
+        if shown == "frame":
+            return frame
+        left, top, right, bottom = person_boxes(faces["box_xyxy"][step][None])[0].astype(int)
+        return frame[max(0, top) : bottom, max(0, left) : right]
+
+    for step in (2, 8, 19):
+        embedding, valence_arousal = estimate(net, pictured(step))
+        assert track["embedding"][step] == pytest.approx(embedding, abs=1e-4)
+        assert track["valence_arousal"][step] == pytest.approx(valence_arousal, abs=1e-4)
+    held = pictured(9) if shown == "frame" else pictured(8)
+    assert track["embedding"][9] == pytest.approx(estimate(net, held)[0], abs=1e-4)
+    first = pictured(0) if shown == "frame" else np.zeros((8, 8, 3), np.uint8)
+    assert track["embedding"][0] == pytest.approx(estimate(net, first)[0], abs=1e-4)
+
+
+def test_a_missing_model_says_what_to_run(people: Workspace) -> None:
+    with pytest.raises(ValaroError, match=r"static/chosen\.safetensors.*Run the stage"):
+        units(people, people, people.corpus(), SETTINGS)
+
+
+def test_batches_decide_nothing(people: Workspace, model: Any) -> None:
+    model("small", "face")
+    (unit, *_) = units(people, people, people.corpus(), SETTINGS)
+    results = []
+    for batch_size in (1, 64):
+        apart = {"embeddings": people.root / f"{batch_size}.h5"}
+        do_unit(
+            embed_subject,
+            replace(unit, writes=apart),
+            SETTINGS.model_copy(update={"batch_size": batch_size}),
+        )
+        results.append(read_arrays(apart["embeddings"], "embedding")["embedding"])
+    assert np.abs(results[0] - results[1]).max() < 1e-4

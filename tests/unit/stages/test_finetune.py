@@ -1,0 +1,194 @@
+"""Fine-tuning: it learns from the right images, in every technique, and a kill changes no bit of it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stages import finetune
+from stages.core.artefacts import read_json
+from stages.core.corpus import Workspace
+from stages.core.errors import ValaroError
+from stages.core.params import FinetuneParams
+from stages.core.stage import Unit, do_unit
+from stages.training.checkpoints import load_config, load_model, save_model
+from stages.training.curves import Curves
+from stages.vision.architectures import build_static
+from stages.vision.backbones import describe, input_of, only, static_config
+
+Settings = Callable[..., FinetuneParams]
+USABLE = 40 - 3 - 3
+"""Steps of a person, less those without a face, less those without a label."""
+
+
+class Killed(BaseException):
+    """What a kill looks like from inside."""
+
+
+@pytest.fixture
+def prepare(people: Workspace) -> Callable[..., tuple[Unit, FinetuneParams]]:
+    """A unit whose start is there, and its settings."""
+
+    def prepared(settings: FinetuneParams, backbone: str = "small") -> tuple[Unit, FinetuneParams]:
+        shown = describe(settings, backbone).input
+        unit = finetune.unit_of(people, people.corpus(), backbone, shown)
+        config = static_config(describe(settings, backbone), settings.dropout, settings.tanh_output)
+        torch.manual_seed(1)
+        save_model(unit.reads["start"], build_static(config), config)
+        return replace(unit, scratch=people.root / "scratch" / "key"), only(settings, backbone)
+
+    return prepared
+
+
+def trained(unit: Unit) -> dict[str, Any]:
+    """What the stage wrote."""
+    return read_json(unit.writes["metrics"])
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    """By name."""
+    state: dict[str, torch.Tensor] = load_model(path, build_static).state_dict()
+    return state
+
+
+def test_it_learns_what_faces_tell(prepare: Any, finetune_params: Settings) -> None:
+    unit, settings = prepare(finetune_params(epochs=10, schedule="one_cycle", learning_rate=0.005))
+    do_unit(finetune.train, unit, settings)
+    record = trained(unit)
+    assert (record["train_images"], record["validation_images"]) == (3 * USABLE, 2 * USABLE)
+    assert record["best"]["mean_rmse"]["value"] < 0.35, "guessing the mean gives 0.7"
+    assert input_of(unit.writes["model"]) == "face"
+    assert load_config(unit.writes["model"])["architecture"] == "test_resnet"
+
+
+@pytest.mark.parametrize("unfrozen", [None, 2])
+@pytest.mark.parametrize("decay", [1.0, 0.3])
+def test_discriminative_learning_and_gradual_unfreezing_in_all_four_combinations(
+    prepare: Any, finetune_params: Settings, decay: float, unfrozen: int | None
+) -> None:
+    """One epoch: what is frozen stays, bit for bit, what lies lower moves less where rates are smaller."""
+    settings = finetune_params(epochs=1, layer_decay=decay, unfrozen_groups=unfrozen, weight_decay=0)
+    unit, settings = prepare(settings)
+    do_unit(finetune.train, unit, settings)
+    before, after = weights(unit.reads["start"]), weights(unit.writes["model"])
+    groups = load_model(unit.reads["start"], build_static).layer_groups()
+    sizes = [sum(p.numel() for p in group) for group in groups]
+    assert len(sizes) == 6, "stem, four stages, added layers"
+
+    def moved(name: str) -> float:
+        return float((after[name] - before[name]).abs().max())
+
+    stem, last, head = (
+        moved(f"{name}.weight") for name in ("backbone.conv1.0", "backbone.layer4.0.conv1", "head.embed")
+    )
+    assert head > 0
+    assert last > 0
+    assert (stem == 0) == (unfrozen == 2)
+    statistics = "backbone.bn1.running_mean"
+    assert torch.equal(before[statistics], after[statistics]) == (unfrozen == 2), "frozen means eval mode"
+    ratio = last / head
+    assert ratio == pytest.approx(decay, rel=0.6), "Adam moves weights by about their rate"
+
+
+def test_one_more_group_thaws_each_epoch(prepare: Any, finetune_params: Settings) -> None:
+    unit, settings = prepare(finetune_params(epochs=5, unfrozen_groups=2))
+    counts: list[int] = []
+    original = Curves.__call__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            Curves,
+            "__call__",
+            lambda self, record: (counts.append(record.trained_groups), original(self, record))[-1],
+        )
+        do_unit(finetune.train, unit, settings)
+    assert counts == [2, 3, 4, 5, 6]
+
+
+def test_it_stops_early(prepare: Any, finetune_params: Settings) -> None:
+    """A rate at which nothing is learnt: the first epochs are the best, and `patience` more are enough."""
+    unit, settings = prepare(finetune_params(epochs=30, patience=2, learning_rate=1e-12, schedule="constant"))
+    do_unit(finetune.train, unit, settings)
+    assert trained(unit)["epochs"] == trained(unit)["best"]["mean_rmse"]["epoch"] + 2 < 30
+
+
+@pytest.mark.parametrize("killed_after", [1, 2])
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    prepare: Any, finetune_params: Settings, tmp_path: Path, killed_after: int
+) -> None:
+    changes = {"epochs": 4, "unfrozen_groups": 2, "layer_decay": 0.9, "cycle_epochs": 2}
+    unit, settings = prepare(finetune_params(**changes))
+    apart = {role: tmp_path / "apart" / path.name for role, path in unit.writes.items()}
+    do_unit(finetune.train, replace(unit, scratch=tmp_path / "whole" / "key", writes=apart), settings)
+    original = Curves.__call__
+
+    def call(self: Curves, record: Any) -> None:
+        original(self, record)
+        if record.epoch == killed_after:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Curves, "__call__", call)
+        do_unit(finetune.train, unit, settings)
+    assert not any(path.exists() for path in unit.writes.values())
+    do_unit(finetune.train, unit, settings)
+    assert unit.writes["model"].read_bytes() == apart["model"].read_bytes()
+    assert trained(unit) == read_json(apart["metrics"])
+    curve = Path("validation") / "mean_rmse.tsv"
+    assert (unit.writes["plots"] / curve).read_text() == (apart["plots"] / curve).read_text()
+
+
+def test_a_model_of_persons_sees_the_frames(prepare: Any, finetune_params: Settings) -> None:
+    unit, settings = prepare(finetune_params(), "pose")
+    assert sorted(role for role in unit.reads if role.startswith("frames/")) == [
+        "frames/a", "frames/b_left", "frames/b_right", "frames/v", "frames/w"]  # fmt: skip
+    assert unit.reads["frames/b_left"] == unit.reads["frames/b_right"]
+    images = finetune._images(unit, "train", settings)
+    assert len(images) == 3 * USABLE, "the same frames as for the models of faces"
+    shown = images[0].image
+    assert shown.shape == (3, 32, 32)
+    wall = (shown.float() - 128).abs().amax(0) < 8
+    assert 0.5 < wall.float().mean() < 0.99, "more than the face"
+    do_unit(finetune.train, unit, settings)
+    assert input_of(unit.writes["model"]) == "person"
+
+
+def test_other_backbones_and_where_weights_lay_decide_nothing(finetune_params: Settings) -> None:
+    settings = finetune_params()
+    fewer = settings.model_copy(update={"compare": ["small"]})
+    described = settings.backbones | {
+        "small": settings.backbones["small"].model_copy(update={"weights": "elsewhere"})
+    }
+    moved = settings.model_copy(update={"backbones": described})
+    assert only(settings, "small") == only(fewer, "small") == only(moved, "small")
+    assert only(settings, "small") != only(settings, "pose")
+
+
+def test_a_start_of_another_architecture_is_refused(prepare: Any, finetune_params: Settings) -> None:
+    unit, settings = prepare(finetune_params())
+    config = load_config(unit.reads["start"]) | {"image_size": 64}
+    save_model(unit.reads["start"], build_static(config), config)
+    with pytest.raises(ValaroError, match=r"small\.safetensors: image_size is 64, wanted 32"):
+        do_unit(finetune.train, unit, settings)
+
+
+def test_a_split_without_a_label_is_named(prepare: Any, finetune_params: Settings) -> None:
+    unit, settings = prepare(finetune_params())
+    unit.facts["train"].clear()
+    with pytest.raises(ValaroError, match="no labelled frame with a face in the train split"):
+        do_unit(finetune.train, unit, settings)
+
+
+def test_scores_are_those_of_the_model_written(prepare: Any, finetune_params: Settings) -> None:
+    unit, settings = prepare(finetune_params(epochs=3))
+    do_unit(finetune.train, unit, settings)
+    images = finetune._images(unit, "validation", settings)
+    model = load_model(unit.writes["model"], build_static)
+    with torch.no_grad():
+        estimated = model(torch.stack([images[k].image for k in range(len(images))])).valence_arousal.numpy()
+    truth = np.stack([images[k].target.numpy() for k in range(len(images))])
+    rmse = np.sqrt(((estimated - truth) ** 2).mean(axis=0)).mean()
+    assert trained(unit)["best"]["mean_rmse"]["value"] == pytest.approx(rmse, abs=1e-5)

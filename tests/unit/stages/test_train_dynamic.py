@@ -1,0 +1,150 @@
+"""The dynamic model with every window, normalisation and temporal block of the comparison; what is kept of it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from stages.core.artefacts import files_of, read_arrays, read_config, read_json, write_arrays
+from stages.core.corpus import Corpus, Subject, Workspace
+from stages.core.errors import ValaroError
+from stages.core.measures import ccc_per_target
+from stages.core.optimisation import OptimSettings
+from stages.core.params import DynamicParams
+from stages.core.stage import do_unit
+from stages.predict import dynamic_units, predict_dynamic
+from stages.train_dynamic import train, unit_of
+
+FPS_HZ, STEPS, FEATURES = 5.0, 90, 6
+SUBJECTS = [Subject(f"t{k}", f"t{k}", None, "train") for k in range(4)] + [
+    Subject(f"v{k}", f"v{k}", None, "validation") for k in range(2)
+]
+WINDOWS_S = (1, 2, 3, 4, 6, 8)
+NORMALISATIONS = ("none", "minmax", "per_video_minmax", "standard", "per_video_standard")
+VARIANTS = [
+    (kind, window_s, NORMALISATIONS[(place + shift) % len(NORMALISATIONS)])
+    for shift, kind in enumerate(("transformer", "gru"))
+    for place, window_s in enumerate(WINDOWS_S)
+]
+"""Both kinds with all windows; both with all normalisations."""
+
+
+def settings(**changes: object) -> DynamicParams:
+    optimisation = {"epochs": 1, "schedule": "constant", "warmup_steps": 0, "learning_rate": 0.01}
+    given = {
+        "kind": "transformer",
+        "window_s": 2,
+        "normalisation": "per_video_minmax",
+        "layers": 1,
+        "d_model": 8,
+        "heads": 2,
+        "dropout": 0.0,
+        "batch_size": 16,
+        "validation_smooth_s": 0.5,
+        "optimisation": OptimSettings.model_validate(optimisation),
+    }
+    return DynamicParams.model_validate(given | changes)
+
+
+@pytest.fixture(autouse=True)
+def _on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VALARO_DEVICE", "cpu")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Embeddings of 18 s whose first two columns tell the labels, on a level and a scale of each video's own."""
+    workspace = Workspace(tmp_path)
+    workspace.write_corpus(Corpus(SUBJECTS, {s.video: f"{s.video}.mp4" for s in SUBJECTS}))
+    for seed, subject in enumerate(SUBJECTS):
+        rng = np.random.default_rng(seed)
+        time_s, native_s = np.arange(STEPS) / FPS_HZ, np.arange(STEPS * 5) / (5 * FPS_HZ)
+        phase, pace = rng.uniform(0, 6, 2), rng.uniform(0.7, 1.5, 2)
+        embedding = 0.1 * rng.standard_normal((STEPS, FEATURES))
+        embedding[:, :2] += np.sin(pace * time_s[:, None] + phase)
+        embedding = 0.2 * embedding * rng.uniform(0.8, 1.2) + rng.uniform(-0.1, 0.1)
+        write_arrays(
+            workspace.artefact("embeddings", subject.name),
+            {
+                "embedding": embedding.astype(np.float32),
+                "time_s": time_s,
+                "detected": np.ones(STEPS, bool),
+            },
+            fps_hz=FPS_HZ,
+        )
+        labels = np.sin(pace * native_s[:, None] + phase).astype(np.float32)
+        arrays = {"valence_arousal": labels, "labelled": np.ones(len(labels), bool), "time_s": native_s}
+        write_arrays(workspace.artefact("index", subject.name), arrays)
+    return workspace
+
+
+def run(workspace: Workspace, given: DynamicParams) -> None:
+    """Train, then predict validation."""
+    unit = replace(unit_of(workspace, workspace.corpus()), scratch=workspace.root / "scratch")
+    do_unit(train, unit, given)
+    for each in dynamic_units(workspace, workspace, workspace.corpus().of("validation")):
+        do_unit(predict_dynamic, each, None)
+
+
+@pytest.mark.parametrize(("kind", "window_s", "normalisation"), VARIANTS)
+def test_every_variant_trains_and_predicts(
+    kind: str, window_s: float, normalisation: str, workspace: Workspace
+) -> None:
+    run(workspace, settings(kind=kind, window_s=window_s, normalisation=normalisation))
+    config = read_config(workspace.model("dynamic/valence.safetensors"))
+    assert (config["model"]["kind"], config["window"]) == (kind, window_s * FPS_HZ)
+    predicted = read_arrays(workspace.artefact("predictions/dynamic", "v0"))
+    assert predicted["valence_arousal"].shape == (STEPS, 2)
+    assert np.isfinite(predicted["valence_arousal"]).all()
+    described = read_arrays(workspace.artefact("features/dynamic", "v0"))
+    assert described["features"].shape == (STEPS, 2, 8)
+    assert described["detected"].all()
+    runs = (
+        -(-STEPS // round(window_s * FPS_HZ / 2)) * 4
+    )  # at most one window per hop, and those flush with the end
+    assert 4 <= read_json(workspace.metrics("dynamic/metrics.json"))["windows"] <= runs
+
+
+def test_the_comparison_is_complete() -> None:
+    assert {(kind, normalisation) for kind, _, normalisation in VARIANTS} == {
+        (kind, normalisation) for kind in ("transformer", "gru") for normalisation in NORMALISATIONS
+    }
+
+
+@pytest.mark.parametrize("kind", ["transformer", "gru"])
+def test_what_the_embeddings_tell_is_learnt(kind: str, workspace: Workspace) -> None:
+    optimisation = {"epochs": 25, "patience": 25, "schedule": "one_cycle", "learning_rate": 0.02}
+    given = settings(kind=kind, optimisation=OptimSettings.model_validate(optimisation))
+    run(workspace, given)
+    truth, said = [], []
+    for name in ("v0", "v1"):
+        truth.append(read_arrays(workspace.artefact("index", name))["valence_arousal"][::5])
+        said.append(read_arrays(workspace.artefact("predictions/dynamic", name))["valence_arousal"])
+    assert (ccc_per_target(np.concatenate(truth), np.concatenate(said)) > 0.8).all()
+
+
+def test_the_best_at_valence_and_the_best_at_arousal_are_kept_apart(workspace: Workspace) -> None:
+    """Over some bouncing epochs the two peaks differ; each file holds the weights of its own."""
+    optimisation = {
+        "epochs": 8,
+        "patience": 8,
+        "schedule": "constant",
+        "learning_rate": 0.1,
+        "warmup_steps": 0,
+    }
+    run(workspace, settings(optimisation=OptimSettings.model_validate(optimisation)))
+    best = read_json(workspace.metrics("dynamic/metrics.json"))["best"]
+    weights = [load_file(workspace.model(f"dynamic/{t}.safetensors")) for t in ("valence", "arousal")]
+    same = all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert same == (best["valence_ccc"]["epoch"] == best["arousal_ccc"]["epoch"])
+    assert not same, "choose a setting in which they differ"
+    assert {path.name for path in files_of(workspace.model("dynamic"))} == {
+        "valence.safetensors", "arousal.safetensors", "normalisation.safetensors"
+    }  # fmt: skip
+
+
+def test_a_window_that_no_video_fills_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(ValaroError, match=r"dynamic\.window_s = 40"):
+        run(workspace, settings(window_s=40))
