@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated
 
-import click
 import typer
-from typer.core import TyperCommand
 
 from stages.core.errors import ValaroError
 
@@ -66,31 +64,30 @@ def mendable() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-def set_level(quiet: bool, verbose: bool) -> None:
-    """Say how much is said from now on; both at once make no sense."""
-    if quiet and verbose:
-        raise click.UsageError("--quiet and --verbose exclude each other.")
-    _Level.value = QUIET if quiet else VERBOSE if verbose else NORMAL
+def begin(quiet: bool, verbose: bool) -> None:
+    """Say how much is said from now on."""
+    _Level.value = NORMAL
+    _more(verbose)
+    _less(quiet)
 
 
-class Command(TyperCommand):
-    """A command that takes -q and -v after its name too."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.params += [
-            click.Option(["-v", "--verbose"], is_flag=True, help="Say every step.", expose_value=False, callback=_more),
-            click.Option(
-                ["-q", "--quiet"], is_flag=True, help="Say results and errors only.", expose_value=False, callback=_less
-            ),
-        ]
-
-
-def _more(_context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+def _more(wanted: bool) -> None:
     if wanted:
-        set_level(is_quiet(), True)
+        _require_one(QUIET)
+        _Level.value = VERBOSE
 
 
-def _less(_context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+def _less(wanted: bool) -> None:
     if wanted:
-        set_level(True, is_verbose())
+        _require_one(VERBOSE)
+        _Level.value = QUIET
+
+
+def _require_one(other: int) -> None:
+    if _Level.value == other:
+        raise typer.BadParameter("--quiet and --verbose exclude each other.")
+
+
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", callback=_more, help="Say every step.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", callback=_less, help="Say results and errors only.")]
+"""Every command takes them, before its name and after it; they act by themselves."""

@@ -33,7 +33,8 @@ def _rows(trace: Trace) -> Iterator[tuple[Any, ...]]:
 def write_parquet(path: Path, trace: Trace) -> None:
     """The same columns, typed, with their units and meaning, and where the trace comes from.
 
-    Metadata of each field: `unit`, `description`; of the schema: `name`, `notice`, `valaro` (the summary, JSON).
+    Metadata of each field: `unit`, `description`; of the schema: `name`, `notice`, and `valaro`, the summary
+    as JSON.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from stages.core.artefacts import remove
 from stages.core.corpus import Workspace
 from stages.core.errors import BadInput, ValaroError
 from stages.core.mapping import map_units
+from stages.exports.trace import Trace
 from stages.recordings.chain import analyse
 from stages.recordings.outputs import SUFFIXES, write_outputs
 from stages.recordings.trained import Trained
@@ -48,11 +48,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a recording: the folder and its summary, or the line that says what went wrong."""
+    """What became of a recording: the folder and the trace, or the line that says what went wrong."""
 
     video: Path
     folder: Path
-    summary: dict[str, Any]
+    trace: Trace | None = None
     failure: str = ""
 
 
@@ -63,27 +63,34 @@ def predict_all(task: Task, videos: Sequence[Path], jobs: int = 1) -> Iterator[O
 
 def predict_one(task: Task, video: Path) -> Outcome:
     """One recording, from the file to its folder."""
-    folder = task.out / video.stem
+    folder = task.out / name_of(video)
     try:
         with tempfile.TemporaryDirectory(dir=task.scratch) as private:
             _refuse_to_replace(folder, video, task.force)
-            found = analyse(video, Workspace(Path(private)), task.trained, partial(task.before_step, video))
+            workspace, result = Workspace(Path(private)), Path(private) / "results"
+            found = analyse(video, workspace, task.trained, partial(task.before_step, video))
             task.before_step(video, "results")
-            result = Path(private) / "results"
-            summary = write_outputs(result, folder.name, video, found, task.trained, formats=task.formats)
+            trace = write_outputs(result, folder, video, workspace, found, task.trained, formats=task.formats)
             _put_in_place(result, folder, Path(private))
     except BadInput as error:
-        return Outcome(video, folder, {}, str(error))
+        return Outcome(video, folder, failure=str(error))
     except ValaroError as error:
-        return Outcome(video, folder, {}, f"{video}: {error}")
+        return Outcome(video, folder, failure=f"{video}: {error}")
     except OSError as error:
-        return Outcome(video, folder, {}, f"{video}: {error.strerror or error} ({error.filename or folder}).")
+        return Outcome(
+            video, folder, failure=f"{video}: {error.strerror or error} ({error.filename or folder})."
+        )
     except Exception as error:  # a defect of ours, or of a library: the other recordings go on
         place = traceback.extract_tb(error.__traceback__)[-1]
         problem = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: {error}"
         remedy = "This is a fault of the program, not of the file: please report it"
-        return Outcome(video, folder, {}, f"{video}: {' '.join(problem.split())}. {remedy}.")
-    return Outcome(video, folder, summary)
+        return Outcome(video, folder, failure=f"{video}: {' '.join(problem.split())}. {remedy}.")
+    return Outcome(video, folder, trace)
+
+
+def name_of(video: Path) -> str:
+    """Name of a recording's folder and files: the file's, without its ending where that leaves a name."""
+    return video.stem if video.stem.strip(".") else video.name
 
 
 def require_distinct(videos: Sequence[Path], out: Path) -> None:
@@ -94,12 +101,12 @@ def require_distinct(videos: Sequence[Path], out: Path) -> None:
     """
     by_name: dict[str, list[Path]] = defaultdict(list)
     for video in videos:
-        by_name[unicodedata.normalize("NFC", video.stem).casefold()].append(video)
+        by_name[unicodedata.normalize("NFC", name_of(video)).casefold()].append(video)
     for same in by_name.values():
         if len(same) > 1:
             named = " and ".join(str(video) for video in same)
             raise ValaroError(
-                f"{named} would share the folder {out / same[0].stem}. Run them with different --out."
+                f"{named} would share the folder {out / name_of(same[0])}. Run them with different --out."
             )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from stages import __version__
 from stages.core.arrays import Flags
 from stages.core.artefacts import write_json
+from stages.core.corpus import Workspace
 from stages.exports.formats import FORMATS
 from stages.exports.trace import COLUMNS, Trace, moments, nearest
 from stages.recordings.chain import Findings
@@ -19,8 +20,8 @@ from stages.recordings.trained import Trained
 
 LIBRARIES = ("av", "mediapipe", "numpy", "timm", "torch", "transformers")
 MAX_TITLE = 45  # letters; the notice is on the same line
-PICTURE, FILM = "png", "mp4"
-KNOWN_FORMATS = (*FORMATS, PICTURE, FILM)
+PICTURE, FILM, PAGE = "png", "mp4", "html"
+KNOWN_FORMATS = (*FORMATS, PICTURE, FILM, PAGE)
 DEFAULT_FORMATS = ("csv", PICTURE, FILM)
 """Beside the summary, which is always written."""
 SUFFIXES = frozenset(f".{name}" for name in KNOWN_FORMATS)
@@ -28,21 +29,30 @@ SUFFIXES = frozenset(f".{name}" for name in KNOWN_FORMATS)
 
 
 def write_outputs(
-    folder: Path, name: str, video: Path, found: Findings, trained: Trained, *, formats: Sequence[str]
-) -> dict[str, Any]:
+    folder: Path,
+    place: Path,
+    video: Path,
+    workspace: Workspace,
+    found: Findings,
+    trained: Trained,
+    *,
+    formats: Sequence[str],
+) -> Trace:
     """Write the summary `<name>.json` and a file for each of `formats` into a new folder.
 
     Args:
         folder: it must not exist.
-        name: of the files.
+        place: where the folder goes once it is finished; its name is that of the files.
         video: the recording.
-        found: what the system found in it.
+        workspace: what the steps left, for the page.
+        found: what the system found in the recording.
         trained: the system.
         formats: of KNOWN_FORMATS; json adds the frames to the summary.
 
     Returns:
-        The summary.
+        The trace, with the summary in it.
     """
+    name = place.name
     folder.mkdir()
     summary = summarise(video, found, trained)
     write_json(folder / f"{name}.json", summary)
@@ -53,9 +63,11 @@ def write_outputs(
             _plot(path, found, trained.notice)
         elif wanted == FILM:
             _film(path, video, found, trained.notice)
+        elif wanted == PAGE:
+            _page(path, place, video, workspace, found, trained, filmed=FILM in formats)
         else:
             FORMATS[wanted].write(path, trace)
-    return summary
+    return trace
 
 
 def trace_of(name: str, video: Path, found: Findings, notice: str, summary: dict[str, Any]) -> Trace:
@@ -129,3 +141,21 @@ def _film(path: Path, video: Path, found: Findings, notice: str) -> None:
         found.time_s, found.valence_arousal, found.grid_time_s, found.box_xyxy, found.detected, notice
     )
     render_overlay(video, path, drawn)
+
+
+def _page(
+    path: Path,
+    place: Path,
+    video: Path,
+    workspace: Workspace,
+    found: Findings,
+    trained: Trained,
+    *,
+    filmed: bool,
+) -> None:
+    """Browsers play few containers: where there is a film beside the page, it stands in for the others."""
+    from stages.recordings.page import IN_BROWSERS, write_recording_page
+
+    film = place / path.with_suffix(f".{FILM}").name
+    played = film if filmed and video.suffix.lower() not in IN_BROWSERS else video
+    write_recording_page(path, workspace, played, place, found, trained)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from urllib.parse import unquote
 
 import av
 import numpy as np
@@ -18,7 +20,9 @@ from typer.testing import CliRunner, Result
 
 from stages.cli import app
 from stages.core.artefacts import write_json
-from stages.core.systems import FUSIONS
+from stages.core.systems import FUSIONS, SYSTEMS, is_forest, weighs_by_voice
+from stages.fusion.forest import Forest
+from stages.recordings.outputs import KNOWN_FORMATS
 from stages.recordings.trained import SAMPLE_NOTICE
 
 Run = Callable[..., Result]
@@ -47,6 +51,7 @@ AUDIO_HEAD = {
     "steps": 20,
 }
 DYNAMIC = {"kind": "transformer", "features": 256, "d_model": 16, "layers": 1, "heads": 2, "dropout": 0.0}
+CROSS_ATTENTION = {"video_features": 16, "audio_features": 16, "d_model": 8, "heads": 2, "dropout": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -78,34 +83,38 @@ def trained(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
 
 
 def save_plain_models(models: Path) -> None:
-    """The machine, the normalisation and the fusions, as their stages write them."""
-    from safetensors.numpy import save_file
-
-    from stages.fusion.forest import Forest
+    """The machine, the normalisations and the fusions, as their stages write them."""
+    from stages.core.artefacts import write_tensors
+    from stages.fusion.cross_attention import CrossAttentionModel
     from stages.temporal.kelm import fit_kelm
     from stages.temporal.normalisation import Normaliser
+    from stages.training.checkpoints import save_model
 
-    rng = np.random.default_rng(0)
-    save_file(Normaliser.fit("none", []).to_arrays(), models / "dynamic/normalisation.safetensors")
-    features, targets = rng.normal(size=(12, 768)), rng.uniform(-1, 1, (12, 2))
+    rng, plain = np.random.default_rng(0), Normaliser.fit("none", []).to_arrays()
+    features, targets = rng.normal(size=(12, 512)), rng.uniform(-1, 1, (12, 2))
     machine = fit_kelm(features, targets, kernel="rbf", c=1.0, gamma=0.01)
     arrays = {f"kelm.{name}": np.asarray(array) for name, array in machine.to_arrays().items()}
-    arrays |= {f"normalisation.{n}": a for n, a in Normaliser.fit("none", []).to_arrays().items()}
-    config = json.dumps({"window_s": 2.0, "functionals": ["mean", "min", "max"]})
-    (models / "kelm").mkdir()
-    save_file(arrays, models / "kelm/mean_min_max.safetensors", {"config": config})
-    (models / "fusion").mkdir()
+    arrays |= {f"normalisation.{name}": array for name, array in plain.items()}
+    write_tensors(models / "kelm/mean_min_max.safetensors", arrays, window_s=2.0, functionals=["mean", "max"])
+    for system in ("dynamic", "cross_attention"):
+        write_tensors(models / f"{system}/normalisation.safetensors", plain)
+    for target in ("valence", "arousal"):
+        config = {"model": CROSS_ATTENTION, "window": 20, "step_s": 0.2}
+        path = models / f"cross_attention/{target}.safetensors"
+        save_model(path, CrossAttentionModel(**CROSS_ATTENTION), config)
     for fusion, systems in FUSIONS.items():
-        if fusion.startswith("rf_"):
+        config = {"systems": list(systems), "fusion": fusion}
+        if is_forest(fusion):
             tree = {"left": [1, -1, -1], "right": [2, -1, -1], "feature": [0, 0, 0], "threshold": [0.0] * 3}
             tree |= {"first_node": [0, 3], "value": [0.0, -0.5, 0.5]}  # the sign of the first system, halved
             forest = Forest(**{name: np.array(values) for name, values in tree.items()}).to_arrays()
             arrays = {f"{t}.{name}": a for t in ("valence", "arousal") for name, a in forest.items()}
+        elif weighs_by_voice(fusion):  # the same in silence and in speech: the plain sum
+            arrays = {"weights": np.full((2 * len(systems), 2), 1 / len(systems))}
+            config["voiced_window_s"] = 4.0
         else:
             arrays = {"weights": np.full((len(systems), 2), 1 / len(systems))}
-        config = json.dumps({"systems": list(systems), "fusion": fusion})
-        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        save_file(contiguous, models / f"fusion/{fusion}.safetensors", {"config": config})
+        write_tensors(models / f"fusion/{fusion}.safetensors", arrays, **config)
 
 
 def record(
@@ -204,6 +213,70 @@ def test_every_native_frame_gets_a_row_and_every_output_the_notice(
     assert len(result.stdout.splitlines()) == 1
 
 
+def test_only_what_is_asked_for_is_written(run: Run, portrait: Path, tmp_path: Path) -> None:
+    assert run(portrait, "--format", "vtt,CSV", "--format", "vtt").exit_code == 0
+    names = sorted(path.name for path in (tmp_path / "out/portrait").iterdir())
+    assert names == ["portrait.csv", "portrait.json", "portrait.vtt"]
+
+
+def test_every_format_at_once(run: Run, portrait: Path, tmp_path: Path) -> None:
+    result = run(portrait, "--format", "csv,parquet,json,vtt,eaf,png,abaw", "--html", "--overlay")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "out/portrait"
+    assert {path.suffix[1:] for path in folder.iterdir()} == {*KNOWN_FORMATS}
+    _, rows = table(folder)
+    frames = summary(folder)["frames"]
+    assert frames["valence"] == rows[:, 2].tolist()
+    with (tmp_path / "out/submission.csv").open(newline="") as file:
+        submitted = list(csv.DictReader(file))
+    assert [row["image_location"] for row in submitted] == [f"portrait/{k + 1:05d}.jpg" for k in range(40)]
+    assert [float(row["arousal"]) for row in submitted] == rows[:, 3].tolist()
+
+
+def test_the_page_shows_each_system_and_plays_the_video_from_where_it_lies(
+    run: Run, trained: Path, portrait: Path, tmp_path: Path
+) -> None:
+    clip = shutil.copy(portrait, tmp_path / "a & b.mp4")
+    assert run(clip, "--format", "html").exit_code == 0
+    text = (tmp_path / "out/a & b/a & b.html").read_text()
+    [source] = re.findall(r'<video[^>]* src="([^"]+)"', text)
+    assert (tmp_path / "out/a & b" / unquote(source)).samefile(clip)
+    [block] = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)
+    data = json.loads(block)
+    assert [curve["name"] for curve in data["curves"]] == ["dwf_dynamic_audio", "audio", "dynamic"]
+    assert [band["name"] for band in data["bands"]] == ["no face", "not voiced"]
+    assert text.count("data:image/jpeg;base64,") == 8  # 1.6 s at 5 Hz
+    assert SAMPLE_NOTICE in text
+
+
+def test_a_film_stands_in_for_what_browsers_do_not_play(run: Run, portrait: Path, tmp_path: Path) -> None:
+    clip = shutil.copy(portrait, tmp_path / "clip.avi")
+    assert run(clip, "--format", "html,mp4").exit_code == 0
+    assert 'src="clip.mp4"' in (tmp_path / "out/clip/clip.html").read_text()
+
+
+def test_a_submission_is_replaced_only_on_demand(run: Run, portrait: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    submission = tmp_path / "out/submission.csv"
+    submission.write_text("work")
+    result = run(portrait, "--format", "abaw")
+    assert (result.exit_code, submission.read_text()) == (1, "work")
+    assert "--force" in result.stderr
+    assert run(portrait, "--format", "abaw", "--force").exit_code == 0
+    assert len(submission.read_text().splitlines()) == 41
+
+
+@pytest.mark.parametrize(
+    ("level", "said"), [("-q", []), ("", ["note: "]), ("-v", ["note: ", "static/test_resnet", "decode"])]
+)
+def test_how_much_is_said(level: str, said: list[str], run: Run, portrait: Path) -> None:
+    result = run(portrait, "--format", "csv", *filter(None, [level]))
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 1  # the result, whatever the level
+    assert bool(result.stderr) is bool(said)
+    assert all(words in result.stderr for words in said)
+
+
 def test_pictures_carry_the_notice_and_a_system_of_another_corpus_has_none(
     run: Run, trained: Path, portrait: Path, tmp_path: Path
 ) -> None:
@@ -254,18 +327,22 @@ def test_fusions_are_what_their_weights_and_trees_make_of_the_single_systems(
     run: Run, portrait: Path, tmp_path: Path
 ) -> None:
     traces = {}
-    for system in ("dynamic", "kelm", "audio", *FUSIONS):
-        assert run(portrait, "--system", system, "--no-overlay", "--force").exit_code == 0
+    for system in (*SYSTEMS, *FUSIONS):
+        assert run(portrait, "--system", system, "--format", "csv", "--force").exit_code == 0
         assert summary(tmp_path / "out/portrait")["system"] == system
         traces[system] = table(tmp_path / "out/portrait")[1][:, 2:4]
     assert not (tmp_path / "out/portrait/portrait.mp4").exists()
     pair, three = ("dynamic", "audio"), ("dynamic", "audio", "kelm")
-    assert np.ptp([traces[system].mean() for system in three]) > 1e-4  # three systems, not one thrice
+    means = [traces[system].mean() for system in SYSTEMS]
+    assert np.diff(sorted(means)).min() > 1e-5  # they are different systems
     expected = {
         "dwf_dynamic_audio": np.mean([traces[system] for system in pair], axis=0),
+        "dwf_voiced_dynamic_audio": np.mean([traces[system] for system in pair], axis=0),
         "dwf_dynamic_audio_kelm": np.mean([traces[system] for system in three], axis=0),
         "rf_dynamic_audio_kelm": np.where(traces["dynamic"] <= 0, -0.5, 0.5),
+        "rf_grouped_dynamic_audio_kelm": np.where(traces["dynamic"] <= 0, -0.5, 0.5),
     }
+    assert set(expected) == set(FUSIONS)
     for fusion, trace in expected.items():
         assert np.abs(traces[fusion] - trace).max() < 2e-6
 
@@ -367,6 +444,7 @@ def test_the_others_go_on(run: Run, portrait: Path, tmp_path: Path) -> None:
 
 NAMES = [
     "a.b.mp4",
+    "...mp4",  # its stem would be the folder above
     "with  space.mp4",
     "quo'te\".mp4",
     "Zoë 微笑 🙂.mp4",
@@ -382,7 +460,7 @@ def test_any_file_name_works(run: Run, portrait: Path, tmp_path: Path) -> None:
         shutil.copy(portrait, tmp_path / name)
     result = run("--no-overlay", *(tmp_path / name for name in NAMES))
     assert result.exit_code == 0, result.stderr
-    stems = {Path(name).stem for name in NAMES}
+    stems = {Path(name).stem for name in NAMES} - {".."} | {"...mp4"}
     assert {p.name for p in (tmp_path / "out").iterdir()} == stems
     assert all(summary(tmp_path / "out" / stem)["frames"] == 40 for stem in stems)
 
@@ -408,6 +486,9 @@ USAGE: dict[str, tuple[list[str], str]] = {
     "no video": ([], "VIDEO"),
     "detector": (["a.mp4", "--detector", "eyes"], "retinaface"),
     "system": (["a.mp4", "--system", "oracle"], "dwf_dynamic_audio_kelm"),
+    "format": (["a.mp4", "--format", "csv,docx"], "parquet"),
+    "no format": (["a.mp4", "--format", ","], "parquet"),
+    "quiet and verbose": (["a.mp4", "-q", "-v"], "exclude"),
     "jobs": (["a.mp4", "--jobs", "0"], "--jobs"),
     "option": (["a.mp4", "--fast"], "--fast"),
     "same stem": (["x/a.mp4", "y/a.avi"], "share"),
@@ -461,32 +542,6 @@ def test_damaged_weights_are_one_line(run: Run, trained: Path, portrait: Path, t
     assert "test_resnet.safetensors is damaged" in result.stderr
     assert result.stderr.count("\n") == 1
     assert "Traceback" not in result.output
-
-
-def test_embeddings_may_come_from_the_person_instead_of_the_face(
-    run: Run, trained: Path, portrait: Path, tmp_path: Path
-) -> None:
-    """A pose network looks at the decoded frames, around the face."""
-    import torch
-
-    from stages.training.checkpoints import save_model
-    from stages.vision.architectures import build_static
-
-    root = tmp_path / "persons"
-    shutil.copytree(trained, root)
-    params = (root / "params.yaml").read_text(encoding="utf-8")
-    changed = params.replace("backbone: test_resnet ", "backbone: test_pose ")
-    assert changed != params
-    (root / "params.yaml").write_text(changed, encoding="utf-8")
-    options = {"width": 4, "modules": [1, 1, 1], "blocks": 1}
-    pose = {"architecture": "pose_hrnet", "input": "person", "image_size": 32, "options": options}
-    torch.manual_seed(0)
-    save_model(root / "models/static/test_pose.safetensors", build_static(pose).eval(), pose)
-    command = (portrait, "--no-overlay", "--system", "dynamic")
-    assert run(*command).exit_code == 0
-    by_face = (tmp_path / "out/portrait/portrait.csv").read_bytes()
-    assert run(*command, "--force", models=root / "models").exit_code == 0
-    assert (tmp_path / "out/portrait/portrait.csv").read_bytes() != by_face
 
 
 def test_another_detector_brings_its_own_threshold_and_a_note(

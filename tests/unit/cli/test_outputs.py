@@ -10,9 +10,11 @@ import pytest
 from stages.core.corpus import is_sample
 from stages.core.errors import ValaroError
 from stages.core.params import load_params
+from stages.exports.tables import write_csv
+from stages.exports.trace import nearest
 from stages.recordings.batch import HIDDEN, LOCK, private_folder, require_distinct
 from stages.recordings.chain import Findings
-from stages.recordings.outputs import nearest, write_table
+from stages.recordings.outputs import trace_of
 from stages.recordings.trained import find_trained
 
 
@@ -27,7 +29,7 @@ def findings(time_s: list[float], detected: list[bool], voiced: list[bool]) -> F
         detected=np.array(detected),
         voiced=np.array(voiced),
         box_xyxy=np.zeros((len(detected), 4), np.float32),
-        facts={},
+        facts={"duration_s": time_s[-1] + 0.04},
         notes=[],
     )
 
@@ -48,7 +50,7 @@ def test_nearest_at_the_edges(grid_s: list[float], time_s: float, k: int) -> Non
 
 def test_the_table_carries_flags_from_the_grid_to_the_frames(tmp_path: Path) -> None:
     found = findings([0.0, 0.04, 0.12, 0.3, 0.4], [True, False, True], [False, True, False])
-    write_table(tmp_path / "t.csv", found, "")
+    write_csv(tmp_path / "t.csv", trace_of("t", Path("t.mp4"), found, "", {}))
     assert (tmp_path / "t.csv").read_text() == (
         "frame,time_s,valence,arousal,detected,voiced\n"
         "0,0.000000,0.000000,-0.000000,1,0\n"
@@ -61,7 +63,8 @@ def test_the_table_carries_flags_from_the_grid_to_the_frames(tmp_path: Path) -> 
 
 def test_a_notice_with_commas_and_quotes_survives_a_csv_reader(tmp_path: Path) -> None:
     notice = 'made up, "nothing" real'
-    write_table(tmp_path / "t.csv", findings([0.0, 0.1], [True], [True]), notice)
+    found = findings([0.0, 0.1], [True], [True])
+    write_csv(tmp_path / "t.csv", trace_of("t", Path("t.mp4"), found, notice, {}))
     with (tmp_path / "t.csv").open(newline="") as file:
         assert [row["notice"] for row in csv.DictReader(file)] == [notice, notice]
 
@@ -75,7 +78,7 @@ def test_the_sample_corpus_is_known_by_its_place(corpus: str, sample: bool) -> N
     assert is_sample(corpus) is sample
 
 
-DISTINCT = [["a.mp4", "b.mp4"], ["a.b.mp4", "a.mp4"], []]
+DISTINCT = [["a.mp4", "b.mp4"], ["a.b.mp4", "a.mp4"], ["...mp4", "..mp4"], []]
 SHARED = [["x/a.mp4", "y/a.mp4"], ["a.mp4", "a.avi"], ["a.mp4", "A.mp4"], ["Zoe\u0308.mp4", "Zo\u00eb.mp4"]]
 
 

@@ -1,0 +1,185 @@
+"""`valaro predict`: every recording through the trained system, a folder each."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from stages.commands.terminal import detail, fail, is_quiet, note, readable, result
+from stages.core.artefacts import whole
+from stages.core.errors import ValaroError
+from stages.core.fingerprint import ROOT
+from stages.exports.formats import names_in, require_writers
+from stages.exports.tables import write_abaw
+from stages.exports.trace import Trace
+from stages.recordings.batch import Outcome, Task, predict_all, private_folder, require_distinct
+from stages.recordings.outputs import DEFAULT_FORMATS, FILM, KNOWN_FORMATS, PAGE
+from stages.recordings.trained import Trained, find_trained, system_names
+
+ABAW, SUBMISSION = "abaw", "submission.csv"
+"""The challenge's one file for all recordings."""
+
+
+def chosen_formats(
+    words: Sequence[str] | None, *, html: bool = False, overlay: bool | None = None
+) -> tuple[str, ...]:
+    """The formats that the options ask for, each once.
+
+    Args:
+        words: of `--format`; None or none at all for the default.
+        html: also the page.
+        overlay: True adds the film, False leaves it out, None leaves it as it is.
+
+    Raises:
+        typer.BadParameter: a format is unknown.
+    """
+    try:
+        names = list(names_in(words, (*KNOWN_FORMATS, ABAW)) if words else DEFAULT_FORMATS)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--format") from None
+    names += [PAGE] if html else []
+    names += [FILM] if overlay else []
+    return tuple(name for name in dict.fromkeys(names) if overlay is not False or name != FILM)
+
+
+def predict(
+    videos: Sequence[Path],
+    out: Path,
+    *,
+    models: Path | None,
+    system: str,
+    detector: str | None,
+    formats: Sequence[str],
+    jobs: int,
+    force: bool,
+) -> int:
+    """Predict, and say what was found in each recording; the number of those that failed.
+
+    Raises:
+        typer.BadParameter: no such system, or two videos would share a folder.
+        ValaroError: the system isn't complete, or a format's library is missing.
+    """
+    if system not in (names := system_names()):
+        raise typer.BadParameter(f"{system!r} is none of {', '.join(names)}", param_hint="--system")
+    try:
+        require_distinct(videos, out)
+    except ValaroError as error:
+        raise typer.BadParameter(readable(str(error)), param_hint="VIDEO") from None
+    require_writers(formats)
+    submission = out / SUBMISSION
+    if ABAW in formats:
+        require_free(submission, force)
+    failed, traces = 0, dict[Path, Trace]()
+    with _ended_by_sigterm():
+        trained = find_trained(models or _default_models(), system, detector)
+        _introduce(trained)
+        with private_folder(out) as scratch, _steps_shown(jobs) as show_step:
+            single = tuple(name for name in formats if name != ABAW)
+            task = Task(out, scratch, trained, single, force, show_step)
+            for outcome in predict_all(task, videos, jobs):
+                show_step(outcome.video, "")
+                _report(outcome)
+                if outcome.trace is None:
+                    failed += 1
+                elif ABAW in formats:
+                    traces[outcome.video] = outcome.trace
+        if traces:
+            write_submission(submission, [traces[video] for video in videos if video in traces])
+    for remark in [*trained.notes, *filter(None, [trained.notice])]:
+        note(f"note: {remark}")
+    return failed
+
+
+def require_free(file: Path, force: bool) -> None:
+    """Find out before the work that a file can't be written.
+
+    Raises:
+        ValaroError: it is there and `force` isn't set, or a folder has its name.
+    """
+    if file.is_dir() or (file.exists() and not force):
+        remedy = "Move the folder away" if file.is_dir() else "Use --force to replace it"
+        raise ValaroError(f"{file} exists already. {remedy}, or choose another --out.")
+
+
+def write_submission(file: Path, traces: Sequence[Trace]) -> None:
+    """Write the challenge's rows of every trace, and say where."""
+    with whole(file) as partial:
+        write_abaw(partial, traces)
+    result(f"{file}: {sum(map(len, traces))} rows of {len(traces)} videos")
+
+
+def _introduce(trained: Trained) -> None:
+    detail(f"system {trained.system}, trained on {trained.corpus}; models in {trained.models.model('')}")
+    for name, md5 in trained.models_md5.items():
+        detail(f"  {name} (md5 {md5})")
+
+
+def _report(outcome: Outcome) -> None:
+    if outcome.trace is None:
+        fail(outcome.failure)
+        return
+    result(f"{outcome.folder}: {_in_brief(outcome.trace.summary)}")
+    for remark in outcome.trace.summary["notes"]:
+        detail(f"  {remark}")
+
+
+def _in_brief(summary: dict[str, Any]) -> str:
+    means = ", ".join(f"{name} {summary[name]['mean'] or 0:+.2f}" for name in ("valence", "arousal"))
+    shares = f"face {summary['detected_share']:.0%}, voice {summary['voiced_share']:.0%}"
+    return (
+        f"{summary['duration_s']:.1f} s, {summary['frames']} frames, {shares}; {means} ({summary['system']})"
+    )
+
+
+def _default_models() -> Path:
+    return Path("models") if Path("params.yaml").is_file() else ROOT / "models"
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block like an exception, so that private folders are removed."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _steps_shown(jobs: int) -> Iterator[Callable[[Path, str], None]]:
+    """Say which step is at work: on a terminal in one changing line, with `-v` elsewhere in a line each.
+
+    "" clears the line for others. Several videos at a time say nothing.
+    """
+    if jobs > 1 or is_quiet():
+        yield _nothing
+    elif not sys.stderr.isatty():
+        yield _told
+    else:
+        from rich.console import Console
+        from rich.text import Text
+
+        status = Console(stderr=True).status("")
+
+        def show(video: Path, step: str) -> None:
+            if step:
+                status.update(Text(readable(f"{video.name}: {step}")))
+                status.start()
+            else:
+                status.stop()
+
+        with status:
+            yield show
+
+
+def _nothing(_video: Path, _step: str) -> None:
+    """A progress display that displays nothing; worker processes can be given it."""
+
+
+def _told(video: Path, step: str) -> None:
+    if step:
+        detail(f"{video.name}: {step}")

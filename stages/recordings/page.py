@@ -1,0 +1,64 @@
+"""The page of one recording, from what the steps left in its workspace."""
+
+import os
+from pathlib import Path
+
+from stages.core.corpus import Workspace
+from stages.core.systems import FUSIONS, SYSTEMS
+from stages.recordings.chain import RECORDING, Findings
+from stages.recordings.trained import Trained
+from stages.reporting.recorded import bands_of, boxes_of, crops_of, curves_of, share_of
+from stages.reporting.timeline import Band, Curve, TimelinePage, write_timeline
+
+IN_BROWSERS = frozenset({".m4v", ".mov", ".mp4", ".ogv", ".webm"})
+"""Endings of files that browsers play, if they know the codec inside."""
+
+
+def write_recording_page(
+    path: Path, workspace: Workspace, video: Path, place: Path, found: Findings, trained: Trained
+) -> None:
+    """Write the page of the recording; it links the video from where the page will lie.
+
+    Args:
+        path: the page, for now.
+        workspace: of the recording.
+        video: what the page plays.
+        place: the folder that the page goes to once it is finished.
+        found: what the system found.
+        trained: the system.
+    """
+    index, faces = workspace.artefact("index", RECORDING), workspace.artefact("faces", RECORDING)
+    speech, duration_s = workspace.artefact("speech", RECORDING), found.facts["duration_s"]
+    bands = [band for band in bands_of(index, faces, speech, duration_s) if band.name != "unlabelled"]
+    page = TimelinePage(
+        title=path.stem,
+        video=path.parent / os.path.relpath(video.absolute(), place.absolute()),
+        duration_s=duration_s,
+        curves=_curves(workspace, trained.system),
+        bands=bands,
+        crops=crops_of(faces),
+        boxes=boxes_of(faces, workspace.artefact("decode", RECORDING)),
+        facts=_facts(found, trained, bands),
+        notice=trained.notice,
+    )
+    write_timeline(path, page)
+
+
+def _curves(workspace: Workspace, system: str) -> list[Curve]:
+    """The system's trace first, then those that it is made of; there is no truth to draw."""
+    traces = {name: workspace.artefact(f"traces/{name}", RECORDING) for name in SYSTEMS}
+    if system in FUSIONS:
+        traces[system] = workspace.artefact(f"fused/{system}", RECORDING)
+    present = {name: trace for name, trace in traces.items() if trace.is_file()}
+    return curves_of(workspace.artefact("index", RECORDING), present, system)[1:]
+
+
+def _facts(found: Findings, trained: Trained, bands: list[Band]) -> dict[str, str]:
+    facts = found.facts
+    words = {
+        "system": trained.system,
+        "trained on": trained.corpus,
+        "length": f"{facts['duration_s']:.1f} s, {len(found.time_s)} frames",
+        "picture": f"{facts['width']} × {facts['height']}, {facts['average_rate_hz']:.4g} frames/s",
+    }
+    return words | {band.name: share_of(band.spans_s, facts["duration_s"]) for band in bands}
