@@ -22,7 +22,14 @@ from typing import Any
 from stages.core.artefacts import read_json, whole
 from stages.core.corpus import Workspace, is_sample
 from stages.core.optimisation import OptimSettings
-from stages.core.params import AudioParams, EmbedParams, FinetuneParams, KelmParams, load_params
+from stages.core.params import (
+    AudioParams,
+    BackboneParams,
+    EmbedParams,
+    FinetuneParams,
+    KelmParams,
+    load_params,
+)
 from stages.core.stage import Stage, main
 from stages.core.systems import FUSIONS, SYSTEMS
 from stages.evaluation import published
@@ -64,11 +71,12 @@ def static_table(metrics: Path, settings: FinetuneParams, mark: str) -> Table:
     """Table 3: the static models over single images."""
     rows: list[list[Cell]] = []
     for backbone in settings.compare:
-        architecture = settings.backbones[backbone].architecture
-        theirs = published.STATIC.get(architecture)
+        described = settings.backbones[backbone]
+        architecture = described.architecture
+        theirs = published.STATIC.get(architecture) if as_published(described) else None
         ours = at_best_epoch(metrics / "finetune" / backbone, "mean_rmse", "valence_rmse", "arousal_rmse")
         name = theirs.name if theirs else architecture
-        how = [backbone, settings.backbones[backbone].input, *techniques(architecture, settings.optimisation)]
+        how = [backbone, described.input, *techniques(architecture, settings.optimisation)]
         rows.append([name, *how, *ours, *_figures(theirs)])
     notes = (
         "RMSE over labelled grid frames, at the epoch best by the mean. Lower is better.",
@@ -78,6 +86,11 @@ def static_table(metrics: Path, settings: FinetuneParams, mark: str) -> Table:
     )
     columns = ["model", "backbone", "input", "DL", "GU", *OURS_AND_THEIRS]
     return Table("Table 3: static models, validation RMSE", columns, rows, notes, mark, decimals=4)
+
+
+def as_published(described: BackboneParams) -> bool:
+    """Whether a backbone is the architecture itself; with options (narrower, say) it is another one."""
+    return not described.options
 
 
 def techniques(architecture: str, settings: OptimSettings) -> list[Cell]:
@@ -111,9 +124,11 @@ def systems_table(metrics: Path, finetune: FinetuneParams, embed: EmbedParams, m
     scores = evaluated.get("systems", {})
     names = [*published.SYSTEMS, *(name for name in (*SYSTEMS, *FUSIONS) if name not in published.SYSTEMS)]
     rows = [_system_row(name, scores.get(name, {})) for name in names]
-    architecture = finetune.backbones[embed.backbone].architecture
+    described = finetune.backbones[embed.backbone]
+    architecture = described.architecture
     theirs = published.HRNET_DYNAMIC
-    on_pose = _protocol(scores.get("dynamic", {}), "validation") if architecture == POSE else {}
+    pose = architecture == POSE and as_published(described)
+    on_pose = _protocol(scores.get("dynamic", {}), "validation") if pose else {}
     rows.append([theirs.name, "dynamic", *_scored(on_pose), *[None] * 6, *_figures(theirs), *_figures(None)])
     notes = (
         "CCC over all labelled native frames of validation, silence included; intervals "
