@@ -15,8 +15,8 @@ from stages.fusion.forest import Forest
 from stages.fusion.grouped import Groups, assign_folds
 
 TARGETS = ("valence", "arousal")
-ALL_CORES = -1
-"""As scikit-learn counts them; the number of threads doesn't change a forest."""
+ROWS_WORTH_THREADS = 20_000
+"""Below, starting threads costs more than growing trees; their number doesn't change a forest."""
 
 
 class Fitted(Protocol):
@@ -120,11 +120,12 @@ def fit_forests(
     from stages.fusion.forest_choice import choose_by_groups, choose_out_of_bag
 
     fold = assign_folds(groups, min(folds, len(np.unique(groups))), seed) if choose_by == "grouped" else None
+    n_jobs = -1 if len(stacks) >= ROWS_WORTH_THREADS else 1
     forests, choices = [], []
     for column in range(len(TARGETS)):
         stack, target = stacks[:, :, column], truth[:, column]
         if fold is None:
-            forest, ranked = choose_out_of_bag(stack, target, trees=trees, seed=seed, n_jobs=ALL_CORES)
+            forest, ranked = choose_out_of_bag(stack, target, trees=trees, seed=seed, n_jobs=n_jobs)
         else:
             forest, ranked = choose_by_groups(
                 stack,
@@ -134,7 +135,7 @@ def fit_forests(
                 min_leaf=min_leaf,
                 max_samples=max_samples,
                 seed=seed,
-                n_jobs=ALL_CORES,
+                n_jobs=n_jobs,
             )
         forests.append(forest)
         best = ranked[0]

@@ -46,8 +46,10 @@ def test_one_more_video_costs_one_all_the_way(
     before = project.digests("models")
     project.lay(film("newcomer.mp4", hue=170), "test")
     counts = computed(project.dvc("repro"))
-    once = {"embed": (1, 8), "predict": (3, 23), "smooth": (3, 23), "fuse": (3, 3 + 12)}
-    models = dict.fromkeys(("finetune", "train_dynamic", "kelm", "train_audio"), (0, 1))
+    once = {"embed": (1, 8), "predict": (3, 23), "predict_cross_attention": (1, 7), "smooth": (4, 30)}
+    once["fuse"] = (5, 5 + 5 * 4)  # every fusion is fitted, and applied to four subjects so far
+    trainings = ("finetune", "train_dynamic", "kelm", "train_audio", "train_cross_attention")
+    models = dict.fromkeys(trainings, (0, 1))
     assert counts == {stage: (1, known) for stage, known in PER_VIDEO.items()} | models | once
     assert project.digests("models") == before
     assert "newcomer/00001.jpg" in (project / "data/submission/submission.csv").read_text()
