@@ -1,6 +1,7 @@
 """The command line: words and options; what a command does lies in `stages/commands/`.
 
     valaro predict VIDEO ... --out DIR       valence and arousal of any recording
+    valaro export [FOLDER ...] --out DIR     finished traces for other programs
     valaro sweep PARAM                       one parameter against what came out of the experiments with it
     valaro import-checkpoint KIND FILE       take the authors' published weights
     valaro profile [NAME]                    list the profiles, or make one the active parameters
@@ -89,6 +90,42 @@ System = Annotated[
 ]
 Jobs = Annotated[int, typer.Option(metavar="N", min=1, help="Videos at a time.")]
 Replace = Annotated[bool, typer.Option("--force", help="Replace the results of earlier runs.")]
+Results = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="FOLDER",
+        exists=True,
+        file_okay=False,
+        help="Results of `valaro predict`: its --out, or folders in it. Default: this repository's subjects.",
+    ),
+]
+ExportFormats = Annotated[
+    list[str],
+    typer.Option(
+        "--format",
+        metavar="NAME,...",
+        help="csv, parquet, json, vtt (subtitles), eaf (ELAN), abaw (DIR/submission.csv).",
+    ),
+]
+ExportFolder = Annotated[
+    Path, typer.Option("--out", metavar="DIR", file_okay=False, help="Folder for the files: DIR/<name>.csv …")
+]
+TraceName = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Of the repository: a system, a fusion, or <fusion>.grouped, its honest validation traces.",
+    ),
+]
+SplitName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Of the repository: train, validation or test. Default: all."),
+]
+SubjectNames = Annotated[
+    list[str] | None,
+    typer.Option("--subject", metavar="NAME", help="Of the repository; more than once for more."),
+]
+ReplaceFiles = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="Which model it is.")]
 CheckpointFile = Annotated[Path, typer.Argument(metavar="FILE", help="The state dict, .pth or .safetensors.")]
 SystemFolder = Annotated[
@@ -98,7 +135,7 @@ SystemFolder = Annotated[
     ),
 ]
 ProfileName = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", help="The profile to write to params.yaml.")
+    str | None, typer.Argument(metavar="NAME", help="The profile to write to params.yaml.")
 ]
 Discard = Annotated[
     bool, typer.Option("--force", help="Even if params.yaml has edits that no profile has (a copy is kept).")
@@ -155,6 +192,35 @@ def predict(
             force=force,
         )
     raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def export(
+    out: ExportFolder,
+    formats: ExportFormats,
+    folders: Results = None,
+    system: TraceName = "best",
+    split: SplitName = None,
+    subjects: SubjectNames = None,
+    force: ReplaceFiles = False,
+    _verbose: Verbose = False,
+    _quiet: Quiet = False,
+) -> None:
+    """Write finished traces in other programs' formats, from the pipeline or from earlier predictions."""
+    from stages.commands.export import chosen_formats
+    from stages.commands.export import export as run
+
+    wanted = chosen_formats(formats)
+    with mendable():
+        run(
+            folders or (),
+            out,
+            wanted,
+            system=system,
+            split=split,
+            subjects=subjects or (),
+            force=force,
+        )
 
 
 @app.command()

@@ -9,19 +9,15 @@ from typing import Any
 
 import typer
 
+from stages.commands.submission import ABAW, SUBMISSION, require_free, write_submission
 from stages.commands.terminal import detail, fail, is_quiet, note, readable, result
-from stages.core.artefacts import whole
 from stages.core.errors import ValaroError
 from stages.core.fingerprint import ROOT
 from stages.exports.formats import names_in, require_writers
-from stages.exports.tables import write_abaw
 from stages.exports.trace import Trace
 from stages.recordings.batch import Outcome, Task, predict_all, private_folder, require_distinct
 from stages.recordings.outputs import DEFAULT_FORMATS, FILM, KNOWN_FORMATS, PAGE
 from stages.recordings.trained import Trained, find_trained, system_names
-
-ABAW, SUBMISSION = "abaw", "submission.csv"
-"""The challenge's one file for all recordings."""
 
 
 def chosen_formats(
@@ -92,24 +88,6 @@ def predict(
     for remark in [*trained.notes, *filter(None, [trained.notice])]:
         note(f"note: {remark}")
     return failed
-
-
-def require_free(file: Path, force: bool) -> None:
-    """Find out before the work that a file can't be written.
-
-    Raises:
-        ValaroError: it is there and `force` isn't set, or a folder has its name.
-    """
-    if file.is_dir() or (file.exists() and not force):
-        remedy = "Move the folder away" if file.is_dir() else "Use --force to replace it"
-        raise ValaroError(f"{file} exists already. {remedy}, or choose another --out.")
-
-
-def write_submission(file: Path, traces: Sequence[Trace]) -> None:
-    """Write the challenge's rows of every trace, and say where."""
-    with whole(file) as partial:
-        write_abaw(partial, traces)
-    result(f"{file}: {sum(map(len, traces))} rows of {len(traces)} videos")
 
 
 def _introduce(trained: Trained) -> None:

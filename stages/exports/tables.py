@@ -16,7 +16,7 @@ ABAW_HEADER = ("image_location", "valence", "arousal")
 
 def write_csv(path: Path, trace: Trace) -> None:
     """The columns of COLUMNS; a notice is a last column: comment lines would break readers."""
-    notice = [plain_cell(trace.notice)] if trace.notice else []
+    notice = [plain_cell(printable(trace.notice))] if trace.notice else []
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*COLUMNS, *(["notice"] if notice else [])])
@@ -52,7 +52,11 @@ def write_parquet(path: Path, trace: Trace) -> None:
         pa.field(name, array.type, False, {"unit": UNITS[name], "description": COLUMNS[name]})
         for name, array in arrays.items()
     ]
-    facts = {"name": printable(trace.name), "notice": trace.notice, "valaro": to_json(trace.summary)}
+    facts = {
+        "name": printable(trace.name),
+        "notice": printable(trace.notice),
+        "valaro": to_json(trace.summary),
+    }
     table = pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields, facts))
     pq.write_table(table, path, compression="zstd")
 
@@ -68,7 +72,7 @@ def write_frames_json(path: Path, trace: Trace) -> None:
         "voiced": trace.voiced.astype(int).tolist(),
     }
     content = {**trace.summary, "columns": COLUMNS, "units": UNITS, "frames": frames}
-    path.write_text(to_json(content) + "\n", encoding="utf-8")
+    path.write_bytes(to_json(content) + b"\n")
 
 
 def _rounded(values: Floats) -> list[float]:
@@ -77,9 +81,13 @@ def _rounded(values: Floats) -> list[float]:
     return rounded
 
 
-def to_json(content: Any) -> str:
-    """JSON on one line with sorted keys; a NaN is refused."""
-    return json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+def to_json(content: Any) -> bytes:
+    """JSON on one line with sorted keys; a NaN is refused.
+
+    A stray byte of a file name becomes JSON's own escape, so that the name comes back as it was.
+    """
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def write_abaw(path: Path, traces: Iterable[Trace]) -> None:

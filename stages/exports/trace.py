@@ -104,13 +104,25 @@ def moments(values: Floats, seen: Flags) -> dict[str, float | None]:
 
 
 def printable(text: str) -> str:
-    """One line of text that any format can hold: control characters and stray bytes are escaped.
+    """One line of text that any format can hold: what it can't is escaped.
 
-    What is no character at all (a byte of a file name that isn't UTF-8) has no place in XML, JSON or Parquet.
+    Control characters and line separators break lines; a byte of a file name that isn't UTF-8, and what
+    Unicode calls no character, has no place in XML, JSON or Parquet. Joiners stay: names need them.
     """
-    return "".join(c if unicodedata.category(c)[0] != "C" else repr(c)[1:-1] for c in text)
+    return "".join(repr(c)[1:-1] if _breaks(c) else c for c in text)
+
+
+def _breaks(character: str) -> bool:
+    noncharacter = ord(character) & 0xFFFE == 0xFFFE
+    return noncharacter or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def plain_cell(text: str) -> str:
     """A cell that a spreadsheet shows and doesn't run: a formula gets an apostrophe before it."""
     return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def file_name(name: str) -> str:
+    """A file name that stays in its folder, whatever the data call the recording."""
+    flat = "".join("_" if c in "/\\\0" else c for c in name)
+    return flat if flat.strip(".") else f"_{flat}"

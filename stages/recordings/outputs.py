@@ -14,7 +14,7 @@ from stages.core.arrays import Flags
 from stages.core.artefacts import write_json
 from stages.core.corpus import Workspace
 from stages.exports.formats import FORMATS
-from stages.exports.trace import COLUMNS, Trace, moments, nearest
+from stages.exports.trace import COLUMNS, Trace, moments, nearest, printable
 from stages.recordings.chain import Findings
 from stages.recordings.trained import Trained
 
@@ -93,7 +93,7 @@ def summarise(video: Path, found: Findings, trained: Trained) -> dict[str, Any]:
         name: found.facts[name] for name in ("duration_s", "width", "height", "has_audio", "variable_rate")
     }
     return {
-        "file": str(video),
+        "file": printable(str(video)),
         **facts,
         "frames": len(found.time_s),
         "rate_hz": found.facts["average_rate_hz"],

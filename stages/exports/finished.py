@@ -1,0 +1,164 @@
+"""Traces that are finished already: those of the pipeline's subjects, and those of `valaro predict`."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.core.arrays import Flags, Floats
+from stages.core.artefacts import read_arrays, read_facts, read_json
+from stages.core.corpus import Subject, Workspace
+from stages.core.errors import BadInput
+from stages.exports.trace import COLUMNS, Trace, moments, nearest
+
+AGAIN = "Run `valaro predict` on the video again"
+Columns = dict[str, Floats]
+
+
+def trace_of_subject(workspace: Workspace, folder: str, subject: Subject, notice: str) -> Trace:
+    """A subject's trace as the pipeline left it, with the flags of its face and voice.
+
+    Args:
+        workspace: the repository.
+        folder: below `data/`: `traces/<system>`, or `fused/<fusion>`, with `.grouped` or without.
+        subject: one that has a trace there.
+        notice: a sentence that every output must carry.
+    """
+    found = read_arrays(workspace.artefact(folder, subject.name), "time_s", "valence_arousal")
+    facts = read_facts(workspace.artefact("index", subject.name))
+    video = workspace.corpus().videos[subject.video]
+    detected = _flags(workspace.artefact("faces", subject.name), "detected", found["time_s"])
+    voiced = _flags(workspace.artefact("speech", subject.name), "voiced", found["time_s"])
+    valence, arousal = found["valence_arousal"].T
+    summary = {
+        "file": video,
+        "subject": subject.name,
+        "split": subject.split,
+        "system": folder.split("/", 1)[1],
+        "trained_on": read_json(workspace.corpus_file).get("source"),
+        "duration_s": facts["duration_s"],
+        "rate_hz": facts["average_rate_hz"],
+        "frames": len(found["time_s"]),
+        "detected_share": float(detected.mean()),
+        "voiced_share": float(voiced.mean()),
+        "valence": moments(valence, detected),
+        "arousal": moments(arousal, detected),
+        "mean_over": "frames with a face",
+        "columns": COLUMNS,
+        "notice": notice or None,
+    }
+    return Trace(
+        name=subject.name,
+        video=workspace.root / video,
+        time_s=found["time_s"],
+        valence_arousal=found["valence_arousal"],
+        detected=detected,
+        voiced=voiced,
+        duration_s=facts["duration_s"],
+        summary=summary,
+        notice=notice,
+    )
+
+
+def _flags(artefact: Path, name: str, time_s: Floats) -> Flags:
+    """Flags of the time grid carried to the frames; all unset where the stage set the subject aside."""
+    if not artefact.is_file():
+        return np.zeros(len(time_s), bool)
+    found = read_arrays(artefact, "time_s", name)
+    return np.asarray(found[name][nearest(found["time_s"], time_s)], bool)
+
+
+def folders_of_predictions(folders: Sequence[Path]) -> list[Path]:
+    """The folders that `valaro predict` left for single recordings, themselves or below the ones given.
+
+    Raises:
+        BadInput: a folder is none and holds none.
+    """
+    found: list[Path] = []
+    for folder in folders:
+        place = folder.absolute()
+        below = [place] if _is_prediction(place) else sorted(filter(_is_prediction, _folders_in(place)))
+        if not below:
+            raise BadInput(folder, "holds no result of `valaro predict`", "Name its --out, or a folder in it")
+        found += below
+    return list(dict.fromkeys(found))
+
+
+def _is_prediction(folder: Path) -> bool:
+    return (folder / f"{folder.name}.json").is_file()
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+
+
+def trace_of_prediction(folder: Path) -> Trace:
+    """The trace that `valaro predict` left in a recording's folder: summary, and table in any of its formats.
+
+    Raises:
+        BadInput: no format that holds every frame is there, or a file isn't as predict writes it.
+    """
+    name = folder.name
+    summary_file = folder / f"{name}.json"
+    try:
+        summary = json.loads(summary_file.read_text(encoding="utf-8"))
+        columns = _columns(folder / name, summary)
+        summary["frames"] = len(columns["time_s"])
+        return Trace(
+            name=name,
+            video=Path(summary["file"]),
+            time_s=columns["time_s"],
+            valence_arousal=np.column_stack([columns["valence"], columns["arousal"]]),
+            detected=columns["detected"].astype(bool),
+            voiced=columns["voiced"].astype(bool),
+            duration_s=float(summary["duration_s"]),
+            summary=summary,
+            notice=summary["notice"] or "",
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # of JSON and Unicode too
+        problem = f"not as `valaro predict` writes it ({type(error).__name__}: {error})"
+        raise BadInput(summary_file, problem, AGAIN) from None
+
+
+def _columns(stem: Path, summary: dict[str, Any]) -> Columns:
+    """The table of every frame, from the first file that has it."""
+    if isinstance(frames := summary.get("frames"), dict):
+        columns = {name: np.array(frames[name], np.float64) for name in COLUMNS}
+    elif (table := stem.with_name(f"{stem.name}.csv")).is_file():
+        columns = _from_csv(table)
+    elif (table := stem.with_name(f"{stem.name}.parquet")).is_file():
+        columns = _from_parquet(table)
+    else:
+        raise BadInput(
+            stem.parent,
+            "holds the frames neither as csv nor as parquet nor in json",
+            f"{AGAIN} with --format csv",
+        )
+    return _checked(columns)
+
+
+def _from_csv(file: Path) -> Columns:
+    with file.open(newline="", encoding="utf-8") as opened:
+        rows = list(csv.DictReader(opened))
+    return {name: np.array([float(row[name]) for row in rows]) for name in COLUMNS}
+
+
+def _from_parquet(file: Path) -> Columns:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(file, columns=list(COLUMNS))
+    return {name: table[name].to_numpy().astype(np.float64) for name in COLUMNS}
+
+
+def _checked(columns: Columns) -> Columns:
+    lengths = {len(column) for column in columns.values()}
+    if len(lengths) != 1 or lengths == {0}:
+        raise ValueError(f"columns of {sorted(lengths)} rows")
+    if not all(np.isfinite(column).all() for column in columns.values()):
+        raise ValueError("a value is no number")
+    if (np.diff(columns["time_s"]) <= 0).any():
+        raise ValueError("times don't increase")
+    return columns
