@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from stages.commands.submission import ABAW, SUBMISSION, require_free, write_sub
 from stages.commands.terminal import detail, fail, is_quiet, note, readable, result
 from stages.core.errors import ValaroError
 from stages.core.fingerprint import ROOT
+from stages.core.progress import Bar, frames_per_second
 from stages.exports.formats import names_in, require_writers
 from stages.exports.trace import Trace
 from stages.recordings.batch import Outcome, Task, predict_all, private_folder, require_distinct
@@ -73,12 +75,11 @@ def predict(
     with _ended_by_sigterm():
         trained = find_trained(models or _default_models(), system, detector)
         _introduce(trained)
-        with private_folder(out) as scratch, _steps_shown(jobs) as show_step:
+        with private_folder(out) as scratch, _Console(len(videos), jobs) as console:
             single = tuple(name for name in formats if name != ABAW)
-            task = Task(out, scratch, trained, single, force, show_step)
+            task = Task(out, scratch, trained, single, force, console.before_step)
             for outcome in predict_all(task, videos, jobs):
-                show_step(outcome.video, "")
-                _report(outcome)
+                console.report(outcome)
                 if outcome.trace is None:
                     failed += 1
                 elif ABAW in formats:
@@ -127,37 +128,43 @@ def _ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@contextmanager
-def _steps_shown(jobs: int) -> Iterator[Callable[[Path, str], None]]:
-    """Say which step is at work: on a terminal in one changing line, with `-v` elsewhere in a line each.
+class _Console:
+    """What the terminal shows meanwhile: a bar of the videos, and which step is at work.
 
-    "" clears the line for others. Several videos at a time say nothing.
+    Elsewhere `-v` gets a line per step. Several videos at a time tell of no steps: they are in other processes.
     """
-    if jobs > 1 or is_quiet():
-        yield _nothing
-    elif not sys.stderr.isatty():
-        yield _told
-    else:
-        from rich.console import Console
-        from rich.text import Text
 
-        status = Console(stderr=True).status("")
+    def __init__(self, videos: int, jobs: int) -> None:
+        self._bar = Bar("predict", videos) if sys.stderr.isatty() and not is_quiet() else None
+        self._begin, self._frames = time.monotonic(), 0
+        self.before_step: Callable[[Path, str], None] = self._step if jobs == 1 else _nothing
 
-        def show(video: Path, step: str) -> None:
-            if step:
-                status.update(Text(readable(f"{video.name}: {step}")))
-                status.start()
-            else:
-                status.stop()
+    def __enter__(self) -> "_Console":
+        if self._bar:
+            self._bar.show()
+        return self
 
-        with status:
-            yield show
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.hide()
+
+    def report(self, outcome: Outcome) -> None:
+        """What became of a recording, in a line that stays."""
+        self._frames += len(outcome.trace) if outcome.trace else 0
+        if self._bar:
+            self._bar.hide()
+        _report(outcome)
+        if self._bar:
+            self._bar.advance(frames_per_second(self._frames, time.monotonic() - self._begin))
+            self._bar.show()
+
+    def _step(self, video: Path, step: str) -> None:
+        words = readable(f"{video.name}: {step}")
+        if self._bar:
+            self._bar.at_work(words)
+        else:
+            detail(words)
 
 
 def _nothing(_video: Path, _step: str) -> None:
-    """A progress display that displays nothing; worker processes can be given it."""
-
-
-def _told(video: Path, step: str) -> None:
-    if step:
-        detail(f"{video.name}: {step}")
+    """A display that displays nothing; worker processes can be given it."""

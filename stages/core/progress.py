@@ -1,7 +1,9 @@
-"""What a stage tells the console: one bar on a terminal, a few plain lines elsewhere."""
+"""What a stage tells the console: one bar on a terminal, a few plain lines elsewhere, tables in both."""
 
 import sys
 import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import TracebackType
 
 from stages.core.memo import Note
@@ -10,48 +12,106 @@ LINES_WITHOUT_TERMINAL = 4
 NOTES_SHOWN = 8
 
 
+class Bar:
+    """A bar on the terminal: units done, frames a second, time left, what is at work. It leaves nothing.
+
+    Args:
+        label: what is going on.
+        total: units there are.
+        done: of them, those that took no time.
+    """
+
+    def __init__(self, label: str, total: int, done: int = 0) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
+
+        cut = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[what]}", markup=False, table_column=cut),
+            console=Console(stderr=True),
+            transient=True,
+            expand=True,
+            redirect_stdout=False,  # it would end up on stderr
+        )
+        self._task = self._bar.add_task(label, total=total, completed=done, what="", rate="")
+
+    def show(self) -> None:
+        """Draw from now on."""
+        self._bar.start()
+
+    def hide(self) -> None:
+        """Leave the terminal to others."""
+        self._bar.stop()
+
+    def at_work(self, what: str) -> None:
+        """Say what is at work."""
+        self._bar.update(self._task, what=what)
+
+    def advance(self, rate: str) -> None:
+        """One more unit is done."""
+        self._bar.update(self._task, advance=1, rate=rate)
+
+
 class Progress:
-    """One progress bar per stage: units done, rate, time left; quiet when not a terminal."""
+    """One progress bar per stage: units done, frames/s, time left; quiet when not a terminal."""
 
     def __init__(self, stage: str, total: int, remembered: int) -> None:
-        self._stage, self._total, self._done = stage, total, 0
-        self._terminal = sys.stderr.isatty()
-        self._remembered, self._begin = remembered, time.monotonic()
+        self._stage, self._total, self._done = stage, total, remembered
+        self._bar = Bar(stage, total, remembered) if sys.stderr.isatty() else None
+        self._remembered, self._begin, self._frames = remembered, time.monotonic(), 0
 
     def __enter__(self) -> "Progress":
-        if self._terminal:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
-
-            columns = TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn()
-            self._bar = Bar(
-                *columns,
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[name]}"),
-                console=Console(stderr=True),
-            )
-            self._bar.start()
-            self._task = self._bar.add_task(self._stage, total=self._total, name="")
+        if self._bar:
+            self._bar.show()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._terminal:
-            self._bar.stop()
+        if self._bar:
+            self._bar.hide()
         if kind is None:
-            seconds = time.monotonic() - self._begin
-            fresh = self._total - self._remembered
-            say(f"{self._stage}: {fresh} computed in {seconds:.1f} s, {self._remembered} remembered")
+            seconds, fresh = time.monotonic() - self._begin, self._total - self._remembered
+            rate = f" ({self._rate()})" if self._frames else ""
+            say(f"{self._stage}: {fresh} computed in {seconds:.1f} s, {self._remembered} remembered{rate}")
 
-    def step(self, name: str) -> None:
-        """One more unit is done."""
-        self._done += 1
-        if self._terminal:
-            self._bar.update(self._task, advance=1, name=name)
+    def step(self, name: str, frames: int = 0) -> None:
+        """One more unit is done, and the frames it holds."""
+        self._done, self._frames = self._done + 1, self._frames + frames
+        if self._bar:
+            self._bar.advance(self._rate())
+            self._bar.at_work(name)
         elif self._done % max(1, -(-self._total // LINES_WITHOUT_TERMINAL)) == 0 and self._done < self._total:
             say(f"{self._stage}: {self._done} of {self._total}")
+
+    def _rate(self) -> str:
+        return frames_per_second(self._frames, time.monotonic() - self._begin)
+
+
+def frames_per_second(frames: int, seconds: float) -> str:
+    """A rate in words; "" where there are no frames."""
+    rate = frames / max(seconds, 1e-3)
+    return f"{rate:,.0f} frames/s" if rate >= 10 else f"{rate:.1f} frames/s" if frames else ""
+
+
+def frames_in(files: Iterable[Path]) -> int:
+    """Frames that the artefacts of one unit hold: rows of `time_s` of the first that has it; 0 without."""
+    arrays = [path for path in files if path.suffix == ".h5" and path.is_file()]
+    if not arrays:
+        return 0
+    import h5py
+
+    for path in filter(h5py.is_hdf5, arrays):
+        with h5py.File(path, "r") as file:
+            if "time_s" in file:
+                return int(file["time_s"].shape[0])
+    return 0
 
 
 def say(line: str) -> None:
@@ -66,3 +126,58 @@ def say_notes(stage: str, notes: list[Note]) -> None:
         say(f"{stage}: {'SET ASIDE' if note.quarantined else 'note'}: {note}")
     if len(ordered) > NOTES_SHOWN:
         say(f"{stage}: and {len(ordered) - NOTES_SHOWN} more notes")
+
+
+def say_table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: int | None = None) -> None:
+    """Closing figures: a drawn table on a terminal, aligned plain text elsewhere.
+
+    Args:
+        head: names of the columns.
+        rows: cells as text; columns whose every cell is a number go to the right.
+        marked: the row that the reader looks for.
+    """
+    if sys.stderr.isatty():
+        _draw(head, rows, marked)
+        return
+    for line in plain_table(head, rows, marked):
+        say(line)
+
+
+def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: int | None = None) -> list[str]:
+    """The lines of a table in plain text, two blanks between columns; letters may be two cells wide."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in zip(head, *rows, strict=True)]
+    right = _numeric(rows)
+    lines = []
+    for number, row in enumerate([head, *rows], start=-1):
+        cells = [
+            " " * (width - cell_len(cell)) + cell if at_right else cell + " " * (width - cell_len(cell))
+            for cell, width, at_right in zip(row, widths, right, strict=True)
+        ]
+        lines.append("  ".join([*cells, "<-"] if number == marked else cells).rstrip())
+    return lines
+
+
+def _numeric(rows: Sequence[Sequence[str]]) -> list[bool]:
+    return [all(_is_number(cell) for cell in column) for column in zip(*rows, strict=True)]
+
+
+def _is_number(cell: str) -> bool:
+    return cell in ("", "—") or cell.lstrip("+-−").replace(".", "", 1).isdigit()
+
+
+def _draw(head: Sequence[str], rows: Sequence[Sequence[str]], marked: int | None) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for name, at_right in zip(head, _numeric(rows), strict=True):
+        table.add_column(
+            Text(name), justify="right" if at_right else "left", no_wrap=at_right, overflow="fold"
+        )
+    for number, row in enumerate(rows):
+        table.add_row(*map(Text, row), style="bold green" if number == marked else "")
+    Console(stderr=True).print(table)

@@ -25,7 +25,7 @@ from stages.core.fingerprint import FileHashes, code_of, key_of
 from stages.core.lifetime import end_with, masters_of_this_stage, only_one
 from stages.core.mapping import cores, map_units
 from stages.core.memo import Memo, Note, Record, dvc_cache
-from stages.core.progress import Progress, say, say_notes
+from stages.core.progress import Progress, frames_in, say, say_notes
 
 NOTES = "notes.json"
 
@@ -111,6 +111,7 @@ class Stage:
         missing = [unit for unit in units if remembered[unit.name] is None]
         records: dict[str, Record] = {name: record for name, record in remembered.items() if record}
         do = partial(_do, work, settings, self._memo, keys, self._home / "scratch" / self.name)
+        written = {unit.name: unit.writes.values() for unit in missing}
         failures: list[str] = []
         with Progress(self.name, len(units), len(records)) as progress:
             for name, outcome in map_units(do, missing, jobs or cores()):
@@ -119,7 +120,7 @@ class Stage:
                     self._refuse(outcome.notes)
                 else:
                     failures.append(f"{name}: {outcome}")
-                progress.step(name)
+                progress.step(name, frames_in(written[name]))
             if failures:
                 rest = f" ({len(failures)} units failed; the others are kept)"
                 raise ValaroError(f"{self.name} failed at {failures[0]}{rest if len(failures) > 1 else ''}")
