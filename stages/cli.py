@@ -2,6 +2,8 @@
 
     valaro predict VIDEO ... --out DIR       valence and arousal of any recording
     valaro export [FOLDER ...] --out DIR     finished traces for other programs
+    valaro info VIDEO ...                    what a file holds, and what the pipeline would do with it
+    valaro doctor                            is everything there, and what to do where it isn't
     valaro sweep PARAM                       one parameter against what came out of the experiments with it
     valaro import-checkpoint KIND FILE       take the authors' published weights
     valaro profile [NAME]                    list the profiles, or make one the active parameters
@@ -221,6 +223,29 @@ def export(
             subjects=subjects or (),
             force=force,
         )
+
+
+@app.command()
+def info(videos: Videos, _verbose: Verbose = False, _quiet: Quiet = False) -> None:
+    """Say what each VIDEO holds, and what the pipeline would do with it."""
+    from stages.commands.info import info as run
+
+    with mendable():
+        failed = run(videos)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def doctor(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
+    """Look whether everything is there that the active parameters need, and say what to do.
+
+    Exit status 1 where something needed is missing.
+    """
+    from stages.commands.doctor import doctor as run
+
+    with mendable():
+        well = run()
+    raise typer.Exit(0 if well else 1)
 
 
 @app.command()

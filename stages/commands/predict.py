@@ -131,7 +131,7 @@ def _ended_by_sigterm() -> Iterator[None]:
 class _Console:
     """What the terminal shows meanwhile: a bar of the videos, and which step is at work.
 
-    Elsewhere `-v` gets a line per step. Several videos at a time tell of no steps: they are in other processes.
+    Elsewhere `-v` gets a line per step. Several videos at a time, in processes of their own, tell none.
     """
 
     def __init__(self, videos: int, jobs: int) -> None:
