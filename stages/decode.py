@@ -98,7 +98,7 @@ def decode() -> None:
     params, workspace = load_params(), Workspace()
     strict = params.index.on_bad_input == "fail"
     with Stage("decode", workspace.folder("decode"), strict=strict) as stage:
-        stage.run(decode_video, units(workspace, workspace.corpus()), params.decode, jobs=params.compute.jobs)
+        stage.run(decode_video, units(workspace, workspace.corpus()), params.decode, compute=params.compute)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def embed() -> None:
     params, workspace = load_params(), Workspace()
     with Stage("embed", workspace.folder("embeddings")) as stage:
         work = units(workspace, workspace, workspace.corpus(), params.embed)
-        stage.run(embed_subject, work, params.embed, jobs=1)
+        stage.run(embed_subject, work, params.embed, jobs=1, compute=params.compute)
 
 
 if __name__ == "__main__":

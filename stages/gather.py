@@ -32,7 +32,7 @@ from stages.corpora.crops import picture_crops, video_crops
 from stages.corpora.labelled_faces import write_shard
 from stages.corpora.shards import shards
 from stages.corpora.table import Problems, Sample
-from stages.faces import PRETRAINED, detector_of
+from stages.faces import PRETRAINED, detector_of, jobs_for
 from stages.media.jpeg import pack_jpegs
 
 
@@ -107,8 +107,6 @@ def gather() -> None:
     """Run the stage on params.yaml."""
     params, workspace = load_params(), Workspace()
     settings, corpora = params.pretrain, present(Path(params.pretrain.corpora))
-    # The network batches by itself.
-    jobs = 1 if params.faces.detector == "retinaface" else params.compute.jobs
     if absent := [name for name in ADAPTERS if name not in corpora]:
         say(f"gather: not in {settings.corpora}, skipped: {', '.join(absent)}")
     with Stage("gather", workspace.folder("gather")) as stage:
@@ -117,7 +115,9 @@ def gather() -> None:
             samples, notes = read_corpus(corpus, folder, settings.frames_hz)
             stage.note(*notes)
             work += units(workspace, corpus, folder, samples, settings.frames_hz, params.faces)
-        stage.run(gather_shard, work, params.faces, jobs=jobs)
+        stage.run(
+            gather_shard, work, params.faces, jobs=jobs_for(params.faces.detector), compute=params.compute
+        )
 
 
 if __name__ == "__main__":

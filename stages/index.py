@@ -19,7 +19,7 @@ from stages.core.artefacts import read_facts, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.labels import align_labels, read_labels
 from stages.core.memo import Note
-from stages.core.params import IndexParams, load_params
+from stages.core.params import ComputeParams, IndexParams, load_params
 from stages.core.stage import Stage, Unit, main
 
 CONTAINER_FACTS = (
@@ -65,13 +65,13 @@ def unit_of(found: Found, workspace: Workspace) -> Unit:
     return Unit(found.subject.name, reads, {"index": workspace.artefact("index", found.subject.name)})
 
 
-def run(stage: Stage, workspace: Workspace, settings: IndexParams, jobs: int | None) -> None:
+def run(stage: Stage, workspace: Workspace, settings: IndexParams, compute: ComputeParams) -> None:
     """Index every subject whose files can be read."""
     folder = Path(settings.corpus)
     test_list = folder / settings.test_list if settings.test_list else None
     found, notes = discover(folder / settings.videos, folder / settings.annotations, test_list)
     stage.note(*notes)
-    stage.run(index_subject, [unit_of(one, workspace) for one in found], settings, jobs=jobs)
+    stage.run(index_subject, [unit_of(one, workspace) for one in found], settings, compute=compute)
     kept = [one for one in found if workspace.artefact("index", one.subject.name).is_file()]
     videos = {one.subject.video: one.video_file.as_posix() for one in kept}
     counts = {one.subject.name: read_facts(workspace.artefact("index", one.subject.name)) for one in kept}
@@ -86,7 +86,7 @@ def index() -> None:
     params, workspace = load_params(), Workspace()
     strict = params.index.on_bad_input == "fail"
     with Stage("index", workspace.folder("index"), strict=strict) as stage:
-        run(stage, workspace, params.index, params.compute.jobs)
+        run(stage, workspace, params.index, params.compute)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def mouth() -> None:
     """Run the stage on params.yaml."""
     params, workspace = load_params(), Workspace()
     with Stage("mouth", workspace.folder("mouth")) as stage:
-        stage.run(measure_mouth, units(workspace, workspace.corpus()), params.mouth, jobs=params.compute.jobs)
+        stage.run(measure_mouth, units(workspace, workspace.corpus()), params.mouth, compute=params.compute)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from stages.core.artefacts import Arrays, files_of, read_arrays, read_facts, rem
 from stages.core.corpus import Subject, Workspace
 from stages.core.device import torch_device
 from stages.core.memo import Note
-from stages.core.params import load_params
+from stages.core.params import ComputeParams, load_params
 from stages.core.stage import Stage, Unit, Work, main
 from stages.temporal.normalisation import Normaliser
 
@@ -199,13 +199,13 @@ def _writes(workspace: Workspace, system: str, subject: Subject, *kinds: str) ->
     return {kind: workspace.artefact(f"{kind}/{system}", subject.name) for kind in kinds}
 
 
-def run(workspace: Workspace, system: str, work: Work, units: list[Unit]) -> None:
+def run(workspace: Workspace, system: str, work: Work, units: list[Unit], compute: ComputeParams) -> None:
     """One system after the other; the networks use all cores, or the GPU, by themselves.
 
     Each has a folder of predictions to itself, since those of the cross-attention are a later stage's.
     """
     with Stage("predict", workspace.folder("predictions", system)) as stage:
-        stage.run(work, units, jobs=1)
+        stage.run(work, units, jobs=1, compute=compute)
     wanted = {unit.writes["features"] for unit in units if "features" in unit.writes}
     for stray in set(workspace.folder("features", system).glob("*")) - wanted:
         remove(stray)
@@ -214,13 +214,13 @@ def run(workspace: Workspace, system: str, work: Work, units: list[Unit]) -> Non
 def predict() -> None:
     """Run the stage on the models of this repository."""
     params, workspace = load_params(), Workspace()
-    functionals, version = params.kelm.functionals, params.audio.version
+    functionals, version, compute = params.kelm.functionals, params.audio.version, params.compute
     subjects = workspace.corpus().subjects
     for system in ("dynamic", "audio"):
         workspace.folder("features", system).mkdir(parents=True, exist_ok=True)
-    run(workspace, "dynamic", predict_dynamic, dynamic_units(workspace, workspace, subjects))
-    run(workspace, "kelm", predict_kelm, kelm_units(workspace, workspace, subjects, functionals))
-    run(workspace, "audio", predict_audio, audio_units(workspace, workspace, subjects, version))
+    run(workspace, "dynamic", predict_dynamic, dynamic_units(workspace, workspace, subjects), compute)
+    run(workspace, "kelm", predict_kelm, kelm_units(workspace, workspace, subjects, functionals), compute)
+    run(workspace, "audio", predict_audio, audio_units(workspace, workspace, subjects, version), compute)
 
 
 if __name__ == "__main__":

@@ -92,10 +92,10 @@ def voice() -> None:
     """Run the stage on params.yaml."""
     params, workspace = load_params(), Workspace()
     # The networks use all cores, or the one device, by themselves.
-    jobs = 1 if params.voice.backend.startswith("spleeter") else params.compute.jobs
+    jobs = 1 if params.voice.backend.startswith("spleeter") else None
     with Stage("voice", workspace.folder("voice")) as stage:
         work = units(workspace, workspace.corpus(), params.voice)
-        stage.run(take_voice, work, params.voice, jobs=jobs)
+        stage.run(take_voice, work, params.voice, jobs=jobs, compute=params.compute)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
-"""Map a function over units of work, one video at a time, on this machine's cores.
+"""Map a function over units of work, one video at a time: on this machine's cores, or on a cluster.
 
-joblib underneath: the same call can run on another of its backends.
+joblib underneath for the cores here; `cluster` knows Dask and Ray.
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from stages.core.lifetime import end_with
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Backend = Literal["local", "dask", "ray"]
 
 _watching = False
 
@@ -20,14 +21,33 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def map_units(function: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[Result]:
+def map_units(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    jobs: int,
+    backend: Backend = "local",
+    address: str | None = None,
+) -> Iterator[Result]:
     """Yield `function(item)` for every item, as they finish; in this process when `jobs` is 1.
 
     Every worker gets cores / jobs threads (two busy pools on the same cores are up to ten times slower),
     and ends when this process does.
+
+    Args:
+        function: pure, and picklable where it travels.
+        items: one call each.
+        jobs: worker processes on this machine.
+        backend: where the workers are. Those of a cluster get as many threads as this process would take,
+            and outlive it.
+        address: of the cluster, see `cluster.map_on_cluster`.
     """
     waiting = list(items)
     jobs = min(jobs, len(waiting))
+    if backend != "local" and waiting:
+        from stages.core.cluster import map_on_cluster
+
+        yield from map_on_cluster(function, waiting, backend, address, jobs)
+        return
     if jobs <= 1:
         yield from map(function, waiting)
         return

@@ -292,6 +292,8 @@ class ComputeParams(Section):
     """Where the work is done; decides no result."""
 
     jobs: Count | None
+    backend: Literal["local", "dask", "ray"]
+    address: str | None
 
 
 class Params(Section):

@@ -2,8 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from types import TracebackType
 
 from stages.core.memo import Note
@@ -98,20 +97,6 @@ def frames_per_second(frames: int, seconds: float) -> str:
     """A rate in words; "" where there are no frames."""
     rate = frames / max(seconds, 1e-3)
     return f"{rate:,.0f} frames/s" if rate >= 10 else f"{rate:.1f} frames/s" if frames else ""
-
-
-def frames_in(files: Iterable[Path]) -> int:
-    """Frames that the artefacts of one unit hold: rows of `time_s` of the first that has it; 0 without."""
-    arrays = [path for path in files if path.suffix == ".h5" and path.is_file()]
-    if not arrays:
-        return 0
-    import h5py
-
-    for path in filter(h5py.is_hdf5, arrays):
-        with h5py.File(path, "r") as file:
-            if "time_s" in file:
-                return int(file["time_s"].shape[0])
-    return 0
 
 
 def say(line: str) -> None:

@@ -8,24 +8,28 @@ can't be used in `notes.json` beside the results, and removes files that belong 
 import importlib
 import os
 import sys
+import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
 from pydantic import BaseModel
 
-from stages.core.artefacts import remove, sweep, whole, write_json
+from stages.core.artefacts import PARTIAL, remove, sweep, whole, write_json
 from stages.core.errors import BadInput, ValaroError
 from stages.core.fingerprint import FileHashes, code_of, key_of
 from stages.core.lifetime import end_with, masters_of_this_stage, only_one
 from stages.core.mapping import cores, map_units
 from stages.core.memo import Memo, Note, Record, dvc_cache
-from stages.core.progress import Progress, frames_in, say, say_notes
+from stages.core.params import ComputeParams
+from stages.core.progress import Progress, say, say_notes
+from stages.core.runlog import Cost, Stopwatch, append, extent, peak_mb
 
 NOTES = "notes.json"
 
@@ -56,6 +60,11 @@ class Unit:
 
 Work = Callable[..., list[Note]]
 """`work(unit, settings)`: reads `unit.reads`, writes `unit.writes`, returns notes; raises BadInput."""
+
+Call = tuple[Unit, str]
+"""A unit and its key."""
+
+HERE = ComputeParams(jobs=None, backend="local", address=None)
 
 
 class Stage:
@@ -94,7 +103,13 @@ class Stage:
                 self._close()
 
     def run(
-        self, work: Work, units: Sequence[Unit], settings: BaseModel | None = None, *, jobs: int | None = None
+        self,
+        work: Work,
+        units: Sequence[Unit],
+        settings: BaseModel | None = None,
+        *,
+        jobs: int | None = None,
+        compute: ComputeParams | None = None,
     ) -> list[Note]:
         """Do every unit whose result isn't remembered; return the notes of all.
 
@@ -102,34 +117,59 @@ class Stage:
             work: a module-level function (it travels to worker processes).
             units: all of them, remembered or not; names are unique.
             settings: the parameters that decide the results.
-            jobs: worker processes; default one per core; 1 stays in this process.
+            jobs: worker processes on this machine; default those of `compute`; 1 stays in this process.
+            compute: where the units may be done; None: here, by one worker per core.
         """
-        for folder in {path.parent for unit in units for path in unit.writes.values()}:
+        for folder in _folders(units):
             sweep(folder)
         keys = self._keys(work, units, settings)
         remembered = {unit.name: self._memo.recall(keys[unit.name], unit.writes) for unit in units}
-        missing = [unit for unit in units if remembered[unit.name] is None]
-        records: dict[str, Record] = {name: record for name, record in remembered.items() if record}
-        do = partial(_do, work, settings, self._memo, keys, self._home / "scratch" / self.name)
-        written = {unit.name: unit.writes.values() for unit in missing}
-        failures: list[str] = []
-        with Progress(self.name, len(units), len(records)) as progress:
-            for name, outcome in map_units(do, missing, jobs or cores()):
-                if isinstance(outcome, Record):
-                    records[name] = outcome
-                    self._refuse(outcome.notes)
-                else:
-                    failures.append(f"{name}: {outcome}")
-                progress.step(name, frames_in(written[name]))
-            if failures:
-                rest = f" ({len(failures)} units failed; the others are kept)"
-                raise ValaroError(f"{self.name} failed at {failures[0]}{rest if len(failures) > 1 else ''}")
+        records = {name: record for name, record in remembered.items() if record}
+        do = partial(_do, work, settings, self._memo, self._home / "scratch" / self.name)
+        calls = [(unit, keys[unit.name]) for unit in units if unit.name not in records]
+        engine = compute or HERE
+        records |= self._compute(do, calls, engine, jobs or engine.jobs or cores(), len(records))
         notes = [note for unit in units for note in records[unit.name].notes]
         self._notes += notes
         self._written |= {
             path for unit in units for role, path in unit.writes.items() if role in records[unit.name].files
         }
         return notes
+
+    def _compute(
+        self, do: "partial[Any]", calls: list[Call], engine: ComputeParams, jobs: int, remembered: int
+    ) -> dict[str, Record]:
+        """Do the units, put what they leave in place, and log what they took.
+
+        They write into hidden folders, which are this run's alone: a worker of a cluster that doesn't know
+        yet that its stage was killed can't overwrite the results of the next run.
+        """
+        hidden = f"{PARTIAL}{uuid4().hex}"
+        records: dict[str, Record] = {}
+        failures: list[str] = []
+        units = {unit.name: unit for unit, _ in calls}
+        watch = Stopwatch(self.name, do.args[0].__name__, _workers(engine, jobs, len(calls)))
+        try:
+            with Progress(self.name, len(calls) + remembered, remembered) as progress:
+                does = map_units(partial(do, hidden), calls, jobs, engine.backend, engine.address)
+                for name, outcome, cost in does:
+                    watch.add(cost)
+                    if isinstance(outcome, Record):
+                        _put_in_place(units[name], outcome, hidden)
+                        records[name] = outcome
+                        self._refuse(outcome.notes)
+                    else:
+                        failures.append(f"{name}: {outcome}")
+                    progress.step(name, cost.frames)
+                if failures:
+                    rest = f" ({len(failures)} units failed; the others are kept)" if failures[1:] else ""
+                    raise ValaroError(f"{self.name} failed at {failures[0]}{rest}")
+        finally:
+            for folder in _folders(units.values()):
+                remove(folder / hidden)
+            if calls:
+                append(self._home, watch.stop(remembered, len(failures)))
+        return records
 
     def note(self, *notes: Note) -> None:
         """Add notes found outside any unit."""
@@ -178,25 +218,46 @@ class Stage:
         return path in self._written or any(parent in self._written for parent in path.parents)
 
 
+def _folders(units: Iterable[Unit]) -> set[Path]:
+    return {path.parent for unit in units for path in unit.writes.values()}
+
+
+def _workers(engine: ComputeParams, jobs: int, units: int) -> str:
+    return (
+        f"{min(jobs, units)} here"
+        if engine.backend == "local"
+        else f"{engine.backend} {engine.address or 'here'}"
+    )
+
+
 def _do(
-    work: Work, settings: BaseModel | None, memo: Memo, keys: dict[str, str], scratch: Path, unit: Unit
-) -> tuple[str, Record | str]:
+    work: Work, settings: BaseModel | None, memo: Memo, scratch: Path, hidden: str, call: Call
+) -> tuple[str, Record | str, Cost]:
     """Do one unit and remember it. A defect of ours comes back as its traceback: the other units go on."""
-    key = keys[unit.name]
+    unit, key = call
+    began = time.monotonic()
+    away = {role: path.parent / hidden / path.name for role, path in unit.writes.items()}
     try:
-        notes = do_unit(work, replace(unit, scratch=scratch / key), settings)
+        notes = do_unit(work, replace(unit, writes=away, scratch=scratch / key), settings)
     except BadInput as error:
-        for path in unit.writes.values():
-            remove(path)  # what an earlier, better version of the input left
         note = Note(unit.name, error.file, error.problem, error.remedy, quarantined=True)
-        return unit.name, Record({}, [note])
+        return unit.name, Record({}, [note]), Cost(time.monotonic() - began, peak_mb())
     except ValaroError:
         raise
     except Exception:
-        return unit.name, traceback.format_exc()
-    record = memo.remember(key, unit.writes, notes)
+        return unit.name, traceback.format_exc(), Cost(time.monotonic() - began, peak_mb())
+    record = memo.remember(key, away, notes)
     remove(scratch / key)
-    return unit.name, record
+    return unit.name, record, Cost(time.monotonic() - began, peak_mb(), *extent(away))
+
+
+def _put_in_place(unit: Unit, record: Record, hidden: str) -> None:
+    """Let a unit's results appear, and remove what an earlier, better version of a bad input left."""
+    for role, path in unit.writes.items():
+        if path.is_dir() or role not in record.files:
+            remove(path)
+        if role in record.files:
+            (path.parent / hidden / path.name).replace(path)
 
 
 def do_unit(work: Work, unit: Unit, settings: BaseModel | None) -> list[Note]:

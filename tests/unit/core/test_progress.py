@@ -5,13 +5,10 @@ import pty
 import re
 import subprocess
 import sys
-from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
 
-from stages.core.progress import Progress, frames_in, frames_per_second, plain_table, say_table
+from stages.core.progress import Progress, frames_per_second, plain_table, say_table
 
 HEAD = ["system", "protocol", "mean"]
 ROWS = [["dynamic", "validation", "0.930"], ["微笑", "validation_grouped", "-0.01"]]
@@ -38,17 +35,6 @@ def test_without_frames_there_is_no_rate(capsys: pytest.CaptureFixture[str]) -> 
 )
 def test_rates(frames: int, seconds: float, words: str) -> None:
     assert frames_per_second(frames, seconds) == words
-
-
-def test_frames_are_counted_in_what_a_unit_wrote(tmp_path: Path) -> None:
-    for name, arrays in {"a": {"weights": 3}, "b": {"time_s": 7}}.items():
-        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
-            for array, length in arrays.items():
-                file[array] = np.zeros(length)
-    (tmp_path / "m.safetensors").touch()
-    paths = [tmp_path / name for name in ("m.safetensors", "none.h5", "a.h5", "b.h5")]
-    assert frames_in(paths) == 7
-    assert frames_in(paths[:3]) == 0
 
 
 def test_a_plain_table_lines_up_wide_letters_too() -> None:
