@@ -8,6 +8,7 @@
     valaro import-checkpoint KIND FILE       take the authors' published weights
     valaro profile [NAME]                    list the profiles, or make one the active parameters
     valaro params                            check and print the active parameters
+    valaro speed                             what every stage took, beside the run before
 
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 Exit status: 0 all is well, 1 something failed, 2 the command itself makes no sense.
@@ -306,6 +307,15 @@ def params(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
         content = load_params().model_dump(mode="json")
         for line in yaml.safe_dump(content, sort_keys=False, allow_unicode=True).splitlines():
             result(line)
+
+
+@app.command()
+def speed(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
+    """Show what every stage took when it last ran: rate, memory, and how the run before compares."""
+    from stages.commands import speed as command
+
+    with mendable():
+        command.speed(Path())
 
 
 if __name__ == "__main__":
