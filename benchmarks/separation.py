@@ -10,18 +10,15 @@ it is busy, the fastest calls say more than the medians.
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from datetime import date
 from pathlib import Path
 
 import numpy as np
+from measure import machine, report_of, save
 
 HERE = Path(__file__).resolve().parent
 RATE_HZ = 44_100
@@ -55,13 +52,8 @@ def clip(seconds: float) -> np.ndarray:
 
 
 def timed(command: list[str]) -> dict:
-    """What a process reports in its last line, and how long all of it took."""
-    settings = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    began = time.perf_counter()
-    done = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{command[0]} failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1]) | {"process_s": time.perf_counter() - began}
+    """What a process reports in its last line, and how long all of it took; none of the two sees a GPU."""
+    return report_of(command, env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"})
 
 
 def compare(original: str, seconds: float, rounds: int, calls: int) -> list[str]:
@@ -93,12 +85,8 @@ def report(runs: dict, once: dict, place: Path, seconds: float) -> list[str]:
     voices = {name: np.load(place / f"{name}.npz")["vocals"] for name in ("theirs", "ours", "half")}
     power = np.sum(voices["theirs"].astype(float) ** 2)
     half_db = 10 * np.log10(power / np.sum((voices["half"].astype(float) - voices["theirs"]) ** 2))
-    cores, load = len(os.sched_getaffinity(0)), os.getloadavg()[0]
     lines = [
-        f"# Separation, {date.today().isoformat()}",
-        "",
-        f"{seconds:g} s of stereo at 44.1 kHz, 2stems, float32 unless said; {cores} core(s)"
-        f" ({platform.machine()}), load {load:.1f}, no GPU; Python {platform.python_version()}.",
+        f"{seconds:g} s of stereo at 44.1 kHz, 2stems, float32 unless said. {machine()}",
         "",
         "| | calls after the first, s | median, s | fastest, s | peak, MB |",
         "|---|---|---|---|---|",
@@ -130,10 +118,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--calls", type=int, default=4)
     chosen = parser.parse_args()
-    text = "\n".join(compare(chosen.original, chosen.seconds, chosen.rounds, chosen.calls)) + "\n"
-    print(text)
-    (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / f"separation-{date.today().isoformat()}.md").write_text(text, encoding="utf-8")
+    found = compare(chosen.original, chosen.seconds, chosen.rounds, chosen.calls)
+    save("separation", "Separation", found)
 
 
 if __name__ == "__main__":

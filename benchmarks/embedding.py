@@ -1,0 +1,61 @@
+"""Embeddings: from JPEG crops to numbers, against the bare forward pass on random images.
+
+    python benchmarks/embedding.py [--architecture efficientnet_b1] [--size 240] [--images 96] [--device cuda]
+
+Both use the same model in the same batches; the bare pass starts from tensors on the device. Peak memory is
+that of all.
+"""
+
+import numpy as np
+import torch
+from measure import arguments, machine, save, synchronise, table, take_turns
+from mesh import crops
+
+from stages.core.runlog import peak_mb
+from stages.media.jpeg import pack_jpegs
+from stages.vision.face_images import embed_track
+from stages.vision.static_model import StaticModel
+
+
+def main() -> None:
+    """Compare, print, and keep."""
+    chosen = arguments(__doc__, architecture="efficientnet_b1", size=240, images=96, batch=16, rounds=3)
+    torch.manual_seed(0)
+    model = StaticModel(chosen.architecture, image_size=chosen.size).eval().to(chosen.device)
+    jpeg, offset = pack_jpegs(crops(chosen.images))
+    steps = np.arange(chosen.images)
+    noise = torch.randint(0, 256, (chosen.batch, 3, chosen.size, chosen.size), dtype=torch.uint8)
+    noise = noise.to(chosen.device)
+    passes = -(-chosen.images // chosen.batch)
+
+    @torch.no_grad()
+    def bare() -> None:
+        for _ in range(passes):
+            model(noise)
+
+    timings = take_turns(
+        {
+            "bare forward pass": bare,
+            "ours": lambda: embed_track(model, jpeg, offset, steps, chosen.size, chosen.batch),
+        },
+        chosen.rounds,
+        synchronise(chosen.device),
+    )
+    limit, ours = timings.values()
+    share = (limit.fastest_s / passes / chosen.batch) / (ours.fastest_s / chosen.images)
+    save(
+        "embedding" if chosen.device == "cpu" else "embedding-cuda",
+        "Embeddings",
+        [
+            f"{chosen.architecture} at {chosen.size} px, {chosen.images} crops of 256 px, batches of "
+            f"{chosen.batch}, float32; peak memory {peak_mb():.0f} MB. {machine(chosen.device)}",
+            "",
+            *table(timings, chosen.images, "images"),
+            "",
+            f"- ours reaches **{share:.0%}** of the bare forward pass",
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
