@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
+from stages.core.launch import rank
 from stages.core.memo import Note
 
 LINES_WITHOUT_TERMINAL = 4
@@ -100,8 +101,9 @@ def frames_per_second(frames: int, seconds: float) -> str:
 
 
 def say(line: str) -> None:
-    """One line for the reader of the console."""
-    print(line, file=sys.stderr, flush=True)
+    """One line for the reader of the console; of several processes launched together the first one's."""
+    if not rank():
+        print(line, file=sys.stderr, flush=True)
 
 
 def say_notes(stage: str, notes: list[Note]) -> None:

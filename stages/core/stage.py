@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from stages.core.artefacts import PARTIAL, remove, sweep, whole, write_json
 from stages.core.errors import BadInput, ValaroError
 from stages.core.fingerprint import FileHashes, code_of, key_of
+from stages.core.launch import beside, from_the_first, processes, rank
 from stages.core.lifetime import end_with, masters_of_this_stage, only_one
 from stages.core.mapping import cores, map_units
 from stages.core.memo import Memo, Note, Record, dvc_cache
@@ -87,6 +88,8 @@ class Stage:
         self._exits = ExitStack()
 
     def __enter__(self) -> "Stage":
+        if rank():
+            return self
         end_with(masters_of_this_stage())
         self._exits.enter_context(only_one(Path(".valaro") / "locks" / self.name))
         self._exits.callback(self._hashes.close)
@@ -99,7 +102,7 @@ class Stage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._exits:
-            if kind is None:
+            if kind is None and not rank():
                 self._close()
 
     def run(
@@ -120,6 +123,8 @@ class Stage:
             jobs: worker processes on this machine; default those of `compute`; 1 stays in this process.
             compute: where the units may be done; None: here, by one worker per core.
         """
+        if rank():
+            return self._help(work, units, settings)
         for folder in _folders(units):
             sweep(folder)
         keys = self._keys(work, units, settings)
@@ -128,13 +133,26 @@ class Stage:
         do = partial(_do, work, settings, self._memo, self._home / "scratch" / self.name)
         calls = [(unit, keys[unit.name]) for unit in units if unit.name not in records]
         engine = compute or HERE
-        records |= self._compute(do, calls, engine, jobs or engine.jobs or cores(), len(records))
+        jobs = 1 if processes() > 1 else jobs or engine.jobs or cores()
+        from_the_first([(unit.name, key) for unit, key in calls])
+        records |= self._compute(do, calls, engine, jobs, len(records))
         notes = [note for unit in units for note in records[unit.name].notes]
         self._notes += notes
         self._written |= {
             path for unit in units for role, path in unit.writes.items() if role in records[unit.name].files
         }
         return notes
+
+    def _help(self, work: Work, units: Sequence[Unit], settings: BaseModel | None) -> list[Note]:
+        """Do what the first of several processes does, beside it; see `launch`."""
+        by_name = {unit.name: unit for unit in units}
+        for name, key in from_the_first(None):
+            unit = by_name[name]
+            with beside(self._home / "scratch" / self.name / key, unit.writes) as (scratch, writes):
+                from_the_first(None)  # the copy is made: the first one may begin
+                with suppress(BadInput):  # which the first one sets aside
+                    do_unit(work, replace(unit, scratch=scratch, writes=writes), settings)
+        return []
 
     def _compute(
         self, do: "partial[Any]", calls: list[Call], engine: ComputeParams, jobs: int, remembered: int
@@ -238,6 +256,7 @@ def _do(
     began = time.monotonic()
     away = {role: path.parent / hidden / path.name for role, path in unit.writes.items()}
     try:
+        from_the_first(None)
         notes = do_unit(work, replace(unit, writes=away, scratch=scratch / key), settings)
     except BadInput as error:
         note = Note(unit.name, error.file, error.problem, error.remedy, quarantined=True)

@@ -70,7 +70,7 @@ def fit(
         validate: scores the model, which is in eval mode with gradients off, at the training's precision.
         settings: optimiser, schedule, unfreezing, stopping.
         stop_on: name of the score that early stopping watches.
-        scratch: folder of this run: its state, and the best weights.
+        scratch: folder of this run, and of this process: its state, and the best weights.
         run_id: whatever else decides the result (a hash of data, code and architecture). A state with
             another run_id or other settings is ignored.
         keep: further scores whose best weights are wanted.
@@ -205,9 +205,9 @@ class _Run:
         for name in keep:
             if name not in best or best[name].beaten_by(scores[name], lower_is_better):
                 best[name] = Best(record.epoch, scores[name], weights_file(self.scratch, record.epoch))
-        if self.accelerator.is_main_process:
-            parts = {name: part.state_dict() for name, part in self._parts().items()}
-            save_run(self.scratch, self.fingerprint, self.outcome, self.model, parts)
+        # Each process for itself: a stage gives every one a scratch folder of its own.
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        save_run(self.scratch, self.fingerprint, self.outcome, self.model, parts)
         self.accelerator.wait_for_everyone()
         return record
 

@@ -207,7 +207,7 @@ def test_misuse_is_named(tmp_path):
 
 
 TWO_PROCESSES = """
-import sys, torch
+import os, sys, torch
 from pathlib import Path
 from stages.training.loop import fit
 from stages.training.losses import log_cosh_loss
@@ -236,7 +236,7 @@ def loss(net, batch):
 fitted = fit(
     model, loss, DataLoader(TensorDataset(x, y), 16, shuffle=True),
     lambda net: {"rmse": (net(x)[0] - y).square().mean().sqrt().item()}, settings,
-    stop_on="rmse", lower_is_better=True, scratch=Path(sys.argv[1]), run_id="", groups=groups,
+    stop_on="rmse", lower_is_better=True, scratch=Path(sys.argv[1], os.environ.get("RANK", "0")), run_id="", groups=groups,
 )
 rank = distributed.get_rank() if distributed.is_initialized() else 0
 scores = [record.scores["rmse"] for record in fitted.history]
