@@ -92,6 +92,7 @@ def main() -> None:
     peer = next(iter(timings))
     shares = [timings[peer].fastest_s / timings[name].fastest_s for name in ways if name.startswith("ours")]
     save(
+        chosen,
         "decode",
         "Decoding",
         [

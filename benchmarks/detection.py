@@ -137,7 +137,8 @@ def main() -> None:
     published, *both = timings.values()
     ratio = [published.fastest_s / way.fastest_s for way in both]
     save(
-        "detection" if chosen.device == "cpu" else "detection-cuda",
+        chosen,
+        "detection",
         "Face detection",
         [
             f"RetinaFace (MobileNet-0.25), {WIDTH} x {HEIGHT}, {chosen.frames} frames, JPEG bytes to boxes, "
@@ -147,7 +148,7 @@ def main() -> None:
             "",
             f"- ours against the published loop: **{ratio[0]:.2f} x** in one process, "
             f"**{ratio[1]:.2f} x** as the stage",
-            f"- {sum(map(len, found))} faces in both; they differ by {boxes:.1e} px, {scores:.1e} of score at most",
+            f"- {sum(map(len, found))} faces in both; they differ by {boxes:.1e} px, {scores:.1e} of score",
         ],
     )
 

@@ -44,7 +44,8 @@ def main() -> None:
     limit, ours = timings.values()
     share = (limit.fastest_s / passes / chosen.batch) / (ours.fastest_s / chosen.images)
     save(
-        "embedding" if chosen.device == "cpu" else "embedding-cuda",
+        chosen,
+        "embedding",
         "Embeddings",
         [
             f"{chosen.architecture} at {chosen.size} px, {chosen.images} crops of 256 px, batches of "

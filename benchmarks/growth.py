@@ -47,6 +47,7 @@ def main() -> None:
     ]
     growth = max(peaks[chosen.many][stage] / peaks[chosen.few][stage] for stage in peaks[1])
     save(
+        chosen,
         "growth",
         "A corpus that grows",
         [

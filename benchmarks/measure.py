@@ -98,18 +98,21 @@ def table(timings: Mapping[str, Timing], items: int, unit: str, calls: bool = Tr
     return lines
 
 
-def save(name: str, title: str, lines: Sequence[str]) -> None:
-    """Print a report, and keep it as results/<name>-<date>.md."""
+def save(chosen: argparse.Namespace, name: str, title: str, lines: Sequence[str]) -> None:
+    """Print a report, and keep it as <results>/<name>-<date>.md; on a GPU as <name>-cuda-<date>.md."""
     text = "\n".join([f"# {title}, {date.today().isoformat()}", "", *lines]) + "\n"
     print(text)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}-{date.today().isoformat()}.md").write_text(text, encoding="utf-8")
+    place = "" if chosen.device == "cpu" else "-cuda"
+    results = Path(chosen.results)
+    results.mkdir(parents=True, exist_ok=True)
+    (results / f"{name}{place}-{date.today().isoformat()}.md").write_text(text, encoding="utf-8")
 
 
 def arguments(description: str | None, **defaults: int | float | str | None) -> argparse.Namespace:
-    """The options of a benchmark: `--device`, and one per default, of its type."""
+    """The options of a benchmark: `--device`, `--results`, and one per default, of its type."""
     parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (for what torch does)")
+    parser.add_argument("--results", default=RESULTS, help=f"folder for the report ({RESULTS})")
     for option, default in defaults.items():
         kind = str if default is None else type(default)
         parser.add_argument(f"--{option.replace('_', '-')}", type=kind, default=default, help=f"({default})")

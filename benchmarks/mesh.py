@@ -47,6 +47,7 @@ def main() -> None:
     alone, _, ours = timings.values()
     seen = int(np.isfinite(meter.areas(decoded)).sum())
     save(
+        chosen,
         "mesh",
         "FaceMesh",
         [

@@ -54,6 +54,7 @@ def main() -> None:
     timings = take_turns({"ours": lambda: no_op(repository), "floor": lambda: no_op(floor)}, chosen.rounds)
     ratio = timings["ours"].fastest_s / timings["floor"].fastest_s
     save(
+        chosen,
         "repro",
         "A repro with nothing to do",
         [

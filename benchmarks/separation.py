@@ -9,7 +9,6 @@ what they are doesn't change the time. Rounds of the two take turns, so that a b
 it is busy, the fastest calls say more than the medians.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -18,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from measure import machine, report_of, save
+from measure import arguments, machine, report_of, save
 
 HERE = Path(__file__).resolve().parent
 RATE_HZ = 44_100
@@ -112,14 +111,11 @@ def report(runs: dict, once: dict, place: Path, seconds: float) -> list[str]:
 
 def main() -> None:
     """Compare, print, and keep."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--original", required=True, help="python of an environment with spleeter")
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--calls", type=int, default=4)
-    chosen = parser.parse_args()
+    chosen = arguments(__doc__, original=None, seconds=60.0, rounds=3, calls=4)
+    if not chosen.original:
+        raise SystemExit("--original: name the python of an environment with spleeter")
     found = compare(chosen.original, chosen.seconds, chosen.rounds, chosen.calls)
-    save("separation", "Separation", found)
+    save(chosen, "separation", "Separation", found)
 
 
 if __name__ == "__main__":

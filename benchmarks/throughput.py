@@ -43,7 +43,8 @@ def main() -> None:
             f"| {CORPUS_H / factor:.2f} |"
         )
     save(
-        "throughput" if chosen.device == "cpu" else "throughput-cuda",
+        chosen,
+        "throughput",
         "From raw video to features",
         [
             f"{chosen.videos} videos of {chosen.seconds:g} s, 640 x 480 at 30 Hz, {chosen.detector}, "

@@ -70,11 +70,13 @@ def main() -> None:
     )
     limit, front, ours = timings.values()
     save(
-        "windows" if chosen.device == "cpu" else "windows-cuda",
+        chosen,
+        "windows",
         "wav2vec 2.0 windows",
         [
-            f"{chosen.layers} layers of 1024, float32, {chosen.seconds} s of sound in {len(windows_s)} windows, "
-            f"batches of {chosen.batch}; peak memory {peak_mb():.0f} MB. {machine(chosen.device)}",
+            f"{chosen.layers} layers of 1024, float32, {chosen.seconds} s of sound in "
+            f"{len(windows_s)} windows, batches of {chosen.batch}; peak memory {peak_mb():.0f} MB. "
+            f"{machine(chosen.device)}",
             "",
             *table(timings, chosen.seconds, "s of sound"),
             "",
