@@ -15,6 +15,7 @@ from stages.core.runlog import peak_mb
 from stages.media.jpeg import pack_jpegs
 from stages.vision.face_images import embed_track
 from stages.vision.static_model import StaticModel
+from stages.vision.views import View
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
     torch.manual_seed(0)
     model = StaticModel(chosen.architecture, image_size=chosen.size).eval().to(chosen.device)
     jpeg, offset = pack_jpegs(crops(chosen.images))
-    steps = np.arange(chosen.images)
+    view = View(np.arange(chosen.images), None)
     noise = torch.randint(0, 256, (chosen.batch, 3, chosen.size, chosen.size), dtype=torch.uint8)
     noise = noise.to(chosen.device)
     passes = -(-chosen.images // chosen.batch)
@@ -36,7 +37,7 @@ def main() -> None:
     timings = take_turns(
         {
             "bare forward pass": bare,
-            "ours": lambda: embed_track(model, jpeg, offset, steps, chosen.size, chosen.batch),
+            "ours": lambda: embed_track(model, jpeg, offset, view, chosen.size, chosen.batch),
         },
         chosen.rounds,
         synchronise(chosen.device),

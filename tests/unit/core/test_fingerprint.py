@@ -130,6 +130,9 @@ DECIDE_NO_RESULT = {
         "matplotlib",
         "dvclive",
         "safetensors",
+        "distributed",
+        "ray",
+        "threadpoolctl",
     ),
     *("ffmpeg", "imageio_ffmpeg", "skimage"),
 }
