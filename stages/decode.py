@@ -36,7 +36,7 @@ def decode_video(unit: Unit, settings: DecodeParams) -> list[Note]:
     from stages.media.sound import decode_sound, write_wav
 
     video = unit.reads["video"]
-    limits = Limits(max_pixels=settings.max_pixels, max_duration_s=settings.max_duration_s)
+    limits = Limits(**settings.limits())
     facts = probe(video, limits=limits)
     grid = decode_grid(video, settings.fps_hz, facts=facts, max_side_px=settings.max_side_px, limits=limits)
     shown_s = np.full(len(grid), np.nan)
@@ -49,7 +49,7 @@ def decode_video(unit: Unit, settings: DecodeParams) -> list[Note]:
             yield frame.image
 
     jpeg, offset = pack_jpegs(images(), settings.jpeg_quality)
-    sound = decode_sound(video, settings.audio_rate_hz, facts=facts)
+    sound = decode_sound(video, settings.audio_rate_hz, facts, limits)
     write_arrays(
         unit.writes["frames"],
         {"jpeg": jpeg, "jpeg_offset": offset, "time_s": grid.time_s, "frame_time_s": shown_s},

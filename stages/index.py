@@ -7,7 +7,7 @@ Writes  data/index/<subject>.h5             time_s (N,) native frames, valence_a
                                             (NaN where unlabelled), labelled (N,); container facts
         data/index/corpus.json              subjects, splits, videos, counts; source: the corpus' folder
         data/index/notes.json               what was set aside or looks odd, with reason and remedy
-Params  index
+Params  index; decode.max_* (the limits)
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from stages.core.artefacts import read_facts, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.labels import align_labels, read_labels
 from stages.core.memo import Note
-from stages.core.params import ComputeParams, IndexParams, load_params
+from stages.core.params import DecodeParams, IndexParams, Params, load_params
 from stages.core.stage import Stage, Unit, main
 
 CONTAINER_FACTS = (
@@ -31,9 +31,9 @@ CONTAINER_FACTS = (
 
 def index_subject(unit: Unit, settings: IndexParams) -> list[Note]:
     """Put one subject's labels on the time base of its video; label row i belongs to native frame i."""
-    from stages.media.container import probe
+    from stages.media.container import Limits, probe
 
-    facts = probe(unit.reads["video"], count=settings.count_frames)
+    facts = probe(unit.reads["video"], settings.count_frames, Limits(**unit.facts["limits"]))
     time_s = facts.time_s
     rows = read_labels(unit.reads["labels"]) if "labels" in unit.reads else np.empty((0, 2), np.float32)
     valence_arousal, labelled = align_labels(rows, len(time_s))
@@ -59,19 +59,22 @@ def _label_notes(unit: Unit, settings: IndexParams, rows: int, frames: int) -> l
     return [unit.warn(unit.reads["labels"], problem, remedy)]
 
 
-def unit_of(found: Found, workspace: Workspace) -> Unit:
-    """What indexing one subject reads and writes."""
+def unit_of(found: Found, workspace: Workspace, decode: DecodeParams) -> Unit:
+    """What indexing one subject reads and writes; what decoding would refuse is refused here."""
     reads = {"video": found.video_file} | ({"labels": found.label_file} if found.label_file else {})
-    return Unit(found.subject.name, reads, {"index": workspace.artefact("index", found.subject.name)})
+    writes = {"index": workspace.artefact("index", found.subject.name)}
+    return Unit(found.subject.name, reads, writes, {"limits": decode.limits()})
 
 
-def run(stage: Stage, workspace: Workspace, settings: IndexParams, compute: ComputeParams) -> None:
+def run(stage: Stage, workspace: Workspace, params: Params) -> None:
     """Index every subject whose files can be read."""
+    settings = params.index
     folder = Path(settings.corpus)
     test_list = folder / settings.test_list if settings.test_list else None
     found, notes = discover(folder / settings.videos, folder / settings.annotations, test_list)
     stage.note(*notes)
-    stage.run(index_subject, [unit_of(one, workspace) for one in found], settings, compute=compute)
+    units = [unit_of(one, workspace, params.decode) for one in found]
+    stage.run(index_subject, units, settings, compute=params.compute)
     kept = [one for one in found if workspace.artefact("index", one.subject.name).is_file()]
     videos = {one.subject.video: one.video_file.as_posix() for one in kept}
     counts = {one.subject.name: read_facts(workspace.artefact("index", one.subject.name)) for one in kept}
@@ -86,7 +89,7 @@ def index() -> None:
     params, workspace = load_params(), Workspace()
     strict = params.index.on_bad_input == "fail"
     with Stage("index", workspace.folder("index"), strict=strict) as stage:
-        run(stage, workspace, params.index, params.compute)
+        run(stage, workspace, params)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,12 @@ class DecodeParams(Section):
     jpeg_quality: Annotated[int, Field(ge=1, le=100)]
     max_pixels: Count
     max_duration_s: Positive
+    max_frames: Count
+    max_audio_samples: Count
+
+    def limits(self) -> dict[str, Any]:
+        """What of a video is refused, before anything of that size is allocated."""
+        return self.model_dump(include={"max_pixels", "max_duration_s", "max_frames", "max_audio_samples"})
 
 
 class FacesParams(Section):

@@ -23,11 +23,13 @@ class Limits:
         max_pixels: width × height of one frame.
         max_duration_s: length of the video.
         max_frames: number of native frames.
+        max_audio_samples: length of the waveform, samples per channel.
     """
 
     max_pixels: int = 8192 * 4320
     max_duration_s: float = 6 * 3600.0
     max_frames: int = 2_000_000
+    max_audio_samples: int = 1_000_000_000
 
     def check_size(self, path: Path, width: int, height: int) -> None:
         """Raise BadInput where a frame is larger than allowed."""
@@ -35,17 +37,26 @@ class Limits:
             raise BadInput(
                 path,
                 f"frames of {width} × {height} pixels, more than the {self.max_pixels} pixels allowed",
-                "Scale the video down, or raise the limit",
+                "Scale the video down, or raise decode.max_pixels",
             )
 
     def check_length(self, path: Path, frames: int, duration_s: float) -> None:
         """Raise BadInput where the video is longer than allowed."""
-        if frames > self.max_frames or duration_s > self.max_duration_s:
+        if frames > self.max_frames:  # counting stops there
+            problem = f"more than the {self.max_frames} frames allowed"
+            raise BadInput(path, problem, "Cut the video, or raise decode.max_frames")
+        if duration_s > self.max_duration_s:
+            problem = (
+                f"{frames} frames in {duration_s:.0f} s, more than the {self.max_duration_s:.0f} s allowed"
+            )
+            raise BadInput(path, problem, "Cut the video, or raise decode.max_duration_s")
+
+    def check_sound(self, path: Path, samples: int) -> None:
+        """Raise BadInput where the waveform is longer than allowed."""
+        if samples > self.max_audio_samples:
+            problem = f"{samples} samples of sound, more than the {self.max_audio_samples} allowed"
             raise BadInput(
-                path,
-                f"{frames} frames in {duration_s:.0f} s, more than the {self.max_frames} frames "
-                f"or {self.max_duration_s:.0f} s allowed",
-                "Cut the video, or raise the limit",
+                path, problem, "Cut the video, lower decode.audio_rate_hz, or raise decode.max_audio_samples"
             )
 
 
@@ -110,13 +121,18 @@ def probe(path: Path, count: Count = "packets", limits: Limits | None = None) ->
     with open_media(path) as container:
         stream = choose_video(path, container)
         limits.check_size(path, stream.codec_context.width, stream.codec_context.height)
-        scan = scan_packets(container, stream)
+        scan = scan_packets(container, stream, limits.max_frames, limits.max_pixels)
+        limits.check_length(path, len(scan.pts), 0.0)
         if scan.first_frame is None:
             raise BadInput(
                 path, f"none of its {len(scan.pts)} frames can be decoded", "Convert it, or leave it out"
             )
         from_packets = count == "packets" and scan.trusted
-        pts = sorted(stamp or 0 for stamp in scan.pts) if from_packets else decoded_stamps(path)
+        if from_packets:
+            pts: list[int] | list[int | None] = sorted(stamp or 0 for stamp in scan.pts)
+        else:
+            pts = decoded_stamps(path, limits.max_frames, limits.max_pixels)
+            limits.check_length(path, len(pts), 0.0)
         facts = _facts(container, stream, scan.first_frame, pts)
     limits.check_length(path, facts.frame_count, facts.duration_s)
     return facts

@@ -121,7 +121,8 @@ class GridDecoding:
     def _decode(self) -> Iterator[tuple[float, Any]]:
         self.decoded = self.damaged = 0
         with open_media(self.path) as container:
-            decoder = Decoder(container, choose_video(self.path, container), self.threads)
+            stream = choose_video(self.path, container)
+            decoder = Decoder(container, stream, self.threads, self.limits.max_pixels)
             for time_s, frame in native_frames(self.facts, decoder):
                 self.limits.check_size(self.path, frame.width, frame.height)
                 self.decoded += 1

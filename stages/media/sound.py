@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from stages.core.arrays import Floats
 from stages.core.errors import BadInput
-from stages.media.container import ContainerFacts, probe
+from stages.media.container import ContainerFacts, Limits, probe
 from stages.media.source import Decoder, choose_audio, open_media
 
 Samples = NDArray[np.float32]
 
 _GAP_S = 0.01  # shorter than the shortest lost packet (MP3: 26 ms), longer than a container's rounding (1 ms)
+_LONGEST_FRAME_S = 300  # some write minutes of PCM into one packet, nobody hours
 _FULL_SCALE = 32_768
 _BLOCK = 1 << 20
 
@@ -38,7 +39,9 @@ class Sound:
     undecodable: int
 
 
-def decode_sound(path: Path, rate_hz: int = 44_100, facts: ContainerFacts | None = None) -> Sound | None:
+def decode_sound(
+    path: Path, rate_hz: int = 44_100, facts: ContainerFacts | None = None, limits: Limits | None = None
+) -> Sound | None:
     """The waveform from the first video frame to the end of the last one; None without an audio stream.
 
     Always two channels, as the voice separation wants: mono is doubled, more channels are mixed down.
@@ -49,12 +52,16 @@ def decode_sound(path: Path, rate_hz: int = 44_100, facts: ContainerFacts | None
         path: the video.
         rate_hz: rate of the result; the default is what the voice separation works at.
         facts: from `probe`, to save a pass over the packets.
+        limits: what to refuse; None for the defaults.
 
     Raises:
-        BadInput: as `probe`.
+        BadInput: as `probe`, or the waveform is over the limits.
     """
-    facts = facts or probe(path)
-    samples = np.zeros((round(facts.duration_s * rate_hz), 2), dtype=np.float32)
+    limits = limits or Limits()
+    facts = facts or probe(path, limits=limits)
+    length = round(facts.duration_s * rate_hz)
+    limits.check_sound(path, length)
+    samples = np.zeros((length, 2), dtype=np.float32)
     with open_media(path) as container:
         stream = choose_audio(container)
         if stream is None:
@@ -76,6 +83,9 @@ def _blocks(decoder: Decoder, rate_hz: int, origin_s: float) -> Iterator[tuple[i
     """
     run: _Run | None = None
     for frame in decoder:
+        if frame.samples > _LONGEST_FRAME_S * frame.sample_rate:  # a rate of 1 Hz would fill the memory
+            decoder.undecodable += 1
+            continue
         stamp_s = None if frame.pts is None else float(frame.pts * frame.time_base) - origin_s
         if run is None or not run.continues(frame, stamp_s):
             if run is not None:

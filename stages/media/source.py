@@ -17,6 +17,7 @@ FORMATS = (
 """FFmpeg's names of the formats we read. Playlists and lists (hls, dash, concat, image2 …) are not among
 them, since they make the reader open other files, even over the network, that the user never named."""
 
+_INT_MAX = 2**31 - 1
 _ONLY_THIS_FILE = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 
 
@@ -120,17 +121,22 @@ class Decoder:
         container: from `open_media`.
         stream: one of its streams.
         threads: decoder threads; 0 = one per core.
+        max_pixels: the decoder allocates no picture of over four times as many; who looks at the frames
+            refuses the others with a better reason.
     """
 
     container: Any
     stream: Any
     threads: int = 1
+    max_pixels: int | None = None
     undecodable: int = 0
     """Packets refused by the decoder so far."""
 
     def __post_init__(self) -> None:
         context = self.stream.codec_context
         context.thread_type, context.thread_count = "AUTO", self.threads
+        if self.max_pixels is not None:
+            context.options = {"max_pixels": str(min(4 * self.max_pixels, _INT_MAX))}
 
     def __iter__(self) -> Iterator[Any]:
         for packet in packets(self.container, self.stream):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,9 @@ class Scan:
     trusted: bool
 
 
-def scan_packets(container: Any, stream: Any) -> Scan:
-    """Read all packets of a video stream; decode only up to the first frame."""
-    decoder = Decoder(container, stream)
+def scan_packets(container: Any, stream: Any, max_frames: int, max_pixels: int) -> Scan:
+    """Read the packets of a video stream up to one more than allowed; decode only up to the first frame."""
+    decoder = Decoder(container, stream, max_pixels=max_pixels)
     first_frame, leader = None, None
     shown: list[int | None] = []
     leads = True
@@ -46,6 +46,8 @@ def scan_packets(container: Any, stream: Any) -> Scan:
         leads = leads and leader.is_keyframe and not _before(packet.pts, leader.pts)
         if not packet.is_discard:  # discarded: cut off by an edit list, decoded but not shown
             shown.append(packet.pts)
+        if len(shown) > max_frames:
+            break
     if first_frame is None:
         first_frame = next(iter(decoder.decode(None)), None)
     return Scan(shown, first_frame, leads and _one_stamp_per_frame(container, stream, shown))
@@ -69,10 +71,11 @@ def _one_stamp_per_frame(container: Any, stream: Any, pts: Stamps) -> bool:
     return stores and complete and context.name not in {"vp8", "libvpx"}
 
 
-def decoded_stamps(path: Path) -> list[int | None]:
-    """The stamp of every frame that can be decoded, in the order shown."""
+def decoded_stamps(path: Path, max_frames: int, max_pixels: int) -> list[int | None]:
+    """The stamp of every frame that can be decoded, in the order shown, up to one more than allowed."""
     with open_media(path) as container:
-        return [frame.pts for frame in Decoder(container, choose_video(path, container))]
+        decoder = Decoder(container, choose_video(path, container), max_pixels=max_pixels)
+        return [frame.pts for frame in islice(decoder, max_frames + 1)]
 
 
 def seconds_since(pts: int, origin_pts: int, time_base: Fraction) -> float:

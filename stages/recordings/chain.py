@@ -106,7 +106,7 @@ def _steps(video: Path, workspace: Workspace, trained: Trained) -> Iterator[Step
     subject = Subject(RECORDING, RECORDING, None, "test")
     corpus = Corpus([subject], {RECORDING: str(video)})
     found = Found(subject, video, None)
-    yield Step("index", index.index_subject, [index.unit_of(found, workspace)], params.index)
+    yield Step("index", index.index_subject, [index.unit_of(found, workspace, params.decode)], params.index)
     yield Step("decode", decode.decode_video, decode.units(workspace, corpus), params.decode)
     face_units = faces.units(workspace, corpus, params.faces, pretrained(models))
     yield Step("faces", faces.find_faces, face_units, params.faces)

@@ -267,22 +267,22 @@ def test_the_user_may_want_the_run_to_fail_instead(few: Corpus, kind: str) -> No
     assert "SET ASIDE" in few.workspace.stage("index")
 
 
-def test_what_decode_refuses_is_set_aside_there(few: Corpus, film: Callable[..., Path]) -> None:
+def test_what_decode_would_refuse_is_set_aside_by_the_index(few: Corpus, film: Callable[..., Path]) -> None:
     few.both("long", film("long.mp4"), count=80)
     few.workspace.set({"decode": {"max_duration_s": 1.0}})
-    few.workspace.stage("index")
-    output = few.workspace.stage("decode")
-    (note,) = noted(few.workspace, "decode", "long")
+    output = few.workspace.stage("index")
+    (note,) = noted(few.workspace, "index", "long")
     assert note["quarantined"]
     assert note["file"].endswith("long.mp4")
     assert "1 s allowed" in note["problem"]
     assert "SET ASIDE" in output
+    few.workspace.stage("decode")
     few.workspace.stage("faces")
     assert [path.name for path in (few.workspace / "data/faces").iterdir() if path.suffix == ".h5"] == [
         "good.h5"
     ]
     few.workspace.set({"index": {"on_bad_input": "fail"}})
-    assert "long.mp4" in few.workspace.stage("decode", fails=True)
+    assert "long.mp4" in few.workspace.stage("index", fails=True)
 
 
 def test_a_video_that_becomes_bad_leaves_nothing_of_its_better_days(few: Corpus) -> None:

@@ -1,5 +1,6 @@
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -154,12 +155,13 @@ def test_a_video_without_frames_is_bad_input(tmp_path: Path) -> None:
     ("limits", "problem"),
     [
         (Limits(max_pixels=256 * 64 - 1), "256 × 64 pixels"),
-        (Limits(max_frames=49), "50 frames"),
+        (Limits(max_frames=49), "more than the 49 frames.*decode.max_frames"),
         (Limits(max_duration_s=1.9), "in 2 s"),
     ],
 )
-def test_limits_are_refused_with_the_value(make_clip, limits: Limits, problem: str) -> None:
+@pytest.mark.parametrize("count", ["packets", "decoding"])
+def test_limits_are_refused_with_the_value(make_clip, limits: Limits, problem: str, count: Any) -> None:
     path = make_clip()
     with pytest.raises(BadInput, match=problem):
-        probe(path, limits=limits)
+        probe(path, count, limits)
     assert probe(path, limits=Limits(256 * 64, 2.0, 50)).frame_count == 50
