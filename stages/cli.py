@@ -2,6 +2,7 @@
 
     valaro predict VIDEO ... --out DIR       valence and arousal of any recording
     valaro export [FOLDER ...] --out DIR     finished traces for other programs
+    valaro export-model --out DIR            a trained system as one folder to share, with its card
     valaro info VIDEO ...                    what a file holds, and what the pipeline would do with it
     valaro doctor                            is everything there, and what to do where it isn't
     valaro sweep PARAM                       one parameter against what came out of the experiments with it
@@ -128,6 +129,10 @@ SubjectNames = Annotated[
     list[str] | None,
     typer.Option("--subject", metavar="NAME", help="Of the repository; more than once for more."),
 ]
+ModelFolder = Annotated[
+    Path,
+    typer.Option("--out", metavar="DIR", file_okay=False, help="Folder for weights, parameters and card."),
+]
 ReplaceFiles = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
 Kind = Annotated[str, typer.Argument(metavar="KIND", help="Which model it is.")]
 CheckpointFile = Annotated[Path, typer.Argument(metavar="FILE", help="The state dict, .pth or .safetensors.")]
@@ -224,6 +229,28 @@ def export(
             subjects=subjects or (),
             force=force,
         )
+
+
+@app.command("export-model")
+def export_model(
+    out: ModelFolder,
+    models: Models = None,
+    system: System = "best",
+    force: ReplaceFiles = False,
+    _verbose: Verbose = False,
+    _quiet: Quiet = False,
+) -> None:
+    """Write a trained system to a folder to share: weights, parameters, scores, and a model card.
+
+    valaro predict VIDEO --model DIR --out TRACES takes the folder as it is.
+    """
+    from stages.commands.export_model import export_model as run
+    from stages.recordings.trained import default_models, system_names
+
+    if system not in (names := system_names()):
+        raise typer.BadParameter(f"{system!r} is none of {', '.join(names)}", param_hint="--system")
+    with mendable():
+        run(out, models=models or default_models(), system=system, force=force)
 
 
 @app.command()

@@ -13,13 +13,12 @@ import typer
 from stages.commands.submission import ABAW, SUBMISSION, require_free, write_submission
 from stages.commands.terminal import detail, fail, is_quiet, note, readable, result
 from stages.core.errors import ValaroError
-from stages.core.fingerprint import ROOT
 from stages.core.progress import Bar, frames_per_second
 from stages.exports.formats import names_in, require_writers
 from stages.exports.trace import Trace
 from stages.recordings.batch import Outcome, Task, predict_all, private_folder, require_distinct
 from stages.recordings.outputs import DEFAULT_FORMATS, FILM, KNOWN_FORMATS, PAGE
-from stages.recordings.trained import Trained, find_trained, system_names
+from stages.recordings.trained import Trained, default_models, find_trained, system_names
 
 
 def chosen_formats(
@@ -73,7 +72,7 @@ def predict(
         require_free(submission, force)
     failed, traces = 0, dict[Path, Trace]()
     with _ended_by_sigterm():
-        trained = find_trained(models or _default_models(), system, detector)
+        trained = find_trained(models or default_models(), system, detector)
         _introduce(trained)
         with private_folder(out) as scratch, _Console(len(videos), jobs) as console:
             single = tuple(name for name in formats if name != ABAW)
@@ -112,10 +111,6 @@ def _in_brief(summary: dict[str, Any]) -> str:
     return (
         f"{summary['duration_s']:.1f} s, {summary['frames']} frames, {shares}; {means} ({summary['system']})"
     )
-
-
-def _default_models() -> Path:
-    return Path("models") if Path("params.yaml").is_file() else ROOT / "models"
 
 
 @contextmanager

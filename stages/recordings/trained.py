@@ -7,8 +7,8 @@ from typing import Any
 from stages.core.artefacts import read_json
 from stages.core.corpus import Workspace, is_sample
 from stages.core.errors import ValaroError
-from stages.core.fingerprint import md5_of
-from stages.core.params import FacesParams, Params, load_params
+from stages.core.fingerprint import ROOT, md5_of
+from stages.core.params import PARAMS_FILE, FacesParams, Params, load_params
 from stages.core.systems import FUSIONS, SYSTEMS
 from stages.core.weights import find_weights
 
@@ -77,7 +77,7 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
         ValaroError: something is missing; the message says what, and how to get it.
     """
     folder = folder.absolute()
-    if not (folder.parent / "params.yaml").is_file() and (folder / "params.yaml").is_file():
+    if (folder / "params.yaml").is_file():
         folder = folder / "models"  # the system's own folder was named
     models = ModelFolder(folder.parent, folder.name)
     if not folder.is_dir():
@@ -169,6 +169,11 @@ def _faces(faces: FacesParams, detector: str | None) -> tuple[FacesParams, list[
     note = f"faces found by {detector}; in training it was {faces.detector}"
     changed = {"detector": detector, "min_score": MIN_SCORE[str(detector)]}
     return FacesParams.model_validate(faces.model_dump() | changed), [note]
+
+
+def default_models() -> Path:
+    """Where trained models lie if nobody says: in this repository, else in the checkout."""
+    return Path("models") if Path(PARAMS_FILE).is_file() else ROOT / "models"
 
 
 def system_names() -> list[str]:
