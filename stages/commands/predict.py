@@ -83,6 +83,8 @@ def predict(
                     failed += 1
                 elif ABAW in formats:
                     traces[outcome.video] = outcome.trace
+        if len(videos) > 1:
+            note(f"{len(videos) - failed} of {len(videos)} videos done; the results are in {out}")
         if traces:
             write_submission(submission, [traces[video] for video in videos if video in traces])
     for remark in [*trained.notes, *filter(None, [trained.notice])]:

@@ -16,6 +16,7 @@ from typing import Any
 from stages.commands.terminal import note, result
 from stages.core.artefacts import whole
 from stages.core.errors import ValaroError
+from stages.core.progress import plain_table
 
 SWEEPS = Path("metrics") / "sweeps"
 LOCK = Path("dvc.lock")
@@ -54,7 +55,11 @@ def sweep(parameter: str, metric: str = "", out: Path = SWEEPS) -> None:
                 partial.write_text(found.csv(), encoding="utf-8")
             else:
                 draw(found, partial)
-    for line in _lines(found.parameter, found.labels(), found.rows):
+    rows = [
+        [str(value), *("—" if figure is None else f"{figure:.3f}" for figure in figures), name]
+        for name, value, figures in found.rows
+    ]
+    for line in plain_table([found.parameter, *found.labels(), "experiment"], rows):
         result(line)
     for remark in found.notes:
         note(f"note: {remark}")
@@ -94,17 +99,3 @@ def _lock() -> dict[str, Any]:
         return {}
     content: dict[str, Any] = YAML(typ="safe", pure=True).load(LOCK.read_text(encoding="utf-8")) or {}
     return content
-
-
-def _lines(
-    parameter: str, labels: list[str], rows: tuple[tuple[str, Any, tuple[float | None, ...]], ...]
-) -> list[str]:
-    """The rows as a table for the terminal."""
-    cells = [[parameter, *labels, "experiment"]]
-    for name, value, figures in rows:
-        cells.append([str(value), *("—" if f is None else f"{f:.3f}" for f in figures), name])
-    widths = [max(len(row[k]) for row in cells) for k in range(len(cells[0]) - 1)]
-    return [
-        "  ".join([*(cell.rjust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
-        for row in cells
-    ]

@@ -12,22 +12,26 @@ from stages import __version__
 from stages.cli import app
 
 HEAVY = [
-    "torch",
-    "torchvision",
-    "timm",
-    "transformers",
-    "mediapipe",
-    "sklearn",
-    "matplotlib",
-    "av",
-    "cv2",
-    "numpy",
+    *("torch", "torchvision", "timm", "transformers", "mediapipe", "sklearn", "matplotlib", "av", "cv2"),
+    *("numpy", "h5py", "pyarrow", "huggingface_hub", "jinja2", "dvc"),
+]
+COMMANDS = [
+    *(
+        "predict",
+        "export",
+        "export-model",
+        "info",
+        "doctor",
+        "sweep",
+        "import-checkpoint",
+        "profile",
+        "params",
+        "speed",
+    ),
 ]
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["predict", "--help"], ["profile", "--help"], ["--version"]]
-)
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
 def test_help_imports_nothing_heavy(arguments: list[str], repository: Path) -> None:
     code = (
         "import sys; from stages.cli import app\n"
@@ -47,7 +51,25 @@ def test_version() -> None:
 def test_without_a_command_there_is_help_and_status_2() -> None:
     result = CliRunner().invoke(app, [])
     assert result.exit_code == 2
-    assert all(command in result.output for command in ("predict", "profile", "params"))
+    assert all(f"  {command} " in result.output for command in COMMANDS)
+
+
+def test_every_command_is_in_the_first_words_of_the_module() -> None:
+    from stages import cli
+
+    assert sorted(COMMANDS) == sorted(
+        command.name or command.callback.__name__ for command in app.registered_commands
+    )  # type: ignore[union-attr]
+    assert all(f"valaro {command} " in str(cli.__doc__) for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-q", "-v", "params"], ["params", "-q", "-v"], ["-q", "params", "-v"]]
+)
+def test_quiet_and_verbose_exclude_each_other(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "exclude each other" in result.stderr
 
 
 @pytest.fixture
