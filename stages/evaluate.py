@@ -46,7 +46,7 @@ from stages.core.corpus import Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.measures import Moments, ccc_per_target, merge_all, rmse_per_target
 from stages.core.params import EvaluateParams, load_params
-from stages.core.progress import say
+from stages.core.progress import say, say_table
 from stages.core.stage import NOTES, Stage, main
 from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
 from stages.evaluation.intervals import ccc_intervals
@@ -218,24 +218,26 @@ def gather_notes(workspace: Workspace) -> list[dict[str, Any]]:
     ]
 
 
-def table(scores: dict[str, Any]) -> list[str]:
-    """The scores as lines for the console."""
-    width = 2 + max(len(name) for name in ("system", *scores["systems"]))
-    lines = [
-        f"{'system':{width}}{'protocol':20}{'valence':>9}{'arousal':>9}{'mean':>9}   interval of the mean"
-    ]
+HEAD = ("system", "protocol", "valence", "arousal", "mean", "interval of the mean")
+
+
+def table(scores: dict[str, Any]) -> tuple[list[list[str]], int | None]:
+    """The scores as rows under HEAD, and which of them is the best."""
+    rows: list[list[str]] = []
+    best = None
     for name, protocols in scores["systems"].items():
         for protocol, figures in protocols.items():
             if protocol in ("optimism", "train"):
                 continue
             ccc = figures["ccc"]
-            values = "".join(f"{ccc[target]['value']:9.3f}" for target in (*TARGETS, "mean"))
+            if name == scores["best"] and protocol.endswith("grouped"):
+                best = len(rows)
+            values = [f"{ccc[target]['value']:.3f}" for target in (*TARGETS, "mean")]
             interval = (
                 f"[{ccc['mean']['low']:.3f}, {ccc['mean']['high']:.3f}]" if "low" in ccc["mean"] else ""
             )
-            mark = "  <- best" if name == scores["best"] and protocol.endswith("grouped") else ""
-            lines.append(f"{name:{width}}{protocol:20}{values}   {interval}{mark}")
-    return lines
+            rows.append([name, protocol, *values, interval])
+    return rows, best
 
 
 def evaluate() -> None:
@@ -248,8 +250,8 @@ def evaluate() -> None:
         write_per_video_all(workspace, workspace.metrics("per_video_all.csv"))
         notes = gather_notes(workspace)
         write_json(workspace.metrics("notes.json"), notes)
-    for line in table(scores):
-        say(line)
+    rows, best = table(scores)
+    say_table(HEAD, rows, best)
     aside = sum(note["quarantined"] for note in notes)
     if scores["ahead"]:
         say(f"{scores['ahead']} alone is ahead of every fusion; submission.system decides what goes to test")

@@ -115,56 +115,70 @@ def say_notes(stage: str, notes: list[Note]) -> None:
         say(f"{stage}: and {len(ordered) - NOTES_SHOWN} more notes")
 
 
-def say_table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: int | None = None) -> None:
+def say_table(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None) -> None:
     """Closing figures: a drawn table on a terminal, aligned plain text elsewhere.
 
     Args:
         head: names of the columns.
         rows: cells as text; columns whose every cell is a number go to the right.
-        marked: the row that the reader looks for.
+        best: the row that the reader looks for.
     """
-    if sys.stderr.isatty():
-        _draw(head, rows, marked)
-        return
-    for line in plain_table(head, rows, marked):
-        say(line)
+    if not sys.stderr.isatty():
+        for line in plain_table(head, rows, best):
+            say(line)
+    elif not rank():
+        _draw(head, rows, best)
 
 
-def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]], marked: int | None = None) -> list[str]:
+def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None) -> list[str]:
     """The lines of a table in plain text, two blanks between columns; letters may be two cells wide."""
     from rich.cells import cell_len
 
-    widths = [max(map(cell_len, column)) for column in zip(head, *rows, strict=True)]
-    right = _numeric(rows)
-    lines = []
-    for number, row in enumerate([head, *rows], start=-1):
-        cells = [
-            " " * (width - cell_len(cell)) + cell if at_right else cell + " " * (width - cell_len(cell))
-            for cell, width, at_right in zip(row, widths, right, strict=True)
-        ]
-        lines.append("  ".join([*cells, "<-"] if number == marked else cells).rstrip())
-    return lines
+    cells = _marked(head, rows, best)
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    right = _numeric(cells[1:])
+    return ["  ".join(map(_padded, row, widths, right)).rstrip() for row in cells]
+
+
+def _marked(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None) -> list[list[str]]:
+    """The whole table, with a last column that points to the best row."""
+    marks = ["", *("<- best" if number == best else "" for number in range(len(rows)))]
+    return [[*row, mark] for row, mark in zip([head, *rows], marks, strict=True)]
+
+
+def _padded(cell: str, width: int, at_right: bool) -> str:
+    from rich.cells import cell_len
+
+    blanks = " " * (width - cell_len(cell))
+    return blanks + cell if at_right else cell + blanks
 
 
 def _numeric(rows: Sequence[Sequence[str]]) -> list[bool]:
-    return [all(_is_number(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [all(map(_is_number, column)) for column in zip(*rows, strict=True)]
 
 
 def _is_number(cell: str) -> bool:
     return cell in ("", "—") or cell.lstrip("+-−").replace(".", "", 1).isdigit()
 
 
-def _draw(head: Sequence[str], rows: Sequence[Sequence[str]], marked: int | None) -> None:
+def _draw(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None) -> None:
     from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for name, at_right in zip(head, _numeric(rows), strict=True):
-        table.add_column(
-            Text(name), justify="right" if at_right else "left", no_wrap=at_right, overflow="fold"
+    console, (names, *cells) = Console(stderr=True), _marked(head, rows, best)
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    for name, at_right in zip(names, _numeric(cells), strict=True):
+        table.add_column(Text(name), justify="right" if at_right else "left", no_wrap=True)
+    for number, row in enumerate(cells):
+        table.add_row(*map(Text, row), style="bold green" if number == best else "")
+    if max(map(cell_len, plain_table(head, rows, best))) + 2 <= console.width:  # an edge on either side
+        console.print(table)
+        return
+    for number, (name, *figures) in enumerate(cells):  # too narrow: a paragraph each
+        words = ", ".join(
+            f"{what} {cell}".strip() for what, cell in zip(names[1:], figures, strict=True) if cell
         )
-    for number, row in enumerate(rows):
-        table.add_row(*map(Text, row), style="bold green" if number == marked else "")
-    Console(stderr=True).print(table)
+        console.print(Text(f"{name}: {words}", "bold green" if number == best else ""))

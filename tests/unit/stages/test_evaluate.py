@@ -10,7 +10,7 @@ from stages.core.artefacts import write_arrays, write_json
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import EvaluateParams
-from stages.evaluate import best_system, gather_notes, score, score_all, table, write_per_video
+from stages.evaluate import HEAD, best_system, gather_notes, score, score_all, table, write_per_video
 
 SETTINGS = EvaluateParams(resamples=100, confidence=0.9, seed=0)
 SUBJECTS = [
@@ -104,9 +104,11 @@ def test_every_protocol_that_applies(workspace: Workspace) -> None:
     forest = systems["rf_dynamic_audio_kelm"]
     assert forest["validation_paper"]["ccc"]["mean"]["value"] == pytest.approx(1)
     assert forest["optimism"] == pytest.approx(1 - forest["validation_grouped"]["ccc"]["mean"]["value"])
-    lines = table(scores)
-    assert [line.split()[0] for line in lines if line.endswith("<- best")] == ["dwf_dynamic_audio"]
-    assert not any(" train " in line for line in lines)
+    rows, best = table(scores)
+    assert best is not None
+    assert rows[best][:2] == ["dwf_dynamic_audio", "validation_grouped"]
+    assert all(len(row) == len(HEAD) for row in rows)
+    assert "train" not in [row[1] for row in rows]
 
 
 def test_the_best_is_chosen_by_the_honest_figure() -> None:
