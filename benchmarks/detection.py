@@ -21,6 +21,7 @@ from skimage import data
 
 from stages.core.mapping import cores, map_units
 from stages.core.weights import find_weights
+from stages.faces import BATCHES_AT_A_TIME
 from stages.media.jpeg import pack_jpegs, unpack_jpeg
 from stages.vision.retinaface import BGR_MEAN, RetinaFace, suppress_overlaps
 from stages.vision.retinaface_net import ANCHORS_PX, STRIDES, RetinaFaceNet
@@ -96,10 +97,10 @@ def detect_portion(weights: Path, device: str, batch: int, packed: Path, steps: 
     """What a worker of the stage does with one video."""
     blob = np.load(packed)
     found: list[Any] = []
-    for start in range(steps.start, steps.stop, batch):
-        images = [
-            unpack_jpeg(blob["jpeg"], blob["offset"], k) for k in range(start, min(start + batch, steps.stop))
-        ]
+    jpeg, offset = blob["jpeg"], blob["offset"]
+    portion = BATCHES_AT_A_TIME * batch
+    for start in range(steps.start, steps.stop, portion):
+        images = [unpack_jpeg(jpeg, offset, k) for k in range(start, min(start + portion, steps.stop))]
         found += detector(weights, device, batch).detect(images)
     return found
 

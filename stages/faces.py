@@ -30,6 +30,7 @@ from stages.vision.detection import Detections, FaceDetector
 from stages.vision.tracks import Track, follow_target
 
 PRETRAINED = Path("models/pretrained")
+BATCHES_AT_A_TIME = 4
 
 
 @cache
@@ -55,8 +56,9 @@ def find_faces(unit: Unit, settings: FacesParams) -> list[Note]:
         settings.detector, settings.min_score, settings.nms_iou, settings.batch_size, weights
     )
     found: list[Detections] = []
-    for start in range(0, len(frames["time_s"]), settings.batch_size):
-        steps = range(start, min(start + settings.batch_size, len(frames["time_s"])))
+    portion = BATCHES_AT_A_TIME * settings.batch_size
+    for start in range(0, len(frames["time_s"]), portion):
+        steps = range(start, min(start + portion, len(frames["time_s"])))
         found += detector.detect([unpack_jpeg(frames["jpeg"], frames["jpeg_offset"], k) for k in steps])
     notes: list[Note] = []
     for subject, side in unit.facts["sides"].items():

@@ -194,3 +194,20 @@ def test_weights_load_strictly(change: str) -> None:
         state["ssh2.conv7x7_3.0.weight"] = tensor[:4]
     with pytest.raises(RuntimeError, match=r"ssh\d\.conv"):
         load_retinaface(state)
+
+
+def test_the_number_of_threads_decides_no_digit(shared: Path) -> None:
+    rng = np.random.default_rng(5)
+    images = [rng.integers(0, 255, (96, 128, 3), np.uint8) for _ in range(7)]
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        detector = RetinaFace(shared / "weights" / "mobilenet0.25_Final.pth", threshold=1e-4, batch_size=2)
+        found.append(detector.detect(images))
+        assert torch.get_num_threads() == threads, "the caller keeps its own"
+    torch.set_num_threads(before)
+    assert sum(map(len, found[0])) > 20
+    for other in found[1:]:
+        for one, same in zip(found[0], other, strict=True):
+            assert np.array_equal(one.score, same.score)
+            assert np.array_equal(one.box_xyxy, same.box_xyxy)
