@@ -139,7 +139,7 @@ def lay_corpus(root: Path, workspace: Workspace, params: Params) -> Corpus:
     found, _ = discover(videos, labels, None)
     corpus = Corpus([one.subject for one in found], {one.subject.video: str(one.video_file) for one in found})
     workspace.write_corpus(corpus)
-    do(index.index_subject, [index.unit_of(one, workspace) for one in found], params.index)
+    do(index.index_subject, [index.unit_of(one, workspace, params.decode) for one in found], params.index)
     return corpus
 
 
