@@ -1,13 +1,13 @@
 """The report's charts, each a drawing of 360 units' width with a description for those who can't see it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 
 from stages.core.arrays import Floats
-from stages.reporting.svg import WIDTH, Frame, element, group, picture, plain, ticks_of
+from stages.reporting.svg import WIDTH, Frame, diamond, element, group, picture, plain, ticks_of
 
 LEVELS = 9
 HALVES = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -23,23 +23,21 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A value with its interval, and whose it is.
+class Estimate:
+    """A value and its interval, NaN without one; honest ones are drawn filled, the others hollow."""
 
-    Args:
-        label: what the row is called.
-        value: the figure.
-        low: of the interval; NaN without one, as high.
-        high: of the interval.
-        kind: `honest` marks are filled, the others hollow.
-        published: the paper's figure; NaN without one.
-    """
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    honest: bool = True
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A row of a chart: its name, its values, and the paper's, NaN without one."""
 
     label: str
-    value: float
-    low: float
-    high: float
-    kind: str
+    estimates: tuple[Estimate, ...]
     published: float = float("nan")
 
 
@@ -101,84 +99,83 @@ def calibration(title: str, bins: dict[str, tuple[Floats, Floats, Floats]]) -> M
     return picture(title, "; ".join(said) or "no frame", frame.width, frame.height, *parts)
 
 
-def whiskers(title: str, figures: Sequence[Figure]) -> Markup:
-    """Figures one below the other on one axis, with intervals; a diamond is the published figure."""
-    row, head = 26, 8
-    values = [v for f in figures for v in (f.value, f.low, f.high, f.published) if np.isfinite(v)]
-    low, high = min([0.0, *values]), max([1.0, *values])
-    height = head + row * len(figures) + 40
-    frame = Frame((low, high), (0, 1), height=height, left=172, top=head)
-    parts = [frame.axes("CCC, mean of valence and arousal", "", y_ticks=())]
+def whiskers(title: str, figures: Sequence[Figure], x_label: str) -> Markup:
+    """Values with their intervals, row by row below their names; a diamond is the published one."""
+    row, floor = 44, 40
+    values = [v for f in figures for e in f.estimates for v in (e.value, e.low, e.high)]
+    finite = [v for v in (*values, *(f.published for f in figures)) if np.isfinite(v)]
+    height = row * len(figures) + floor + 6
+    frame = Frame((min([0.0, *finite]), max([1.0, *finite])), (0, 1), height=height, left=12, top=6)
+    parts = [frame.axes(x_label, "", y_ticks=())]
     for k, figure in enumerate(figures):
-        y = head + row * (k + 0.5)
-        x1, x2 = frame.across(figure.low), frame.across(figure.high)
-        words = f"{figure.label}: {figure.value:.3f}"
-        parts.append(
-            element("text", figure.label, x=frame.left - 8, y=y + 4, text_anchor="end", class_="strong")
-        )
-        if np.isfinite(figure.low):
-            words += f" [{figure.low:.3f}, {figure.high:.3f}]"
-            parts.append(element("line", class_="whisker mean", x1=x1, x2=x2, y1=y, y2=y))
-        filled = "mark mean" if figure.kind == "honest" else "hollow mean"
-        parts.append(
-            element("circle", element("title", words), class_=filled, cx=frame.across(figure.value), cy=y, r=4.5)
-        )
+        y = frame.top + row * k
+        parts.append(element("text", figure.label, x=frame.left, y=y + 14, class_="strong"))
+        parts += [
+            mark
+            for i, e in enumerate(figure.estimates)
+            for mark in _whisker(frame, y + 25 + 10 * i, figure.label, e)
+        ]
         if np.isfinite(figure.published):
+            words = f"{figure.label}, published: {figure.published:.3f}"
             x = frame.across(figure.published)
-            corners = f"{x:.1f},{y - 5:.1f} {x + 5:.1f},{y:.1f} {x:.1f},{y + 5:.1f} {x - 5:.1f},{y:.1f}"
-            words = f"published: {figure.published:.3f}"
-            parts.append(
-                element("polygon", element("title", words), class_="hollow arousal", points=corners)
-            )
-    said = "; ".join(f"{figure.label} {figure.value:.3f}" for figure in figures)
-    return picture(title, said, frame.width, height, *parts)
+            parts.append(diamond(x, y + 25, 5.0, "hollow arousal published", words))
+    said = "; ".join(f"{figure.label} {figure.estimates[0].value:.3f}" for figure in figures)
+    return picture(title, said or "no figure", frame.width, height, *parts)
+
+
+def _whisker(frame: Frame, y: float, label: str, estimate: Estimate) -> Iterator[Markup]:
+    words = f"{label}{'' if estimate.honest else ', fitted on the same videos'}: {estimate.value:.3f}"
+    if np.isfinite(estimate.low):
+        words += f" [{estimate.low:.3f}, {estimate.high:.3f}]"
+        ends = {"x1": frame.across(estimate.low), "x2": frame.across(estimate.high)}
+        yield element("line", class_="whisker mean", **ends, y1=y, y2=y)
+    class_ = "mark mean" if estimate.honest else "hollow mean"
+    named = element("title", words)
+    yield element("circle", named, class_=class_, cx=frame.across(estimate.value), cy=y, r=4.5)
 
 
 def curves(title: str, lines: Sequence[Line], x_label: str, y_label: str, *, marks: bool = False) -> Markup:
-    """Curves over a common axis, such as training curves."""
+    """Curves over a common axis: training curves, or with marks what was measured at a few values."""
     x = np.concatenate([line.x for line in lines])
     y = np.concatenate([line.y for line in lines])
-    y = y[np.isfinite(y)]
-    low, high = (float(y.min()), float(y.max())) if len(y) else (0.0, 1.0)
-    low, high = min(low, 0.0) if low > -1 and high <= 1 else low, max(high, low + 1e-9)
-    frame = Frame((float(x.min()), float(x.max())), (low, high + 0.04 * (high - low)), height=220)
+    low, high = _reach(y[np.isfinite(y)])
+    frame = Frame((float(x.min()), float(x.max())), (low, high), height=220)
     x_ticks = sorted(set(x.tolist())) if marks else [t for t in ticks_of(*frame.x) if t == round(t)]
     parts = [frame.axes(x_label, y_label, x_ticks=x_ticks)]
-    styles = {"arousal": "dashed", "mean": "", "valence": ""}
     for line in lines:
-        drawn = [frame.line(line.x, line.y, styles.get(line.name, ""))]
+        drawn = [frame.line(line.x, line.y, "dashed" if line.name == "arousal" else "")]
         draw = frame.diamond if line.name == "arousal" else frame.circle
         if marks or len(line.x) == 1:
             drawn += [
-                draw(float(a), float(b), 4, "mark", f"{line.name} {plain(float(a))}: {b:.3f}")
+                draw(float(a), float(b), 4, "mark", f"{line.name} at {plain(float(a))}: {b:.3f}")
                 for a, b in zip(line.x, line.y, strict=True)
                 if np.isfinite(b)
             ]
         parts.append(group(drawn, class_=line.name))
-    said = "; ".join(
-        f"{line.name} from {line.y[0]:.3g} to {line.y[-1]:.3g}" for line in lines if len(line.y)
-    )
-    return picture(title, said, frame.width, frame.height, *parts)
+    said = [f"{line.name} from {line.y[0]:.3g} to {line.y[-1]:.3g}" for line in lines if len(line.y)]
+    return picture(title, "; ".join(said), frame.width, frame.height, *parts)
+
+
+def _reach(values: Floats) -> tuple[float, float]:
+    """Of an axis: from 0 or below, with some air above."""
+    low, high = (min(0.0, float(values.min())), float(values.max())) if len(values) else (0.0, 1.0)
+    return low, high + 0.04 * max(high - low, 1e-6)
 
 
 def scatter(title: str, points: Sequence[Point], x_label: str, y_label: str) -> Markup:
     """Marks around a line at zero; hovering names them."""
-    x = [point.x for point in points]
     reach = max([0.02, *(abs(point.y) for point in points)]) * 1.15
-    frame = Frame((0, max([1.0, *x])), (-reach, reach), height=300, left=56)
-    parts = [frame.axes(x_label, y_label)]
-    parts.append(
-        element("line", class_="axis", x1=frame.left, x2=WIDTH - frame.right, y1=frame.up(0), y2=frame.up(0))
-    )
+    frame = Frame((0, max([1.0, *(point.x for point in points)])), (-reach, reach), height=300, left=56)
+    zero = {"x1": frame.left, "x2": WIDTH - frame.right, "y1": frame.up(0), "y2": frame.up(0)}
+    parts = [frame.axes(x_label, y_label), element("line", class_="axis", **zero)]
     for point in points:
-        side = "valence" if point.y >= 0 else "arousal"
-        draw = frame.circle if point.y >= 0 else frame.diamond
+        gain = point.y >= 0
         words = f"{point.name}: {plain(round(point.y, 3))} at {plain(round(point.x, 2))}"
-        parts.append(group([draw(point.x, point.y, 5.5, "mark", words)], class_=side))
+        draw = frame.circle if gain else frame.diamond
+        mark = draw(point.x, point.y, 5.5, "mark", words)
+        parts.append(group([mark], class_="valence" if gain else "arousal"))
     gains = sum(point.y > 0 for point in points)
-    return picture(
-        title, f"{gains} of {len(points)} above zero", frame.width, frame.height, *parts
-    )
+    return picture(title, f"{gains} of {len(points)} above zero", frame.width, frame.height, *parts)
 
 
 def bar(value: float, label: str) -> Markup:

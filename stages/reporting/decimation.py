@@ -37,4 +37,5 @@ def kept_points(values: Floats, limit: int) -> Integers:
     within[2, gapless] = lowest[gapless]
     kept = (within + np.arange(stretches) * size).ravel()
     ends = [0, len(values) - 1]
-    return np.unique(np.concatenate([kept[kept < len(values)], ends]))
+    chosen: Integers = np.unique(np.concatenate([kept[kept < len(values)], ends]))
+    return chosen

@@ -9,7 +9,7 @@ import numpy as np
 
 from stages.core.arrays import Floats
 from stages.core.artefacts import read_arrays, read_facts
-from stages.core.corpus import Corpus, Subject, Workspace
+from stages.core.corpus import Corpus, Split, Subject, Workspace
 from stages.core.measures import ccc_per_target
 from stages.core.systems import FUSIONS, GROUPED
 
@@ -93,9 +93,7 @@ class VideoScore:
         return self.mean - self.face
 
 
-def gather(
-    workspace: Workspace, subjects: list[Subject], fusion: str
-) -> tuple[list[VideoScore], Agreement]:
+def gather(workspace: Workspace, subjects: list[Subject], fusion: str) -> tuple[list[VideoScore], Agreement]:
     """Scores, worst first, and agreement over the validation subjects that the fusion has a trace of."""
     folder = f"fused/{fusion}{GROUPED}" if fusion in FUSIONS else f"traces/{fusion}"
     agreement, scores = Agreement(), []
@@ -129,7 +127,7 @@ def corpus_rows(workspace: Workspace, corpus: Corpus) -> list[tuple[str, list[st
     return [*_rows([*parts, [counts for part in parts for counts in part]])]
 
 
-SPLITS = ("train", "validation", "test")
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -200,5 +198,6 @@ def _share(path: Path, flag: str) -> float:
 
 def _histogram(x: Floats, y: Floats) -> Floats:
     usable = np.isfinite(x) & np.isfinite(y)
-    pairs = [np.clip(a[usable].astype(np.float64), -1, 1) for a in (x, y)]
-    return np.histogram2d(*pairs, bins=BINS, range=[[-1, 1], [-1, 1]])[0]
+    across, up = (np.clip(a[usable].astype(np.float64), -1, 1) for a in (x, y))
+    counts: Floats = np.histogram2d(across, up, bins=BINS, range=((-1, 1), (-1, 1)))[0]
+    return counts

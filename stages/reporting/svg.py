@@ -41,6 +41,14 @@ def picture(
     )
 
 
+def diamond(x: float, y: float, radius: float, class_: str, title: str = "") -> Markup:
+    """A square on its tip, placed in the drawing's own units; hovering shows its title."""
+    named = [element("title", title)] if title else []
+    corners = [(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)]
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in corners)
+    return element("polygon", *named, class_=class_, points=points)
+
+
 def ticks_of(low: float, high: float, wanted: int = 5) -> list[float]:
     """Round values within [low, high], about as many as wanted, steps of 1, 2 or 5 times a power of ten.
 
@@ -147,11 +155,7 @@ class Frame:
 
     def diamond(self, x: float, y: float, radius: float, class_: str, title: str = "") -> Markup:
         """A mark that differs from a circle in more than colour."""
-        named = [element("title", title)] if title else []
-        cx, cy = self.across(x), self.up(y)
-        corners = [(cx, cy - radius), (cx + radius, cy), (cx, cy + radius), (cx - radius, cy)]
-        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in corners)
-        return element("polygon", *named, class_=class_, points=points)
+        return diamond(self.across(x), self.up(y), radius, class_, title)
 
 
 def _attribute(key: str) -> str:

@@ -1,0 +1,118 @@
+"""The report of a run: one page to look at, and one for each validation subject.
+
+    python -m stages.report          (dvc repro report)
+
+Reads   metrics/tables, metrics/evaluate.json, metrics/per_video_all.csv, metrics/notes.json
+        metrics/<training>/plots                  training curves
+        metrics/sweeps/<parameter>.csv            what `valaro sweep` wrote, if anything
+        data/{index,decode,faces,speech}/<subject or video>.h5
+        data/traces/<system>/<subject>.h5, data/fused/<fusion>.grouped/<subject>.h5
+        dvc.yaml                                  for the picture of the pipeline
+Writes  metrics/report/index.html                 charts and tables inside: it needs no other file, no network
+        metrics/report/videos/<subject>.html      timeline of a validation subject; links the video
+        metrics/plots/systems.csv                 CCC and interval by system and protocol, for `dvc plots`
+
+The pages are the same for the same run: no date, no time, no machine. What a stage took and whether it is up
+to date are facts of the moment; `valaro report` draws the page with them, outside what DVC tracks.
+"""
+
+import csv
+import io
+from pathlib import Path
+
+from stages.core.artefacts import read_facts, read_json, whole
+from stages.core.corpus import Subject, Workspace
+from stages.core.memo import Note
+from stages.core.stage import Stage, Unit, main
+from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
+from stages.reporting.overview import notice_of, video_page, write_overview
+from stages.reporting.pages import assets_of, link
+from stages.reporting.recorded import bands_of, boxes_of, crops_of, curves_of, facts_of
+from stages.reporting.results import PROTOCOLS
+from stages.reporting.timeline import TimelinePage, write_timeline
+
+DEFINITION = Path("dvc.yaml")
+TRACES = {
+    **{system: f"traces/{system}" for system in SYSTEMS},
+    **{f"{fusion}{GROUPED}": f"fused/{fusion}{GROUPED}" for fusion in FUSIONS},
+}
+"""Curve of a timeline -> its folder; of the fusions, the honest traces."""
+
+
+def draw_video(unit: Unit, _settings: None) -> list[Note]:
+    """Write the timeline of one subject."""
+    index, faces = unit.reads["index"], unit.reads["faces"]
+    curves = curves_of(
+        index, {name: unit.reads[name] for name in TRACES if name in unit.reads}, unit.facts["best"]
+    )
+    duration_s = float(read_facts(index)["duration_s"])
+    bands = bands_of(index, faces, unit.reads.get("speech"), duration_s)
+    page = TimelinePage(
+        title=unit.name,
+        video=Path(unit.facts["video"]),
+        duration_s=duration_s,
+        curves=curves,
+        bands=bands,
+        crops=crops_of(faces),
+        boxes=boxes_of(faces, unit.reads["decode"]),
+        facts=facts_of(curves, index, bands, duration_s),
+        notice=unit.facts["notice"],
+        home=(Path(unit.facts["home"]), "Report of the run"),
+    )
+    write_timeline(unit.writes["page"], page)
+    return []
+
+
+def unit_of(workspace: Workspace, subject: Subject, video: str, folder: Path, best: str) -> Unit:
+    """What the page of a subject is made of; systems without a trace of the subject are left out."""
+    page = video_page(folder, subject.name)
+    reads = {name: workspace.artefact(traces, subject.name) for name, traces in TRACES.items()}
+    reads["speech"] = workspace.artefact("speech", subject.name)
+    reads = {role: path for role, path in reads.items() if path.is_file()}
+    reads |= {stage: workspace.artefact(stage, subject.name) for stage in ("index", "faces")}
+    reads["decode"] = workspace.artefact("decode", subject.video)
+    facts = {
+        "best": best,
+        "video": video,
+        "address": link(
+            Path(video), page
+        ),  # it depends on where the repository lies, if the corpus is elsewhere
+        "home": str(folder / "index.html"),
+        "notice": notice_of(workspace),
+    }
+    return Unit(subject.name, reads | assets_of("timeline"), {"page": page}, facts)
+
+
+def write_systems(workspace: Workspace, path: Path) -> None:
+    """One line per system and protocol: the CCC and its interval, as DVC's plots take them."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["system", "protocol", "valence_ccc", "arousal_ccc", "mean_ccc", "low", "high"])
+    for system, scores in read_json(workspace.metrics("evaluate.json"))["systems"].items():
+        for protocol, words in PROTOCOLS.items():
+            if protocol in scores:
+                ccc = scores[protocol]["ccc"]
+                figures = [ccc[target]["value"] for target in ("valence", "arousal", "mean")]
+                bounds = [ccc["mean"].get(bound, figures[-1]) for bound in ("low", "high")]
+                writer.writerow([system, words, *(f"{figure:.4f}" for figure in (*figures, *bounds))])
+    with whole(path) as partial:
+        partial.write_text(buffer.getvalue(), encoding="utf-8")
+
+
+def report() -> None:
+    """Run the stage."""
+    workspace = Workspace()
+    folder, corpus = workspace.metrics("report"), workspace.corpus()
+    best = read_json(workspace.metrics("evaluate.json"))["best"]
+    with Stage("report", folder) as stage:
+        shown = workspace.having(corpus.of("validation"), "index", "faces")
+        units = [unit_of(workspace, subject, corpus.videos[subject.video], folder, best) for subject in shown]
+        stage.run(draw_video, units)
+        page = folder / "index.html"
+        write_overview(page, workspace, DEFINITION, folder, None)
+        stage.claim(page)
+        write_systems(workspace, workspace.metrics("plots/systems.csv"))
+
+
+if __name__ == "__main__":
+    main("report")

@@ -1,0 +1,198 @@
+"""The page of a run: what was measured, on what, and by which pipeline."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from stages.core.artefacts import read_json
+from stages.core.corpus import Subject, Workspace, is_sample
+from stages.reporting import charts, gathered, pipeline, results
+from stages.reporting.gathered import VideoScore
+from stages.reporting.pages import link, write_page
+from stages.reporting.svg import plain
+
+SAMPLE_NOTICE = (
+    "This run is on the sample corpus: faces and voices made by a program. Its figures show that the pipeline "
+    "works; they say nothing about people, and can't be held against the paper's figures beside them."
+)
+WINDOWS = "dynamic.window_s"
+EXTREMES = 3  # videos named on either side of the gain by audio
+
+
+@dataclass(frozen=True)
+class Live:
+    """The state of the moment: never part of a page that DVC tracks.
+
+    Args:
+        states: stage -> `current`, `changed` or `never`.
+        times: stage -> how long its last run took, in words.
+    """
+
+    states: Mapping[str, str] = field(default_factory=dict)
+    times: Mapping[str, str] = field(default_factory=dict)
+
+
+def notice_of(workspace: Workspace) -> str:
+    """What every page must say of the corpus; "" for real ones."""
+    return SAMPLE_NOTICE if is_sample(read_json(workspace.corpus_file)["source"]) else ""
+
+
+def video_page(folder: Path, subject: str) -> Path:
+    """Where a subject's timeline lies, below the folder of the report."""
+    return folder / "videos" / f"{subject}.html"
+
+
+def write_overview(
+    page: Path, workspace: Workspace, definition: Path, folder: Path, live: Live | None
+) -> None:
+    """Write the page.
+
+    Args:
+        page: the file.
+        workspace: of the run; every stage before the report is done.
+        definition: the dvc.yaml.
+        folder: that holds the videos' pages.
+        live: states and times to draw; None leaves them out.
+    """
+    evaluated = read_json(workspace.metrics("evaluate.json"))
+    best = evaluated["best"]
+    corpus = workspace.corpus()
+    scores, agreement = gathered.gather(workspace, corpus.of("validation"), best)
+    rivals, means = results.read_rivals(workspace.metrics("per_video_all.csv"))
+    facts = gathered.corpus_rows(workspace, corpus)
+    notes = read_json(workspace.metrics("notes.json"))
+    names = results.read_names(workspace.metrics("tables/table_5.csv"))
+    nodes = pipeline.read_nodes(definition)
+    write_page(
+        page,
+        "report",
+        notice=notice_of(workspace),
+        source=read_json(workspace.corpus_file)["source"],
+        headline=_headline(evaluated, names, facts, notes),
+        best=names.get(best, best),
+        ahead=names.get(evaluated["ahead"], evaluated["ahead"]),
+        confidence=evaluated["confidence"],
+        systems=_systems(workspace),
+        sweeps=_sweeps(workspace),
+        windows=WINDOWS,
+        tables=results.read_tables(workspace.metrics("tables")),
+        scores=scores,
+        rivals=[names.get(name, name) for name in rivals],
+        means=means,
+        pages={score.name: _address(page, folder, score.name) for score in scores},
+        bars={score.name: charts.bar(score.mean, f"{score.mean:.3f}") for score in scores},
+        gain=_gain(scores),
+        extremes=_extremes(scores),
+        agreement=_agreement(agreement),
+        trainings=_trainings(workspace),
+        splits=(*gathered.SPLITS, "all"),
+        facts=facts,
+        planes=[_plane(workspace, corpus.of(split), split) for split in ("train", "validation")],
+        notes=sorted(notes, key=lambda note: (not note["quarantined"], note["stage"], note["file"])),
+        dag=pipeline.drawing(nodes, live.states if live else {}, live.times if live else {}),
+        nodes=nodes,
+        live=live,
+        figure=figure,
+    )
+
+
+def figure(value: float | None, decimals: int = 3) -> str:
+    """A number for people: a true minus, a dash where there is none."""
+    if value is None or not np.isfinite(value):
+        return "—"
+    return f"{value:.{decimals}f}".replace("-", "−")
+
+
+def _headline(
+    evaluated: dict[str, Any],
+    names: dict[str, str],
+    facts: list[tuple[str, list[str]]],
+    notes: list[dict[str, Any]],
+) -> list[tuple[str, str, str]]:
+    """The first figures one looks for: a name, a value, and what to know about it."""
+    found = evaluated["systems"][evaluated["best"]]["validation_grouped"]
+    by_name = {name: values for name, values in facts}
+    aside = sum(note["quarantined"] for note in notes)
+    cards = [
+        ("mean CCC", _value(found, "mean"), names.get(evaluated["best"], evaluated["best"])),
+        *((f"{target} CCC", _value(found, target), _interval(found, target)) for target in gathered.TARGETS),
+        ("subjects", by_name["subjects"][-1], f"{by_name['subjects'][1]} in validation"),
+        ("video", by_name["length of the videos"][-1], f"{by_name['videos'][-1]} files"),
+        ("set aside", str(aside), f"and {len(notes) - aside} warnings"),
+    ]
+    return cards
+
+
+def _value(found: dict[str, Any], target: str) -> str:
+    return figure(found["ccc"][target]["value"])
+
+
+def _interval(found: dict[str, Any], target: str) -> str:
+    bounds = found["ccc"][target]
+    return (
+        f"{figure(bounds['low'])} to {figure(bounds['high'])}"
+        if "low" in bounds
+        else "one video: no interval"
+    )
+
+
+def _systems(workspace: Workspace) -> Markup:
+    rows = results.read_figures(workspace.metrics("tables/table_5.csv"))
+    return charts.whiskers(
+        "CCC of systems and fusions on validation", rows, "CCC, mean of valence and arousal"
+    )
+
+
+def _sweeps(workspace: Workspace) -> list[tuple[str, Markup]]:
+    return [
+        (
+            sweep.parameter,
+            charts.curves(f"CCC against {sweep.x_label}", sweep.lines, sweep.x_label, "CCC", marks=True),
+        )
+        for sweep in results.read_sweeps(workspace.metrics("sweeps"))
+    ]
+
+
+def _address(page: Path, folder: Path, subject: str) -> str:
+    target = video_page(folder, subject)
+    return link(target, page) if target.is_file() else ""
+
+
+def _gain(scores: list[VideoScore]) -> Markup | None:
+    known = [s for s in scores if np.isfinite(s.gain) and np.isfinite(s.voiced)]
+    points = [charts.Point(score.name, score.voiced, score.gain) for score in known]
+    labels = ("share of the time in which the person speaks", "fused less face alone, mean CCC")
+    return charts.scatter("What audio adds, video by video", points, *labels) if points else None
+
+
+def _extremes(scores: list[VideoScore]) -> list[tuple[str, list[VideoScore]]]:
+    """Where audio helps most, and where it hurts most."""
+    ranked = sorted((s for s in scores if np.isfinite(s.gain)), key=lambda s: (s.gain, s.name))
+    helped = [score for score in ranked[::-1] if score.gain > 0][:EXTREMES]
+    hurt = [score for score in ranked if score.gain < 0][:EXTREMES]
+    return [("helps most", helped), ("hurts most", hurt)]
+
+
+def _agreement(agreement: gathered.Agreement) -> list[Markup]:
+    planes = [
+        charts.density(f"{target}: predicted and true", counts, "predicted", "true", diagonal=True)
+        for target, counts in agreement.counts.items()
+    ]
+    return [*planes, charts.calibration("Calibration", agreement.calibration())]
+
+
+def _trainings(workspace: Workspace) -> list[tuple[str, Markup]]:
+    return [
+        (found.title, charts.curves(found.title, found.lines, "epoch", found.y_label))
+        for found in results.read_trainings(workspace.metrics(""))
+    ]
+
+
+def _plane(workspace: Workspace, subjects: list[Subject], split: str) -> tuple[str, str, Markup]:
+    counts = gathered.va_counts(workspace, workspace.having(subjects, "index"))
+    frames = f"{plain(counts.sum()) if counts.sum() < 1e5 else f'{counts.sum():,.0f}'} labelled frames"
+    return split, frames, charts.density(f"Labels of {split}", counts, "valence", "arousal")
