@@ -15,7 +15,9 @@ from stages.core.arrays import Flags, Floats
 from stages.reporting.decimation import kept_points
 from stages.reporting.pages import data_block, link, rounded, write_page
 
-MAX_POINTS = 4000  # per curve
+MAX_POINTS = 72_000  # of all curves together, the edges of bands included: some 900 kB
+MAX_POINTS_EACH = 8000
+MAX_SPANS = 2000  # of one kind
 MAX_CROPS = 120
 MAX_BOXES = 6000
 
@@ -111,13 +113,15 @@ class TimelinePage:
 def write_timeline(path: Path, page: TimelinePage) -> None:
     """Write one page; the video stays where it is and is linked relative to the page.
 
-    Size: some 12 bytes a point drawn, crops as they come, 40 kB of style and script.
+    Size: some 12 bytes a point drawn, crops as they come, 40 kB of style and script; under 2 MB without crops
+    however long the video is.
     """
     write_page(
         path,
         "timeline",
         page=page,
         video=link(page.video, path) if page.video else "",
+        thinned=any(len(curve.time_s) > _points_each(page) for curve in page.curves),
         home=link(page.home[0], path) if page.home else "",
         crops=_shown_crops(page.crops),
         data=data_block(_data(page)),
@@ -134,29 +138,50 @@ def missing_spans(time_s: Floats, present: Flags, duration_s: float) -> Floats:
     return np.column_stack([ends_s[edges == 1], ends_s[edges == -1]])
 
 
+def fewer_spans(spans_s: Floats, limit: int) -> Floats:
+    """Spans joined across the shortest gaps between them until at most `limit` are left. (R, 2) -> (K, 2)."""
+    surplus = len(spans_s) - limit
+    if surplus <= 0:
+        return spans_s
+    gaps_s = spans_s[1:, 0] - spans_s[:-1, 1]
+    kept = np.sort(np.argsort(gaps_s, kind="stable")[surplus:])
+    begins_s = np.concatenate([spans_s[:1, 0], spans_s[kept + 1, 0]])
+    return np.column_stack([begins_s, np.concatenate([spans_s[kept, 1], spans_s[-1:, 1]])])
+
+
 def evenly(count: int, limit: int) -> list[int]:
     """At most `limit` of `count` indices, evenly spread, the first and the last among them."""
     return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int)).tolist()
 
 
 def _data(page: TimelinePage) -> dict[str, Any]:
+    limit = _points_each(page)
     return {
         "duration": round(page.duration_s, 3),
-        "curves": [_curve(curve) for curve in page.curves],
-        "bands": [{"name": band.name, "spans": rounded(band.spans_s, 2)} for band in page.bands],
+        "curves": [_curve(curve, limit) for curve in page.curves],
+        "bands": [
+            {"name": band.name, "spans": rounded(fewer_spans(band.spans_s, MAX_SPANS), 2)}
+            for band in page.bands
+        ],
         "boxes": _boxes(page.boxes) if page.boxes else None,
     }
 
 
-def _curve(curve: Curve) -> dict[str, Any]:
+def _points_each(page: TimelinePage) -> int:
+    """Points that a curve may have; one with an interval counts three times."""
+    drawn = sum(2 if curve.interval is None else 6 for curve in page.curves)
+    return max(5, min(MAX_POINTS_EACH, MAX_POINTS // max(1, drawn)))
+
+
+def _curve(curve: Curve, limit: int) -> dict[str, Any]:
     look = curve.look if curve.look in LOOKS else "other"
-    targets = [_target(curve, column) for column in range(2)]
+    targets = [_target(curve, column, limit) for column in range(2)]
     return {"name": curve.name, "look": look, "shown": curve.shown, "targets": targets}
 
 
-def _target(curve: Curve, column: int) -> dict[str, Any]:
+def _target(curve: Curve, column: int, limit: int) -> dict[str, Any]:
     values = np.clip(curve.valence_arousal[:, column], -1, 1)
-    kept = kept_points(values, MAX_POINTS)
+    kept = kept_points(values, limit)
     drawn = {"t": rounded(curve.time_s[kept], 2), "y": rounded(values[kept])}
     if curve.interval is not None:
         drawn["low"] = rounded(np.clip(curve.interval[kept, column, 0], -1, 1))

@@ -30,9 +30,13 @@
     pause() { this.at = this.currentTime; this.started = null; },
   };
   let player = video || clock;
+  let start = 0; // when the first frame is due by the video's own clock: sound may begin before the picture
+  const now = () => Math.min(Math.max((player.currentTime || 0) - start, 0), duration);
   const withoutVideo = () => {
-    clock.at = Math.min(video.currentTime || 0, duration);
+    if (player === clock) return;
+    clock.at = now();
     player = clock;
+    start = 0;
     video.classList.add("hidden");
     $("no-video").classList.remove("hidden");
     document.body.dataset.player = "clock";
@@ -43,10 +47,10 @@
     video.addEventListener("error", withoutVideo);
     video.addEventListener("loadedmetadata", () => { if (!video.videoWidth) withoutVideo(); });
     if (video.error) withoutVideo();
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback((_, frame) => { if (video.currentTime <= frame.mediaTime) start = frame.mediaTime; });
     for (const name of ["seeked", "timeupdate", "pause", "play", "loadeddata"]) video.addEventListener(name, () => draw());
   }
-  const now = () => Math.min(Math.max(player.currentTime, 0), duration);
-  const seek = (t) => { player.currentTime = Math.min(Math.max(t, 0), duration - 1e-3); follow(now()); draw(); };
+  const seek = (t) => { player.currentTime = start + Math.min(Math.max(t, 0), duration - 1e-3); follow(now()); draw(); };
   const toggle = () => {
     if (player.paused) { const begun = player.play(); if (begun) begun.catch(() => {}); } else player.pause();
     draw();
@@ -285,11 +289,14 @@
   });
   tracks.addEventListener("pointermove", (event) => { if (tracks.hasPointerCapture(event.pointerId)) seek(timeOf(event)); });
   faces.forEach((image, k) => image.addEventListener("click", () => seek(faceTimes[k])));
+  const stepFace = (step) => seek(faceTimes[Math.min(Math.max(nearestFace + step, 0), faces.length - 1)]);
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const on = event.target, button = on.tagName === "BUTTON" || on.tagName === "A", own = on === video;
     const step = event.shiftKey ? 0.1 : 1;
-    if (event.key === " " && !button && !own) toggle();
+    const onStrip = on.id === "strip" && (event.key === "ArrowLeft" || event.key === "ArrowRight");
+    if (onStrip) stepFace(event.key === "ArrowLeft" ? -1 : 1);
+    else if (event.key === " " && !button && !own) toggle();
     else if (event.key === "ArrowLeft" && !own) seek(now() - step);
     else if (event.key === "ArrowRight" && !own) seek(now() + step);
     else if (event.key === "Home" && !own) seek(0);
