@@ -75,7 +75,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Boxes:
-    """Where the face is: (T,) times and (T, 4) x1, y1, x2, y2 as shares of the upright picture, NaN without."""
+    """Where the face is: (T,) times, (T, 4) x1, y1, x2, y2 as shares of the upright picture, NaN without."""
 
     time_s: Floats
     xyxy: Floats

@@ -91,7 +91,7 @@
     tracks.append(svg);
     const row = html("div", "row-target"), name = html("span", "target-name", target);
     name.append(html("small", "", column ? "calm to excited" : "negative to positive"));
-    row.append(name);
+    row.append(html("span", "end high", "+1"), name, html("span", "end low", "−1"));
     labels.append(row);
   });
   for (const band of page.bands) {
@@ -188,7 +188,9 @@
     const swatch = make("svg", { class: `swatch look-${curve.look}`, viewBox: "0 0 26 10", "aria-hidden": "true" }, make("line", { x1: 0, x2: 26, y1: 5, y2: 5 }));
     name.scope = "row";
     button.type = "button";
-    button.append(swatch, html("span", "", curve.name));
+    const words = html("span");
+    for (const part of curve.name.split(/(?<=_)/)) words.append(part, html("wbr"));
+    button.append(swatch, words);
     button.addEventListener("click", () => { shown[k] = !shown[k]; showCurves(); draw(); });
     name.append(button);
     const values = [html("td", "number"), html("td", "number")];
