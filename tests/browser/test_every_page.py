@@ -29,7 +29,8 @@ def settled(chromium: Browser, page: Path, width: int = 1280) -> None:
 
 @pytest.mark.parametrize("width", [1280, 400])
 def test_a_page_loads_without_a_word_and_asks_nobody(chromium: Browser, page: Path, width: int) -> None:
-    chromium.messages(), chromium.requests()
+    chromium.messages()
+    chromium.requests()
     settled(chromium, page, width)
     assert chromium.messages() == []
     assert {address.split(":")[0] for address in chromium.requests()} <= {"file", "data"}

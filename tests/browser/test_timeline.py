@@ -84,7 +84,8 @@ def test_the_space_bar_plays_and_the_cursor_moves(opened: Browser) -> None:
 
 
 def test_the_trail_ends_where_the_dot_is(opened: Browser) -> None:
-    opened.press("right"), opened.press("right"), opened.press("right")
+    for _ in range(3):
+        opened.press("right")
     opened.wait(f"Math.abs({AT} - 3) < 0.06")
     dot, end = opened.run("""
         const group = document.querySelector('#plane g.look-fused'), dot = group.querySelector('circle');
@@ -115,7 +116,8 @@ def test_faces_seek_by_mouse_and_keys(opened: Browser) -> None:
 
 
 def test_zooming_keeps_the_cursor_in_sight_and_clicks_true(opened: Browser) -> None:
-    opened.press("right"), opened.press("right"), opened.press("+")
+    for key in ("right", "right", "+"):
+        opened.press(key)
     assert opened.run("return document.getElementById('zoom-name').textContent") == "3.0 s shown"
     left, top, width, _ = opened.run(PLACE % "timeline")
     opened.drag((left + width * 0.5, top + 20))
@@ -151,7 +153,8 @@ def test_a_picture_that_begins_late_keeps_its_time(chromium: Browser, tmp_path: 
     write_timeline(tmp_path / "page.html", full_page(tmp_path / "late.webm"))
     ready(chromium, tmp_path / "page.html")
     chromium.wait("document.getElementById('video').requestVideoFrameCallback")
-    chromium.press("right"), chromium.press("right")
+    for _ in range(2):
+        chromium.press("right")
     chromium.wait(f"Math.abs({AT} - 2) < 0.06")
     chromium.wait("Math.abs(document.getElementById('video').currentTime - 2.5) < 0.02")
 
