@@ -35,7 +35,7 @@ class Margin(NamedTuple):
 
 
 def margins_of(workspace: Workspace, subjects: Iterable[Subject], folder: str) -> dict[str, Margin]:
-    """Every video's margin, from the others; none where no other has labels. One subject is in memory at a time.
+    """Every video's margin, from the others; none where no other has labels. One subject is in memory.
 
     Args:
         workspace: holds the labels and the traces.
