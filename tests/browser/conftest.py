@@ -13,13 +13,18 @@ import av
 import numpy as np
 import pytest
 
+from stages import report as stage
 from stages.core.arrays import Floats
+from stages.core.artefacts import read_json
+from stages.core.corpus import Workspace
 from stages.media.jpeg import pack_jpegs
+from stages.reporting.overview import write_overview
 from stages.reporting.timeline import Band, Boxes, Crop, Curve, TimelinePage, write_timeline
 
+from .run import write_run
 from .webdriver import Browser, browser, missing_programs
 
-PAGES = ("timeline", "without_video")
+PAGES = ("timeline", "without_video", "report", "subject_page")
 DURATION_S, FPS_HZ = 6.0, 10
 HOSTILE = "\"><script>alert(1)</script> & </title> '☃"
 
@@ -63,6 +68,33 @@ def without_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     video.write_bytes(b"RIFF" + bytes(400))
     write_timeline(folder / "page.html", full_page(video))
     return folder / "page.html"
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Workspace:
+    """A finished run, and the pages of its subjects."""
+    root = tmp_path_factory.mktemp("finished")
+    write_video(root / "clip.webm")
+    workspace = write_run(root, repository, root / "clip.webm")
+    folder, best = workspace.metrics("report"), read_json(workspace.metrics("evaluate.json"))["best"]
+    corpus = workspace.corpus()
+    for subject in corpus.of("validation"):
+        unit = stage.unit_of(workspace, subject, corpus.videos[subject.video], folder, best)
+        stage.draw_video(unit, None)
+    write_overview(folder / "index.html", workspace, repository / "dvc.yaml", folder, None)
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def report(run: Workspace) -> Path:
+    """The report of the run."""
+    return run.metrics("report/index.html")
+
+
+@pytest.fixture(scope="session")
+def subject_page(run: Workspace) -> Path:
+    """The page of a validation subject, as the report makes it."""
+    return min(run.metrics("report/videos").iterdir())
 
 
 def full_page(video: Path) -> TimelinePage:
