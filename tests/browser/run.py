@@ -56,7 +56,7 @@ def _write_subject(workspace: Workspace, subject: Subject, rng: np.random.Genera
     jpeg, offset = pack_jpegs(images, quality=60)
     seen, steps = grid_s != 2, np.arange(len(grid_s))
     faces = {"time_s": grid_s, "detected": seen, "jpeg": jpeg, "jpeg_offset": offset, "crop_index": steps}
-    faces["box_xyxy"] = np.tile(np.float32([40, 30, 120, 90]), (len(grid_s), 1))
+    faces["box_xyxy"] = np.tile(np.array([40, 30, 120, 90], np.float32), (len(grid_s), 1))
     write_arrays(workspace.artefact("faces", subject.name), faces, fps_hz=float(GRID_HZ))
     voiced = {"time_s": grid_s, "voiced": grid_s % 2 < 1}
     write_arrays(workspace.artefact("speech", subject.name), voiced, fps_hz=float(GRID_HZ))

@@ -47,7 +47,7 @@
     video.addEventListener("error", withoutVideo);
     video.addEventListener("loadedmetadata", () => { if (!video.videoWidth) withoutVideo(); });
     if (video.error) withoutVideo();
-    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback((_, frame) => { if (video.currentTime <= frame.mediaTime) start = frame.mediaTime; });
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback((_, frame) => { if (video.currentTime === 0) start = frame.mediaTime; });
     for (const name of ["seeked", "timeupdate", "pause", "play", "loadeddata"]) video.addEventListener(name, () => draw());
   }
   const seek = (t) => { player.currentTime = start + Math.min(Math.max(t, 0), duration - 1e-3); follow(now()); draw(); };

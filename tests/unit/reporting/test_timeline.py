@@ -37,7 +37,8 @@ class Page(HTMLParser):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text, self.raw, self.data = "", path.read_text(encoding="utf-8"), {}
+        self.text, self.raw = "", path.read_text(encoding="utf-8")
+        self.data: dict[str, Any] = {}
         self._in: list[str] = []
         self.feed(self.raw)
 
@@ -54,7 +55,7 @@ class Page(HTMLParser):
         if not self._in:
             self.text += data
         elif self._in[-1] == "data":
-            self.data: dict[str, Any] = json.loads(data)
+            self.data = json.loads(data)
 
 
 def curve(name: str, frames: int, rate_hz: float = 30, **kwargs: Any) -> Curve:
