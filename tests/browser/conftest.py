@@ -102,7 +102,7 @@ def full_page(video: Path) -> TimelinePage:
     time_s = np.arange(int(DURATION_S * FPS_HZ)) / FPS_HZ
     truth = ramp(time_s)
     truth[20:30] = np.nan
-    interval = np.stack([ramp(time_s) - 0.2, ramp(time_s) + 0.2], axis=2)
+    interval = np.stack([truth - 0.2, truth + 0.2], axis=2)
     curves = [
         Curve("truth", time_s, truth, "truth"),
         Curve(f"fused {HOSTILE}", time_s, ramp(time_s) * 0.8, "fused", interval),

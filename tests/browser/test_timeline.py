@@ -106,6 +106,14 @@ def test_a_curve_can_be_put_away(opened: Browser) -> None:
     assert opened.run("return document.getElementById('video').paused"), "the space bar was the button's"
 
 
+def test_a_gap_stays_a_gap(opened: Browser) -> None:
+    """Truth and band are unknown for a second: two strokes each, not one across."""
+    strokes = "document.querySelector('#timeline path.%s').getAttribute('d').split('M').length - 1"
+    assert opened.run(f"return {strokes % 'curve.look-truth'}") == 2
+    assert opened.run(f"return {strokes % 'interval'}") == 2
+    assert opened.run(f"return {strokes % 'curve.look-fused'}") == 1
+
+
 def test_faces_seek_by_mouse_and_keys(opened: Browser) -> None:
     opened.run("document.querySelectorAll('#strip img')[4].click()")
     opened.wait(f"{AT} === 2")

@@ -67,10 +67,15 @@
     return text;
   };
   const area = (d) => {
-    const keep = d.t.map((_, i) => i).filter((i) => d.low[i] !== null && d.high[i] !== null);
-    if (!keep.length) return "";
-    const up = keep.map((i) => `${d.t[i]} ${-d.high[i]}`), down = keep.map((i) => `${d.t[i]} ${-d.low[i]}`).reverse();
-    return `M${up.join("L")}L${down.join("L")}Z`;
+    let text = "", run = [];
+    const close = () => {
+      const up = run.map((i) => `${d.t[i]} ${-d.high[i]}`), down = run.map((i) => `${d.t[i]} ${-d.low[i]}`).reverse();
+      if (run.length) text += `M${up.join("L")}L${down.join("L")}Z`;
+      run = [];
+    };
+    for (let i = 0; i < d.t.length; i++) if (d.low[i] === null || d.high[i] === null) close(); else run.push(i);
+    close();
+    return text;
   };
   const tracks = $("timeline"), labels = $("labels"), charts = [];
   const drawn = page.curves.map(() => []);
@@ -110,8 +115,9 @@
   tracks.append(axis, cursor);
 
   const spoken = (t, digits = 1) => {
-    const tenth = Math.floor(t * 10 ** digits + 1e-6) / 10 ** digits, minutes = Math.floor(tenth / 60);
-    return `${minutes}:${(tenth - 60 * minutes).toFixed(digits).padStart(digits ? 3 + digits : 2, "0")}`;
+    const cut = Math.floor(t * 10 ** digits + 1e-6) / 10 ** digits, minutes = Math.floor(cut / 60), hours = Math.floor(minutes / 60);
+    const seconds = (cut - 60 * minutes).toFixed(digits).padStart(digits ? 3 + digits : 2, "0");
+    return hours ? `${hours}:${String(minutes - 60 * hours).padStart(2, "0")}:${seconds}` : `${minutes}:${seconds}`;
   };
   const showView = () => {
     const span = view.to - view.from;
