@@ -12,8 +12,6 @@ from stages.core.params import PARAMS_FILE, Params, load_params
 from stages.media.container import ContainerFacts, Limits, probe
 from stages.media.source import open_media
 
-MEGA = 1_000_000
-
 
 def info(videos: Sequence[Path]) -> int:
     """Describe each video; the number of those that can't be read.
@@ -46,7 +44,9 @@ def _without_limits() -> Limits:
 def described(video: Path, facts: ContainerFacts) -> Iterator[tuple[str, str]]:
     """What the container holds, in words."""
     with open_media(video) as container:
-        yield "file", f"{container.format.long_name}, {video.stat().st_size / MEGA:,.1f} MB"
+        size_kb = video.stat().st_size / 1000
+        size = f"{size_kb / 1000:,.1f} MB" if size_kb >= 1000 else f"{size_kb:.0f} kB"
+        yield "file", f"{container.format.long_name}, {size}"
     turned = f", stored turned by {facts.rotation_deg}°" if facts.rotation_deg else ""
     yield "picture", f"{facts.width} × {facts.height}{turned}; {facts.video_codec}, {facts.pixel_format}"
     yield "rate", _rate(facts)
@@ -121,10 +121,10 @@ def _windows(steps: int, facts: ContainerFacts, params: Params) -> Iterator[str]
 
 def _refused(video: Path, facts: ContainerFacts, params: Params) -> str:
     """Why the limits keep it out; "" where they don't."""
-    limits = Limits(max_pixels=params.decode.max_pixels, max_duration_s=params.decode.max_duration_s)
+    limits = Limits(**params.decode.limits())
     try:
         limits.check_size(video, facts.width, facts.height)
         limits.check_length(video, facts.frame_count, facts.duration_s)
     except BadInput as error:
-        return f"{error.problem} (decode.max_pixels, decode.max_duration_s)"
+        return f"{error.problem} (section decode: max_pixels, max_duration_s, max_frames)"
     return ""

@@ -149,7 +149,8 @@ def _from_csv(file: Path) -> Columns:
 def _from_parquet(file: Path) -> Columns:
     import pyarrow.parquet as pq
 
-    table = pq.read_table(file, columns=list(COLUMNS))
+    with file.open("rb") as opened:
+        table = pq.read_table(opened, columns=list(COLUMNS))
     return {name: table[name].to_numpy().astype(np.float64) for name in COLUMNS}
 
 

@@ -58,7 +58,8 @@ def write_parquet(path: Path, trace: Trace) -> None:
         "valaro": to_json(trace.summary),
     }
     table = pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields, facts))
-    pq.write_table(table, path, compression="zstd")
+    with path.open("wb") as file:  # a path would have to be UTF-8
+        pq.write_table(table, file, compression="zstd")
 
 
 def write_frames_json(path: Path, trace: Trace) -> None:

@@ -120,7 +120,7 @@ def _few_faces(detected: Flags) -> list[str]:
 def _plot(path: Path, found: Findings, notice: str) -> None:
     from stages.media.plot import plot_trace
 
-    name = path.stem
+    name = printable(path.stem)
     plot_trace(
         path,
         name if len(name) <= MAX_TITLE else f"{name[: MAX_TITLE - 1]}…",

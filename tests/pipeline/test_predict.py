@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import signal
@@ -524,6 +525,15 @@ def test_any_file_name_works(run: Run, portrait: Path, tmp_path: Path) -> None:
     stems = {Path(name).stem for name in NAMES} - {".."} | {"...mp4"}
     assert {p.name for p in (tmp_path / "out").iterdir()} == stems
     assert all(summary(tmp_path / "out" / stem)["frames"] == 40 for stem in stems)
+
+
+def test_a_name_that_is_no_text_works_in_every_format(run: Run, portrait: Path, tmp_path: Path) -> None:
+    clip = shutil.copy(portrait, tmp_path / os.fsdecode(b"caf\xe9 <b>.mp4"))
+    result = run(clip, "--format", ",".join((*KNOWN_FORMATS, "abaw")))
+    assert result.exit_code == 0, result.stderr
+    folder = tmp_path / "out" / Path(clip).stem
+    assert {path.suffix[1:] for path in folder.iterdir()} == {*KNOWN_FORMATS}
+    assert summary(folder)["file"].endswith("caf\\udce9 <b>.mp4")
 
 
 def test_results_are_replaced_only_on_demand_and_strangers_never(

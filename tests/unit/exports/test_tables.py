@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 import pytest
 
+from stages.exports.formats import FORMATS
 from stages.exports.tables import write_abaw, write_csv, write_frames_json, write_parquet
 from stages.exports.trace import COLUMNS, Trace, file_name, printable
 
@@ -69,7 +71,17 @@ def test_json_refuses_what_json_has_no_word_for(trace_of: type[Trace], tmp_path:
         write_frames_json(tmp_path / "t.json", trace)
 
 
-@pytest.mark.parametrize("kind", [write_csv, write_parquet, write_frames_json])
+WRITERS = [fmt.write for fmt in FORMATS.values()]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_file_may_have_any_name(write: type, trace: Trace, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode("Zoë 微笑 \n".encode() + b"\xe9")
+    write(path, trace)
+    assert path.stat().st_size > 0
+
+
+@pytest.mark.parametrize("kind", WRITERS)
 def test_the_same_trace_gives_the_same_bytes(kind: type, trace_of: type[Trace], tmp_path: Path) -> None:
     for name in "ab":
         kind(tmp_path / name, trace_of(notice="n"))
