@@ -7,7 +7,8 @@ Reads   metrics/tables, metrics/evaluate.json, metrics/per_video_all.csv, metric
         metrics/sweeps/<parameter>.csv            what `valaro sweep` wrote, if anything
         data/{index,decode,faces,speech}/<subject or video>.h5
         data/traces/<system>/<subject>.h5, data/fused/<fusion>.grouped/<subject>.h5
-        dvc.yaml                                  for the picture of the pipeline
+        dvc.yaml                                  for the picture of the pipeline; DVC takes no such dependency,
+                                                  so that a stage renamed alone shows with the next run
 Writes  metrics/report/index.html                 charts and tables inside: it needs no other file, no network
         metrics/report/videos/<subject>.html      timeline of a validation subject; links the video
         metrics/plots/systems.csv                 CCC and interval by system and protocol, for `dvc plots`
@@ -25,6 +26,7 @@ from stages.core.corpus import Subject, Workspace
 from stages.core.memo import Note
 from stages.core.stage import Stage, Unit, main
 from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
+from stages.reporting.margins import Margin, margins_of, with_band
 from stages.reporting.overview import notice_of, video_page, write_overview
 from stages.reporting.pages import assets_of, link
 from stages.reporting.recorded import bands_of, boxes_of, crops_of, curves_of, facts_of
@@ -47,6 +49,10 @@ def draw_video(unit: Unit, _settings: None) -> list[Note]:
     )
     duration_s = float(read_facts(index)["duration_s"])
     bands = bands_of(index, faces, unit.reads.get("speech"), duration_s)
+    facts = facts_of(curves, index, bands, duration_s)
+    if unit.facts["margin"] and curves[1].name == unit.facts["best"]:
+        curves[1], words = with_band(curves[0], curves[1], Margin(*unit.facts["margin"]))
+        facts |= words
     page = TimelinePage(
         title=unit.name,
         video=Path(unit.facts["video"]),
@@ -55,7 +61,7 @@ def draw_video(unit: Unit, _settings: None) -> list[Note]:
         bands=bands,
         crops=crops_of(faces),
         boxes=boxes_of(faces, unit.reads["decode"]),
-        facts=facts_of(curves, index, bands, duration_s),
+        facts=facts,
         notice=unit.facts["notice"],
         home=(Path(unit.facts["home"]), "Report of the run"),
     )
@@ -63,8 +69,19 @@ def draw_video(unit: Unit, _settings: None) -> list[Note]:
     return []
 
 
-def unit_of(workspace: Workspace, subject: Subject, video: str, folder: Path, best: str) -> Unit:
-    """What the page of a subject is made of; systems without a trace of the subject are left out."""
+def unit_of(
+    workspace: Workspace, subject: Subject, video: str, folder: Path, best: str, margin: Margin | None = None
+) -> Unit:
+    """What the page of a subject is made of; systems without a trace of the subject are left out.
+
+    Args:
+        workspace: of the run.
+        subject: of validation, with a face.
+        video: the file.
+        folder: of the report.
+        best: the fusion shown first.
+        margin: of its band; None draws none.
+    """
     page = video_page(folder, subject.name)
     reads = {name: workspace.artefact(traces, subject.name) for name, traces in TRACES.items()}
     reads["speech"] = workspace.artefact("speech", subject.name)
@@ -77,6 +94,7 @@ def unit_of(workspace: Workspace, subject: Subject, video: str, folder: Path, be
         "address": link(
             Path(video), page
         ),  # it depends on where the repository lies, if the corpus is elsewhere
+        "margin": margin,
         "home": str(folder / "index.html"),
         "notice": notice_of(workspace),
     }
@@ -106,7 +124,11 @@ def report() -> None:
     best = read_json(workspace.metrics("evaluate.json"))["best"]
     with Stage("report", folder) as stage:
         shown = workspace.having(corpus.of("validation"), "index", "faces")
-        units = [unit_of(workspace, subject, corpus.videos[subject.video], folder, best) for subject in shown]
+        margins = margins_of(workspace, shown, TRACES[f"{best}{GROUPED}"])
+        units = [
+            unit_of(workspace, each, corpus.videos[each.video], folder, best, margins.get(each.video))
+            for each in shown
+        ]
         stage.run(draw_video, units)
         page = folder / "index.html"
         write_overview(page, workspace, DEFINITION, folder, None)

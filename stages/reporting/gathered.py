@@ -169,20 +169,20 @@ def _rows(parts: list[list[_Counts]]) -> Iterator[tuple[str, list[str]]]:
 
     yield row("subjects", lambda part: str(len(part)))
     yield row("videos", lambda part: str(len({counts.video for counts in part})))
-    yield row("length of the videos", lasting)
+    yield row("length", lasting)
     yield row("frames", lambda part: f"{total(part, 'frames'):,.0f}".replace(",", " "))
     yield row("labelled", labelled)
     yield row("frames a second", rates)
     yield row("of variable rate", lambda part: str(sum(bool(c.facts["variable_rate"]) for c in part)))
     yield row("without sound", lambda part: str(sum(not c.facts["has_audio"] for c in part)))
-    yield row("a face is seen", lambda part: _weighted([counts.seen for counts in part]))
-    yield row("the person speaks", lambda part: _weighted([counts.heard for counts in part]))
+    yield row("time with a face", lambda part: _weighted([counts.seen for counts in part]))
+    yield row("time with speech", lambda part: _weighted([counts.heard for counts in part]))
 
 
 def _weighted(shares: list[tuple[float, float]]) -> str:
     known = [(share, seconds) for share, seconds in shares if np.isfinite(share)]
     seconds = sum(length for _, length in known)
-    return f"{sum(share * length for share, length in known) / seconds:.0%} of the time" if seconds else "–"
+    return f"{sum(share * length for share, length in known) / seconds:.0%}" if seconds else "–"
 
 
 def _known(workspace: Workspace, subjects: list[Subject]) -> list[Subject]:

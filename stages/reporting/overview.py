@@ -13,11 +13,11 @@ from stages.core.corpus import Subject, Workspace, is_sample
 from stages.reporting import charts, gathered, pipeline, results
 from stages.reporting.gathered import VideoScore
 from stages.reporting.pages import link, write_page
-from stages.reporting.svg import plain
+from stages.reporting.svg import element, plain
 
 SAMPLE_NOTICE = (
-    "This run is on the sample corpus: faces and voices made by a program. Its figures show that the pipeline "
-    "works; they say nothing about people, and can't be held against the paper's figures beside them."
+    "This run is on the sample corpus: faces and voices made by a program. Its figures show that the "
+    "pipeline works; they say nothing about people, and mustn't be compared with the paper's beside them."
 )
 WINDOWS = "dynamic.window_s"
 EXTREMES = 3  # videos named on either side of the gain by audio
@@ -62,7 +62,7 @@ def write_overview(
     best = evaluated["best"]
     corpus = workspace.corpus()
     scores, agreement = gathered.gather(workspace, corpus.of("validation"), best)
-    rivals, means = results.read_rivals(workspace.metrics("per_video_all.csv"))
+    rivals, means = results.read_rivals(workspace.metrics("per_video_all.csv"), without=best)
     facts = gathered.corpus_rows(workspace, corpus)
     notes = read_json(workspace.metrics("notes.json"))
     names = results.read_names(workspace.metrics("tables/table_5.csv"))
@@ -77,6 +77,7 @@ def write_overview(
         ahead=names.get(evaluated["ahead"], evaluated["ahead"]),
         confidence=evaluated["confidence"],
         systems=_systems(workspace),
+        optimism=results.read_optimism(workspace.metrics("tables/table_5.csv")),
         sweeps=_sweeps(workspace),
         windows=WINDOWS,
         tables=results.read_tables(workspace.metrics("tables")),
@@ -97,6 +98,7 @@ def write_overview(
         nodes=nodes,
         live=live,
         figure=figure,
+        coded=coded,
     )
 
 
@@ -107,6 +109,12 @@ def figure(value: float | None, decimals: int = 3) -> str:
     return f"{value:.{decimals}f}".replace("-", "−")
 
 
+def coded(text: str) -> Markup:
+    """A sentence in which `words` between backticks are code, as in Markdown; the rest is escaped."""
+    parts = text.split("`")
+    return Markup("").join(element("code", part) if k % 2 else part for k, part in enumerate(parts))
+
+
 def _headline(
     evaluated: dict[str, Any],
     names: dict[str, str],
@@ -115,16 +123,15 @@ def _headline(
 ) -> list[tuple[str, str, str]]:
     """The first figures one looks for: a name, a value, and what to know about it."""
     found = evaluated["systems"][evaluated["best"]]["validation_grouped"]
-    by_name = {name: values for name, values in facts}
+    by_name = dict(facts)
     aside = sum(note["quarantined"] for note in notes)
-    cards = [
+    return [
         ("mean CCC", _value(found, "mean"), names.get(evaluated["best"], evaluated["best"])),
         *((f"{target} CCC", _value(found, target), _interval(found, target)) for target in gathered.TARGETS),
         ("subjects", by_name["subjects"][-1], f"{by_name['subjects'][1]} in validation"),
-        ("video", by_name["length of the videos"][-1], f"{by_name['videos'][-1]} files"),
+        ("video", by_name["length"][-1], f"{by_name['videos'][-1]} files"),
         ("set aside", str(aside), f"and {len(notes) - aside} warnings"),
     ]
-    return cards
 
 
 def _value(found: dict[str, Any], target: str) -> str:

@@ -64,6 +64,11 @@ def read_names(table_5: Path) -> dict[str, str]:
     return {row["system"]: row["row"] for row in _rows(table_5) if row["dev_mean"] or row["grouped_mean"]}
 
 
+def read_optimism(table_5: Path) -> list[tuple[str, float]]:
+    """Fusion's name -> what its mean CCC gains by being fitted on the videos it is scored on."""
+    return [(row["row"], float(row["optimism"])) for row in _rows(table_5) if row["optimism"]]
+
+
 def read_figures(table_5: Path) -> list[Figure]:
     """Every system that has a figure: the mean CCC under each protocol, and what the paper published."""
     found = []
@@ -78,11 +83,11 @@ def read_figures(table_5: Path) -> list[Figure]:
     return found
 
 
-def read_rivals(per_video_all: Path) -> tuple[list[str], dict[str, list[float | None]]]:
-    """Systems that were scored, and subject -> the mean CCC of each under its honest protocol."""
+def read_rivals(per_video_all: Path, without: str) -> tuple[list[str], dict[str, list[float | None]]]:
+    """Systems that were scored, `without` one, and subject -> mean CCC of each by its honest protocol."""
     scores: dict[str, dict[str, float]] = defaultdict(dict)
     for row in _rows(per_video_all):
-        if HONEST.get(row["system"]) == row["protocol"]:
+        if HONEST.get(row["system"]) == row["protocol"] and row["system"] != without:
             scores[row["subject"]][row["system"]] = float(row["mean_ccc"])
     names = [name for name in HONEST if any(name in found for found in scores.values())]
     return names, {subject: [found.get(name) for name in names] for subject, found in scores.items()}

@@ -90,7 +90,7 @@ class Frame:
     y: tuple[float, float]
     width: float = WIDTH
     height: float = 240
-    left: float = 44
+    left: float = 52
     right: float = 12
     top: float = 12
     bottom: float = 40

@@ -304,8 +304,9 @@ def code(
         if (source.is_file() or source.is_symlink()) and not name.startswith(NOT_COPIED):
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, copy / name, follow_symlinks=False)
-    (copy / "data/pretraining").mkdir(parents=True)
-    shutil.copy2(repository / "data/pretraining/README.md", copy / "data/pretraining")
+    for folder in ("data/pretraining", "metrics/sweeps"):
+        (copy / folder).mkdir(parents=True)
+        shutil.copy2(repository / folder / "README.md", copy / folder)
     shutil.copy2(repository / "profiles" / "sample.yaml", copy / "params.yaml")
     params = merge(copy.params(), SMALLEST)
     params["audio"]["backbone"] = SMALLEST_WAV2VEC

@@ -19,6 +19,7 @@ STAGES: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(enco
 NAMES_TYPES_ONLY = "stages/core/arrays.py"
 NO_STAGE = ("__init__", "cli")
 CORPORA = ("${index.", "${pretrain.")
+GIVEN = (*CORPORA, "metrics/sweeps")
 """What a stage reads that no stage makes."""
 
 
@@ -78,7 +79,7 @@ def test_what_a_stage_watches_exists_or_is_made(stage: str) -> None:
             assert (REPOSITORY / path).exists(), path
         else:
             holds_what_is_made = any(f"{place}/".startswith(f"{path}/") for place in made)
-            assert path.startswith(CORPORA) or holds_what_is_made, path
+            assert path.startswith(GIVEN) or holds_what_is_made, path
 
 
 def outputs() -> list[str]:
