@@ -7,8 +7,8 @@ Reads   metrics/tables, metrics/evaluate.json, metrics/per_video_all.csv, metric
         metrics/sweeps/<parameter>.csv            what `valaro sweep` wrote, if anything
         data/{index,decode,faces,speech}/<subject or video>.h5
         data/traces/<system>/<subject>.h5, data/fused/<fusion>.grouped/<subject>.h5
-        dvc.yaml                                  for the picture of the pipeline; DVC takes no such dependency,
-                                                  so that a stage renamed alone shows with the next run
+        dvc.yaml                                  for the picture of the pipeline; DVC refuses it as a
+                                                  dependency: a stage renamed alone shows later
 Writes  metrics/report/index.html                 charts and tables inside: it needs no other file, no network
         metrics/report/videos/<subject>.html      timeline of a validation subject; links the video
         metrics/plots/systems.csv                 CCC and interval by system and protocol, for `dvc plots`
@@ -129,7 +129,7 @@ def report() -> None:
             unit_of(workspace, each, corpus.videos[each.video], folder, best, margins.get(each.video))
             for each in shown
         ]
-        stage.run(draw_video, units)
+        stage.run(draw_video, units, jobs=1)  # a second or less each: a worker takes longer to start
         page = folder / "index.html"
         write_overview(page, workspace, DEFINITION, folder, None)
         stage.claim(page)

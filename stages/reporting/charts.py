@@ -157,9 +157,10 @@ def curves(title: str, lines: Sequence[Line], x_label: str, y_label: str, *, mar
 
 
 def _reach(values: Floats) -> tuple[float, float]:
-    """Of an axis: from 0 or below, with some air above."""
-    low, high = (min(0.0, float(values.min())), float(values.max())) if len(values) else (0.0, 1.0)
-    return low, high + 0.04 * max(high - low, 1e-6)
+    """Of an axis: zero belongs to it, and some air above."""
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    high = high if high > low else 1.0
+    return low, high + 0.04 * (high - low)
 
 
 def scatter(title: str, points: Sequence[Point], x_label: str, y_label: str) -> Markup:
