@@ -13,7 +13,7 @@ from stages.reporting.charts import Estimate, Figure, Line, Point
 from stages.reporting.svg import element, ticks_of
 
 NAN = float("nan")
-NEAR = {"abs": 0.01}  # coordinates are written with one or two decimals
+NEAR = 0.01  # coordinates are written with one or two decimals
 
 
 def parsed(drawn: Markup) -> ElementTree.Element:
@@ -73,20 +73,20 @@ def test_whiskers_stand_at_value_and_bounds() -> None:
     ]
     drawing = Drawing(charts.whiskers("CCC", figures, "CCC"))
     places = [drawing.x(float(c.get("cx", ""))) for c in drawing.all("circle")]
-    assert places == pytest.approx([0.5, 0.6, 0.8], **NEAR)
+    assert places == pytest.approx([0.5, 0.6, 0.8], abs=NEAR)
     lines = drawing.all("line", "whisker")
     bounds = [[drawing.x(float(line.get(end, ""))) for end in ("x1", "x2")] for line in lines]
-    assert bounds == [pytest.approx([0.4, 0.7], **NEAR), pytest.approx([0.75, 0.9], **NEAR)]
+    assert bounds == [pytest.approx([0.4, 0.7], abs=NEAR), pytest.approx([0.75, 0.9], abs=NEAR)]
     assert [c.get("class") for c in drawing.all("circle")] == ["mark mean", "mark mean", "hollow mean"]
     (published,) = drawing.all("polygon", "published")
-    assert drawing.x(drawing.corners(published)[0]) == pytest.approx(0.25, **NEAR)
+    assert drawing.x(drawing.corners(published)[0]) == pytest.approx(0.25, abs=NEAR)
     assert drawing.said() == "single 0.500; fused 0.600"
 
 
 def test_a_negative_ccc_stays_in_the_chart() -> None:
     drawing = Drawing(charts.whiskers("CCC", [Figure("a", (Estimate(-0.3, -0.4, -0.1),))], "CCC"))
     (mark,) = drawing.all("circle")
-    assert drawing.x(float(mark.get("cx", ""))) == pytest.approx(-0.3, **NEAR)
+    assert drawing.x(float(mark.get("cx", ""))) == pytest.approx(-0.3, abs=NEAR)
     assert float(drawing.all("line", "whisker")[0].get("x1", "")) >= 0
 
 
@@ -96,8 +96,8 @@ def test_curves_go_through_their_points_and_break_at_gaps() -> None:
     drawing = Drawing(charts.curves("t", [Line("valence", x, y)], "epoch", "CCC"))
     (line,) = drawing.all("path", "valence")
     first, second = drawing.path(line)
-    assert np.array(first) == pytest.approx(np.array([[1, 0.1], [2, 0.4]]), **NEAR)
-    assert np.array(second) == pytest.approx(np.array([[4, 0.2], [5, 0.8]]), **NEAR)
+    assert np.array(first) == pytest.approx(np.array([[1, 0.1], [2, 0.4]]), abs=NEAR)
+    assert np.array(second) == pytest.approx(np.array([[4, 0.2], [5, 0.8]]), abs=NEAR)
 
 
 @pytest.mark.parametrize("y", [[0.5], [NAN], [-0.5], [0.0], [3.0]])
@@ -137,7 +137,7 @@ def test_calibration_marks_every_bin_and_says_how_far_off() -> None:
     places = [
         (drawing.x(float(c.get("cx", ""))), drawing.y(float(c.get("cy", "")))) for c in drawing.all("circle")
     ]
-    assert np.array(places) == pytest.approx(np.array([[-0.5, -0.4], [0.5, 0.2]]), **NEAR)
+    assert np.array(places) == pytest.approx(np.array([[-0.5, -0.4], [0.5, 0.2]]), abs=NEAR)
     small, large = (float(c.get("r", "")) for c in drawing.all("circle"))
     assert small < large
     assert drawing.said() == "valence is 0.25 off on average over bins"  # (10 * 0.1 + 30 * 0.3) / 40
@@ -148,9 +148,9 @@ def test_scatter_tells_gains_from_losses_without_colour() -> None:
     drawing = Drawing(charts.scatter("s", points, "x", "y"))
     (gain,), (loss,) = drawing.all("circle"), drawing.all("polygon")
     assert drawing.y
-    assert drawing.x(float(gain.get("cx", ""))) == pytest.approx(0.2, **NEAR)
-    assert drawing.y(float(gain.get("cy", ""))) == pytest.approx(0.1, **NEAR)
-    assert drawing.y(drawing.corners(loss)[1]) == pytest.approx(-0.2, **NEAR)
+    assert drawing.x(float(gain.get("cx", ""))) == pytest.approx(0.2, abs=NEAR)
+    assert drawing.y(float(gain.get("cy", ""))) == pytest.approx(0.1, abs=NEAR)
+    assert drawing.y(drawing.corners(loss)[1]) == pytest.approx(-0.2, abs=NEAR)
     assert gain.findtext("title") == "<up>: 0.1 at 0.2"
     assert drawing.said() == "1 of 2 above zero"
 

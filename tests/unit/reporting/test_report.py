@@ -255,11 +255,8 @@ def test_scores_and_counts_are_those_of_the_arrays(workspace: Workspace) -> None
         ).tolist()
         alone = ccc_per_target(truth[score.name], array("traces/dynamic", score.name)).mean()
         assert score.gain == pytest.approx(score.mean - alone)
-        assert (score.voiced, score.unseen, score.frames) == (
-            pytest.approx(0.74),
-            pytest.approx(0.1),
-            FRAMES - 5,
-        )
+        assert (score.voiced, score.unseen) == pytest.approx((0.74, 0.1))
+        assert score.frames == FRAMES - 5
     pooled = np.concatenate([truth[name][5:, 0] for name in NAMES])
     predicted = np.concatenate([traces[name][5:, 0] for name in NAMES])
     assert agreement.counts["valence"].sum() == len(pooled)
