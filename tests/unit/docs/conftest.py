@@ -31,6 +31,7 @@ def checkout(repository: Path, tmp_path: Path) -> Path:
     tests = copy / "tests" / "unit" / "core"
     tests.mkdir(parents=True)
     shutil.copy(repository / "tests" / "unit" / "core" / "test_dag.py", tests)
-    shutil.copy(repository / "dvc.yaml", copy)
+    for file in ("dvc.yaml", "pyproject.toml"):
+        shutil.copy(repository / file, copy)
     shutil.copy(repository / "profiles" / "sample.yaml", copy / "params.yaml")
     return copy

@@ -219,3 +219,14 @@ def test_blocks_are_what_they_say(page: Path) -> None:
             ast.parse(code)
         elif language == "yaml":
             assert isinstance(yaml.safe_load(code), dict)
+
+
+def test_every_block_marked_as_tested_is() -> None:
+    examples = Path(__file__).with_name("test_examples.py").read_text(encoding="utf-8")
+    marked = {
+        (page.name, name)
+        for page in PAGES
+        for name in re.findall(r"^<!-- tested: (.+) -->$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert {(page, name) for page, name in marked if f'blocks("{page}", "{name}")' not in examples} == set()
+    assert len(marked) == 5

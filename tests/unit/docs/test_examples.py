@@ -87,6 +87,12 @@ def edit(checkout: Path, example: dict[str, str]) -> None:
     subprocess.run(("bash", "-c", example["bash"]), cwd=checkout, check=True)
 
 
+def require_good_style(checkout: Path, *files: str) -> None:
+    """What is shown passes the house's own lint."""
+    for command in (("check",), ("format", "--check")):
+        run(sys.executable, "-m", "ruff", *command, "--no-cache", *files, cwd=checkout, code=checkout)
+
+
 def require_true_dag(checkout: Path) -> None:
     """The tests that compare dvc.yaml and the profiles with the code, in the copy."""
     wanted = "watches or profile_is_complete or every_stage_file"
@@ -117,6 +123,7 @@ assert np.allclose(ahead[:40, 0], (time_s[:40] + 0.4) / 10), ahead
 def test_a_parameter_is_added_in_three_places(checkout: Path, blocks: Examples) -> None:
     edit(checkout, blocks("change-a-stage.md", "delay"))
     python(SHIFTED, cwd=checkout, code=checkout)
+    require_good_style(checkout, "stages/smooth.py", "stages/core/params.py")
     require_true_dag(checkout)
 
 
@@ -171,6 +178,7 @@ def test_a_backbone_of_your_own(checkout: Path, blocks: Examples) -> None:
     params = over(load(checkout / "params.yaml"), yaml.safe_load(example["yaml"]))
     (checkout / "params.yaml").write_text(yaml.safe_dump(params))
     python(BUILT, cwd=checkout, code=checkout)
+    require_good_style(checkout, "stages/vision/plain_model.py", "stages/vision/architectures.py")
     require_true_dag(checkout)
 
 
