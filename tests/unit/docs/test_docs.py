@@ -23,7 +23,7 @@ PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
 DAG: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PARAMETER = re.compile(rf"(?P<key>({'|'.join(Params.model_fields)})(\.\w+)+)(: (?P<value>.+))?")
-NO_KEY = ("json", "py", "h5", "csv", "md", "yaml")
+NO_KEY = ("html", "json", "py", "h5", "csv", "md", "yaml")
 COMMAND = re.compile(r"(dvc|valaro|make|python -m) ")
 CODE, MADE = ("stages/", "tests/", "profiles/", "docs/"), ("data/", "models/", "metrics/")
 EXAMPLES = {
@@ -59,10 +59,28 @@ def commands(page: Path) -> Iterator[list[str]]:
             yield shlex.split(line, comments=True)
 
 
-def outputs() -> list[str]:
-    """What the stages write, `*` for names that come from parameters."""
-    entries = [e for stage in DAG.values() for kind in ("outs", "metrics") for e in stage.get(kind, [])]
+def written_by(stage: dict[str, Any]) -> list[str]:
+    """What a stage writes by dvc.yaml, `*` for names that come from parameters."""
+    entries = [entry for kind in ("outs", "metrics") for entry in stage.get(kind, [])]
     return [re.sub(r"\$\{[^}]*\}", "*", e if isinstance(e, str) else next(iter(e))) for e in entries]
+
+
+def outputs() -> list[str]:
+    """What all stages write, by dvc.yaml."""
+    return [place for stage in DAG.values() for place in written_by(stage)]
+
+
+def told() -> list[str]:
+    """What all stages say that they write, in their docstrings; `*` for names."""
+    found = []
+    for file in (REPOSITORY / "stages").glob("*.py"):
+        writes = (
+            (ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "")
+            .partition("\nWrites ")[2]
+            .partition("\n\n")[0]
+        )
+        found += re.findall(r"(?:^|\s)((?:data|models|metrics)/\S+)", writes, re.MULTILINE)
+    return [re.sub(r"<[^>]*>", "*", place).rstrip("/") for place in found]
 
 
 def profile(name: str) -> dict[str, Any]:
@@ -128,7 +146,7 @@ def test_files_exist_or_are_made_by_a_stage(page: Path) -> None:
         if path.startswith(CODE) or path.endswith(".md"):
             assert path in EXAMPLES or list(REPOSITORY.glob(pattern)), path
         elif path.rstrip("/") not in EXAMPLES and not path.startswith(str(SWEEPS)):
-            assert any(meet(pattern, made) for made in outputs()), path
+            assert any(meet(pattern, made) for made in [*outputs(), *told()]), path
 
 
 def test_every_output_is_described() -> None:
@@ -188,17 +206,21 @@ def readers(key: str) -> set[str]:
     }
 
 
+def within(inner: str, outer: str) -> bool:
+    """Whether one path is another, or lies in it."""
+    return f"{inner}/".startswith(f"{outer}/")
+
+
 def followers(names: set[str]) -> set[str]:
     """These stages, and all that read what they write, directly or not."""
-    reached = set(names)
-    for name in DAG:  # dvc.yaml lists a stage after those it follows; see the assertion
-        made = [e if isinstance(e, str) else next(iter(e)) for other in reached for kind in ("outs", "metrics")
-                for e in DAG[other].get(kind, [])]  # fmt: skip
-        plain = [re.sub(r"\$\{[^}]*\}", "*", place) for place in made]
-        needs = [re.sub(r"\$\{[^}]*\}", "*", dep) for dep in DAG[name]["deps"]]
-        if any(f"{a}/".startswith(f"{b}/") or f"{b}/".startswith(f"{a}/") for a in needs for b in plain):
-            reached.add(name)
-    return reached
+    made = [place for name in names for place in written_by(DAG[name])]
+    needs = {name: [re.sub(r"\$\{[^}]*\}", "*", dep) for dep in stage["deps"]] for name, stage in DAG.items()}
+    reached = {
+        name
+        for name, deps in needs.items()
+        if any(within(dep, place) or within(place, dep) for dep in deps for place in made)
+    }
+    return names if reached <= names else followers(names | reached)
 
 
 def test_the_table_of_reruns_is_that_of_the_dag() -> None:
