@@ -26,6 +26,7 @@ NOT_PART_OF_A_RESULT = {
     f"{PACKAGE}.core.{name}"
     for name in (
         "stage",
+        "crashes",
         "memo",
         "mapping",
         "progress",

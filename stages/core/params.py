@@ -300,6 +300,7 @@ class ComputeParams(Section):
     jobs: Count | None
     backend: Literal["local", "dask", "ray"]
     address: str | None
+    unit_time_limit_s: Positive | None
 
 
 class Params(Section):

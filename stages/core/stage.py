@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -22,6 +22,7 @@ from uuid import uuid4
 from pydantic import BaseModel
 
 from stages.core.artefacts import PARTIAL, remove, sweep, whole, write_json
+from stages.core.crashes import Marked, survive
 from stages.core.errors import BadInput, ValaroError
 from stages.core.fingerprint import FileHashes, code_of, key_of
 from stages.core.launch import beside, from_the_first, processes, rank
@@ -64,8 +65,10 @@ Work = Callable[..., list[Note]]
 
 Call = tuple[Unit, str]
 """A unit and its key."""
+Outcome = tuple[str, Record | str, Cost]
+"""The unit's name, what it left or the traceback of our defect, and what it took."""
 
-HERE = ComputeParams(jobs=None, backend="local", address=None)
+HERE = ComputeParams(jobs=None, backend="local", address=None, unit_time_limit_s=None)
 
 
 class Stage:
@@ -169,8 +172,7 @@ class Stage:
         watch = Stopwatch(self.name, do.args[0].__name__, _workers(engine, jobs, len(calls)))
         try:
             with Progress(self.name, len(calls) + remembered, remembered) as progress:
-                does = map_units(partial(do, hidden), calls, jobs, engine.backend, engine.address)
-                for name, outcome, cost in does:
+                for name, outcome, cost in self._survive(partial(do, hidden), calls, engine, jobs, hidden):
                     watch.add(cost)
                     if isinstance(outcome, Record):
                         _put_in_place(units[name], outcome, hidden)
@@ -188,6 +190,22 @@ class Stage:
             if calls:
                 append(self._home, watch.stop(remembered, len(failures)))
         return records
+
+    def _survive(
+        self, do: Callable[[Call], Outcome], calls: list[Call], engine: ComputeParams, jobs: int, hidden: str
+    ) -> Iterator[Outcome]:
+        """Do the units. Where results are per video, one that takes its process with it is set aside."""
+        apply = partial(map_units, jobs=jobs, backend=engine.backend, address=engine.address)
+        if self.out is None or engine.backend != "local" or processes() > 1:
+            return apply(do, calls)
+        marked = Marked(do, self._home / "at work" / self.name, _name_and_file, engine.unit_time_limit_s)
+
+        def finished(call: Call) -> Outcome | None:
+            unit, key = call
+            record = self._memo.recall(key, _away(unit, hidden))
+            return (unit.name, record, Cost(0.0, 0.0)) if record else None
+
+        return survive(marked, calls, apply, finished, _lost)
 
     def note(self, *notes: Note) -> None:
         """Add notes found outside any unit."""
@@ -248,13 +266,31 @@ def _workers(engine: ComputeParams, jobs: int, units: int) -> str:
     )
 
 
+def _away(unit: Unit, hidden: str) -> dict[str, Path]:
+    """Where a unit's results lie until they are put in place."""
+    return {role: path.parent / hidden / path.name for role, path in unit.writes.items()}
+
+
+def _name_and_file(call: Call) -> tuple[str, Path]:
+    unit, _ = call
+    return unit.name, next(iter(unit.reads.values()), Path(unit.name))
+
+
+def _lost(call: Call, cause: str) -> Outcome:
+    """What stands for a unit whose every process dies."""
+    name, file = _name_and_file(call)
+    problem = f"its process died twice ({cause})"
+    remedy = "It crashes, hangs or takes too much memory: convert the file, or leave it out"
+    return name, Record({}, [Note(name, str(file), problem, remedy, quarantined=True)]), Cost(0.0, 0.0)
+
+
 def _do(
     work: Work, settings: BaseModel | None, memo: Memo, scratch: Path, hidden: str, call: Call
-) -> tuple[str, Record | str, Cost]:
+) -> Outcome:
     """Do one unit and remember it. A defect of ours comes back as its traceback: the other units go on."""
     unit, key = call
     began = time.monotonic()
-    away = {role: path.parent / hidden / path.name for role, path in unit.writes.items()}
+    away = _away(unit, hidden)
     try:
         from_the_first(None)
         notes = do_unit(work, replace(unit, writes=away, scratch=scratch / key), settings)

@@ -106,7 +106,7 @@ def packets(container: Any, stream: Any) -> Iterator[Any]:
         for packet in container.demux(stream):
             if packet.size:  # an empty one (a dropped AVI frame) would tell the decoder that all is over
                 yield packet
-    except av.error.FFmpegError:
+    except (av.error.FFmpegError, IndexError):  # IndexError: PyAV, at the end, of streams that began late
         return
 
 
