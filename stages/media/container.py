@@ -24,12 +24,14 @@ class Limits:
         max_duration_s: length of the video.
         max_frames: number of native frames.
         max_audio_samples: length of the waveform, samples per channel.
+        max_gap_s: time without a frame; one damaged stamp can lie hours after the one before.
     """
 
     max_pixels: int = 8192 * 4320
     max_duration_s: float = 6 * 3600.0
     max_frames: int = 2_000_000
     max_audio_samples: int = 1_000_000_000
+    max_gap_s: float = 600.0
 
     def check_size(self, path: Path, width: int, height: int) -> None:
         """Raise BadInput where a frame is larger than allowed."""
@@ -50,6 +52,17 @@ class Limits:
                 f"{frames} frames in {duration_s:.0f} s, more than the {self.max_duration_s:.0f} s allowed"
             )
             raise BadInput(path, problem, "Cut the video, or raise decode.max_duration_s")
+
+    def check_gaps(self, path: Path, time_s: Floats) -> None:
+        """Raise BadInput where there is no frame for longer than allowed."""
+        gaps_s = np.diff(time_s)
+        if len(gaps_s) and gaps_s.max() > self.max_gap_s:
+            k = int(gaps_s.argmax())
+            problem = (
+                f"no frame between {time_s[k]:.1f} and {time_s[k + 1]:.1f} s: its time stamps are damaged"
+            )
+            remedy = f"Convert it, or raise decode.max_gap_s (now {self.max_gap_s:g})"
+            raise BadInput(path, problem, remedy)
 
     def check_sound(self, path: Path, samples: int) -> None:
         """Raise BadInput where the waveform is longer than allowed."""
@@ -135,6 +148,7 @@ def probe(path: Path, count: Count = "packets", limits: Limits | None = None) ->
             limits.check_length(path, len(pts), 0.0)
         facts = _facts(container, stream, scan.first_frame, pts)
     limits.check_length(path, facts.frame_count, facts.duration_s)
+    limits.check_gaps(path, facts.time_s)
     return facts
 
 

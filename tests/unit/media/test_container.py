@@ -165,3 +165,10 @@ def test_limits_are_refused_with_the_value(make_clip, limits: Limits, problem: s
     with pytest.raises(BadInput, match=problem):
         probe(path, count, limits)
     assert probe(path, limits=Limits(256 * 64, 2.0, 50)).frame_count == 50
+
+
+def test_a_stamp_hours_after_the_one_before_is_refused(make_clip) -> None:
+    path = make_clip("clip.mkv", [0.0, 0.04, 0.08, 900.0, 900.04])
+    with pytest.raises(BadInput, match=r"no frame between 0\.1 and 900\.0 s.*decode\.max_gap_s \(now 600\)"):
+        probe(path)
+    assert probe(path, limits=Limits(max_gap_s=1000)).frame_count == 5
