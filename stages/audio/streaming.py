@@ -15,7 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from stages.core.arrays import Floats
-from stages.core.errors import BadInput
+from stages.core.errors import BadInput, disk_named
 
 Samples = NDArray[np.float32]
 Stream = Iterable[Floats]
@@ -58,7 +58,7 @@ def write_blocks(path: Path, blocks: Stream, rate_hz: int) -> None:
     Raises:
         ValueError: a sample is NaN or infinite.
     """
-    with soundfile.SoundFile(path, "w", rate_hz, 1, "PCM_16", format="WAV") as file:
+    with disk_named(path), soundfile.SoundFile(path, "w", rate_hz, 1, "PCM_16", format="WAV") as file:
         for block in blocks:
             if not np.isfinite(block).all():
                 raise ValueError(f"{path}: a sample is NaN or infinite")

@@ -16,8 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.core.errors import ValaroError
+
 PARTIAL = ".partial-"
+FIRST_FORMAT = 1  # its files bear no number
+FORMAT = FIRST_FORMAT
+"""Of the artefacts. Raise it when an array changes its meaning: older files are refused, and made again."""
 Arrays = dict[str, NDArray[Any]]
+_FORMAT = "artefact_format"
 
 
 @contextmanager
@@ -74,6 +80,8 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], **facts: Any) -
         for name in sorted(facts):
             if facts[name] is not None:
                 file.attrs[name] = facts[name]
+        if FORMAT != FIRST_FORMAT:
+            file.attrs[_FORMAT] = FORMAT
 
 
 def read_arrays(path: Path, *names: str) -> Arrays:
@@ -81,10 +89,9 @@ def read_arrays(path: Path, *names: str) -> Arrays:
 
     Raises:
         KeyError: an array is missing; the message names file and array.
+        ValaroError: the file is damaged, or of another format.
     """
-    import h5py
-
-    with h5py.File(path, "r") as file:
+    with open_arrays(path) as file:
         missing = [name for name in names if name not in file]
         if missing:
             raise KeyError(f"{path}: holds {sorted(file)}, not {missing}")
@@ -92,11 +99,39 @@ def read_arrays(path: Path, *names: str) -> Arrays:
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """The attributes of an HDF5 file as plain Python values."""
+    """The attributes of an HDF5 file as plain Python values.
+
+    Raises:
+        ValaroError: the file is damaged, or of another format.
+    """
+    with open_arrays(path) as file:
+        facts = {
+            name: value.item() if hasattr(value, "item") else value for name, value in file.attrs.items()
+        }
+    facts.pop(_FORMAT, None)
+    return facts
+
+
+@contextmanager
+def open_arrays(path: Path) -> Iterator[Any]:
+    """Open an artefact for reading, an `h5py.File`.
+
+    Raises:
+        ValaroError: the file is damaged, or of another format.
+    """
     import h5py
 
-    with h5py.File(path, "r") as file:
-        return {name: value.item() if hasattr(value, "item") else value for name, value in file.attrs.items()}
+    remedy = f"Run `dvc repro --force --single-item` for the stage that writes {path.parent}"
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValaroError(f"{path}: damaged, or not an artefact ({error}). {remedy}.") from None
+    with file:
+        if (found := file.attrs.get(_FORMAT, FIRST_FORMAT)) != FORMAT:
+            raise ValaroError(f"{path}: artefact format {found}; this version reads {FORMAT}. {remedy}.")
+        yield file
 
 
 def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any]], **config: Any) -> None:

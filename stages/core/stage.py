@@ -21,9 +21,9 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from stages.core.artefacts import PARTIAL, remove, sweep, whole, write_json
+from stages.core.artefacts import FORMAT, PARTIAL, remove, sweep, whole, write_json
 from stages.core.crashes import Marked, survive
-from stages.core.errors import BadInput, ValaroError
+from stages.core.errors import BadInput, ValaroError, machine_trouble
 from stages.core.fingerprint import FileHashes, code_of, key_of
 from stages.core.launch import beside, from_the_first, processes, rank
 from stages.core.lifetime import end_with, masters_of_this_stage, only_one
@@ -225,6 +225,7 @@ class Stage:
         values = settings.model_dump(mode="json") if settings else None
         return {
             unit.name: key_of(
+                format=FORMAT,
                 stage=self.name,
                 work=work.__name__,
                 unit=unit.name,
@@ -299,9 +300,14 @@ def _do(
         return unit.name, Record({}, [note]), Cost(time.monotonic() - began, peak_mb())
     except ValaroError:
         raise
-    except Exception:
+    except Exception as error:
+        if trouble := machine_trouble(error, _folder(unit)):
+            raise trouble from None
         return unit.name, traceback.format_exc(), Cost(time.monotonic() - began, peak_mb())
-    record = memo.remember(key, away, notes)
+    try:
+        record = memo.remember(key, away, notes)
+    except OSError as error:
+        raise machine_trouble(error, _folder(unit)) or error from None
     remove(scratch / key)
     return unit.name, record, Cost(time.monotonic() - began, peak_mb(), *extent(away))
 
@@ -313,6 +319,10 @@ def _put_in_place(unit: Unit, record: Record, hidden: str) -> None:
             remove(path)
         if role in record.files:
             (path.parent / hidden / path.name).replace(path)
+
+
+def _folder(unit: Unit) -> Path:
+    return next(iter(unit.writes.values())).parent
 
 
 def do_unit(work: Work, unit: Unit, settings: BaseModel | None) -> list[Note]:
@@ -335,3 +345,8 @@ def main(name: str) -> None:
     except ValaroError as error:
         say(f"error: {error}")
         raise SystemExit(1) from None
+    except OSError as error:
+        if trouble := machine_trouble(error, Path()):
+            say(f"error: {trouble}")
+            raise SystemExit(1) from None
+        raise

@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from stages.core.arrays import Floats
-from stages.core.errors import BadInput
+from stages.core.errors import BadInput, disk_named
 from stages.media.container import ContainerFacts, Limits, probe
 from stages.media.source import Decoder, choose_audio, open_media
 
@@ -136,7 +136,10 @@ def write_wav(path: Path, samples: Floats, rate_hz: int) -> None:
         ValueError: a sample is NaN or infinite.
     """
     channels = 1 if samples.ndim == 1 else samples.shape[1]
-    with soundfile.SoundFile(path, "w", rate_hz, channels, "PCM_16", format="WAV") as file:
+    with (
+        disk_named(path),
+        soundfile.SoundFile(path, "w", rate_hz, channels, "PCM_16", format="WAV") as file,
+    ):
         for start in range(0, len(samples), _BLOCK):
             block = samples[start : start + _BLOCK]
             if not np.isfinite(block).all():

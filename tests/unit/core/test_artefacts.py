@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from stages.core import artefacts
 from stages.core.artefacts import (
     PARTIAL,
     files_of,
@@ -25,6 +27,7 @@ from stages.core.artefacts import (
     write_json,
     write_tensors,
 )
+from stages.core.errors import ValaroError
 
 ARRAYS = {
     "time_s": np.arange(5) / 5,
@@ -125,6 +128,7 @@ def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
 
 SLOW_WRITER = """
 import sys, time
+from collections.abc import Callable
 from pathlib import Path
 from stages.core.artefacts import whole
 with whole(Path(sys.argv[1])) as partial:
@@ -176,3 +180,32 @@ def test_a_transposed_view_is_stored_as_the_matrix_it_is(tmp_path: Path) -> None
     np.testing.assert_array_equal(found["t"], [[0, 3], [1, 4], [2, 5]])
     np.testing.assert_array_equal(found["part"], [1, 4])
     assert read_config(tmp_path / "x.safetensors") == {"window_s": 2.0, "names": ["a"]}
+
+
+def test_a_file_of_another_format_is_refused_not_misread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "index" / "a.h5"
+    write_arrays(path, ARRAYS, fps_hz=5.0)
+    monkeypatch.setattr(artefacts, "FORMAT", 2)
+    for read in (read_arrays, read_facts):
+        with pytest.raises(
+            ValaroError, match=r"a\.h5: artefact format 1; this version reads 2\. Run `dvc repro"
+        ):
+            read(path)
+    write_arrays(path, ARRAYS, fps_hz=5.0)
+    assert read_facts(path) == {"fps_hz": 5.0}
+    monkeypatch.setattr(artefacts, "FORMAT", 1)
+    with pytest.raises(ValaroError, match="artefact format 2; this version reads 1"):
+        read_arrays(path)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:600], lambda content: b"x" * 2000, lambda content: b""]
+)
+def test_a_damaged_file_is_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "a.h5"
+    write_arrays(path, ARRAYS)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValaroError, match=r"a\.h5: damaged, or not an artefact"):
+        read_arrays(path)

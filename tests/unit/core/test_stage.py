@@ -315,3 +315,10 @@ def test_the_console_shows_the_worst_notes_and_counts_the_rest(capsys: pytest.Ca
     assert lines[-1] == "shout: and 4 more notes"
     assert len(lines) == 9
     assert len(notes()) == 12
+
+
+def test_a_new_format_of_artefacts_recalls_nothing_older(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run({"a": "x"})
+    monkeypatch.setattr(module, "FORMAT", module.FORMAT + 1)
+    assert run({"a": "x"}) == ["a"]
+    assert run({"a": "x"}) == []
