@@ -10,6 +10,7 @@
     valaro profile [NAME]                    list the profiles, or make one the active parameters
     valaro params                            check and print the active parameters
     valaro speed                             what every stage took, beside the run before
+    valaro verify                            check that everything here is what the stages wrote
 
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 Exit status: 0 all is well, 1 something failed, 2 the command itself makes no sense.
@@ -343,6 +344,19 @@ def speed(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
 
     with mendable():
         command.speed(Path())
+
+
+Repair = Annotated[bool, typer.Option("--repair", help="Forget remembered bytes that are damaged.")]
+
+
+@app.command()
+def verify(repair: Repair = False, _verbose: Verbose = False, _quiet: Quiet = False) -> None:
+    """Check that everything here is what the stages wrote; say which stage to run again."""
+    from stages.commands.verify import verify as run
+
+    with mendable():
+        well = run(repair)
+    raise typer.Exit(0 if well else 1)
 
 
 if __name__ == "__main__":

@@ -50,15 +50,20 @@ def rows_expected(sample_file: Path) -> dict[str, int]:
     if not sample_file.is_file():
         raise BadInput(sample_file, "no such file", "Set submission.sample_file, or make it null")
     rows: dict[str, int] = {}
-    with sample_file.open(newline="", encoding="utf-8-sig") as file:
-        for number, line in enumerate(csv.reader(file), start=1):
-            if number == 1 and line == HEADER:
-                continue
-            name, _, frame = (line[0] if line else "").rpartition("/")
-            if frame != f"{rows.get(name, 0) + 1:05d}.jpg" or not name:
-                problem = f"line {number}: {line[:1]} isn't frame {rows.get(name, 0) + 1} of its subject"
-                raise BadInput(sample_file, problem, "Use the organisers' file as it is")
-            rows[name] = rows.get(name, 0) + 1
+    try:
+        with sample_file.open(newline="", encoding="utf-8-sig") as file:
+            for number, line in enumerate(csv.reader(file), start=1):
+                if number == 1 and line == HEADER:
+                    continue
+                name, _, frame = (line[0] if line else "").rpartition("/")
+                if frame != f"{rows.get(name, 0) + 1:05d}.jpg" or not name:
+                    problem = f"line {number}: {line[:1]} isn't frame {rows.get(name, 0) + 1} of its subject"
+                    raise BadInput(sample_file, problem, "Use the organisers' file as it is")
+                rows[name] = rows.get(name, 0) + 1
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(
+            sample_file, f"not a CSV in UTF-8 ({error})", "Use the organisers' file as it is"
+        ) from None
     return rows
 
 

@@ -362,7 +362,9 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raise ValaroError(
             f"{path.absolute()} is missing. Run this from the repository, or copy a profile."
         ) from None
-    except YAMLError as error:
+    except UnicodeDecodeError as error:
+        raise ValaroError(f"{path}: byte {error.start} is not UTF-8. Save it as UTF-8 text.") from None
+    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: of an impossible date or number
         raise ValaroError(f"{path}: not valid YAML: {error}") from None
     try:
         return Params.model_validate(content)

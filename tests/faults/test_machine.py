@@ -133,7 +133,7 @@ def test_an_error_at_any_call_is_named_and_mended_by_a_rerun(
     happened = 0
     for after in (0, 1, 3, 6):
         forget()
-        wrap, calls = refuse(number, after)
+        wrap, _ = refuse(number, after)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(owner, name, wrap(getattr(owner, name)))
             try:
