@@ -50,6 +50,9 @@ def discover(videos: Path, annotations: Path, test_list: Path | None) -> tuple[l
     twice = {note.subject for note in notes}
     found: dict[str, Found] = {}
     for split, name, label in _names(annotations, test_list, notes):
+        if why := _unfit(name):
+            notes.append(_aside(name, label or test_list, f"{name!r} {why}", "Rename it"))
+            continue
         if name in found:
             where = label or test_list
             notes.append(
@@ -123,9 +126,7 @@ def _names(
         raise ValaroError(f"{test_list}: byte {error.start} is not UTF-8. Save it as UTF-8 text.") from None
     for line in lines:
         name = _normal(line.strip())
-        if name and _unsafe(name):
-            notes.append(_aside(name, test_list, f"{name!r} can't be a file name", "Correct the line"))
-        elif name:
+        if name:
             yield "test", name, None
 
 
@@ -144,8 +145,18 @@ def _normal(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _unsafe(name: str) -> bool:
-    return name in (".", "..") or any(character in name for character in "/\\\0") or name.startswith(".")
+def _unfit(name: str) -> str | None:
+    """Why a name can't become a file name and a cell of a table.
+
+    A spreadsheet takes a cell for a formula that begins with =, + or @, or with - and reads on like one.
+    """
+    if name.startswith(".") or any(character in name for character in "/\\\0"):
+        return "can't be a file name"
+    if not name.isprintable():
+        return "holds characters that can't be printed"
+    if name[0] in "=+@" or (name[0] == "-" and any(character in name for character in "(|!=+*")):
+        return "would be a formula in a spreadsheet"
+    return None
 
 
 def _aside(name: str, file: Path | None, problem: str, remedy: str) -> Note:

@@ -30,6 +30,11 @@ HOUR_S = 3600  # other runs link and write here at the same time; none takes so 
 FICLONE = 0x40049409  # Linux ioctl: share the extents of another file
 
 
+def printable(text: str) -> str:
+    """The text with line breaks, terminal codes and bytes that aren't text written as escapes."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 @dataclass(frozen=True)
 class Note:
     """A warning, or the reason why one input was set aside (`quarantined`)."""
@@ -39,6 +44,11 @@ class Note:
     problem: str
     remedy: str
     quarantined: bool = False
+
+    def __post_init__(self) -> None:
+        """One line of text, whatever a file name holds: what can't be printed or encoded is escaped."""
+        for name in ("subject", "file", "problem", "remedy"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
     def __str__(self) -> str:
         return f"{self.file}: {self.problem}. {self.remedy}."

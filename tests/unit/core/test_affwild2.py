@@ -163,3 +163,37 @@ def test_nothing_that_fits_together_stops_the_work(lay: Lay) -> None:
 def test_a_test_list_in_another_encoding_is_named(lay: Lay) -> None:
     with pytest.raises(ValaroError, match=r"test\.txt: byte 2 is not UTF-8"):
         lay(["a.mp4"], train=["a"], test="Zoë\n".encode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("=HYPERLINK(x)", "a formula"),
+        ("+1", "a formula"),
+        ("@SUM(1)", "a formula"),
+        ("-2+3|cmd", "a formula"),
+        ("two\nlines", "can't be printed"),
+        ("red\x1b[31m", "can't be printed"),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_name_that_could_do_harm_is_set_aside(lay: Lay, name: str, why: str, split: str) -> None:
+    if split == "test" and "\n" in name:
+        pytest.skip("a list has one name a line")
+    found, notes = lay(
+        ["a.mp4", f"{name}.mp4"], train=["a", *([name] if split == "train" else [])], test=name
+    )
+    assert [one.subject.name for one in found] == ["a"]
+    assert any(why in note.problem and note.quarantined for note in notes)
+    assert all(part.isprintable() for note in notes for part in (note.subject, note.file, note.problem))
+
+
+def test_a_name_that_is_no_text_is_set_aside(lay: Lay, tmp_path: Path) -> None:
+    """A file name of another encoding: Python shows its bytes as halves of surrogate pairs."""
+    lay(["a.mp4"], train=["a"])
+    for folder, suffix in (("videos", ".mp4"), ("annotations/Train_Set", ".txt")):
+        (tmp_path / folder / f"b\udcff{suffix}").touch()
+    found, notes = discover(tmp_path / "videos", tmp_path / "annotations", None)
+    assert [one.subject.name for one in found] == ["a"]
+    for note in notes:
+        str(note).encode()
