@@ -44,6 +44,7 @@ def main() -> None:
     )
     limit, ours = timings.values()
     share = (limit.fastest_s / passes / chosen.batch) / (ours.fastest_s / chosen.images)
+    effort = min(limit.cores_s) / passes / chosen.batch / (min(ours.cores_s) / chosen.images)
     save(
         chosen,
         "embedding",
@@ -54,7 +55,7 @@ def main() -> None:
             "",
             *table(timings, chosen.images, "images"),
             "",
-            f"- ours reaches **{share:.0%}** of the bare forward pass",
+            f"- ours reaches **{share:.0%}** of the bare forward pass; by processor time {effort:.0%}",
         ],
     )
 

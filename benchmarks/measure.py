@@ -23,9 +23,16 @@ RESULTS = HERE / "results"
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of every call of one way, the first (which warms up) left out."""
+    """Seconds of every call of one way, the first (which warms up) left out.
+
+    Args:
+        calls_s: by the clock.
+        cores_s: of processor time, all threads together, in this process and in those that it started and saw
+            end (not in worker processes, which live on). What else the machine does isn't in it.
+    """
 
     calls_s: list[float]
+    cores_s: list[float]
 
     @property
     def fastest_s(self) -> float:
@@ -48,22 +55,25 @@ def take_turns(
         rounds: timed calls of each.
         wait: called within the time of each call, e.g. until a GPU has really finished.
     """
-    calls: dict[str, list[float]] = {name: [] for name in ways}
+    timings = {name: Timing([], []) for name in ways}
     for round_ in range(rounds + 1):
         for name, way in ways.items():
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), sum(os.times()[:4])
             way()
             if wait:
                 wait()
             if round_:
-                calls[name].append(time.perf_counter() - began)
-    return {name: Timing(times) for name, times in calls.items()}
+                timings[name].calls_s.append(time.perf_counter() - began)
+                timings[name].cores_s.append(sum(os.times()[:4]) - busy)
+    return timings
 
 
 def machine(device: str = "cpu") -> str:
     """One line about where this was measured."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = os.environ.get("OMP_NUM_THREADS", "as many as the library takes")
+    if policy := os.environ.get("OMP_WAIT_POLICY"):
+        threads += f" ({policy} waiting)"
     load = os.getloadavg()[0]
     return (
         f"{_processor()}, {cores} core(s), OMP_NUM_THREADS {threads}, load {load:.1f}, "
@@ -87,14 +97,21 @@ def _gpu(device: str) -> str:
     return f"GPU {torch.cuda.get_device_name(device)}, torch {torch.__version__}"
 
 
-def table(timings: Mapping[str, Timing], items: int, unit: str, calls: bool = True) -> list[str]:
-    """Markdown: a row per way, with items (frames, images ...) per second of the fastest call."""
-    lines = [f"| | {unit}/s | fastest, s | median, s |{' calls, s |' if calls else ''}"]
-    lines.append("|---|---|---|---|" + ("---|" if calls else ""))
+def table(timings: Mapping[str, Timing], items: int, unit: str) -> list[str]:
+    """Markdown: a row per way, with items (frames, images ...) per second of the fastest call.
+
+    Processor time is missing where the work is done by other processes.
+    """
+    lines = [f"| | {unit}/s | fastest, s | median, s | least processor time, s | calls, s |"]
+    lines.append("|---|---|---|---|---|---|")
     for name, timing in timings.items():
         said = " ".join(f"{call:.3g}" for call in timing.calls_s)
-        row = f"| {name} | {items / timing.fastest_s:,.1f} | {timing.fastest_s:.3g} | {timing.median_s:.3g} |"
-        lines.append(row + (f" {said} |" if calls else ""))
+        cores_s = min(timing.cores_s)
+        cores = f"{cores_s:.3g}" if cores_s > timing.fastest_s / 10 else "-"
+        rate = items / timing.fastest_s
+        lines.append(
+            f"| {name} | {rate:,.1f} | {timing.fastest_s:.3g} | {timing.median_s:.3g} | {cores} | {said} |"
+        )
     return lines
 
 
