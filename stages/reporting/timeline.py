@@ -151,7 +151,8 @@ def fewer_spans(spans_s: Floats, limit: int) -> Floats:
 
 def evenly(count: int, limit: int) -> list[int]:
     """At most `limit` of `count` indices, evenly spread, the first and the last among them."""
-    return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int)).tolist()
+    chosen: list[int] = np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int)).tolist()
+    return chosen
 
 
 def _data(page: TimelinePage) -> dict[str, Any]:
