@@ -65,11 +65,13 @@ def written_by(stage: dict[str, Any]) -> list[str]:
     return [re.sub(r"\$\{[^}]*\}", "*", e if isinstance(e, str) else next(iter(e))) for e in entries]
 
 
+@cache
 def outputs() -> list[str]:
     """What all stages write, by dvc.yaml."""
     return [place for stage in DAG.values() for place in written_by(stage)]
 
 
+@cache
 def told() -> list[str]:
     """What all stages say that they write, in their docstrings; `*` for names."""
     found = []
