@@ -45,6 +45,7 @@ class _Rows(NamedTuple):
 
     stacks: Floats
     truth: Floats
+    time_s: Floats
     on_grid: Flags
     video: Groups
     subject: Groups
@@ -66,8 +67,9 @@ def fit_fusion(unit: Unit, settings: FuseParams) -> list[Note]:
         fit, lambda fitted, stacks: fitted.predict(stacks), rows.stacks, truth, rows.video, fold
     )
     for name in unit.facts["subjects"]:
-        path = unit.writes["grouped"] / f"{name}.h5"
-        write_arrays(path, {"valence_arousal": _clip(honest[rows.subject == name])})
+        own = rows.subject == name
+        arrays = {"valence_arousal": _clip(honest[own]), "time_s": rows.time_s[own]}
+        write_arrays(unit.writes["grouped"] / f"{name}.h5", arrays)
     _save(unit, fit(rows.stacks[known], truth[known], rows.video[known]), settings.voiced_window_s)
     return []
 
@@ -156,6 +158,7 @@ def _gather(unit: Unit, settings: FuseParams) -> _Rows:
             (
                 stack,
                 truth,
+                time_s,
                 _on_grid(time_s, settings.rows_hz),
                 np.full(len(truth), video),
                 np.full(len(truth), name),

@@ -41,6 +41,9 @@ from stages.temporal.kelm import Kelm, fit_kelm, gamma_scale, plan_solution
 from stages.temporal.kelm_search import Candidate, search_kelm
 from stages.temporal.normalisation import Normaliser
 
+FEWEST_VIDEOS = 2
+"""For a cross-validation by video: one to fit on, one to score on."""
+
 
 class _Windows(NamedTuple):
     """Labelled windows of some subjects: features (W, D), targets (W, 2), video (W,)."""
@@ -132,7 +135,13 @@ def _search(
         features = np.concatenate([features, validation.features])
         targets = np.concatenate([targets, validation.targets])
     else:
-        folds = min(settings.folds, len(set(training.video.tolist())))
+        videos = len(set(training.video.tolist()))
+        if videos < FEWEST_VIDEOS:
+            raise ValaroError(
+                f"kelm.choose_on: train needs {FEWEST_VIDEOS} labelled training videos, there is {videos}. "
+                "Set it to validation (the paper's way), or add videos."
+            )
+        folds = min(settings.folds, videos)
         scored_in = assign_folds(training.video, folds, settings.seed)
     return search_kelm(
         normaliser.apply(features),

@@ -45,7 +45,6 @@ CONTRACTS: dict[str, Contract] = {
     "embeddings": _PREDICTION | {"embedding": ("float32", ("T", "E")), "detected": ("bool", ("T",))},
     "predictions/*": _PREDICTION,
     "traces/*": _TRACE,
-    "fused/*.grouped": {"valence_arousal": _TRACE["valence_arousal"]},
     "fused/*": _TRACE,
 }
 """By folder below `data/`. N: native frames of the subject, T: points of its 5 Hz grid; both are the same in

@@ -173,3 +173,12 @@ def test_windows_are_those_with_labels(workspace: Workspace) -> None:
     """Unlabelled from 1.6 to 3.6 s: the window 2-4 s has 8 of 10 steps without a label, and is dropped."""
     assert run(workspace)["windows"] == 3 * (11 - 1)
     assert len(functionals(np.zeros((STEPS, 2)), window_of_step(STEPS, FPS_HZ))) == 11
+
+
+def test_one_training_video_is_too_few_to_choose_by(workspace: Workspace) -> None:
+    workspace.write_corpus(Corpus(SUBJECTS[2:], {}))
+    with pytest.raises(
+        ValaroError, match=r"needs 2 labelled training videos, there is 1\. Set it to validation"
+    ):
+        run(workspace)
+    assert run(workspace, choose_on="validation")["choice"]["on"] == "validation"
