@@ -346,7 +346,7 @@ def speed(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
         command.speed(Path())
 
 
-Repair = Annotated[bool, typer.Option("--repair", help="Forget remembered bytes that are damaged.")]
+Repair = Annotated[bool, typer.Option("--repair", help="Remove damaged memories and leftovers of killed runs.")]
 
 
 @app.command()

@@ -6,7 +6,7 @@ Three questions, of every stage that `dvc.lock` knows:
 2. Does every artefact keep its contract (`stages/core/contracts.py`): arrays, types, lengths that agree?
 3. Do the bytes remembered for later (DVC's cache, the memo) still hash to their names?
 
-Nothing is changed, unless `--repair` asks to forget damaged memories; then a rerun makes them anew.
+Nothing is changed, unless `--repair` asks to forget damaged memories and leftovers; a rerun makes them anew.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class Finding:
         stage: whose it is; empty for what is remembered.
         path: the file.
         problem: what is wrong with it.
-        forget: a memory that is better lost.
+        forget: a memory, or a leftover, that is better lost.
     """
 
     stage: str
@@ -116,8 +116,10 @@ def _bytes(stage: str, outs: dict[Path, str], listed: dict[Path, dict[Path, str]
             elif md5_of(path) != md5:
                 yield Finding(stage, path, f"other bytes than {stage} wrote ({path.stat().st_size} now)")
         for path in set(files_of(out)) - files.keys() if files else ():
-            killed = path.name.startswith(PARTIAL)
-            yield Finding(stage, path, "left by a killed run" if killed else f"not written by {stage}")
+            if any(part.startswith(PARTIAL) for part in path.parts):
+                yield Finding("", path, "left by a killed run", forget=True)
+            else:
+                yield Finding(stage, path, f"not written by {stage}")
 
 
 def _contracts(listed: dict[str, dict[Path, dict[Path, str]]]) -> Iterator[Finding]:
@@ -161,7 +163,7 @@ def _advise(findings: list[Finding], repair: bool) -> None:
     if not findings:
         note("Everything is what the stages wrote.")
     if damaged and not repair:
-        note("Damaged memories are never used by a stage, but DVC would use its own: valaro verify --repair")
+        note("No stage uses damaged memories, but DVC uses its cache. First: valaro verify --repair")
     if stages:
         note(
             f"Then: dvc repro {' '.join(stages)}"

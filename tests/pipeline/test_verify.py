@@ -77,7 +77,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None], tuple[str, ...]]] = {
     "a killed run's": (
         "data/decode/.partial-1-one.h5",
         lambda path: path.write_bytes(b"half") and None,
-        ("left by a killed run", "dvc repro decode"),
+        ("left by a killed run", "valaro verify --repair"),
     ),
     "one row fewer": (
         "data/index/one.h5",
@@ -101,6 +101,7 @@ def test_damage_is_found_named_and_mended(mine: Any, damage: str) -> None:
     for word in words:
         assert word in output
     assert "Traceback" not in output
+    verify(mine, "--repair")
     mine.dvc("repro", "decode")
     assert mine.digests("data/index", "data/decode") == before
     verify(mine, fails=False)
@@ -109,6 +110,7 @@ def test_damage_is_found_named_and_mended(mine: Any, damage: str) -> None:
 def test_damaged_memory_is_found_forgotten_and_made_again(mine: Any, computed: Callable[..., Any]) -> None:
     """The bytes in DVC's cache and, where they are shared, in the artefact itself; and a record."""
     before = mine.digests("data/decode")
+    shutil.rmtree(mine / ".valaro/blobs")  # a second, intact copy would be used
     md5 = md5_of(mine / "data/decode/one.h5")
     cached = mine / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
     cached.chmod(0o644)

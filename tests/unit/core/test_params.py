@@ -199,3 +199,10 @@ def test_parameters_cannot_be_changed_after_reading(profile: dict[str, Any], loa
     params = load(profile)
     with pytest.raises(ValueError, match="frozen"):
         params.decode.fps_hz = 25  # type: ignore[misc]
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"index: \x80")
+    with pytest.raises(ValaroError, match=r"params\.yaml: byte 7 is not UTF-8"):
+        load_params(path)

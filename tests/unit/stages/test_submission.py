@@ -103,3 +103,11 @@ def test_systems_by_name(workspace: Workspace) -> None:
     assert folder_of("audio", workspace) == "traces/audio"
     with pytest.raises(ValaroError, match=r"'oracle' is none of best, dwf_dynamic_audio.*, kelm"):
         folder_of("oracle", workspace)
+
+
+@pytest.mark.parametrize("content", [b"a/00001.jpg,\x80", b'"' + b"x" * 200_000])
+def test_a_sample_file_that_is_no_csv_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "sample.txt"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=r"sample\.txt: not a CSV in UTF-8"):
+        rows_expected(path)
