@@ -43,7 +43,7 @@ class Browser:
         """Value of a function body; `arguments` hold the arguments."""
         return self._post("execute/sync", script=script, args=list(arguments))
 
-    def wait(self, condition: str, seconds: float = 10) -> None:
+    def wait(self, condition: str, seconds: float = 30) -> None:
         """Until an expression is true."""
         end = time.monotonic() + seconds
         while not self.run(f"return Boolean({condition})"):

@@ -28,7 +28,17 @@ from stages.reporting.timeline import (
     write_timeline,
 )
 
-HOSTILE = ["<script>alert(1)</script>", "</script><b>", "a\"b'c&d", "]]>", "<!--", "\u2028", "\udcff.mp4"]
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><b>",
+    "</script <b",
+    "<!--<script ",
+    "a\"b'c&d",
+    "]]>",
+    "<!--",
+    "\u2028",
+    "\udcff.mp4",
+]
 
 
 class Page(HTMLParser):
@@ -97,6 +107,8 @@ def test_hostile_names_add_no_markup(tmp_path: Path, name: str) -> None:
     assert [tag for tag, _ in pages[0].tags] == [tag for tag, _ in pages[1].tags]
     shown = name.encode("utf-8", "backslashreplace").decode()
     assert pages[1].text.count(shown) == 6, "twice as title, as notice, way home, and a fact's two sides"
+    block = pages[1].raw.partition('id="data">')[2].partition("</script>")[0]
+    assert not set("<>&") & set(block), "browsers end a script at more than its end tag"
     assert pages[1].data["curves"][0]["name"] == pages[1].data["bands"][0]["name"] == name
 
 
@@ -137,6 +149,7 @@ def test_two_hours_make_a_small_page(tmp_path: Path) -> None:
     bands = [Band(name, flicker) for name in ("no face", "not voiced", "unlabelled")]
     page = written(tmp_path / "p.html", curves, duration_s=7200.0, bands=bands, boxes=boxes)
     assert (tmp_path / "p.html").stat().st_size < 2_000_000
+    assert len(flicker) == 3600 and [len(band["spans"]) for band in page.data["bands"]] == [MAX_SPANS] * 3
     drawn = page.data["curves"][0]["targets"][0]
     assert len(drawn["t"]) > 1000 and drawn["t"][0] == 0 and drawn["t"][-1] == round(time_s[-1], 2)
     assert min(drawn["y"]) == round(noise[:, 0].min(), 3) and max(drawn["y"]) == round(noise[:, 0].max(), 3)
