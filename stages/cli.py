@@ -11,6 +11,7 @@
     valaro params                            check and print the active parameters
     valaro speed                             what every stage took, beside the run before
     valaro verify                            check that everything here is what the stages wrote
+    valaro report                            the run on one page, as it stands now
 
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 Exit status: 0 all is well, 1 something failed, 2 the command itself makes no sense.
@@ -163,6 +164,7 @@ Metric = Annotated[
 Sweeps = Annotated[
     Path, typer.Option(metavar="DIR", file_okay=False, help="Folder for DIR/<PARAM>.csv and .png.")
 ]
+ReportPage = Annotated[Path, typer.Option("--out", metavar="FILE", dir_okay=False, help="The page to write.")]
 
 
 @app.command()
@@ -357,6 +359,20 @@ def verify(repair: Repair = False, _verbose: Verbose = False, _quiet: Quiet = Fa
     with mendable():
         well = run(repair)
     raise typer.Exit(0 if well else 1)
+
+
+@app.command()
+def report(
+    page: ReportPage = Path(".valaro/report.html"), _verbose: Verbose = False, _quiet: Quiet = False
+) -> None:
+    """Write the report of the run with what is up to date and what every stage took.
+
+    `dvc repro report` makes the lasting one, metrics/report/index.html, and the videos' pages.
+    """
+    from stages.commands import report as command
+
+    with mendable():
+        command.report(page)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.evaluation.tables import Table
+from stages.evaluation.tables import Cell, Table
 from stages.reporting import results
 from stages.reporting.results import Printed, Sweep
 
@@ -25,7 +25,7 @@ def written(path: Path, text: str) -> Path:
 
 
 def test_a_printed_table_is_taken_apart_as_it_was_put_together() -> None:
-    rows = [["a|b <i>", 0.5, None], ["`c`", -0.25, "x"]]
+    rows: list[list[Cell]] = [["a|b <i>", 0.5, None], ["`c`", -0.25, "x"]]
     table = Table("Title: of it", ["name", "figure_one", "note"], rows, ["first", "second"], "a mark")
     printed = Printed.of(table.markdown())
     assert printed.title == "Title: of it"
@@ -100,10 +100,6 @@ def test_units_stand_apart(parameter: str, label: str) -> None:
 
 
 def test_nothing_measured_is_nothing_to_show(tmp_path: Path) -> None:
-    assert (
-        results.read_trainings(tmp_path)
-        == results.read_sweeps(tmp_path)
-        == results.read_tables(tmp_path)
-        == []
-    )
+    for read in (results.read_trainings, results.read_sweeps, results.read_tables):
+        assert read(tmp_path) == []
     assert results.read_rivals(tmp_path / "none.csv", without="") == ([], {})

@@ -1,0 +1,95 @@
+"""`valaro report`: the page of the run as it stands, with what is up to date and what every stage took."""
+
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.commands.terminal import note, result
+from stages.core.errors import ValaroError
+
+if TYPE_CHECKING:
+    from stages.core.runlog import Run
+
+PAGE = Path(".valaro") / "report.html"
+DEFINITION, LOCK = Path("dvc.yaml"), Path("dvc.lock")
+
+
+def report(page: Path = PAGE) -> None:
+    """Write the page; the one that DVC tracks, metrics/report/index.html, says nothing of the moment.
+
+    Args:
+        page: the file; it links the videos' pages of the last `dvc repro report`.
+
+    Raises:
+        ValaroError: the run has no figures yet, or DVC can't say what is up to date.
+    """
+    from stages.core.corpus import Workspace
+    from stages.core.runlog import history
+    from stages.reporting.overview import Live, write_overview
+    from stages.reporting.pipeline import read_nodes
+
+    workspace = Workspace()
+    if not workspace.metrics("evaluate.json").is_file():
+        raise ValaroError(f"{workspace.metrics('evaluate.json')} is missing. Run `dvc repro report` first.")
+    names = [node.name for node in read_nodes(DEFINITION)]
+    states = states_of(names, _status(), _locked())
+    live = Live(states, times_of(history(Path(".valaro"))))
+    write_overview(page, workspace, DEFINITION, workspace.metrics("report"), live)
+    stale = [name for name in names if states[name] != "current"]
+    note(f"not up to date: {', '.join(stale)}" if stale else "everything is up to date")
+    result(str(page))
+
+
+def states_of(names: Iterable[str], changed: Iterable[str], locked: Iterable[str]) -> dict[str, str]:
+    """Stage -> `current`, `changed` or `never`; a stage with a matrix is as its worst entry.
+
+    Args:
+        names: of the stages.
+        changed: those that `dvc status` lists, `finetune@efficientnet_b1` for an entry of a matrix.
+        locked: those in dvc.lock: they have run.
+    """
+    stale, ran = ({entry.partition("@")[0] for entry in found} for found in (changed, locked))
+    return {name: "never" if name not in ran else "changed" if name in stale else "current" for name in names}
+
+
+def times_of(runs: Mapping[tuple[str, str], Sequence["Run"]]) -> dict[str, str]:
+    """Stage -> what it took when it last computed something, its kinds of work together, in words.
+
+    Of a stage with a matrix, the entry that ran last.
+    """
+    seconds: dict[str, float] = defaultdict(float)
+    for (stage, _), found in runs.items():
+        worked = [run.wall_s for run in found if run.computed]
+        if worked:
+            seconds[stage] += worked[-1]
+    return {stage: _words(total) for stage, total in seconds.items()}
+
+
+def _words(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _status() -> dict[str, Any]:
+    """What DVC finds changed, by stage."""
+    command = [sys.executable, "-m", "dvc", "status", "--json"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        found: dict[str, Any] = json.loads(asked.stdout)
+    except json.JSONDecodeError:
+        said = (asked.stderr.strip() or "no answer").splitlines()[-1]
+        raise ValaroError(f"`dvc status` failed: {said}") from None
+    return found
+
+
+def _locked() -> list[str]:
+    """The stages that have run."""
+    import yaml
+
+    content = yaml.safe_load(LOCK.read_text(encoding="utf-8")) if LOCK.is_file() else {}
+    return list(content.get("stages", {}))

@@ -1,0 +1,41 @@
+"""`valaro report` says what is up to date and what took how long."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stages.commands.report import report, states_of, times_of
+from stages.core.errors import ValaroError
+from stages.core.runlog import Run
+
+RUN = Run("faces", "find", "2024-05-01T10:00:00+00:00", 10.0, 20.0, 2, 1, 0, 250, 50.0, 300.4, "2 here", "a")
+
+
+def test_a_matrix_is_as_its_worst_entry() -> None:
+    names = ["index", "faces", "finetune", "fuse"]
+    changed = {"finetune@b4": [{"changed deps": {}}], "fuse": ["always changed"]}
+    assert states_of(names, changed, ["index", "faces", "finetune@b1", "finetune@b4"]) == {
+        "index": "current",
+        "faces": "current",
+        "finetune": "changed",
+        "fuse": "never",
+    }
+
+
+def test_a_time_is_of_the_last_run_that_computed_something() -> None:
+    runs = {
+        ("faces", "find"): [RUN, replace(RUN, wall_s=30.04), replace(RUN, wall_s=0.1, computed=0)],
+        ("faces", "crop"): [replace(RUN, wall_s=1.0)],
+        ("embed", "embed"): [replace(RUN, wall_s=600.0)],
+        ("decode", "decode"): [replace(RUN, wall_s=9000.0)],
+        ("mouth", "measure"): [replace(RUN, computed=0)],
+    }
+    assert times_of(runs) == {"faces": "31.0 s", "embed": "10 min", "decode": "2.5 h"}
+
+
+def test_without_a_run_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValaroError, match=r"evaluate\.json is missing\. Run `dvc repro report` first"):
+        report(tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
