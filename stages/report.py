@@ -12,6 +12,7 @@ Reads   metrics/tables, metrics/evaluate.json, metrics/per_video_all.csv, metric
 Writes  metrics/report/index.html                 charts and tables inside: it needs no other file, no network
         metrics/report/videos/<subject>.html      timeline of a validation subject; links the video
         metrics/plots/systems.csv                 CCC and interval by system and protocol, for `dvc plots`
+        metrics/plots/windows.csv                 CCC by the length of the temporal model's window, as swept
 
 The pages are the same for the same run: no date, no time, no machine. What a stage took and whether it is up
 to date are facts of the moment; `valaro report` draws the page with them, outside what DVC tracks.
@@ -27,13 +28,14 @@ from stages.core.memo import Note
 from stages.core.stage import Stage, Unit, main
 from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
 from stages.reporting.margins import Margin, margins_of, with_band
-from stages.reporting.overview import notice_of, video_page, write_overview
+from stages.reporting.overview import WINDOWS, notice_of, video_page, write_overview
 from stages.reporting.pages import assets_of, link
 from stages.reporting.recorded import bands_of, boxes_of, crops_of, curves_of, facts_of
-from stages.reporting.results import PROTOCOLS
+from stages.reporting.results import PROTOCOLS, read_sweeps
 from stages.reporting.timeline import TimelinePage, write_timeline
 
 DEFINITION = Path("dvc.yaml")
+TARGETS = ("valence", "arousal", "mean")
 TRACES = {
     **{system: f"traces/{system}" for system in SYSTEMS},
     **{f"{fusion}{GROUPED}": f"fused/{fusion}{GROUPED}" for fusion in FUSIONS},
@@ -101,18 +103,34 @@ def unit_of(
     return Unit(subject.name, reads | assets_of("timeline"), {"page": page}, facts)
 
 
-def write_systems(workspace: Workspace, path: Path) -> None:
-    """One line per system and protocol: the CCC and its interval, as DVC's plots take them."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["system", "protocol", "valence_ccc", "arousal_ccc", "mean_ccc", "low", "high"])
+def system_rows(workspace: Workspace) -> list[list[str]]:
+    """CCC and its interval by system and protocol."""
+    rows = [["system", "protocol", "valence_ccc", "arousal_ccc", "mean_ccc", "low", "high"]]
     for system, scores in read_json(workspace.metrics("evaluate.json"))["systems"].items():
         for protocol, words in PROTOCOLS.items():
             if protocol in scores:
                 ccc = scores[protocol]["ccc"]
-                figures = [ccc[target]["value"] for target in ("valence", "arousal", "mean")]
+                figures = [ccc[target]["value"] for target in TARGETS]
                 bounds = [ccc["mean"].get(bound, figures[-1]) for bound in ("low", "high")]
-                writer.writerow([system, words, *(f"{figure:.4f}" for figure in (*figures, *bounds))])
+                rows.append([system, words, *(f"{number:.4f}" for number in (*figures, *bounds))])
+    return rows
+
+
+def window_rows(workspace: Workspace) -> list[list[str]]:
+    """Mean CCC by the length of the temporal model's window; the head alone where nobody has measured it."""
+    rows = [["window_s", "valence_ccc", "arousal_ccc", "mean_ccc"]]
+    for sweep in read_sweeps(workspace.metrics("sweeps")):
+        lines = {line.name: dict(zip(line.x, line.y, strict=True)) for line in sweep.lines}
+        if sweep.parameter == WINDOWS and lines.keys() >= set(TARGETS):
+            common = sorted(set.intersection(*(set(lines[target]) for target in TARGETS)))
+            rows += [[f"{x:g}", *(f"{lines[target][x]:.4f}" for target in TARGETS)] for x in common]
+    return rows
+
+
+def write_rows(path: Path, rows: list[list[str]]) -> None:
+    """A CSV as DVC's plots take it."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
     with whole(path) as partial:
         partial.write_text(buffer.getvalue(), encoding="utf-8")
 
@@ -133,7 +151,8 @@ def report() -> None:
         page = folder / "index.html"
         write_overview(page, workspace, DEFINITION, folder, None)
         stage.claim(page)
-        write_systems(workspace, workspace.metrics("plots/systems.csv"))
+        write_rows(workspace.metrics("plots/systems.csv"), system_rows(workspace))
+        write_rows(workspace.metrics("plots/windows.csv"), window_rows(workspace))
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def curves(title: str, lines: Sequence[Line], x_label: str, y_label: str, *, mar
     """Curves over a common axis: training curves, or with marks what was measured at a few values."""
     x = np.concatenate([line.x for line in lines])
     y = np.concatenate([line.y for line in lines])
-    low, high = _reach(y[np.isfinite(y)])
+    low, high = (_around if marks else _reach)(y[np.isfinite(y)])
     frame = Frame((float(x.min()), float(x.max())), (low, high), height=220)
     x_ticks = sorted(set(x.tolist())) if marks else [t for t in ticks_of(*frame.x) if t == round(t)]
     parts = [frame.axes(x_label, y_label, x_ticks=x_ticks)]
@@ -161,6 +161,13 @@ def _reach(values: Floats) -> tuple[float, float]:
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
     high = high if high > low else 1.0
     return low, high + 0.04 * (high - low)
+
+
+def _around(values: Floats) -> tuple[float, float]:
+    """Of an axis for small differences: no wider than the values need."""
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    air = 0.08 * (high - low) or 0.05
+    return low - air, high + air
 
 
 def scatter(title: str, points: Sequence[Point], x_label: str, y_label: str) -> Markup:

@@ -110,6 +110,16 @@ def test_a_single_epoch_is_a_chart_too(y: list[float]) -> None:
         assert drawing.y(float(marks[0].get("cy", ""))) == pytest.approx(y[0], abs=0.03)
 
 
+def test_what_a_sweep_found_fills_the_chart() -> None:
+    """Its differences are small: an axis from zero would show none."""
+    line = Line("mean", np.array([1.0, 4.0]), np.array([0.95, 0.96]))
+    drawing = Drawing(charts.curves("t", [line], "window, s", "CCC", marks=True))
+    places = [float(mark.get("cy", "")) for mark in drawing.all("circle")]
+    assert drawing.y
+    assert [drawing.y(place) for place in places] == pytest.approx([0.95, 0.96], abs=0.001)
+    assert places[0] - places[1] > 100
+
+
 def test_density_has_a_cell_for_every_pair_that_occurs() -> None:
     counts = np.zeros((4, 4))
     counts[0, 3], counts[2, 1], counts[3, 3] = 100, 25, 1  # shades: full, half, least

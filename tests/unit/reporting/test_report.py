@@ -223,6 +223,23 @@ def test_plots_have_a_line_for_every_protocol(workspace: Workspace) -> None:
     assert {(row["mean_ccc"], row["low"], row["high"]) for row in rows} == {("0.5000", "0.4000", "0.6000")}
 
 
+def test_windows_are_plotted_once_they_are_swept(workspace: Workspace) -> None:
+    report.report()
+    plotted, head = workspace.metrics("plots/windows.csv"), "window_s,valence_ccc,arousal_ccc,mean_ccc\n"
+    assert plotted.read_text(encoding="utf-8") == head
+    sweeps = workspace.metrics("sweeps")
+    sweeps.mkdir()
+    names = ["experiment", "valence_ccc", "arousal_ccc", "mean_ccc"]
+    rows = [[4, "a", 0.5, 0.6, 0.55], [2, "b", 0.3, 0.4, 0.35], [4, "c", 0.7, 0.8, 0.75]]
+    write_csv(sweeps / "dynamic.window_s.csv", ["dynamic.window_s", *names], rows)
+    write_csv(sweeps / "dynamic.layers.csv", ["dynamic.layers", *names], rows)
+    report.report()
+    assert plotted.read_text(encoding="utf-8") == f"{head}2,0.3000,0.4000,0.3500\n4,0.6000,0.7000,0.6500\n"
+    page = Page(workspace.metrics("report/index.html"))
+    assert "valence from 0.3 to 0.6" in page.text
+    assert "Not measured in this run" not in page.text
+
+
 def test_a_live_page_shows_states_and_leads_to_the_same_videos(workspace: Workspace) -> None:
     report.report()
     page, folder = Path(".valaro/report.html"), workspace.metrics("report")
