@@ -348,7 +348,9 @@ def speed(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
         command.speed(Path())
 
 
-Repair = Annotated[bool, typer.Option("--repair", help="Remove damaged memories and leftovers of killed runs.")]
+Repair = Annotated[
+    bool, typer.Option("--repair", help="Remove damaged memories and leftovers of killed runs.")
+]
 
 
 @app.command()
