@@ -64,7 +64,8 @@ def smoothed(units: list[Unit], compute: ComputeParams) -> dict[str, str]:
 
 
 def at(backend: str, address: str | None = None, jobs: int = 2) -> ComputeParams:
-    return ComputeParams(jobs=jobs, backend=backend, address=address, unit_time_limit_s=None)  # type: ignore[arg-type]
+    values = {"jobs": jobs, "backend": backend, "address": address, "unit_time_limit_s": None}
+    return ComputeParams.model_validate(values)
 
 
 @contextmanager
