@@ -151,8 +151,8 @@ def fewer_spans(spans_s: Floats, limit: int) -> Floats:
 
 def evenly(count: int, limit: int) -> list[int]:
     """At most `limit` of `count` indices, evenly spread, the first and the last among them."""
-    chosen: list[int] = np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int)).tolist()
-    return chosen
+    spread = np.linspace(0, count - 1, min(count, limit))
+    return [int(k) for k in np.unique(spread.round())]
 
 
 def _data(page: TimelinePage) -> dict[str, Any]:
