@@ -20,6 +20,7 @@ to date are facts of the moment; `valaro report` draws the page with them, outsi
 
 import csv
 import io
+import os
 from pathlib import Path
 
 from stages.core.artefacts import read_facts, read_json, whole
@@ -29,12 +30,12 @@ from stages.core.stage import Stage, Unit, main
 from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
 from stages.reporting.margins import Margin, margins_of, with_band
 from stages.reporting.overview import WINDOWS, notice_of, video_page, write_overview
-from stages.reporting.pages import assets_of, link
+from stages.reporting.pages import assets_of
 from stages.reporting.recorded import bands_of, boxes_of, crops_of, curves_of, facts_of
 from stages.reporting.results import PROTOCOLS, read_sweeps
 from stages.reporting.timeline import TimelinePage, write_timeline
 
-DEFINITION = Path("dvc.yaml")
+DEFINITION, INDEX = Path("dvc.yaml"), "index.html"
 TARGETS = ("valence", "arousal", "mean")
 TRACES = {
     **{system: f"traces/{system}" for system in SYSTEMS},
@@ -44,20 +45,20 @@ TRACES = {
 
 
 def draw_video(unit: Unit, _settings: None) -> list[Note]:
-    """Write the timeline of one subject."""
+    """Write the timeline of one subject; wherever it is written, it links from its place."""
     index, faces = unit.reads["index"], unit.reads["faces"]
-    curves = curves_of(
-        index, {name: unit.reads[name] for name in TRACES if name in unit.reads}, unit.facts["best"]
-    )
+    traces = {name: unit.reads[name] for name in TRACES if name in unit.reads}
+    curves = curves_of(index, traces, unit.facts["best"])
     duration_s = float(read_facts(index)["duration_s"])
     bands = bands_of(index, faces, unit.reads.get("speech"), duration_s)
     facts = facts_of(curves, index, bands, duration_s)
     if unit.facts["margin"] and curves[1].name == unit.facts["best"]:
         curves[1], words = with_band(curves[0], curves[1], Margin(*unit.facts["margin"]))
         facts |= words
+    beside = unit.writes["page"].parent
     page = TimelinePage(
         title=unit.name,
-        video=Path(unit.facts["video"]),
+        video=beside / unit.facts["video"],
         duration_s=duration_s,
         curves=curves,
         bands=bands,
@@ -65,7 +66,7 @@ def draw_video(unit: Unit, _settings: None) -> list[Note]:
         boxes=boxes_of(faces, unit.reads["decode"]),
         facts=facts,
         notice=unit.facts["notice"],
-        home=(Path(unit.facts["home"]), "Report of the run"),
+        home=(beside / ".." / INDEX, "Report of the run"),
     )
     write_timeline(unit.writes["page"], page)
     return []
@@ -92,12 +93,8 @@ def unit_of(
     reads["decode"] = workspace.artefact("decode", subject.video)
     facts = {
         "best": best,
-        "video": video,
-        "address": link(
-            Path(video), page
-        ),  # it depends on where the repository lies, if the corpus is elsewhere
+        "video": os.path.relpath(video, page.parent),
         "margin": margin,
-        "home": str(folder / "index.html"),
         "notice": notice_of(workspace),
     }
     return Unit(subject.name, reads | assets_of("timeline"), {"page": page}, facts)
@@ -148,7 +145,7 @@ def report() -> None:
             for each in shown
         ]
         stage.run(draw_video, units, jobs=1)  # a second or less each: a worker takes longer to start
-        page = folder / "index.html"
+        page = folder / INDEX
         write_overview(page, workspace, DEFINITION, folder, None)
         stage.claim(page)
         write_rows(workspace.metrics("plots/systems.csv"), system_rows(workspace))

@@ -27,6 +27,7 @@ COMMANDS = [
         "profile",
         "params",
         "speed",
+        "verify",
         "report",
     ),
 ]
