@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.core.artefacts import read_arrays
+from stages.core.artefacts import read_arrays, write_tensors
 from stages.core.corpus import FITTED_SPLITS, Corpus, Workspace
 from stages.core.errors import ValaroError
 from stages.core.labels import resample_labels
@@ -37,7 +37,6 @@ from stages.temporal.normalisation import Normaliser
 def train(unit: Unit, settings: CrossAttentionParams) -> list[Note]:
     """Fit the model; keep the best weights for valence and for arousal."""
     import torch
-    from safetensors.numpy import save_file
     from torch.utils.data import DataLoader
 
     from stages.fusion.cross_attention import CrossAttentionModel
@@ -84,7 +83,7 @@ def train(unit: Unit, settings: CrossAttentionParams) -> list[Note]:
             path = unit.writes["model"] / f"{target}.safetensors"
             facts = {"model": config, "window": window, "step_s": step_s}
             save_model(path, fitted.restore(model, f"{target}_ccc"), facts)
-        save_file(normaliser.to_arrays(), unit.writes["model"] / "normalisation.safetensors")
+        write_tensors(unit.writes["model"] / "normalisation.safetensors", normaliser.to_arrays())
         curves.deliver(
             fitted,
             unit.writes["plots"],

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.arrays import Floats
-from stages.core.artefacts import read_arrays, read_facts
+from stages.core.artefacts import read_arrays, read_facts, write_tensors
 from stages.core.corpus import FITTED_SPLITS, Corpus, Workspace
 from stages.core.errors import ValaroError
 from stages.core.labels import resample_labels
@@ -35,7 +35,6 @@ from stages.temporal.normalisation import Normaliser
 def train(unit: Unit, settings: DynamicParams) -> list[Note]:
     """Fit the model; keep the best weights for valence and for arousal."""
     import torch
-    from safetensors.numpy import save_file
     from torch.utils.data import DataLoader
 
     from stages.temporal.dynamic import DynamicModel
@@ -84,7 +83,7 @@ def train(unit: Unit, settings: DynamicParams) -> list[Note]:
                 fitted.restore(model, f"{target}_ccc"),
                 {"model": config, "window": window, "fps_hz": fps_hz},
             )
-        save_file(normaliser.to_arrays(), unit.writes["model"] / "normalisation.safetensors")
+        write_tensors(unit.writes["model"] / "normalisation.safetensors", normaliser.to_arrays())
         curves.deliver(fitted, unit.writes["plots"], unit.writes["metrics"], windows=len(windows))
     return []
 

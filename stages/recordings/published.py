@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.core.artefacts import whole, write_json
+from stages.core.artefacts import whole, write_json, write_tensors
 from stages.core.errors import BadInput
 
 FPS_HZ = 5.0
@@ -99,7 +99,6 @@ def _dynamic(*targets: str) -> Callable[[Mapping[str, Any], Path], list[Path]]:
 
     def take(state: Mapping[str, Any], models: Path) -> list[Path]:
         import numpy as np
-        from safetensors.numpy import save_file
 
         from stages.temporal.dynamic import dynamic_from_authors
         from stages.temporal.normalisation import Normaliser
@@ -111,8 +110,7 @@ def _dynamic(*targets: str) -> Callable[[Mapping[str, Any], Path], list[Path]]:
         for path in paths:
             save_model(path, model, config)
         normaliser = Normaliser.fit("per_video_minmax", [np.zeros((1, 1))])
-        with whole(models / "dynamic" / "normalisation.safetensors") as partial:
-            save_file(normaliser.to_arrays(), partial)
+        write_tensors(models / "dynamic" / "normalisation.safetensors", normaliser.to_arrays())
         return paths
 
     return take
