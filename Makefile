@@ -10,6 +10,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 repro: $(READY)
 	@dvc repro
+	@valaro scores
 
 test: $(READY)
 	@pytest -m "not slow and not gpu"

@@ -11,6 +11,7 @@
     valaro params                            check and print the active parameters
     valaro speed                             what every stage took, beside the run before
     valaro verify                            check that everything here is what the stages wrote
+    valaro scores                            CCC by system and protocol
     valaro report                            the run on one page, as it stands now
 
 Everything heavy is imported inside the commands, so that `--help` answers at once.
@@ -337,6 +338,16 @@ def params(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
         content = load_params().model_dump(mode="json")
         for line in yaml.safe_dump(content, sort_keys=False, allow_unicode=True).splitlines():
             result(line)
+
+
+@app.command()
+def scores(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
+    """Show the figures of the last evaluation, by system and protocol."""
+    from stages.commands.scores import scores as run
+    from stages.core.corpus import Workspace
+
+    with mendable():
+        run(Workspace())
 
 
 @app.command()

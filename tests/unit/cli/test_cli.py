@@ -26,6 +26,7 @@ COMMANDS = [
         "import-checkpoint",
         "profile",
         "params",
+        "scores",
         "speed",
         "verify",
         "report",

@@ -1,0 +1,47 @@
+"""`valaro scores` shows what was evaluated, and says so where nothing was."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from stages.cli import app
+from stages.core.artefacts import write_json
+
+
+def figures(valence: float, arousal: float, mean: float, low: float, high: float) -> dict[str, object]:
+    return {
+        "ccc": {
+            "valence": {"value": valence},
+            "arousal": {"value": arousal},
+            "mean": {"value": mean, "low": low, "high": high},
+        }
+    }
+
+
+def test_every_system_has_its_line_and_the_best_is_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    systems = {
+        "dynamic": {"train": figures(0.9, 0.9, 0.9, 0.8, 1), "validation": figures(0.5, 0.6, 0.55, 0.4, 0.7)},
+        "dwf": {
+            "optimism": 0.02,
+            "validation_paper": figures(0.6, 0.7, 0.65, 0.5, 0.8),
+            "validation_grouped": figures(0.58, 0.68, 0.63, 0.45, 0.75),
+        },
+    }
+    write_json(Path("metrics/evaluate.json"), {"best": "dwf", "ahead": None, "systems": systems})
+    found = CliRunner().invoke(app, ["scores"])
+    assert found.exit_code == 0
+    rows = [line.split() for line in found.stdout.splitlines()]
+    assert ["dynamic", "validation", "0.500", "0.600", "0.550", "[0.400,", "0.700]"] in rows
+    assert [row[:2] for row in rows if "<-" in row] == [["dwf", "validation_grouped"]]
+    assert len(rows) == 4, "a head, and no line for what was scored on its own training"
+
+
+def test_before_any_evaluation_it_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner().invoke(app, ["scores"])
+    assert found.exit_code == 1
+    assert "metrics/evaluate.json is missing. Run `dvc repro` first." in found.stderr
