@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# Worker processes import the test modules, whose functions they are given: they get this process's path.
+sys.path.insert(0, str(REPOSITORY))
 
 
 @pytest.fixture(scope="session")

@@ -21,11 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
-from stages.core.errors import BadInput
+from stages.core.errors import BadInput, ValaroError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Apply = Callable[[Callable[[Any], Any], list[Any]], Iterator[Any]]
+
+FRUITLESS_ROUNDS = 3
+"""In which new workers end before any item is begun: then it isn't the items."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +80,20 @@ def survive(
         apply: maps a function over items, in processes.
         finished: the result of an item that was done although its process died before it could say so.
         lost: the result of an item that ends every process it is tried in, with the reason.
+
+    Raises:
+        ValaroError: workers end again and again without having begun anything.
     """
     waiting = {do.mark(item): item for item in items}
     suspects = {mark: waiting.pop(mark) for mark in list(waiting) if mark.is_file()}
+    fruitless = 0
     while waiting:
+        left = len(waiting)
         try:
             for mark, result in apply(_Telling(do), list(waiting.values())):
                 del waiting[mark]
                 yield result
-        except BrokenProcessPool:
+        except BrokenProcessPool as death:
             for mark, item in list(waiting.items()):
                 if (result := finished(item)) is not None:
                     mark.unlink(missing_ok=True)
@@ -95,6 +103,9 @@ def survive(
                 else:
                     continue
                 del waiting[mark]
+            fruitless = fruitless + 1 if len(waiting) == left else 0
+            if fruitless == FRUITLESS_ROUNDS:
+                raise ValaroError(f"workers end before they begin: {death}") from None
     for mark, item in suspects.items():
         try:
             yield alone(do, item)

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from stages.core import crashes
 from stages.core.crashes import Marked, survive, time_limit
-from stages.core.errors import BadInput
+from stages.core.errors import BadInput, ValaroError
 from stages.core.mapping import map_units
 
 
@@ -139,3 +140,20 @@ def test_the_limit_is_off_after_the_block(tmp_path: Path) -> None:
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     with pytest.raises(BadInput, match=r"compute\.unit_time_limit_s"), time_limit(0.1, 9, tmp_path):
         time.sleep(5)
+
+
+def test_workers_that_never_begin_end_the_stage_instead_of_being_tried_for_ever(tmp_path: Path) -> None:
+    """As where they can't import the work: no item is to blame, and no round brings one nearer."""
+    rounds = []
+
+    def apply(_function: object, items: list[str]) -> Iterator[object]:
+        rounds.append(len(items))
+        raise BrokenProcessPool("a task has failed to un-serialize")
+        yield
+
+    marked = Marked(
+        partial(work, tmp_path / "log"), tmp_path / "marks", lambda name: (name, Path(name)), None
+    )
+    with pytest.raises(ValaroError, match="workers end before they begin: a task has failed"):
+        list(survive(marked, ["a", "b"], apply, lambda _: None, lambda item, cause: (item, cause)))
+    assert rounds == [2, 2, 2]
