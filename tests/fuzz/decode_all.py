@@ -20,6 +20,7 @@ from stages.core.artefacts import read_arrays, read_facts
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import BadInput
 from stages.core.params import load_params
+from stages.core.runlog import peak_mb
 from stages.core.stage import do_unit
 from stages.decode import decode_video, units
 from stages.index import index_subject, unit_of
@@ -69,8 +70,7 @@ def main(folder: Path, memory_mib: int) -> None:
         begin = time.monotonic()
         with tempfile.TemporaryDirectory() as root:
             result = outcome(video, Path(root))
-        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        times = {"seconds": round(time.monotonic() - begin, 2), "peak_mib": round(peak_mib)}
+        times = {"seconds": round(time.monotonic() - begin, 2), "peak_mib": round(peak_mb())}
         print(json.dumps({"name": video.name} | result | times), flush=True)
 
 
