@@ -15,14 +15,15 @@ Ran = Callable[[str], list[str]]
 Computed = Callable[[str], dict[str, tuple[int, int]]]
 
 PATIENCE_S = 600
-LAST = ["smooth", "fuse", "evaluate", "submission"]
+LAST = ["smooth", "fuse", "evaluate", "tables", "submission", "report"]
+DYNAMIC = ["train_dynamic", "predict", "train_cross_attention", "predict_cross_attention", *LAST]
 
 
 @pytest.mark.parametrize(
     ("change", "stages"),
     [
         ("evaluate.confidence=0.5", LAST[2:]),
-        pytest.param("dynamic.window_s=2", ["train_dynamic", "predict", *LAST], marks=pytest.mark.slow),
+        pytest.param("dynamic.window_s=2", DYNAMIC, marks=pytest.mark.slow),
     ],
 )
 def test_an_experiment_can_be_run_shown_and_compared(
@@ -51,7 +52,7 @@ def test_an_experiment_can_be_run_shown_and_compared(
         '"subject": "v3"',
         '"rev": "workspace"',
         '"rev": "HEAD"',
-        "metrics/dynamic/plots/train/loss.tsv",
+        "#dynamic_loss",
     ):
         assert part in text
 

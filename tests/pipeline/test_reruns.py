@@ -14,7 +14,7 @@ from stages.core.params import Params
 Ran = Callable[[str], list[str]]
 Computed = Callable[[str], dict[str, tuple[int, int]]]
 
-LAST = ["smooth", "fuse", "evaluate", "submission", "tables"]
+LAST = ["smooth", "fuse", "evaluate", "submission", "tables", "report"]
 CROSSED = ["train_cross_attention", "predict_cross_attention", *LAST]
 PREDICTED = ["predict", *CROSSED]
 KELM, AUDIO = "kelm@mean_min_max", "train_audio@v3"
