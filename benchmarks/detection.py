@@ -23,8 +23,8 @@ from stages.core.mapping import cores, map_units
 from stages.core.weights import find_weights
 from stages.faces import BATCHES_AT_A_TIME
 from stages.media.jpeg import pack_jpegs, unpack_jpeg
-from stages.vision.retinaface import BGR_MEAN, RetinaFace, suppress_overlaps
-from stages.vision.retinaface_net import ANCHORS_PX, STRIDES, RetinaFaceNet
+from stages.vision.retinaface import RetinaFace, suppress_overlaps
+from stages.vision.retinaface_net import ANCHORS_PX, BGR_MEAN, STRIDES, RetinaFaceNet
 
 HEIGHT, WIDTH = 480, 640
 THRESHOLD, OVERLAP = 0.8, 0.4

@@ -13,10 +13,11 @@ Paper, section 4.2.2: RetinaFace (MobileNet-0.25), 15 px margin. Faces are found
 two people of a `_left` / `_right` pair.
 """
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from stages.core.ahead import batches_ahead, decoding_threads
 from stages.core.artefacts import read_arrays, read_facts, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.device import torch_device
@@ -56,10 +57,10 @@ def find_faces(unit: Unit, settings: FacesParams) -> list[Note]:
         settings.detector, settings.min_score, settings.nms_iou, settings.batch_size, weights
     )
     found: list[Detections] = []
-    portion = BATCHES_AT_A_TIME * settings.batch_size
-    for start in range(0, len(frames["time_s"]), portion):
-        steps = range(start, min(start + portion, len(frames["time_s"])))
-        found += detector.detect([unpack_jpeg(frames["jpeg"], frames["jpeg_offset"], k) for k in steps])
+    portion, threads = BATCHES_AT_A_TIME * settings.batch_size, decoding_threads(torch_device())
+    show = partial(unpack_jpeg, frames["jpeg"], frames["jpeg_offset"])
+    for images in batches_ahead(show, len(frames["time_s"]), portion, threads):
+        found += detector.detect(images)
     notes: list[Note] = []
     for subject, side in unit.facts["sides"].items():
         track = follow_target(

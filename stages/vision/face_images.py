@@ -1,9 +1,8 @@
 """Pictures of people as model input: a data set for training, and the embeddings of a whole track."""
 
 import os
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from stages.core.ahead import batches_ahead, decoding_threads
 from stages.core.arrays import Floats, Image, Integers
-from stages.core.mapping import cores
 from stages.media.jpeg import unpack_jpeg
 from stages.vision.augmentation import Change
 from stages.vision.crops import crop_face, letterbox
@@ -23,8 +22,6 @@ from stages.vision.views import View
 
 OPEN_FILES = 64
 """HDF5 files that one process keeps open at a time."""
-MOST_THREADS = 8
-"""That decode pictures for one GPU."""
 
 
 class FaceSample(NamedTuple):
@@ -133,20 +130,6 @@ def as_tensor(image: Image) -> Tensor:
     return torch.from_numpy(image).permute(2, 0, 1)
 
 
-def _batches_ahead(
-    show: Callable[[int], Tensor], count: int, batch_size: int, threads: int
-) -> Iterator[Tensor]:
-    """Stacked images 0 to count - 1; while one batch is used, threads decode and resize the next."""
-    with ThreadPoolExecutor(threads) as pool:
-        ahead: deque[list[Future[Tensor]]] = deque()
-        for start in range(0, count, batch_size):
-            ahead.append([pool.submit(show, k) for k in range(start, min(start + batch_size, count))])
-            if len(ahead) > 1:
-                yield torch.stack([image.result() for image in ahead.popleft()])
-        for batch in ahead:
-            yield torch.stack([image.result() for image in batch])
-
-
 @torch.no_grad()
 def embed_track(
     model: nn.Module,
@@ -171,14 +154,13 @@ def embed_track(
     pictures, first, place = np.unique(view.picture, return_index=True, return_inverse=True)
     boxes = [None] * len(first) if view.box_xyxy is None else list(view.box_xyxy[first])
     device = next(model.parameters()).device
-    threads = 1 if device.type == "cpu" else min(MOST_THREADS, cores())
 
     def show(k: int) -> Tensor:
         return as_tensor(_shown(jpeg, jpeg_offset, int(pictures[k]), boxes[k], size_px))
 
     embeddings, estimates = [], []
-    for images in _batches_ahead(show, len(pictures), batch_size, threads):
-        output = model(images.to(device))
+    for images in batches_ahead(show, len(pictures), batch_size, decoding_threads(device.type)):
+        output = model(torch.stack(images).to(device))
         embeddings.append(output.embedding.float().cpu().numpy())
         estimates.append(output.valence_arousal.float().cpu().numpy())
     return np.concatenate(embeddings)[place], np.concatenate(estimates)[place]

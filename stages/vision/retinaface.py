@@ -1,31 +1,30 @@
-"""RetinaFace (MobileNet-0.25): frames in batches to boxes, scores and five landmarks.
+"""RetinaFace (MobileNet-0.25): frames to boxes, scores and five landmarks.
 
-Deng et al. 2019; the detector of the paper (section 3.1). 1. Frames of one size share a batch. 2. The network
-answers for every anchor. 3. Anchors under the threshold are dropped; the rest are decoded. 4. Of overlapping
-boxes the most confident stays.
+Deng et al. 2019; the detector of the paper (section 3.1). 1. The network answers for every anchor. 2. Anchors
+under the threshold are dropped; the rest are decoded. 3. Of overlapping boxes the most confident stays.
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from stages.core.arrays import Floats, Image, Integers
 from stages.vision.detection import Detections, require_images
-from stages.vision.retinaface_net import ANCHORS_PX, STRIDES, load_retinaface
+from stages.vision.retinaface_net import ANCHORS_PX, BGR_MEAN, STRIDES, load_retinaface
 
-BGR_MEAN = (104.0, 117.0, 123.0)
+Answer = Callable[[Image], tuple[Floats, Floats, Floats]]
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 
 
 class RetinaFace:
-    """A face detector on PyTorch.
+    """A face detector: on a processor through OpenVINO, a frame per thread; on a GPU in batches.
 
     Args:
         weights: `mobilenet0.25_Final.pth`.
@@ -33,11 +32,10 @@ class RetinaFace:
         threshold: least score of a face. Applied before overlaps are removed: a less confident box never
             removes a more confident one, so the faces kept are those that thresholding afterwards keeps.
         overlap: boxes whose intersection over union exceeds this are one face.
-        batch_size: frames per forward pass, at most. On a CPU more than 4 gain nothing, and lose a third
-            where malloc returns every activation to the system; a GPU wants 32. Give `detect` several
-            batches at a time: on a CPU every core takes one.
-        bfloat16: run the network in bfloat16: about twice as fast where the processor has it; scores move
-            by up to 0.014.
+        batch_size: frames per forward pass of a GPU, at most. On a processor batches gain nothing; there
+            every thread takes a frame, so give `detect` several at a time.
+        precision: of the network. None: float32 on a processor, float16 on a GPU, where scores move by up to
+            0.005. A processor computes anything but float32 through PyTorch, and slower.
     """
 
     def __init__(
@@ -47,7 +45,7 @@ class RetinaFace:
         threshold: float = 0.8,
         overlap: float = 0.4,
         batch_size: int = 4,
-        bfloat16: bool = False,
+        precision: torch.dtype | None = None,
     ) -> None:
         if not 0 < threshold < 1 or not 0 < overlap <= 1 or batch_size < 1:
             raise ValueError(
@@ -56,76 +54,77 @@ class RetinaFace:
             )
         state = torch.load(weights, map_location="cpu", weights_only=True)
         self.device = torch.device(device)
+        on_cpu = self.device.type == "cpu"
+        self.precision = precision or (torch.float32 if on_cpu else torch.float16)
         self.net = load_retinaface(state).to(self.device).to(memory_format=torch.channels_last)
-        self.threshold, self.overlap, self.batch_size, self.bfloat16 = (
-            threshold,
-            overlap,
-            batch_size,
-            bfloat16,
-        )
+        self.overlap, self.batch_size = overlap, batch_size
+        self.least_logit = math.log(threshold / (1 - threshold))
+        self.in_frames = on_cpu and self.precision == torch.float32
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """Find the faces of each image, in order; images of one size run together.
+        """Find the faces of each image, in order; sizes may differ.
 
         Shape: each image (H, W, 3) uint8, RGB.
         """
         require_images(images)
+        if self.in_frames:
+            return list(self._pool.map(self._detect_frame, images))
         by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for i, image in enumerate(images):
             by_size[image.shape].append(i)
-        batches = [
-            positions[start : start + self.batch_size]
-            for positions in by_size.values()
-            for start in range(0, len(positions), self.batch_size)
-        ]
         found: dict[int, Detections] = {}
-        work = ([images[i] for i in batch] for batch in batches)
-        for batch, faces in zip(batches, self._map(self._detect_batch, work), strict=True):
-            found.update(zip(batch, faces, strict=True))
+        for positions in by_size.values():
+            for start in range(0, len(positions), self.batch_size):
+                batch = positions[start : start + self.batch_size]
+                found.update(zip(batch, self._detect_batch([images[i] for i in batch]), strict=True))
         return [found[i] for i in range(len(images))]
 
     @cached_property
-    def _map(self) -> Callable[..., Iterable[list[Detections]]]:
-        """How batches are worked off: on a CPU several at a time, each by one thread.
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(torch.get_num_threads())
 
-        That is faster than several threads on one batch, as the network is small; and the last digits of its
-        sums don't depend on how many there are.
-        """
-        if self.device.type != "cpu":
-            return map
-        threads = torch.get_num_threads()  # asking fixes it for this thread, whatever those of the pool set
-        return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)).map
+    @cached_property
+    def _answer(self) -> Answer:
+        from stages.vision.retinaface_openvino import compile_retinaface
+
+        return compile_retinaface(self.net, torch.get_num_threads())
+
+    def _detect_frame(self, image: Image) -> Detections:
+        logits, boxes, landmarks = self._answer(image)
+        likely = np.flatnonzero(logits >= self.least_logit)
+        anchors = anchors_cxcywh(*image.shape[:2])
+        return self._faces(logits[likely], boxes[likely], landmarks[likely], anchors[likely])
 
     @torch.inference_mode()
     def _detect_batch(self, images: list[Image]) -> list[Detections]:
-        height, width = images[0].shape[:2]
-        anchors = anchors_cxcywh(height, width)
-        batch = self._batch(images)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            logits, box_offsets, landmark_offsets = self.net(batch)
-        scores = torch.sigmoid(logits.float()).cpu().numpy()  # softmax of two classes
+        """One transfer there, one back: of the anchors that may be faces, for the whole batch."""
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            logits, boxes, landmarks = self.net(self._batch(images))
+        frame, anchor = (logits >= self.least_logit).nonzero(as_tuple=True)
+        likely = torch.cat(
+            [logits[frame, anchor, None], boxes[frame, anchor], landmarks[frame, anchor]], dim=1
+        )
+        answers, anchors = likely.float().cpu().numpy(), anchors_cxcywh(*images[0].shape[:2])[anchor.cpu()]
+        ends = np.searchsorted(frame.cpu().numpy(), np.arange(1, len(images)))
         return [
-            self._faces(score, boxes, landmarks, anchors)
-            for score, boxes, landmarks in zip(scores, box_offsets, landmark_offsets, strict=True)
+            self._faces(of_frame[:, 0], of_frame[:, 1:5], of_frame[:, 5:], placed)
+            for of_frame, placed in zip(np.split(answers, ends), np.split(anchors, ends), strict=True)
         ]
 
     def _batch(self, images: list[Image]) -> Tensor:
         """(B, 3, H, W) float32, BGR minus its mean; channels last in memory, as decoded frames are."""
-        frames = np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images])
-        count, height, width, _ = frames.shape
-        bgr = torch.from_numpy(frames).to(self.device).reshape(count, height, width * 3).float()
-        # One mean per row of pixels: subtracting along an axis of three is five times slower.
-        bgr -= torch.tensor(BGR_MEAN, device=self.device).repeat(width)
-        return bgr.view(count, height, width, 3).permute(0, 3, 1, 2)
+        rgb = torch.from_numpy(np.stack(images)).to(self.device)
+        mean = torch.tensor(BGR_MEAN, device=self.device)
+        return (rgb.flip(-1).float() - mean).permute(0, 3, 1, 2)
 
-    def _faces(self, score: Floats, boxes: Tensor, landmarks: Tensor, anchors: Floats) -> Detections:
-        candidates = np.flatnonzero(score >= self.threshold)
-        candidates = candidates[np.argsort(-score[candidates], kind="stable")]
-        rows = torch.from_numpy(candidates).to(boxes.device)
-        box_xyxy = decode_boxes(boxes[rows].float().cpu().numpy(), anchors[candidates])
-        landmarks_xy = decode_landmarks(landmarks[rows].float().cpu().numpy(), anchors[candidates])
+    def _faces(self, logit: Floats, offset: Floats, landmark_offset: Floats, anchors: Floats) -> Detections:
+        """The faces among the anchors over the threshold: (F,), (F, 4), (F, 10), (F, 4)."""
+        order = np.argsort(-logit, kind="stable")
+        box_xyxy = decode_boxes(offset[order], anchors[order])
         kept = suppress_overlaps(box_xyxy, self.overlap)
-        return Detections(box_xyxy[kept], score[candidates][kept], landmarks_xy[kept])
+        faces = order[kept]
+        score = 1 / (1 + np.exp(-logit[faces]))  # softmax of two classes
+        return Detections(box_xyxy[kept], score, decode_landmarks(landmark_offset[faces], anchors[faces]))
 
 
 @lru_cache(maxsize=8)
