@@ -1,9 +1,10 @@
 """Embeddings: from JPEG crops to numbers, against the bare forward pass on random images.
 
-    python benchmarks/embedding.py [--architecture efficientnet_b1] [--size 240] [--images 96] [--device cuda]
+    python benchmarks/embedding.py [--architecture efficientnet_b1] [--size 240] [--images 96]
+                                   [--device cuda --precision fp16 --compile 1 --batch 256 --images 4096]
 
-Both use the same model in the same batches; the bare pass starts from tensors on the device. Peak memory is
-that of all.
+Both use the same model in the same batches, precision and, on a GPU, compiled form; the bare pass starts from
+tensors on the device. Peak memory is that of all.
 """
 
 import numpy as np
@@ -13,16 +14,30 @@ from mesh import crops
 
 from stages.core.runlog import peak_mb
 from stages.media.jpeg import pack_jpegs
-from stages.vision.face_images import embed_track
+from stages.vision.face_images import HALF, embed_track
 from stages.vision.static_model import StaticModel
 from stages.vision.views import View
 
 
 def main() -> None:
     """Compare, print, and keep."""
-    chosen = arguments(__doc__, architecture="efficientnet_b1", size=240, images=96, batch=16, rounds=3)
+    chosen = arguments(
+        __doc__,
+        architecture="efficientnet_b1",
+        size=240,
+        images=96,
+        batch=16,
+        rounds=3,
+        precision="no",
+        compile=0,
+    )
+    on_gpu = chosen.device != "cpu"
+    if not on_gpu and (chosen.precision != "no" or chosen.compile):
+        raise SystemExit("--precision and --compile are for a GPU: add --device cuda")
     torch.manual_seed(0)
     model = StaticModel(chosen.architecture, image_size=chosen.size).eval().to(chosen.device)
+    if chosen.compile:
+        model.compile()
     jpeg, offset = pack_jpegs(crops(chosen.images))
     view = View(np.arange(chosen.images), None)
     noise = torch.randint(0, 256, (chosen.batch, 3, chosen.size, chosen.size), dtype=torch.uint8)
@@ -31,13 +46,17 @@ def main() -> None:
 
     @torch.no_grad()
     def bare() -> None:
+        half = HALF.get(chosen.precision)
         for _ in range(passes):
-            model(noise)
+            with torch.autocast("cuda" if on_gpu else "cpu", half, enabled=half is not None):
+                model(noise)
 
     timings = take_turns(
         {
             "bare forward pass": bare,
-            "ours": lambda: embed_track(model, jpeg, offset, view, chosen.size, chosen.batch),
+            "ours": lambda: embed_track(
+                model, jpeg, offset, view, chosen.size, chosen.batch, chosen.precision
+            ),
         },
         chosen.rounds,
         synchronise(chosen.device),
@@ -51,7 +70,9 @@ def main() -> None:
         "Embeddings",
         [
             f"{chosen.architecture} at {chosen.size} px, {chosen.images} crops of 256 px, batches of "
-            f"{chosen.batch}, float32; peak memory {peak_mb():.0f} MB. {machine(chosen.device)}",
+            f"{chosen.batch}, {'float32' if chosen.precision == 'no' else chosen.precision}"
+            f"{', compiled' if chosen.compile else ''}; "
+            f"peak memory {peak_mb():.0f} MB. {machine(chosen.device)}",
             "",
             *table(timings, chosen.images, "images"),
             "",

@@ -33,9 +33,15 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
 
     track = read_arrays(unit.reads["faces"], "box_xyxy", "crop_index", "detected", "time_s")
     pictures = read_arrays(unit.reads.get("frames", unit.reads["faces"]), "jpeg", "jpeg_offset")
-    model, view = _static(unit.reads["model"]), view_of(unit.facts["shown"], track)
+    model, view = _static(unit.reads["model"], settings.compile), view_of(unit.facts["shown"], track)
     embedding, valence_arousal = embed_track(
-        model, pictures["jpeg"], pictures["jpeg_offset"], view, model.image_size, settings.batch_size
+        model,
+        pictures["jpeg"],
+        pictures["jpeg_offset"],
+        view,
+        model.image_size,
+        settings.batch_size,
+        settings.mixed_precision,
     )
     write_arrays(
         unit.writes["embeddings"],
@@ -51,11 +57,14 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
 
 
 @cache
-def _static(path: Path) -> Any:
+def _static(path: Path, compiled: bool) -> Any:
     from stages.training.checkpoints import load_model
     from stages.vision.architectures import build_static
 
-    return load_model(path, build_static).to(torch_device())
+    model = load_model(path, build_static).to(torch_device())
+    if compiled and torch_device() != "cpu":
+        model.compile()  # in place: its attributes stay at hand
+    return model
 
 
 def units(workspace: Workspace, models: Workspace, corpus: Corpus, settings: EmbedParams) -> list[Unit]:

@@ -4,6 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MixedPrecision = Literal["no", "fp16", "bf16"]
+"""Accelerate's words for the number format of a forward pass."""
+
 
 class OptimSettings(BaseModel):
     """The training of one model; defaults are the paper's (section 4.4) where it names a value.
@@ -36,5 +39,5 @@ class OptimSettings(BaseModel):
     """No group's full learning rate falls below this through `layer_decay`."""
     unfrozen_groups: int | None = Field(None, ge=1)
     """Gradual unfreezing: topmost groups that train in the first epoch, one more each epoch; None = all."""
-    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    mixed_precision: MixedPrecision = "no"
     seed: int = Field(0, ge=0)

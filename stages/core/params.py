@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.core.errors import ValaroError
-from stages.core.optimisation import OptimSettings
+from stages.core.optimisation import MixedPrecision, OptimSettings
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -170,6 +170,8 @@ class EmbedParams(Section):
 
     backbone: Name
     batch_size: Count
+    mixed_precision: MixedPrecision
+    compile: bool
 
 
 class DynamicParams(Section):

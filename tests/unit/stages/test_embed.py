@@ -20,7 +20,7 @@ from stages.vision.backbones import Input, static_config
 from stages.vision.crops import letterbox
 from stages.vision.views import person_boxes
 
-SETTINGS = EmbedParams(backbone="chosen", batch_size=3)
+SETTINGS = EmbedParams(backbone="chosen", batch_size=3, mixed_precision="no", compile=False)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from stages.media.jpeg import pack_jpegs
 from stages.vision import face_images
 from stages.vision.face_images import FaceImages, OpenTracks, embed_track
-from stages.vision.static_model import StaticOutput
+from stages.vision.static_model import StaticModel, StaticOutput
 from stages.vision.views import View
 
 LEVELS = [[20, 90, 160], [60, 230]]  # grey levels of the crops of two tracks
@@ -135,3 +135,18 @@ def test_a_track_is_embedded_step_by_step_and_each_crop_once(batch_size):
     assert embedding[:, 7] == pytest.approx(expected, abs=1.5)
     assert estimate[:, 1] == pytest.approx(expected, abs=1.5)
     assert model.seen == 4
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("compiled", [False, True])
+def test_half_precision_on_a_gpu_gives_nearly_the_same_embeddings(cuda, compiled):
+    torch.manual_seed(0)
+    model = StaticModel("resnet10t", image_size=64).eval()
+    pictures, view = crops_of(range(0, 250, 25)), View(np.arange(10), None)
+    exact = embed_track(model, *pictures, view, 64, 4)
+    model.to(cuda)
+    if compiled:
+        model.compile()
+    for one, other in zip(exact, embed_track(model, *pictures, view, 64, 4, "fp16"), strict=True):
+        assert one.shape == other.shape  # the last batch was filled up, and cut again
+        assert other == pytest.approx(one, abs=5e-3)
