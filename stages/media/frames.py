@@ -24,31 +24,40 @@ class GridFrame(NamedTuple):
     image: Image
 
 
-def upright(image: Image, display_matrix: Any | None) -> Image:
+def upright(image: Image, matrix: bytes | None) -> Image:
     """Turn, and mirror, a coded picture as its display matrix says.
 
     Shape: (H, W, 3) -> (H, W, 3), or (W, H, 3) for a quarter turn.
 
     Args:
         image: the coded picture.
-        display_matrix: 9 int32 as in MP4 (ISO/IEC 14496-12, 8.3.2.3): a point (x, y) is shown at
+        matrix: 9 int32 as in MP4 (ISO/IEC 14496-12, 8.3.2.3): a point (x, y) is shown at
             (a x + c y, b x + d y) for the first entries a, b, -, c, d; None leaves the picture as it is.
     """
-    if display_matrix is None:
+    if matrix is None:
         return image
-    a, b, _, c, d = np.frombuffer(display_matrix, dtype=np.int32)[:5].astype(np.int64)
+    a, b, _, c, d = np.frombuffer(matrix, dtype=np.int32)[:5].astype(np.int64)
     if abs(b) > abs(a):  # shown x comes from y
         image, a, d = image.transpose(1, 0, 2), c, b
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
-def to_rgb(frame: Any, width: int, height: int) -> Image:
+def display_matrix(frame: Any) -> bytes | None:
+    """How a video's pictures are to be turned, see `upright`. Ask its first frame only.
+
+    PyAV ties a frame that was asked to its side data in a circle, and a picture in a circle stays in memory
+    until Python's collector comes by, hundreds of pictures later.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    return None if matrix is None else bytes(matrix)
+
+
+def to_rgb(frame: Any, width: int, height: int, matrix: bytes | None) -> Image:
     """A decoded frame of any pixel format as upright RGB; width × height is meant before the turn."""
     smaller = frame.width * frame.height > width * height
     scaled = frame.reformat(
         width, height, "rgb24", interpolation="AREA" if smaller else "BILINEAR", threads=1
     )
-    matrix = frame.side_data.get("DISPLAYMATRIX")
     return upright(np.asarray(scaled.to_ndarray(), dtype=np.uint8), matrix)
 
 
@@ -96,25 +105,26 @@ class GridDecoding:
 
     def __iter__(self) -> Iterator[GridFrame]:
         kept: tuple[float, Any] | None = None
-        size: tuple[int, int] | None = None
+        shown: tuple[int, int, bytes | None] | None = None
         start = 0
         for frame_time_s, frame in self._decode():
-            size = size or _fit(frame.width, frame.height, self.max_side_px)
+            if shown is None:
+                shown = *_fit(frame.width, frame.height, self.max_side_px), display_matrix(frame)
             if kept is not None:
                 halfway_s = (kept[0] + frame_time_s) / 2 + _TIE_S  # a tie goes to the earlier frame
                 end = int(np.searchsorted(self.time_s, halfway_s, side="right"))
-                yield from self._hold(start, end, *kept, size)
+                yield from self._hold(start, end, *kept, shown)
                 start = max(start, end)
             kept = frame_time_s, frame
-        if kept is None or size is None:
+        if kept is None or shown is None:
             raise BadInput(self.path, "none of its frames can be decoded", "Convert it, or leave it out")
-        yield from self._hold(start, len(self), *kept, size)
+        yield from self._hold(start, len(self), *kept, shown)
 
     def _hold(
-        self, start: int, end: int, frame_time_s: float, frame: Any, size: tuple[int, int]
+        self, start: int, end: int, frame_time_s: float, frame: Any, shown: tuple[int, int, bytes | None]
     ) -> Iterator[GridFrame]:
         if start < end:
-            image = to_rgb(frame, *size)
+            image = to_rgb(frame, *shown)
             for k in range(start, end):
                 yield GridFrame(k, float(self.time_s[k]), frame_time_s, image)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.media.container import ContainerFacts, probe
-from stages.media.frames import native_frames, to_rgb
+from stages.media.frames import display_matrix, native_frames, to_rgb
 from stages.media.movie import Movie
 from stages.media.panel import Findings, Panel, draw_picture
 from stages.media.sound import decode_sound
@@ -49,10 +49,12 @@ def render_overlay(
     shape = (panel.background.shape[0] + height, width)
     with open_media(video) as container, Movie(out, *shape, sound=sound, threads=threads) as movie:
         decoder = Decoder(container, choose_video(video, container), threads)
-        for time_s, frame in native_frames(facts, decoder):
+        turn: bytes | None = None
+        for k, (time_s, frame) in enumerate(native_frames(facts, decoder)):
+            turn = turn if k else display_matrix(frame)
             box = findings.box(time_s)
             shown = None if box is None else box * np.tile([width / facts.width, height / facts.height], 2)
-            picture = draw_picture(to_rgb(frame, *coded), shown, findings.notice)
+            picture = draw_picture(to_rgb(frame, *coded, turn), shown, findings.notice)
             movie.write(time_s, np.vstack([picture, panel.at(time_s)]))
 
 

@@ -1,3 +1,4 @@
+import gc
 from fractions import Fraction
 from pathlib import Path
 
@@ -115,6 +116,20 @@ def test_pictures_stand_upright(make_clip, turn, shown: np.ndarray) -> None:
     np.testing.assert_allclose(frame.image.astype(int), shown.astype(int), atol=60)
     facts = probe(path)
     assert (facts.height, facts.width) == shown.shape[:2]
+
+
+def test_a_picture_is_freed_as_soon_as_it_is_let_go(make_clip) -> None:
+    """Without waiting for the collector of circles, which may come hundreds of pictures later."""
+    import av
+
+    path = make_clip("film.mp4", np.arange(30) / 5)
+    gc.collect()
+    gc.disable()
+    try:
+        assert sum(1 for _ in decode_grid(path, 5)) == 30
+        assert sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects()) <= 1
+    finally:
+        gc.enable()
 
 
 def test_every_turn_and_mirror_is_its_matrix_applied_to_the_corners() -> None:
