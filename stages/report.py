@@ -3,6 +3,7 @@
     python -m stages.report          (dvc repro report)
 
 Reads   metrics/tables, metrics/evaluate.json, metrics/per_video_all.csv, metrics/notes.json
+        metrics/<training>/metrics.json, models/  for the models' cards
         metrics/<training>/plots                  training curves
         metrics/sweeps/<parameter>.csv            what `valaro sweep` wrote, if anything
         data/{index,decode,faces,speech}/<subject or video>.h5
@@ -11,8 +12,10 @@ Reads   metrics/tables, metrics/evaluate.json, metrics/per_video_all.csv, metric
                                                   dependency: a stage renamed alone shows later
 Writes  metrics/report/index.html                 charts and tables inside: it needs no other file, no network
         metrics/report/videos/<subject>.html      timeline of a validation subject; links the video
+        metrics/report/models/<model>.md          card of every model trained, in Hugging Face's format
         metrics/plots/systems.csv                 CCC and interval by system and protocol, for `dvc plots`
         metrics/plots/windows.csv                 CCC by the length of the temporal model's window, as swept
+Params  the sections that models are made by, for the cards
 
 The pages are the same for the same run: no date, no time, no machine. What a stage took and whether it is up
 to date are facts of the moment; `valaro report` draws the page with them, outside what DVC tracks.
@@ -26,8 +29,11 @@ from pathlib import Path
 from stages.core.artefacts import read_facts, read_json, whole
 from stages.core.corpus import Subject, Workspace
 from stages.core.memo import Note
+from stages.core.params import load_params
 from stages.core.stage import Stage, Unit, main
 from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
+from stages.reporting.cards import CARDS, write_cards
+from stages.reporting.inventory import Made
 from stages.reporting.margins import Margin, margins_of, with_band
 from stages.reporting.overview import WINDOWS, notice_of, video_page, write_overview
 from stages.reporting.pages import assets_of
@@ -132,6 +138,26 @@ def write_rows(path: Path, rows: list[list[str]]) -> None:
         partial.write_text(buffer.getvalue(), encoding="utf-8")
 
 
+def made() -> Made:
+    """The parameters that the models were made by."""
+    params = load_params()
+    return Made(
+        decode=params.decode,
+        faces=params.faces,
+        voice=params.voice,
+        speech=params.speech,
+        pretrain=params.pretrain,
+        finetune=params.finetune,
+        embed=params.embed,
+        dynamic=params.dynamic,
+        kelm=params.kelm,
+        audio=params.audio,
+        cross_attention=params.cross_attention,
+        smooth=params.smooth,
+        fuse=params.fuse,
+    )
+
+
 def report() -> None:
     """Run the stage."""
     workspace = Workspace()
@@ -145,6 +171,9 @@ def report() -> None:
             for each in shown
         ]
         stage.run(draw_video, units, jobs=1)  # a second or less each: a worker takes longer to start
+        cards = folder / CARDS
+        write_cards(cards, workspace, made())
+        stage.claim(cards)
         page = folder / INDEX
         write_overview(page, workspace, DEFINITION, folder, None)
         stage.claim(page)

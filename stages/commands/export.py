@@ -14,8 +14,9 @@ from stages.core.errors import ValaroError
 from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
 from stages.exports.finished import folders_of_predictions, trace_of_prediction, trace_of_subject
 from stages.exports.formats import FORMATS, names_in, require_writers
+from stages.exports.origins import SAMPLE_NOTICE
 from stages.exports.trace import Trace, file_name
-from stages.recordings.trained import BEST, SAMPLE_NOTICE
+from stages.recordings.trained import BEST
 
 SPLITS = ("train", "validation", "test")
 

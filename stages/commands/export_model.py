@@ -1,21 +1,18 @@
 """`valaro export-model`: a trained system as one folder to share, with its card."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from stages import __version__
-from stages.audio.audio_backbone import PDEM, PDEM_LICENCE
 from stages.commands.terminal import note, result
 from stages.core.artefacts import read_json, whole, write_json
-from stages.core.corpus import Workspace, is_sample
 from stages.core.errors import ValaroError
 from stages.core.params import PARAMS_FILE
 from stages.core.systems import FUSIONS
-from stages.core.weights import WEIGHTS
-from stages.exports.card import PROTOCOLS, Card, Part, Split, Upstream, render
-from stages.recordings.published import PROVENANCE
+from stages.exports.card import PROTOCOLS, Card, render
+from stages.exports.facts import part_of, pretraining_of, splits_of
+from stages.exports.origins import Origin
 from stages.recordings.trained import Trained, find_trained
 
 CARD, CONFIG = "README.md", "config.json"
@@ -28,7 +25,6 @@ SECTIONS = {
 }
 """Sections of the parameters that make each system."""
 PREPARED, FINISHED = ("decode", "faces"), ("smooth",)
-SECONDS_PER_HOUR = 3600
 
 
 def export_model(out: Path, *, models: Path, system: str, force: bool = False) -> None:
@@ -99,46 +95,21 @@ def card_of(trained: Trained) -> Card:
     scores_file = trained.models.metrics("evaluate.json")
     evaluated = read_json(scores_file) if scores_file.is_file() else {}
     found = evaluated.get("systems", {}).get(trained.system, {})
+    origin = origin_of(trained)
     return Card(
         system=trained.system,
-        parts=[_part(trained, name, md5) for name, md5 in trained.models_md5.items()],
+        parts=[part_of(trained.models, name, md5) for name, md5 in trained.models_md5.items()],
         corpus=trained.corpus,
-        splits=_splits(trained),
+        splits=splits_of(trained.models.root, trained.corpus),
         scores={protocol: found[protocol] for protocol in PROTOCOLS if protocol in found},
         confidence=evaluated.get("confidence", 0.95),
         params=_sections(trained),
-        upstream=list(_upstream(trained)),
-        licence=_licence(trained),
-        base_models=[PDEM] if _uses_pdem(trained) else [],
+        upstream=list(origin.upstream()),
+        licence=origin.licence,
+        base_models=origin.base_models,
         notice=trained.notice,
         version=__version__,
     )
-
-
-def _part(trained: Trained, name: str, md5: str) -> Part:
-    from math import prod
-
-    from safetensors import safe_open
-
-    with safe_open(trained.models.model(name), "numpy") as file:
-        numbers = sum(prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
-    return Part(f"models/{name}", numbers, md5)
-
-
-def _splits(trained: Trained) -> dict[str, Split]:
-    """Size of the corpus's splits, where the index of the same corpus lies beside the models."""
-    workspace = Workspace(trained.models.root)
-    if not workspace.corpus_file.is_file():
-        return {}
-    content = read_json(workspace.corpus_file)
-    if content.get("source") != trained.corpus:
-        return {}
-    splits: dict[str, Split] = {}
-    for name in ("train", "validation"):
-        facts = [content["facts"][one["name"]] for one in content["subjects"] if one["split"] == name]
-        hours = sum(fact["duration_s"] for fact in facts) / SECONDS_PER_HOUR
-        splits[name] = Split(len(facts), hours, sum(fact["labelled_frames"] for fact in facts))
-    return splits
 
 
 def _sections(trained: Trained) -> dict[str, Any]:
@@ -149,47 +120,15 @@ def _sections(trained: Trained) -> dict[str, Any]:
     return {section: content[section] for section in dict.fromkeys([*PREPARED, *made, *FINISHED, *fused])}
 
 
-def _uses_pdem(trained: Trained) -> bool:
-    return "audio" in trained.systems and trained.params.audio.backbone == PDEM
-
-
-def _licence(trained: Trained) -> str:
-    """The strictest of the terms that the weights come under."""
-    if _uses_pdem(trained):
-        return PDEM_LICENCE.lower()
-    return "mit" if is_sample(trained.corpus) and not _starts_elsewhere(trained) else "other"
-
-
-def _starts_elsewhere(trained: Trained) -> bool:
-    """Whether the face backbone began with published weights."""
-    backbone = trained.params.finetune.backbones[trained.params.embed.backbone]
-    return bool({"dynamic", "kelm"} & set(trained.systems)) and backbone.weights is not None
-
-
-def _upstream(trained: Trained) -> Iterator[Upstream]:
-    params = trained.params
-    if is_sample(trained.corpus):
-        yield Upstream(trained.corpus, "public domain (drawn from a NASA portrait)", "labels and pictures")
-    elif trained.corpus == PROVENANCE:
-        yield Upstream(trained.corpus, "their authors'", "the weights")
-    else:
-        yield Upstream(trained.corpus, "its organisers': research only, by agreement", "labels and videos")
-    if _uses_pdem(trained):
-        yield Upstream(PDEM, f"{PDEM_LICENCE}: no commercial use", "audio backbone, in the weights")
-    if {"dynamic", "kelm"} & set(trained.systems):
-        described = params.finetune.backbones[params.embed.backbone]
-        if described.weights is not None:
-            terms = (
-                "MIT; COCO"
-                if described.architecture == "pose_hrnet"
-                else "Apache-2.0; ImageNet: research only"
-            )
-            yield Upstream(f"{described.architecture}, pre-trained", terms, "face backbone, in the weights")
-    if params.faces.detector == "retinaface":
-        yield Upstream(
-            WEIGHTS["retinaface"].source, WEIGHTS["retinaface"].licence, "face detector, not in here"
-        )
-    if params.voice.backend.startswith("spleeter") and "audio" in trained.systems:
-        spleeter = WEIGHTS[f"spleeter_{params.voice.spleeter_model}"]
-        yield Upstream(spleeter.source, spleeter.licence, "separation of the voice, not in here")
-    yield Upstream("MediaPipe", "Apache-2.0", "landmarks of the mouth, not in here")
+def origin_of(trained: Trained) -> Origin:
+    """Where the system comes from."""
+    params, systems = trained.params, set(trained.systems)
+    sees, hears = {"dynamic", "kelm"} & systems, "audio" in systems
+    return Origin(
+        corpus=trained.corpus,
+        faces=params.faces,
+        voice=params.voice if hears else None,
+        face_backbone=params.finetune.backbones[params.embed.backbone] if sees else None,
+        audio_backbone=params.audio.backbone if hears else None,
+        pretraining=pretraining_of(trained.models, params.embed.backbone) if sees else (),
+    )

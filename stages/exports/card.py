@@ -3,8 +3,10 @@
 Everything in a card comes from the run: https://huggingface.co/docs/hub/model-cards
 """
 
+import html
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import yaml
@@ -19,6 +21,24 @@ PROTOCOLS = {
     "validation_grouped": "each video fused by what other videos taught: the honest figure",
 }
 """What the evaluation's protocols mean."""
+TAGS = ("emotion-recognition", "valence-arousal", "affective-computing")
+SYSTEM_USE = (
+    "```",
+    "valaro predict VIDEO --model THIS_FOLDER --out traces",
+    "```",
+)
+VALENCE_AROUSAL = (
+    "1. `valence`: -1 unpleasant, 1 pleasant.",
+    "2. `arousal`: -1 calm, 1 excited.",
+)
+SYSTEM_OUTPUT = (
+    "Two values for every native frame, in this order, both from -1 to 1:",
+    "",
+    *VALENCE_AROUSAL,
+    "",
+    "With them come the frame's time in seconds, `detected` (a face was found; elsewhere the last one",
+    "stands in) and `voiced` (the person seems to speak).",
+)
 
 
 class Part(NamedTuple):
@@ -37,6 +57,14 @@ class Upstream(NamedTuple):
     role: str
 
 
+class Measured(NamedTuple):
+    """A figure that training left: its name, and the epoch it belongs to, counted from 1; None without."""
+
+    name: str
+    value: float
+    epoch: int | None = None
+
+
 @dataclass(frozen=True)
 class Split:
     """How much of a corpus one split is."""
@@ -51,7 +79,7 @@ class Card:
     """What a card says.
 
     Args:
-        system: the system, or fusion of systems.
+        system: the system, fusion of systems, or single model.
         parts: its files.
         corpus: where it learnt.
         splits: of the corpus, by name; none where the index isn't at hand.
@@ -63,6 +91,14 @@ class Card:
         base_models: on the hub.
         notice: a sentence that everything of the system must carry; "" for none.
         version: of valaro.
+        learnt: in a sentence, how the corpus was used.
+        seen: what it learnt from, counted: `train images`.
+        measured: on validation while it was trained; these have no interval.
+        chosen: in a sentence, what the figures of `measured` were taken on, and what was chosen by them.
+        use: how to run it, in Markdown.
+        output: range and order of what it says, in Markdown.
+        task: as the hub names it.
+        complete: whether it turns a video into a trace by itself.
     """
 
     system: str
@@ -77,6 +113,14 @@ class Card:
     base_models: Sequence[str]
     notice: str
     version: str
+    learnt: str = ""
+    seen: Mapping[str, int] = field(default_factory=dict)
+    measured: Sequence[Measured] = ()
+    chosen: str = ""
+    use: Sequence[str] = SYSTEM_USE
+    output: Sequence[str] = SYSTEM_OUTPUT
+    task: str = "video-classification"
+    complete: bool = True
 
     @property
     def honest(self) -> str | None:
@@ -99,8 +143,8 @@ def front_matter(card: Card) -> dict[str, Any]:
         facts |= {"license_name": "research-only", "license_link": "README.md#licences"}
     facts |= {
         "library_name": "valaro",
-        "pipeline_tag": "video-classification",
-        "tags": ["emotion-recognition", "valence-arousal", "affective-computing", card.system],
+        "pipeline_tag": card.task,
+        "tags": [*TAGS, card.system.replace("/", "-")],
     }
     if card.base_models:
         facts["base_model"] = list(card.base_models)
@@ -113,7 +157,7 @@ def front_matter(card: Card) -> dict[str, Any]:
 def _result(card: Card, protocol: str) -> dict[str, Any]:
     figures = card.scores[protocol]["ccc"]
     return {
-        "task": {"type": "video-classification", "name": "valence and arousal, frame by frame"},
+        "task": {"type": card.task, "name": "valence and arousal, frame by frame"},
         "dataset": {"type": printable(card.corpus), "name": printable(card.corpus), "split": "validation"},
         "metrics": [
             {
@@ -127,9 +171,11 @@ def _result(card: Card, protocol: str) -> dict[str, Any]:
 
 
 def _title(card: Card) -> Iterator[str]:
-    yield f"# Valaro: {card.system}"
+    yield f"# Valaro: {plain(card.system)}"
     yield ""
     yield "Valence and arousal, frame by frame, from ordinary video."
+    if not card.complete:
+        yield "This is one of the models that do so together."
     if card.notice:
         yield ""
         yield f"**{card.notice[0].upper()}{card.notice[1:]}.**"
@@ -138,9 +184,7 @@ def _title(card: Card) -> Iterator[str]:
 def _use(card: Card) -> Iterator[str]:
     yield "## Use"
     yield ""
-    yield "```"
-    yield "valaro predict VIDEO --model THIS_FOLDER --out traces"
-    yield "```"
+    yield from card.use
     yield ""
     yield f"Made by valaro {card.version}. The weights are safetensors: no code runs when they are loaded."
 
@@ -148,7 +192,9 @@ def _use(card: Card) -> Iterator[str]:
 def _data(card: Card) -> Iterator[str]:
     yield "## Data"
     yield ""
-    yield f"Trained and validated on `{printable(card.corpus)}`, split by subject."
+    yield card.learnt or f"Trained and validated on {code(card.corpus)}, split by subject."
+    if card.seen:
+        yield f"It saw {', '.join(f'{count} {name}' for name, count in card.seen.items())}."
     if card.splits:
         yield ""
         yield "| split | subjects | hours | labelled frames |"
@@ -161,8 +207,23 @@ def _scores(card: Card) -> Iterator[str]:
     yield "## Scores"
     yield ""
     if not card.scores:
-        yield "This system hasn't been evaluated."
-        return
+        yield ("This system" if card.complete else "By itself this model") + " hasn't been evaluated."
+    else:
+        yield from _evaluated(card)
+    if card.chosen:
+        yield ""
+        yield card.chosen
+    if card.measured:
+        yield ""
+        yield "| while it was trained | value | epoch |"
+        yield "|---|---:|---:|"
+        for name, value, epoch in card.measured:
+            yield f"| {name} | {value:.3f} | {epoch or '—'} |"
+        yield ""
+        yield "These have no interval: nothing was resampled."
+
+
+def _evaluated(card: Card) -> Iterator[str]:
     yield "CCC over all labelled frames of a split concatenated, silence and lost faces included; in brackets"
     yield f"the {card.confidence:.0%} interval by a bootstrap over videos."
     yield ""
@@ -181,16 +242,10 @@ def _with_interval(figure: Mapping[str, float]) -> str:
     return f"{figure['value']:.3f}{interval}"
 
 
-def _output(_card: Card) -> Iterator[str]:
+def _output(card: Card) -> Iterator[str]:
     yield "## Output"
     yield ""
-    yield "Two values for every native frame, in this order, both from -1 to 1:"
-    yield ""
-    yield "1. `valence`: -1 unpleasant, 1 pleasant."
-    yield "2. `arousal`: -1 calm, 1 excited."
-    yield ""
-    yield "With them come the frame's time in seconds, `detected` (a face was found; elsewhere the last one"
-    yield "stands in) and `voiced` (the person seems to speak)."
+    yield from card.output
 
 
 def _parameters(card: Card) -> Iterator[str]:
@@ -203,9 +258,11 @@ def _parameters(card: Card) -> Iterator[str]:
     yield ""
     yield "What made them (`params.yaml` has everything):"
     yield ""
-    yield "```yaml"
-    yield yaml.safe_dump(dict(card.params), sort_keys=False, allow_unicode=True).rstrip()
-    yield "```"
+    text = yaml.safe_dump(dict(card.params), sort_keys=False, allow_unicode=True).rstrip()
+    fence = "`" * max(3, 1 + _longest_run(text))
+    yield f"{fence}yaml"
+    yield text
+    yield fence
 
 
 def _licences(card: Card) -> Iterator[str]:
@@ -214,12 +271,12 @@ def _licences(card: Card) -> Iterator[str]:
     yield "| of others | terms | role |"
     yield "|---|---|---|"
     for one in card.upstream:
-        yield f"| {printable(one.name)} | {one.licence} | {one.role} |"
+        yield f"| {plain(one.name)} | {one.licence} | {one.role} |"
     yield ""
     yield "The code is MIT. The weights can't be freer than what they were made from."
 
 
-def _limits(_card: Card) -> Iterator[str]:
+def _limits(card: Card) -> Iterator[str]:
     yield from (
         "## Intended use and limits",
         "",
@@ -228,8 +285,31 @@ def _limits(_card: Card) -> Iterator[str]:
         "- It estimates how observers would rate an expression, not what somebody feels.",
         "- Labels come from few annotators of public videos. Age, skin tone, culture, glasses, masks,",
         "  illness and unusual cameras can shift the values; none of that has been measured here.",
-        "- Frames without a detected face repeat the last one seen: leave them out by `detected`.",
-        "- One person per video: the one found first is followed.",
+    )
+    if card.complete:
+        yield "- Frames without a detected face repeat the last one seen: leave them out by `detected`."
+        yield "- One person per video: the one found first is followed."
+    else:
+        yield "- One part of a system: what it is given must be prepared as in training, by these parameters."
+    yield from (
         "- Not for decisions about single people: hiring, schooling, policing, health, credit. In the",
         "  European Union, inferring emotions at work and in education is prohibited (AI Act, article 5).",
     )
+
+
+def plain(text: str) -> str:
+    """A text from data as Markdown shows it, character by character: neither markup nor HTML."""
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", html.escape(printable(text), quote=False))
+
+
+def code(text: str) -> str:
+    """A text from data as a span of code, whatever it holds."""
+    line = printable(text)
+    ticks = "`" * (1 + _longest_run(line))
+    space = " " if "`" in line else ""
+    return f"{ticks}{space}{line}{space}{ticks}"
+
+
+def _longest_run(text: str) -> int:
+    """Of backticks."""
+    return max(map(len, re.findall("`+", text)), default=0)

@@ -10,13 +10,13 @@ from typing import Any
 
 from stages.core.artefacts import whole, write_json, write_tensors
 from stages.core.errors import BadInput
+from stages.exports.origins import PUBLISHED
 
 FPS_HZ = 5.0
 DYNAMIC_WINDOW = 30
 """Steps, 6 s: what their submitted predictions used (the weights fit any window)."""
 STATIC = Path("static", "efficientnet_b1.safetensors")
 """Named as in the profile that goes with the checkpoints."""
-PROVENANCE = "the authors' published checkpoints"
 LONGEST_EXPLANATION = 400
 
 PDEM_CONFIG: dict[str, Any] = {
@@ -60,7 +60,7 @@ def import_checkpoint(kind: str, file: Path, root: Path, profile: Path) -> list[
     except (KeyError, ValueError, RuntimeError) as error:
         problem = f"not a checkpoint of kind {kind}: {_explain(error)}"
         raise BadInput(file, problem, f"Kinds are {', '.join(KINDS)}") from None
-    write_json(root / "models" / "fusion" / "provenance.json", {"corpus": PROVENANCE})
+    write_json(root / "models" / "fusion" / "provenance.json", {"corpus": PUBLISHED})
     _write_params(root / "params.yaml", profile, kind)
     return written
 

@@ -11,9 +11,9 @@ from stages.core.fingerprint import ROOT, md5_of
 from stages.core.params import PARAMS_FILE, FacesParams, Params, load_params
 from stages.core.systems import FUSIONS, SYSTEMS
 from stages.core.weights import find_weights
+from stages.exports.origins import SAMPLE_NOTICE
 
 BEST = "best"
-SAMPLE_NOTICE = "trained on the generated sample corpus: these values mean nothing for real people"
 MIN_SCORE = {"retinaface": 0.8, "blazeface_short": 0.5, "blazeface_full": 0.5}
 """Least score of a face where the detector isn't that of the parameters (paper, 4.2.2; MediaPipe's own)."""
 LEANS_ON = {"cross_attention": ("dynamic", "audio")}

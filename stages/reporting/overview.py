@@ -11,6 +11,7 @@ from markupsafe import Markup
 from stages.core.artefacts import read_json
 from stages.core.corpus import Subject, Workspace, is_sample
 from stages.reporting import charts, gathered, pipeline, results
+from stages.reporting.cards import CARDS, cards_in
 from stages.reporting.gathered import VideoScore
 from stages.reporting.pages import link, write_page
 from stages.reporting.svg import element, plain
@@ -55,7 +56,7 @@ def write_overview(
         page: the file.
         workspace: of the run; every stage before the report is done.
         definition: the dvc.yaml.
-        folder: that holds the videos' pages.
+        folder: that holds the videos' pages and the models' cards.
         live: states and times to draw; None leaves them out.
     """
     evaluated = read_json(workspace.metrics("evaluate.json"))
@@ -90,6 +91,7 @@ def write_overview(
         extremes=_extremes(scores),
         agreement=_agreement(agreement),
         trainings=_trainings(workspace),
+        cards={name: link(card, page) for name, card in cards_in(folder / CARDS).items()},
         splits=(*gathered.SPLITS, "all"),
         facts=facts,
         planes=[_plane(workspace, corpus.of(split), split) for split in ("train", "validation")],

@@ -167,6 +167,12 @@ def _curves(plots: Path) -> Iterator[Line]:
             yield Line(path.stem, steps, np.array([_number(row[path.stem]) for row in rows]))
 
 
+def read_epoch(plots: Path, epoch: int) -> dict[str, float]:
+    """Curve -> its value at an epoch, counted from 1; curves that lack it are left out."""
+    at = {line.name: line.y[line.x == epoch] for line in _curves(plots)}
+    return {name: float(values[0]) for name, values in at.items() if len(values)}
+
+
 def _target(name: str) -> str:
     """The word that decides a line's colour."""
     return next((word for word in ("valence", "arousal", "mean", "loss") if word in name), name)

@@ -18,6 +18,7 @@ from stages.core.arrays import Floats
 from stages.core.artefacts import read_json
 from stages.core.corpus import Workspace
 from stages.media.jpeg import pack_jpegs
+from stages.reporting.cards import CARDS
 from stages.reporting.overview import write_overview
 from stages.reporting.timeline import Band, Boxes, Crop, Curve, TimelinePage, write_timeline
 
@@ -81,6 +82,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Workspace
     for subject in corpus.of("validation"):
         unit = stage.unit_of(workspace, subject, corpus.videos[subject.video], folder, best)
         stage.draw_video(unit, None)
+    card = folder / CARDS / "pretrained_static" / "efficientnet_b1.md"
+    card.parent.mkdir(parents=True)
+    card.write_text("# A card", encoding="utf-8")
     write_overview(folder / "index.html", workspace, repository / "dvc.yaml", folder, None)
     return workspace
 

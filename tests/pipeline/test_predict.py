@@ -23,9 +23,9 @@ from typer.testing import CliRunner, Result
 from stages.cli import app
 from stages.core.artefacts import write_json
 from stages.core.systems import FUSIONS, SYSTEMS, is_forest, weighs_by_voice
+from stages.exports.origins import SAMPLE_NOTICE
 from stages.fusion.forest import Forest
 from stages.recordings.outputs import KNOWN_FORMATS
-from stages.recordings.trained import SAMPLE_NOTICE
 
 Run = Callable[..., Result]
 

@@ -23,6 +23,8 @@ from stages.media.jpeg import pack_jpegs
 from stages.reporting import gathered
 from stages.reporting.overview import SAMPLE_NOTICE, Live, coded, figure, write_overview
 
+from .conftest import LayModels
+
 HOSTILE = "<img src=x onerror=alert(1)>"
 NAMES = ("worst", "quiet & dark", HOSTILE, "best")
 BEST = "dwf_dynamic_audio"
@@ -89,9 +91,10 @@ def write_subject(workspace: Workspace, subject: Subject, error: float) -> None:
 def write_metrics(workspace: Workspace) -> None:
     """Two systems, a table with a hostile cell, a training, a warning."""
     ccc = {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in ("valence", "arousal", "mean")}
+    figures = {"ccc": ccc, "rmse": {"mean": 0.3}}
     systems = {
-        "dynamic": {"validation": {"ccc": ccc}, "train": {"ccc": ccc}},
-        BEST: {"validation_grouped": {"ccc": ccc}, "validation_paper": {"ccc": ccc}, "optimism": 0.0},
+        "dynamic": {"validation": figures, "train": figures},
+        BEST: {"validation_grouped": figures, "validation_paper": figures, "optimism": 0.0},
     }
     content = {"best": BEST, "ahead": None, "confidence": 0.9, "systems": systems}
     write_json(workspace.metrics("evaluate.json"), content)
@@ -111,7 +114,7 @@ def write_metrics(workspace: Workspace) -> None:
     scores = [[name, "dynamic", "validation", 0.25] for name in NAMES]
     write_csv(workspace.metrics("per_video_all.csv"), ["subject", "system", "protocol", "mean_ccc"], scores)
     loss = workspace.metrics("dynamic/plots/train/loss.tsv")
-    loss.parent.mkdir(parents=True)
+    loss.parent.mkdir(parents=True, exist_ok=True)
     loss.write_text("step\tloss\n0\t1.0\n1\t0.5\n", encoding="utf-8")
 
 
@@ -122,7 +125,7 @@ def write_csv(path: Path, head: list[str], rows: list[list[Any]]) -> None:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lay_models: LayModels) -> Workspace:
     """A repository in which all stages but the report have run; it is the current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
@@ -130,9 +133,11 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     subjects = [Subject(name, name, None, "validation") for name in NAMES]
     subjects += [Subject("learnt", "learnt", None, "train"), Subject("lost", "lost", None, "validation")]
     videos = {subject.video: f"corpus/{subject.video}.mp4" for subject in subjects}
-    workspace.write_corpus(Corpus(subjects, videos), source="data/sample/corpus")
+    facts = {subject.name: {"duration_s": 90.0, "labelled_frames": FRAMES - 5} for subject in subjects}
+    workspace.write_corpus(Corpus(subjects, videos), source="data/sample/corpus", facts=facts)
     for subject, error in zip(subjects[:-1], (0.6, 0.4, 0.2, 0.05, 0.1), strict=True):  # `lost` was set aside
         write_subject(workspace, subject, error)
+    lay_models(workspace)
     write_metrics(workspace)
     definition = {
         "stages": {"index": {"desc": HOSTILE, "outs": ["data/index"]}, "report": {"deps": ["data/index"]}}
@@ -209,6 +214,14 @@ def test_a_video_page_leads_back_and_has_the_honest_curves(workspace: Workspace)
     for system in (*SYSTEMS, *FUSIONS):
         assert f'"name":"{system}"' in page.raw
     assert f"band around {BEST}" in page.text
+
+
+def test_every_model_has_a_card_that_the_report_leads_to(index: Page) -> None:
+    links = [unquote(address) for address in index.all("href") if address.startswith("models/")]
+    cards = {path.as_posix() for path in Path("metrics/report").glob("models/**/*.md")}
+    assert {f"metrics/report/{address}" for address in links} == cards
+    kinds = {"pretrained_static", "static", "dynamic.md", "kelm", "audio", "cross_attention.md", "fusion"}
+    assert {address.split("/")[1] for address in links} == kinds
 
 
 def test_plots_have_a_line_for_every_protocol(workspace: Workspace) -> None:

@@ -1,0 +1,49 @@
+"""What a card says of files: of the weights, of the corpus, of what pre-training saw."""
+
+from math import prod
+from pathlib import Path
+
+from stages.core.artefacts import read_json
+from stages.core.corpus import FITTED_SPLITS, Workspace
+from stages.core.fingerprint import md5_of
+from stages.exports.card import Part, Split
+
+SECONDS_PER_HOUR = 3600
+
+
+def part_of(models: Workspace, name: str, md5: str | None = None) -> Part:
+    """One file of weights.
+
+    Args:
+        models: where it lies.
+        name: its path below `models/`.
+        md5: its hash, where it is known.
+    """
+    from safetensors import safe_open
+
+    path = models.model(name)
+    with safe_open(path, "numpy") as file:
+        numbers = sum(prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
+    return Part(f"models/{name}", numbers, md5 or md5_of(path))
+
+
+def splits_of(root: Path, corpus: str) -> dict[str, Split]:
+    """Size of the corpus's splits, where the index of the same corpus lies beside the models."""
+    workspace = Workspace(root)
+    if not workspace.corpus_file.is_file():
+        return {}
+    content = read_json(workspace.corpus_file)
+    if content.get("source") != corpus:
+        return {}
+    splits: dict[str, Split] = {}
+    for name in FITTED_SPLITS:
+        facts = [content["facts"][one["name"]] for one in content["subjects"] if one["split"] == name]
+        hours = sum(fact["duration_s"] for fact in facts) / SECONDS_PER_HOUR
+        splits[name] = Split(len(facts), hours, sum(fact["labelled_frames"] for fact in facts))
+    return splits
+
+
+def pretraining_of(models: Workspace, backbone: str) -> tuple[str, ...]:
+    """The corpora that a static model was pre-trained on; none where the run's figures aren't at hand."""
+    figures = models.metrics(f"pretrain/{backbone}/metrics.json")
+    return tuple(read_json(figures).get("corpora", {})) if figures.is_file() else ()
