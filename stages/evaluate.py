@@ -7,6 +7,7 @@ Reads   data/index/<subject>.h5                   labels of train and validation
         data/fused/<fusion>[.grouped]/<subject>.h5
         data/<stage>/notes.json                   what the stages set aside (data/predictions/<system>/ too)
 Writes  metrics/evaluate.json                     system -> protocol -> ccc, rmse, frames; `best`
+        metrics/margins.json                      system -> how far the truth lies from its validation traces
         metrics/per_video.csv                     CCC per validation subject, of the best system
         metrics/per_video_all.csv                 the same of every system under every protocol but `train`
         metrics/notes.json                        the notes of all stages
@@ -50,6 +51,7 @@ from stages.core.progress import say, say_table
 from stages.core.stage import NOTES, Stage, main
 from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
 from stages.evaluation.intervals import ccc_intervals
+from stages.evaluation.margins import FILE, Margin, margin_of_all, to_json
 
 TARGETS = ("valence", "arousal")
 
@@ -118,6 +120,14 @@ def score_all(workspace: Workspace, settings: EvaluateParams) -> dict[str, Any]:
     best = best_system(systems)
     ahead = single_ahead(systems, best)
     return {"best": best, "ahead": ahead, "confidence": settings.confidence, "systems": systems}
+
+
+def margins(workspace: Workspace) -> dict[str, Margin | None]:
+    """System -> its margin for new videos; a fusion's from traces that other videos fused."""
+    validation = workspace.corpus().of("validation")
+    folders = {system: f"traces/{system}" for system in SYSTEMS}
+    folders |= {fusion: f"fused/{fusion}{GROUPED}" for fusion in FUSIONS}
+    return {name: margin_of_all(workspace, validation, folder) for name, folder in folders.items()}
 
 
 def best_system(systems: dict[str, Any]) -> str:
@@ -246,6 +256,7 @@ def evaluate() -> None:
     with Stage("evaluate"):
         scores = score_all(workspace, settings)
         write_json(workspace.metrics("evaluate.json"), scores)
+        write_json(workspace.metrics(FILE), to_json(margins(workspace)))
         write_per_video(workspace, scores["best"], workspace.metrics("per_video.csv"))
         write_per_video_all(workspace, workspace.metrics("per_video_all.csv"))
         notes = gather_notes(workspace)

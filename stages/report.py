@@ -32,9 +32,10 @@ from stages.core.memo import Note
 from stages.core.params import load_params
 from stages.core.stage import Stage, Unit, main
 from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
+from stages.evaluation.margins import Margin, margins_of
 from stages.reporting.cards import CARDS, write_cards
 from stages.reporting.inventory import Made
-from stages.reporting.margins import Margin, margins_of, with_band
+from stages.reporting.margins import with_band
 from stages.reporting.overview import WINDOWS, notice_of, video_page, write_overview
 from stages.reporting.pages import assets_of
 from stages.reporting.recorded import bands_of, boxes_of, crops_of, curves_of, facts_of
@@ -59,7 +60,7 @@ def draw_video(unit: Unit, _settings: None) -> list[Note]:
     bands = bands_of(index, faces, unit.reads.get("speech"), duration_s)
     facts = facts_of(curves, index, bands, duration_s)
     if unit.facts["margin"] and curves[1].name == unit.facts["best"]:
-        curves[1], words = with_band(curves[0], curves[1], Margin(*unit.facts["margin"]))
+        curves[1], words = with_band(curves[1], Margin(*unit.facts["margin"]), curves[0])
         facts |= words
     beside = unit.writes["page"].parent
     page = TimelinePage(

@@ -10,6 +10,7 @@ from stages.core.artefacts import read_json, whole, write_json
 from stages.core.errors import ValaroError
 from stages.core.params import PARAMS_FILE
 from stages.core.systems import FUSIONS
+from stages.evaluation.margins import COVERAGE, FILE, to_json
 from stages.exports.card import PROTOCOLS, Card, render
 from stages.exports.facts import part_of, pretraining_of, splits_of
 from stages.exports.origins import Origin
@@ -17,6 +18,7 @@ from stages.recordings.trained import Trained, find_trained
 
 CARD, CONFIG = "README.md", "config.json"
 PROVENANCE_FILE, SCORES = "models/fusion/provenance.json", "metrics/evaluate.json"
+MARGINS = f"metrics/{FILE}"
 SECTIONS = {
     "dynamic": ("finetune", "embed", "dynamic"),
     "kelm": ("finetune", "embed", "kelm"),
@@ -72,6 +74,8 @@ def _write(folder: Path, trained: Trained, card: Card) -> None:
     write_json(folder / PROVENANCE_FILE, {"corpus": trained.corpus})
     scores = {"best": trained.system, "confidence": card.confidence, "systems": {trained.system: card.scores}}
     write_json(folder / SCORES, scores)
+    if trained.margin:
+        write_json(folder / MARGINS, to_json({trained.system: trained.margin}))
     write_json(folder / CONFIG, config_of(trained))
     (folder / CARD).write_text(render(card), encoding="utf-8")
 
@@ -87,6 +91,7 @@ def config_of(trained: Trained) -> dict[str, Any]:
         "rate": "every native frame",
         "fps_hz": trained.params.decode.fps_hz,
         "notice": trained.notice or None,
+        "interval": trained.margin and {"coverage": COVERAGE, **trained.margin._asdict()},
     }
 
 

@@ -7,6 +7,7 @@ from stages.core.corpus import Workspace
 from stages.core.systems import FUSIONS, SYSTEMS
 from stages.recordings.chain import RECORDING, Findings
 from stages.recordings.trained import Trained
+from stages.reporting.margins import with_band
 from stages.reporting.recorded import bands_of, boxes_of, crops_of, curves_of, share_of
 from stages.reporting.timeline import Band, Curve, TimelinePage, write_timeline
 
@@ -29,23 +30,27 @@ def write_recording_page(
     """
     index, faces = workspace.artefact("index", RECORDING), workspace.artefact("faces", RECORDING)
     speech, duration_s = workspace.artefact("speech", RECORDING), found.facts["duration_s"]
+    curves, words = _curves(workspace, trained), dict[str, str]()
+    if trained.margin:
+        curves[0], words = with_band(curves[0], trained.margin)
     bands = [band for band in bands_of(index, faces, speech, duration_s) if band.name != "unlabelled"]
     page = TimelinePage(
         title=path.stem,
         video=path.parent / os.path.relpath(video.absolute(), place.absolute()),
         duration_s=duration_s,
-        curves=_curves(workspace, trained.system),
+        curves=curves,
         bands=bands,
         crops=crops_of(faces),
         boxes=boxes_of(faces, workspace.artefact("decode", RECORDING)),
-        facts=_facts(found, trained, bands),
+        facts=_facts(found, trained, bands) | words,
         notice=trained.notice,
     )
     write_timeline(path, page)
 
 
-def _curves(workspace: Workspace, system: str) -> list[Curve]:
+def _curves(workspace: Workspace, trained: Trained) -> list[Curve]:
     """The system's trace first, then those that it is made of; there is no truth to draw."""
+    system = trained.system
     traces = {name: workspace.artefact(f"traces/{name}", RECORDING) for name in SYSTEMS}
     if system in FUSIONS:
         traces[system] = workspace.artefact(f"fused/{system}", RECORDING)

@@ -11,6 +11,7 @@ from stages.core.fingerprint import ROOT, md5_of
 from stages.core.params import PARAMS_FILE, FacesParams, Params, load_params
 from stages.core.systems import FUSIONS, SYSTEMS
 from stages.core.weights import find_weights
+from stages.evaluation.margins import FILE, Margin, read_margin
 from stages.exports.origins import SAMPLE_NOTICE
 
 BEST = "best"
@@ -43,6 +44,7 @@ class Trained:
         notice: a sentence that every output must carry; "" for none.
         notes: what is odd about it.
         models_md5: hash of every model file in use, by its path below the folder.
+        margin: how far the truth lies from its traces; None where nobody has measured that.
     """
 
     models: Workspace
@@ -52,6 +54,7 @@ class Trained:
     notice: str
     notes: tuple[str, ...]
     models_md5: dict[str, str]
+    margin: Margin | None = None
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -84,6 +87,7 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
         raise ValaroError(f"{folder}: no such folder of models. {_REMEDY}")
     params = load_params(models.root / "params.yaml")
     faces, notes = _faces(params.faces, detector)
+    other_faces = bool(notes)  # the margin was measured with those of the parameters
     if faces.detector == "retinaface":
         find_weights("retinaface", pretrained(models))  # now, and not after the first video is decoded
     corpus, now = _corpus(models) or params.index.corpus, params.index.corpus
@@ -98,6 +102,7 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
         notice=SAMPLE_NOTICE if is_sample(corpus) or is_sample(now) else "",
         notes=tuple(notes),
         models_md5={name: _md5(models.model(name), system) for name in model_files(system, params)},
+        margin=None if other_faces else read_margin(models.metrics(FILE), system),
     )
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import av
@@ -23,6 +24,7 @@ from typer.testing import CliRunner, Result
 from stages.cli import app
 from stages.core.artefacts import write_json
 from stages.core.systems import FUSIONS, SYSTEMS, is_forest, weighs_by_voice
+from stages.evaluation.margins import Margin, to_json
 from stages.exports.origins import SAMPLE_NOTICE
 from stages.fusion.forest import Forest
 from stages.recordings.outputs import KNOWN_FORMATS
@@ -53,6 +55,7 @@ AUDIO_HEAD = {
     "steps": 20,
 }
 DYNAMIC = {"kind": "transformer", "features": 256, "d_model": 16, "layers": 1, "heads": 2, "dropout": 0.0}
+MARGIN = Margin((-0.25, 0.125), (-0.5, 0.375), 6)
 CROSS_ATTENTION = {"video_features": 16, "audio_features": 16, "d_model": 8, "heads": 2, "dropout": 0.0}
 
 
@@ -81,6 +84,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
     save_plain_models(root / "models")
     write_json(root / "models/fusion/provenance.json", {"corpus": "data/sample/corpus"})
     write_json(root / "metrics/evaluate.json", {"best": "dwf_dynamic_audio"})
+    write_json(root / "metrics/margins.json", to_json({"dwf_dynamic_audio": MARGIN}))
     return root
 
 
@@ -309,6 +313,49 @@ def test_the_page_shows_each_system_and_plays_the_video_from_where_it_lies(
     assert [band["name"] for band in data["bands"]] == ["no face", "not voiced"]
     assert text.count("data:image/jpeg;base64,") == 8  # 1.6 s at 5 Hz
     assert SAMPLE_NOTICE in text
+
+
+def curves_of(page: Path) -> list[dict[str, Any]]:
+    """The curves in a page's data."""
+    [block] = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', page.read_text(), re.DOTALL)
+    found: list[dict[str, Any]] = json.loads(block)["curves"]
+    return found
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_the_page_draws_the_interval_that_validation_taught(
+    exported: bool, run: Run, trained: Path, portrait: Path, tmp_path: Path
+) -> None:
+    models = trained / "models"
+    if exported:
+        models = tmp_path / "shared"
+        assert export_model(trained, models).exit_code == 0
+        told = json.loads((models / "config.json").read_text())["interval"]
+        assert told == {"coverage": 0.9, "valence": [-0.25, 0.125], "arousal": [-0.5, 0.375], "videos": 6}
+    result = run(portrait, "--format", "html", models=models)
+    assert result.exit_code == 0, result.output
+    page = tmp_path / "out/portrait/portrait.html"
+    system, *parts = curves_of(page)
+    for target, errors in zip(system["targets"], MARGIN[:2], strict=True):
+        values = np.array(target["y"])
+        for bound, error in zip(("low", "high"), errors, strict=True):
+            assert target[bound] == pytest.approx(np.clip(values + error, -1, 1), abs=0.002)
+    assert not [part for part in parts for target in part["targets"] if "low" in target]
+    assert "holds the truth in 90% of the frames of 6 other videos" in page.read_text()
+
+
+def test_without_margins_that_fit_a_page_has_no_interval(
+    run: Run, trained: Path, portrait: Path, tmp_path: Path
+) -> None:
+    before = tmp_path / "before"
+    assert export_model(trained, before).exit_code == 0
+    (before / "metrics/margins.json").unlink()  # as folders were before there were margins
+    page = tmp_path / "out/portrait/portrait.html"
+    assert run(portrait, "--format", "html", models=before).exit_code == 0
+    assert "low" not in curves_of(page)[0]["targets"][0]
+    other = ("--detector", "blazeface_full", "--force")  # the margins are those of other faces
+    assert run(portrait, "--format", "html", *other).exit_code == 0
+    assert "low" not in curves_of(page)[0]["targets"][0]
 
 
 def test_a_film_stands_in_for_what_browsers_do_not_play(run: Run, portrait: Path, tmp_path: Path) -> None:

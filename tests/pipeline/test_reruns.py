@@ -116,7 +116,15 @@ def test_another_smoothing_runs_the_last_stages_and_back_again(project: Any, ran
     smoother = project.digests("data", "models", "metrics")
     changed = {path.split("/")[1] for path in before if smoother[path] != before[path]}
     assert "traces" in changed
-    scored = {"evaluate.json", "per_video.csv", "per_video_all.csv", "tables", "plots", "report"}
+    scored = {
+        "evaluate.json",
+        "margins.json",
+        "per_video.csv",
+        "per_video_all.csv",
+        "tables",
+        "plots",
+        "report",
+    }
     assert changed <= {"traces", "fused", "fusion", "submission", *scored}
     project.set({"smooth": {"window_s": 0.5}})
     project.dvc("repro")

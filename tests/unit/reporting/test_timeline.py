@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.core.arrays import Floats
-from stages.core.artefacts import write_arrays
-from stages.core.corpus import Subject, Workspace
+from stages.evaluation.margins import Margin
 from stages.reporting.decimation import kept_points
-from stages.reporting.margins import Margin, margins_of, with_band
+from stages.reporting.margins import with_band
 from stages.reporting.timeline import (
     MAX_CROPS,
     MAX_SPANS,
@@ -220,45 +218,24 @@ def test_thinning_keeps_peaks_and_gaps(frames: int, limit: int) -> None:
     assert {0, frames - 1, frames // 3, frames // 2, frames // 4} <= set(kept.tolist())
 
 
-def corpus(root: Path, errors: dict[str, Floats]) -> tuple[Workspace, list[Subject]]:
-    """Subjects named `video` or `video_side` whose trace is 0 and whose truth is the error."""
-    workspace, subjects = Workspace(root), []
-    for name, error in errors.items():
-        truth = np.column_stack([error, -2 * error]).astype(np.float32)
-        write_arrays(workspace.artefact("index", name), {"valence_arousal": truth})
-        write_arrays(workspace.artefact("traces/x", name), {"valence_arousal": np.zeros_like(truth)})
-        subjects.append(Subject(name, name.split("_")[0], None, "validation"))
-    return workspace, subjects
-
-
-def test_a_margin_is_the_middle_nine_tenths_of_the_other_videos_errors(tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    errors = {
-        name: rng.normal(shift, 0.1, 4000) for name, shift in [("a_left", 0), ("a_right", 0.1), ("b", 0)]
-    }
-    errors["b"][::2] = np.nan
-    workspace, subjects = corpus(tmp_path, errors)
-    found = margins_of(workspace, subjects, "traces/x")
-    both = np.concatenate([errors["a_left"], errors["a_right"]])
-    assert found["b"].valence == pytest.approx(np.quantile(both, [0.05, 0.95]), abs=0.002)
-    assert found["b"].arousal == pytest.approx(np.quantile(-2 * both, [0.05, 0.95]), abs=0.003)
-    assert found["a"].valence == pytest.approx(np.nanquantile(errors["b"], [0.05, 0.95]), abs=0.002)
-    assert {video: margin.videos for video, margin in found.items()} == {"a": 1, "b": 1}
-
-
-def test_a_video_alone_has_no_margin(tmp_path: Path) -> None:
-    workspace, subjects = corpus(tmp_path, {"a": np.zeros(5), "b": np.full(5, np.nan)})
-    assert margins_of(workspace, subjects, "traces/x") == {}
-
-
 def test_the_band_says_how_much_of_the_truth_it_holds() -> None:
     time_s = np.arange(4.0)
     truth = Curve("truth", time_s, np.array([[0.1, 0], [0.3, 0], [-0.3, 0], [np.nan, np.nan]]))
     trace = Curve("best", time_s, np.array([[0, 0], [0, 0.95], [0, 0], [0, 0]]))
-    banded, words = with_band(truth, trace, Margin((-0.1, 0.2), (-0.5, 0.5), 7))
+    banded, words = with_band(trace, Margin((-0.1, 0.2), (-0.5, 0.5), 7), truth)
     assert banded.interval is not None and banded.interval[0].tolist() == [[-0.1, 0.2], [-0.5, 0.5]]
     assert banded.interval[1, 1].tolist() == [pytest.approx(0.45), 1.0], "no band beyond the scale"
     assert words == {
         "band around best": "holds the truth in 90% of the frames of 7 other videos; "
         "here in 33% (valence) and 67% (arousal)"
     }
+
+
+def test_the_band_of_a_video_without_truth_claims_nothing_about_it() -> None:
+    trace = Curve("best", np.arange(2.0), np.array([[0, 0], [0, 0.95]]))
+    banded, words = with_band(trace, Margin((-0.1, 0.2), (-0.5, 0.5), 1))
+    assert banded.interval is not None and banded.interval[1].tolist() == [
+        [-0.1, 0.2],
+        [pytest.approx(0.45), 1.0],
+    ]
+    assert words == {"band around best": "holds the truth in 90% of the frames of 1 other video"}

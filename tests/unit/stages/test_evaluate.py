@@ -10,7 +10,16 @@ from stages.core.artefacts import write_arrays, write_json
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import EvaluateParams
-from stages.evaluate import HEAD, best_system, gather_notes, score, score_all, table, write_per_video
+from stages.evaluate import (
+    HEAD,
+    best_system,
+    gather_notes,
+    margins,
+    score,
+    score_all,
+    table,
+    write_per_video,
+)
 
 SETTINGS = EvaluateParams(resamples=100, confidence=0.9, seed=0)
 SUBJECTS = [
@@ -109,6 +118,20 @@ def test_every_protocol_that_applies(workspace: Workspace) -> None:
     assert rows[best][:2] == ["dwf_dynamic_audio", "validation_grouped"]
     assert all(len(row) == len(HEAD) for row in rows)
     assert "train" not in [row[1] for row in rows]
+
+
+def test_margins_are_of_the_honest_traces(
+    workspace: Workspace, truth: dict[str, np.ndarray], traces: dict[str, np.ndarray]
+) -> None:
+    found = margins(workspace)
+    assert found["kelm"] is None
+    names = ("p_left", "p_right", "q")
+    for system, share in (("dynamic", 1.0), ("rf_dynamic_audio_kelm", 0.6)):
+        errors = np.concatenate([truth[name] - traces[name] * share for name in names])
+        margin = found[system]
+        assert margin
+        assert margin.videos == 2
+        assert margin.valence == pytest.approx(np.nanquantile(errors[:, 0], [0.05, 0.95]), abs=0.05)
 
 
 def test_the_best_is_chosen_by_the_honest_figure() -> None:
