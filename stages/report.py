@@ -38,7 +38,7 @@ from stages.reporting.inventory import Made
 from stages.reporting.margins import with_band
 from stages.reporting.overview import WINDOWS, notice_of, video_page, write_overview
 from stages.reporting.pages import assets_of
-from stages.reporting.recorded import bands_of, boxes_of, crops_of, curves_of, facts_of
+from stages.reporting.recorded import bands_of, boxes_of, crops_of, curves_of, facts_of, obstacle_of
 from stages.reporting.results import PROTOCOLS, read_sweeps
 from stages.reporting.timeline import TimelinePage, write_timeline
 
@@ -73,6 +73,7 @@ def draw_video(unit: Unit, _settings: None) -> list[Note]:
         boxes=boxes_of(faces, unit.reads["decode"]),
         facts=facts,
         notice=unit.facts["notice"],
+        obstacle=obstacle_of(index, Path(unit.facts["video"]).suffix),
         home=(beside / ".." / INDEX, "Report of the run"),
     )
     write_timeline(unit.writes["page"], page)

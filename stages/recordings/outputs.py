@@ -153,9 +153,7 @@ def _page(
     *,
     filmed: bool,
 ) -> None:
-    """Browsers play few containers: where there is a film beside the page, it stands in for the others."""
-    from stages.recordings.page import IN_BROWSERS, write_recording_page
+    from stages.recordings.page import write_recording_page
 
-    film = place / path.with_suffix(f".{FILM}").name
-    played = film if filmed and video.suffix.lower() not in IN_BROWSERS else video
-    write_recording_page(path, workspace, played, place, found, trained)
+    film = place / path.with_suffix(f".{FILM}").name if filmed else None
+    write_recording_page(path, workspace, video, place, found, trained, film=film)

@@ -5,29 +5,60 @@ from pathlib import Path
 
 from stages.core.corpus import Workspace
 from stages.core.systems import FUSIONS, SYSTEMS
+from stages.media.playable import Media, obstacle
+from stages.media.source import choose_audio, choose_video, open_media
 from stages.recordings.chain import RECORDING, Findings
 from stages.recordings.trained import Trained
 from stages.reporting.margins import with_band
 from stages.reporting.recorded import bands_of, boxes_of, crops_of, curves_of, share_of
 from stages.reporting.timeline import Band, Curve, TimelinePage, write_timeline
 
-IN_BROWSERS = frozenset({".m4v", ".mov", ".mp4", ".ogv", ".webm"})
-"""Endings of files that browsers play, if they know the codec inside."""
+FILM_HELPS = ". With --overlay, valaro predict writes a film beside the page that every browser plays"
+
+
+def obstacle_of(video: Path) -> str:
+    """Why some browser won't play a video, by what is in the file; "" if all do. See `media.playable`.
+
+    Raises:
+        BadInput: as `open_media` and `choose_video`.
+    """
+    with open_media(video) as container:
+        picture, sound = choose_video(video, container), choose_audio(container)
+        return obstacle(
+            Media(
+                suffix=video.suffix,
+                video_codec=picture.codec_context.name,
+                pixel_format=picture.codec_context.pix_fmt or "",
+                audio_codec=sound.codec_context.name if sound else "",
+                container=container.format.name,
+                brand=container.metadata.get("major_brand", ""),
+            )
+        )
 
 
 def write_recording_page(
-    path: Path, workspace: Workspace, video: Path, place: Path, found: Findings, trained: Trained
+    path: Path,
+    workspace: Workspace,
+    video: Path,
+    place: Path,
+    found: Findings,
+    trained: Trained,
+    *,
+    film: Path | None = None,
 ) -> None:
     """Write the page of the recording; it links the video from where the page will lie.
 
     Args:
         path: the page, for now.
         workspace: of the recording.
-        video: what the page plays.
+        video: the recording.
         place: the folder that the page goes to once it is finished.
         found: what the system found.
         trained: the system.
+        film: of the findings, beside the page; it stands in for a video that some browser won't play.
     """
+    hindered = obstacle_of(video)
+    played = film if film and hindered else video
     index, faces = workspace.artefact("index", RECORDING), workspace.artefact("faces", RECORDING)
     speech, duration_s = workspace.artefact("speech", RECORDING), found.facts["duration_s"]
     curves, words = _curves(workspace, trained), dict[str, str]()
@@ -36,7 +67,7 @@ def write_recording_page(
     bands = [band for band in bands_of(index, faces, speech, duration_s) if band.name != "unlabelled"]
     page = TimelinePage(
         title=path.stem,
-        video=path.parent / os.path.relpath(video.absolute(), place.absolute()),
+        video=path.parent / os.path.relpath(played.absolute(), place.absolute()),
         duration_s=duration_s,
         curves=curves,
         bands=bands,
@@ -44,6 +75,7 @@ def write_recording_page(
         boxes=boxes_of(faces, workspace.artefact("decode", RECORDING)),
         facts=_facts(found, trained, bands) | words,
         notice=trained.notice,
+        obstacle=f"{hindered}{FILM_HELPS}" if hindered and not film else "",
     )
     write_timeline(path, page)
 

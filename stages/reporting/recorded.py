@@ -10,6 +10,7 @@ from stages.core.artefacts import read_arrays, read_facts
 from stages.core.measures import ccc_per_target
 from stages.core.systems import FUSIONS, GROUPED
 from stages.media.jpeg import pack_jpegs, unpack_jpeg
+from stages.media.playable import Media, obstacle
 from stages.reporting.timeline import (
     LOOKS,
     MAX_CROPS,
@@ -98,6 +99,13 @@ def facts_of(curves: list[Curve], index: Path, bands: list[Band], duration_s: fl
     words["picture"] = f"{facts['width']} × {facts['height']}, {rate} frames/s"
     words |= {band.name: share_of(band.spans_s, duration_s) for band in bands}
     return words
+
+
+def obstacle_of(index: Path, suffix: str) -> str:
+    """Why some browser won't play a subject's video, by what the index knows of it; "" if all do."""
+    facts = read_facts(index)
+    kinds = {name: str(facts.get(name, "")) for name in ("video_codec", "pixel_format", "audio_codec")}
+    return obstacle(Media(suffix, **kinds))
 
 
 def share_of(spans_s: Floats, duration_s: float) -> str:

@@ -87,7 +87,7 @@ class TimelinePage:
 
     Args:
         title: name of the recording or the subject; may hold anything.
-        video: the file; None, or a format that browsers don't play: the cursor runs on a clock.
+        video: the file; None, or a format that the browser doesn't play: the cursor runs on a clock.
         duration_s: length of the time axis.
         curves: the ones most worth seeing first.
         bands: drawn below the curves.
@@ -96,6 +96,8 @@ class TimelinePage:
         facts: figures in words, shown as a list.
         notice: a sentence that the page must carry; "" for none.
         home: a page to go back to, and its name; None for none.
+        obstacle: what a browser that can't play the video should say of it (see `media.playable`), and
+            what helps; "" where nothing speaks against it.
     """
 
     title: str
@@ -108,6 +110,7 @@ class TimelinePage:
     facts: Mapping[str, str] = field(default_factory=dict)
     notice: str = ""
     home: tuple[Path, str] | None = None
+    obstacle: str = ""
 
 
 def write_timeline(path: Path, page: TimelinePage) -> None:

@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
+from stages.recordings.page import obstacle_of
 from stages.reporting.timeline import write_timeline
 
 from .conftest import DURATION_S, HOSTILE, full_page, write_video
@@ -165,6 +168,28 @@ def test_a_picture_that_begins_late_keeps_its_time(chromium: Browser, tmp_path: 
         chromium.press("right")
     chromium.wait(f"Math.abs({AT} - 2) < 0.06")
     chromium.wait("Math.abs(document.getElementById('video').currentTime - 2.5) < 0.02")
+
+
+def test_a_video_that_the_browser_can_not_show_says_why(chromium: Browser, tmp_path: Path) -> None:
+    content = full_page(write_hevc(tmp_path / "phone.mp4"))
+    object.__setattr__(content, "obstacle", obstacle_of(tmp_path / "phone.mp4"))
+    write_timeline(tmp_path / "page.html", content)
+    chromium.open(tmp_path / "page.html")
+    chromium.wait("document.body.dataset.player === 'clock'")
+    said = chromium.run("return document.getElementById('no-video').innerText")
+    assert "it holds HEVC (H.265) video, which not every browser shows" in said
+
+
+def write_hevc(path: Path) -> Path:
+    """A second of HEVC in MP4, as telephones record it."""
+    with av.open(path, "w") as container:
+        pictures = container.add_stream("libx265", rate=10, options={"preset": "ultrafast"})
+        pictures.width, pictures.height, pictures.pix_fmt = 160, 120, "yuv420p"
+        for k in range(10):
+            image = np.full((120, 160, 3), 20 * k, np.uint8)
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(pictures.encode(None))
+    return path
 
 
 @pytest.mark.parametrize("kind", ["missing", "strange", "none"])

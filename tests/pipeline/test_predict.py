@@ -130,6 +130,7 @@ def record(
     face: bool = True,
     sound: bool = True,
     picture: bool = True,
+    codec: str = "libx264",
 ) -> Path:
     """A clip of a swaying portrait and a voice-like tone."""
     from skimage.data import astronaut
@@ -138,7 +139,7 @@ def record(
     with av.open(str(path), "w", format=None if path.suffix == ".mp4" else "mp4") as out:
         tick, rate_hz = Fraction(1, 1000), 16_000
         if picture:
-            stream = out.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+            stream = out.add_stream(codec, rate=25, options={"preset": "ultrafast"})
             stream.width = stream.height = 256
             stream.pix_fmt, stream.codec_context.time_base = "yuv420p", tick
         track = out.add_stream("aac", rate=rate_hz, layout="mono") if sound else None
@@ -362,6 +363,17 @@ def test_a_film_stands_in_for_what_browsers_do_not_play(run: Run, portrait: Path
     clip = shutil.copy(portrait, tmp_path / "clip.avi")
     assert run(clip, "--format", "html,mp4").exit_code == 0
     assert 'src="clip.mp4"' in (tmp_path / "out/clip/clip.html").read_text()
+    phone = record(tmp_path / "phone.mp4", codec="libx265")
+    assert run(phone, "--format", "html,mp4").exit_code == 0
+    assert 'src="phone.mp4"' in (tmp_path / "out/phone/phone.html").read_text()
+
+
+def test_without_a_film_the_page_says_why_the_video_may_not_show(run: Run, tmp_path: Path) -> None:
+    phone = record(tmp_path / "phone.mp4", codec="libx265")
+    assert run(phone, "--format", "html").exit_code == 0
+    text = " ".join((tmp_path / "out/phone/phone.html").read_text().split())
+    assert 'src="../../phone.mp4"' in text
+    assert "it holds HEVC (H.265) video, which not every browser shows. With --overlay," in text
 
 
 def test_a_submission_is_replaced_only_on_demand(run: Run, portrait: Path, tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def write_subject(workspace: Workspace, subject: Subject, error: float) -> None:
     labels = {"time_s": time_s, "valence_arousal": truth, "labelled": np.arange(FRAMES) >= 5}
     facts: dict[str, Any] = {"frames": FRAMES, "labelled_frames": FRAMES - 5, "duration_s": FRAMES / FPS_HZ}
     facts |= {"average_rate_hz": FPS_HZ, "variable_rate": False, "has_audio": True, "width": 64, "height": 64}
+    facts |= {"video_codec": "hevc", "pixel_format": "yuv420p"}
     write_arrays(workspace.artefact("index", subject.name), labels, **facts)
     jpeg, offset = pack_jpegs([np.full((32, 32, 3), 90, np.uint8)] * FRAMES)
     seen = np.arange(FRAMES) % 10 > 0
@@ -214,6 +215,7 @@ def test_a_video_page_leads_back_and_has_the_honest_curves(workspace: Workspace)
     for system in (*SYSTEMS, *FUSIONS):
         assert f'"name":"{system}"' in page.raw
     assert f"band around {BEST}" in page.text
+    assert "holds HEVC (H.265) video" in page.text, "what the index knows of the file"
 
 
 def test_every_model_has_a_card_that_the_report_leads_to(index: Page) -> None:
