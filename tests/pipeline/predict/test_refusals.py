@@ -1,0 +1,193 @@
+"""What can't be done is one line that says why, and leaves nothing behind."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from stages.cli import app
+
+from .conftest import Run, record
+
+
+def _empty(folder: Path) -> Path:
+    path = folder / "empty.mp4"
+    path.touch()
+    return path
+
+
+def _truncated(folder: Path) -> Path:
+    whole = record(folder / "whole.mp4").read_bytes()
+    path = folder / "truncated.mp4"
+    path.write_bytes(whole[: len(whole) // 2])
+    return path
+
+
+def _text(folder: Path) -> Path:
+    path = folder / "renamed.mp4"
+    path.write_text("valence,arousal\n0.1,0.2\n" * 50)
+    return path
+
+
+def _directory(folder: Path) -> Path:
+    path = folder / "folder.mp4"
+    path.mkdir()
+    return path
+
+
+def _newline(folder: Path) -> Path:
+    return folder / "two\nlines.mp4"
+
+
+BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "empty": (_empty, "empty"),
+    "truncated": (_truncated, "stopped early"),
+    "text": (_text, "not a video"),
+    "directory": (_directory, "folder"),
+    "missing": (lambda folder: folder / "missing.mp4", "no such file"),
+    "line break in the name": (_newline, "no such file"),
+    "sound only": (lambda folder: record(folder / "sound.mp4", picture=False), "no video stream"),
+    "no face": (lambda folder: record(folder / "wall.mp4", face=False), "no face"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_cannot_be_used_is_one_line_and_leaves_nothing(kind: str, run: Run, tmp_path: Path) -> None:
+    make, said = BAD[kind]
+    bad = make(tmp_path)
+    result = run(bad)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert said in line
+    assert str(bad).replace("\n", "\\n") in line
+    assert "Traceback" not in result.output
+    assert not any((tmp_path / "out").iterdir())
+
+
+def test_the_others_go_on(run: Run, portrait: Path, tmp_path: Path) -> None:
+    result = run(_empty(tmp_path), portrait, tmp_path / "missing.mp4", "--no-overlay")
+    assert result.exit_code == 1
+    assert result.stderr.count("error: ") == 2
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["portrait"]
+
+
+def test_results_are_replaced_only_on_demand_and_strangers_never(
+    run: Run, portrait: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out" / "portrait"
+    assert run(portrait, "--no-overlay").exit_code == 0
+    before = (folder / "portrait.csv").stat().st_mtime_ns
+    refused = run(portrait, "--no-overlay")
+    assert refused.exit_code == 1
+    assert "--force" in refused.stderr
+    assert (folder / "portrait.csv").stat().st_mtime_ns == before
+    assert run(portrait, "--no-overlay", "--force").exit_code == 0
+    assert (folder / "portrait.csv").stat().st_mtime_ns > before
+    (folder / "thesis.txt").write_text("years of work")
+    assert "thesis.txt" in run(portrait, "--force").stderr
+    assert (folder / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_submission_is_replaced_only_on_demand(run: Run, portrait: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    submission = tmp_path / "out/submission.csv"
+    submission.write_text("work")
+    result = run(portrait, "--format", "abaw")
+    assert (result.exit_code, submission.read_text()) == (1, "work")
+    assert "--force" in result.stderr
+    assert run(portrait, "--format", "abaw", "--force").exit_code == 0
+    assert len(submission.read_text().splitlines()) == 41
+
+
+USAGE: dict[str, tuple[list[str], str]] = {
+    "no video": ([], "VIDEO"),
+    "detector": (["a.mp4", "--detector", "eyes"], "retinaface"),
+    "system": (["a.mp4", "--system", "oracle"], "dwf_dynamic_audio_kelm"),
+    "format": (["a.mp4", "--format", "csv,docx"], "parquet"),
+    "no format": (["a.mp4", "--format", ","], "parquet"),
+    "quiet and verbose": (["a.mp4", "-q", "-v"], "exclude"),
+    "jobs": (["a.mp4", "--jobs", "0"], "--jobs"),
+    "option": (["a.mp4", "--fast"], "--fast"),
+    "same stem": (["x/a.mp4", "y/a.avi"], "share"),
+    "same name in two cases": (["x/Clip.mp4", "y/clip.mp4"], "share"),
+}
+
+
+@pytest.mark.parametrize("case", USAGE)
+def test_a_command_that_makes_no_sense_ends_with_2(case: str, run: Run, tmp_path: Path) -> None:
+    arguments, said = USAGE[case]
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_out_that_is_a_file_ends_with_2(portrait: Path) -> None:
+    assert CliRunner().invoke(app, ["predict", str(portrait), "--out", str(portrait)]).exit_code == 2
+
+
+MISSING = [
+    "models",
+    "models/static/test_resnet.safetensors",
+    "models/audio/v3.safetensors",
+    "metrics/evaluate.json",
+    "params.yaml",
+]
+
+
+@pytest.mark.parametrize("missing", MISSING)
+def test_an_incomplete_training_says_what_to_do(
+    missing: str, run: Run, trained: Path, portrait: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "incomplete"
+    shutil.copytree(trained, root)
+    path = root / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    result = run(portrait, models=root / "models")
+    assert result.exit_code == 1
+    assert missing in result.stderr
+    assert ("make repro" if missing != "params.yaml" else "profile") in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_weights_are_one_line(run: Run, trained: Path, portrait: Path, tmp_path: Path) -> None:
+    root = tmp_path / "damaged"
+    shutil.copytree(trained, root)
+    (root / "models/static/test_resnet.safetensors").write_bytes(b"nonsense")
+    result = run(portrait, models=root / "models")
+    assert result.exit_code == 1
+    assert "test_resnet.safetensors is damaged" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.output
+
+
+def test_what_a_killed_run_left_is_removed(run: Run, portrait: Path, tmp_path: Path) -> None:
+    leftover = tmp_path / "out" / ".valaro-killed"
+    leftover.mkdir(parents=True)
+    (leftover / "lock").touch()
+    assert run(portrait, "--no-overlay").exit_code == 0
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["portrait"]
+
+
+@pytest.mark.slow
+def test_sigterm_leaves_nothing_behind(
+    trained: Path, portrait: Path, repository: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code = "from stages.cli import app; app()"
+    command = [sys.executable, "-c", code, "predict", portrait, "--out", out, "--models", trained / "models"]
+    process = subprocess.Popen(list(map(str, command)), cwd=repository)
+    deadline = time.monotonic() + 120
+    while not list(out.glob(".valaro-*/*/data/decode")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    assert not any(out.iterdir())
