@@ -3,10 +3,21 @@
 from pathlib import Path
 
 from stages.commands.terminal import note, result
+from stages.core.progress import plain_table
 from stages.core.runlog import Run, history
 
-COLUMNS = ("began (UTC)", "stage", "units", "wall", "frames/s", "x real time", "peak MB", "before", "workers")
-WIDTHS = (16, 28, 6, 9, 10, 12, 8, 22, 0)
+COLUMNS = (
+    "began (UTC)",
+    "stage",
+    "units",
+    "wall s",
+    "frames/s",
+    "x real time",
+    "peak MB",
+    "before",
+    "workers",
+)
+NOTHING = "—"
 
 
 def speed(repository: Path) -> None:
@@ -15,9 +26,9 @@ def speed(repository: Path) -> None:
     if not runs:
         note(f"{repository.absolute()}: no stage has run here yet. Run `dvc repro`.")
         return
-    result(_line(COLUMNS))
-    for last, before in ((found[-1], found[-2] if found[1:] else None) for found in runs.values()):
-        result(_line(_cells(last, before)))
+    rows = [_cells(found[-1], found[-2] if found[1:] else None) for found in runs.values()]
+    for line in plain_table(COLUMNS, rows):
+        result(line)
 
 
 def _cells(run: Run, before: Run | None) -> tuple[str, ...]:
@@ -25,7 +36,7 @@ def _cells(run: Run, before: Run | None) -> tuple[str, ...]:
         run.began[:16].replace("T", " "),
         f"{run.stage}: {run.work}",
         f"{run.computed}{f' (+{run.failed} failed)' if run.failed else ''}",
-        f"{run.wall_s:.1f} s",
+        f"{run.wall_s:.1f}",
         _number(run.frames_per_s),
         _number(run.real_time),
         f"{run.peak_mb:.0f}",
@@ -37,18 +48,14 @@ def _cells(run: Run, before: Run | None) -> tuple[str, ...]:
 def _before(run: Run, before: Run | None) -> str:
     """The earlier run's rate and how it compares; of work without frames, its time a unit."""
     if before is None:
-        return "-"
+        return NOTHING
     if run.real_time and before.real_time:
         return f"{_number(before.real_time)} x ({run.real_time / before.real_time - 1:+.0%})"
     if run.computed and before.computed and before.wall_s:
         change = run.wall_s / run.computed / (before.wall_s / before.computed) - 1
         return f"{before.wall_s / before.computed:.1f} s a unit ({change:+.0%})"
-    return "-"
+    return NOTHING
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()
+    return NOTHING if value is None else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"

@@ -158,7 +158,7 @@ def _numeric(rows: Sequence[Sequence[str]]) -> list[bool]:
 
 
 def _is_number(cell: str) -> bool:
-    return cell in ("", "—") or cell.lstrip("+-−").replace(".", "", 1).isdigit()
+    return cell in ("", "—") or cell.lstrip("+-−").replace(",", "").replace(".", "", 1).isdigit()
 
 
 def _draw(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None) -> None:

@@ -32,7 +32,7 @@ def test_a_run_beside_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixtu
         "2024-05-03 10:00",
         "faces: find_faces",
         "2",
-        "5.0 s",
+        "5.0",
         "50.0",
         "10.0",
         "300",
@@ -40,13 +40,27 @@ def test_a_run_beside_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixtu
         "2 here",
     ]
     assert train[1:3] == ["finetune: train", "1 (+1 failed)"]
-    assert train[4:] == ["-", "-", "900", "40.0 s a unit (-25%)", "1 here"]
+    assert train[4:] == ["—", "—", "900", "40.0 s a unit (-25%)", "1 here"]
+
+
+def test_columns_are_as_wide_as_what_is_in_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home, long = tmp_path / ".valaro", "a_stage_with_quite_a_long_name"
+    for run in (FACES, replace(FACES, stage=long, wall_s=12_345.6, frames=10**8)):
+        append(home, run)
+    speed(tmp_path)
+    head, *rows = capsys.readouterr().out.splitlines()
+    for name in ("wall s", "frames/s"):
+        end = head.index(name) + len(name)
+        assert all(row[end - 1].isdigit() and row[end : end + 2] == "  " for row in rows), (
+            "figures at the right"
+        )
+    assert {row.index("2 here") for row in rows} == {head.index("workers")}
 
 
 def test_a_first_run_has_nothing_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     append(tmp_path / ".valaro", FACES)
     speed(tmp_path)
-    assert lines(capsys.readouterr().out)[1][-2].strip() == "-"
+    assert lines(capsys.readouterr().out)[1][-2].strip() == "—"
 
 
 def test_nothing_has_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
