@@ -34,7 +34,7 @@ def speed(repository: Path) -> None:
 def _cells(run: Run, before: Run | None) -> tuple[str, ...]:
     return (
         run.began[:16].replace("T", " "),
-        f"{run.stage}: {run.work}",
+        f"{run.label}: {run.work}",
         f"{run.computed}{f' (+{run.failed} failed)' if run.failed else ''}",
         f"{run.wall_s:.1f}",
         _number(run.frames_per_s),

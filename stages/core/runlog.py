@@ -53,6 +53,7 @@ class Run:
         peak_mb: of the process that took most, workers included.
         workers: `2 here`, `dask tcp://...`.
         host: name of the machine.
+        entry: of a stage with a matrix, `efficientnet_b1`; "" for the others, and in older logs.
     """
 
     stage: str
@@ -68,6 +69,12 @@ class Run:
     peak_mb: float
     workers: str
     host: str
+    entry: str = ""
+
+    @property
+    def label(self) -> str:
+        """The stage as DVC calls it, `finetune@efficientnet_b1`."""
+        return f"{self.stage}@{self.entry}" if self.entry else self.stage
 
     @property
     def frames_per_s(self) -> float | None:
@@ -86,8 +93,8 @@ RUN = TypeAdapter(Run)
 class Stopwatch:
     """Sums up a run as its units come in."""
 
-    def __init__(self, stage: str, work: str, workers: str) -> None:
-        self._stage, self._work, self._workers = stage, work, workers
+    def __init__(self, stage: str, work: str, workers: str, entry: str = "") -> None:
+        self._stage, self._work, self._workers, self._entry = stage, work, workers, entry
         self._began, self._clock = datetime.now(UTC), time.monotonic()
         self._costs: list[Cost] = []
 
@@ -111,6 +118,7 @@ class Stopwatch:
             peak_mb=max(cost.peak_mb for cost in [Cost(0, peak_mb()), *self._costs]),
             workers=self._workers,
             host=platform.node(),
+            entry=self._entry,
         )
 
 
@@ -128,10 +136,10 @@ def append(home: Path, run: Run) -> None:
 
 
 def history(home: Path) -> dict[tuple[str, str], list[Run]]:
-    """All runs by stage and kind of work, in the order in which they began."""
+    """All runs by stage (an entry of a matrix for itself) and kind of work, in the order they began in."""
     runs: dict[tuple[str, str], list[Run]] = {}
     for run in sorted(_lines(home), key=lambda run: run.began):
-        runs.setdefault((run.stage, run.work), []).append(run)
+        runs.setdefault((run.label, run.work), []).append(run)
     return runs
 
 

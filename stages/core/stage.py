@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,8 @@ from stages.core.progress import Progress, say, say_notes
 from stages.core.runlog import Cost, Stopwatch, append, extent, peak_mb
 
 NOTES = "notes.json"
+ARGUMENTS: ContextVar[tuple[str, ...]] = ContextVar("arguments", default=())
+"""Of the stage's command: which entry of a matrix this is."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,8 @@ class Stage:
         records: dict[str, Record] = {}
         failures: list[str] = []
         units = {unit.name: unit for unit, _ in calls}
-        watch = Stopwatch(self.name, do.args[0].__name__, _workers(engine, jobs, len(calls)))
+        workers = _workers(engine, jobs, len(calls))
+        watch = Stopwatch(self.name, do.args[0].__name__, workers, entry="-".join(ARGUMENTS.get()))
         try:
             with Progress(self.name, len(calls) + remembered, remembered) as progress:
                 for name, outcome, cost in self._survive(partial(do, hidden), calls, engine, jobs, hidden):
@@ -341,7 +345,8 @@ def main(name: str) -> None:
     every worker process).
     """
     try:
-        getattr(importlib.import_module(f"stages.{name}"), name)(*sys.argv[1:])
+        ARGUMENTS.set(tuple(sys.argv[1:]))
+        getattr(importlib.import_module(f"stages.{name}"), name)(*ARGUMENTS.get())
     except ValaroError as error:
         say(f"error: {error}")
         raise SystemExit(1) from None

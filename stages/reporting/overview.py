@@ -30,7 +30,7 @@ class Live:
 
     Args:
         states: stage -> `current`, `changed` or `never`.
-        times: stage -> how long its last run took, in words.
+        times: stage -> how long its last run took, in words; all entries of a matrix together.
     """
 
     states: Mapping[str, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.commands.report import report, states_of, times_of
+from stages.commands.report import entries_of, report, states_of, times_of
 from stages.core.errors import ValaroError
 from stages.core.runlog import Run
 
@@ -31,7 +31,37 @@ def test_a_time_is_of_the_last_run_that_computed_something() -> None:
         ("decode", "decode"): [replace(RUN, wall_s=9000.0)],
         ("mouth", "measure"): [replace(RUN, computed=0)],
     }
-    assert times_of(runs) == {"faces": "31.0 s", "embed": "10 min", "decode": "2.5 h"}
+    assert times_of(runs, {}) == {"faces": "31.0 s", "embed": "10 min", "decode": "2.5 h"}
+
+
+def test_the_time_of_a_matrix_is_that_of_all_its_entries() -> None:
+    def took(*seconds: float) -> list[Run]:
+        return [replace(RUN, wall_s=wall_s) for wall_s in seconds]
+
+    runs = {
+        ("finetune", "train"): took(1000.0),  # by a version that didn't tell entries apart
+        ("finetune@b1", "train"): took(99.0, 20.0),
+        ("finetune@b4", "train"): took(40.0),
+        ("finetune@gone", "train"): took(500.0),
+        ("kelm@mean", "fit"): took(5.0),
+        ("kelm", "fit"): took(7.0),
+        ("pretrain", "train"): took(9.0),
+    }
+    entries = {
+        "finetune": ["finetune@b1", "finetune@b4"],
+        "kelm": ["kelm@mean", "kelm@mean_max"],
+        "pretrain": ["pretrain@b1"],
+    }
+    assert times_of(runs, entries) == {"finetune": "60.0 s", "kelm": "5.0 s (1 of 2)"}
+
+
+def test_entries_are_those_that_dvc_would_run(repository: Path) -> None:
+    from dvc.repo import Repo
+
+    found = entries_of(repository / "dvc.yaml", repository / "params.yaml")
+    with Repo(str(repository)) as repo:
+        names = {stage.name for stage in repo.index.stages if stage.name and "@" in stage.name}
+    assert {entry for entries in found.values() for entry in entries} == names
 
 
 def test_without_a_run_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,10 @@
 """What a stage took is on record, whoever else writes there and whatever was cut short."""
 
+import json
 import subprocess
 import sys
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,22 @@ def test_runs_come_back_in_the_order_of_time_by_stage_and_work(tmp_path: Path) -
     assert next(iter(runs)) == ("faces", "gather")
     assert runs["faces", "find_faces"] == [RUN, later]
     assert runs["mouth", "find_faces"] == [replace(RUN, stage="mouth")]
+
+
+def test_entries_of_a_matrix_have_histories_of_their_own(tmp_path: Path) -> None:
+    small, large = (replace(RUN, stage="finetune", entry=entry) for entry in ("b1", "b4"))
+    for run in (small, large, small):
+        append(tmp_path, run)
+    runs = history(tmp_path)
+    assert {label: len(found) for (label, _), found in runs.items()} == {"finetune@b1": 2, "finetune@b4": 1}
+
+
+def test_a_line_of_an_earlier_version_is_still_read(tmp_path: Path) -> None:
+    line = asdict(RUN)
+    del line["entry"]
+    (tmp_path / RUNS).mkdir()
+    (tmp_path / RUNS / "faces.jsonl").write_text(json.dumps(line))
+    assert history(tmp_path)["faces", "find_faces"] == [RUN]
 
 
 def test_no_log_yet(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 import hashlib
 import sys
 from collections.abc import Callable
+from contextvars import copy_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic import BaseModel
@@ -12,6 +14,7 @@ from stages.core import stage as module
 from stages.core.artefacts import PARTIAL, files_of, read_json
 from stages.core.errors import BadInput, ValaroError
 from stages.core.memo import Note
+from stages.core.runlog import history
 from stages.core.stage import NOTES, Stage, Unit, do_unit, main
 
 WORKED: list[str] = []  # names of the units that were really computed
@@ -322,3 +325,17 @@ def test_a_new_format_of_artefacts_recalls_nothing_older(run: Run, monkeypatch: 
     monkeypatch.setattr(module, "FORMAT", module.FORMAT + 1)
     assert run({"a": "x"}) == ["a"]
     assert run({"a": "x"}) == []
+
+
+def test_the_run_log_tells_the_entries_of_a_matrix_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stage(entry: str) -> None:
+        Path("in").mkdir(exist_ok=True)
+        Path("in", entry).write_text(entry)
+        with Stage("shout") as each:
+            each.run(shout, [unit(entry)], Settings(), jobs=1)
+
+    monkeypatch.setattr(module.importlib, "import_module", lambda _: SimpleNamespace(shout=stage))
+    for entry in ("b1", "b4"):
+        monkeypatch.setattr(sys, "argv", ["stages.shout", entry])
+        copy_context().run(main, "shout")
+    assert {label for label, _ in history(Path(".valaro"))} == {"shout@b1", "shout@b4"}
