@@ -13,6 +13,7 @@ Source: tensorflow/core/protobuf/tensor_bundle.proto; leveldb/doc/table_format.m
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -32,6 +33,9 @@ TRAILER_BYTES = 5
 
 DTYPES: dict[int, str] = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8"}
 """Of DataType in types.proto, those that the weights of a network come in."""
+
+MAX_NAME_BYTES = 512
+"""Names share their beginnings: without a limit, an index of a megabyte could spell out gigabytes of them."""
 
 REMEDY = "Remove it and let it be extracted again from the published archive"
 
@@ -75,16 +79,17 @@ def read_index(path: Path) -> tuple[int, dict[str, Entry]]:
         content = path.read_bytes()
         records = dict(_records(content))
         header = dict(_fields(records.pop(b"")))
+        shards = _number(header, 1, 1)
         entries = {name.decode(): _entry(dict_of) for name, dict_of in records.items()}
     except OSError as error:
         raise BadInput(path, f"can't be read ({error.strerror})", REMEDY) from error
     except _Damaged as error:
         raise BadInput(path, f"not a sound checkpoint index: {error}", REMEDY) from error
-    except (KeyError, IndexError, ValueError) as error:  # a varint or a name runs over its end
+    except (KeyError, IndexError, ValueError, TypeError) as error:  # ran over its end; a number for bytes
         raise BadInput(path, "not a sound checkpoint index: its records don't add up", REMEDY) from error
     if header.get(2, 0) != 0:
         raise BadInput(path, "a big-endian checkpoint", "Use the published one")
-    return int(header.get(1, 1)), entries
+    return shards, entries
 
 
 def _tensor(prefix: Path, shards: int, name: str, entry: Entry) -> NDArray[Any]:
@@ -94,15 +99,18 @@ def _tensor(prefix: Path, shards: int, name: str, entry: Entry) -> NDArray[Any]:
         raise BadInput(path, f"{name}{list(entry.shape)} takes {entry.size} bytes, not {expected}", REMEDY)
     try:
         with path.open("rb") as file:
+            if entry.offset + entry.size > os.fstat(file.fileno()).st_size:
+                raise BadInput(path, f"cut short within {name}", REMEDY)
             file.seek(entry.offset)
             content = file.read(entry.size)
     except OSError as error:
         raise BadInput(path, f"can't be read ({error.strerror})", REMEDY) from error
-    if len(content) != entry.size:
-        raise BadInput(path, f"cut short within {name}", REMEDY)
     if masked(crc32c(content)) != entry.checksum:
         raise BadInput(path, f"the checksum of {name} is wrong", REMEDY)
-    return np.frombuffer(content, entry.dtype).reshape(entry.shape)
+    try:
+        return np.frombuffer(content, entry.dtype).reshape(entry.shape)
+    except (ValueError, OverflowError):  # too many dimensions, or huge ones beside one of 0
+        raise BadInput(path, f"{name} has an impossible shape: {list(entry.shape)}", REMEDY) from None
 
 
 def _entry(value: bytes) -> Entry:
@@ -111,9 +119,16 @@ def _entry(value: bytes) -> Entry:
         raise _Damaged(f"data type {fields.get(1)} isn't one of numbers ({sorted(DTYPES)})")
     if 7 in fields:
         raise _Damaged("a variable is cut into slices")
-    sizes = [dict(_fields(part)).get(1, 0) for number, part in _fields(fields.get(2, b"")) if number == 2]
-    places = (fields.get(number, 0) for number in (3, 4, 5, 6))
+    sizes = [_number(dict(_fields(part)), 1) for number, part in _fields(fields.get(2, b"")) if number == 2]
+    places = (_number(fields, number) for number in (3, 4, 5, 6))
     return Entry(DTYPES[fields[1]], tuple(sizes), *places)
+
+
+def _number(fields: dict[int, Any], number: int, default: int = 0) -> int:
+    value = fields.get(number, default)
+    if not isinstance(value, int):
+        raise _Damaged(f"field {number} is bytes, not a number")
+    return value
 
 
 def _records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -123,8 +138,12 @@ def _records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise _Damaged("the magic number is missing at its end")
     _, _, position = _handle(footer, 0)  # of the meta-index, which is empty
     offset, size, _ = _handle(footer, position)
+    end = 0
     for _, handle in _block(content, offset, size):
         offset, size, _ = _handle(handle, 0)
+        if offset < end:
+            raise _Damaged(f"the block at byte {offset} is listed twice, or overlaps another")
+        end = offset + size + TRAILER_BYTES
         yield from _block(content, offset, size)
 
 
@@ -145,6 +164,8 @@ def _block(content: bytes, offset: int, size: int) -> Iterator[tuple[bytes, byte
         fresh, position = _varint(block, position)
         length, position = _varint(block, position)
         key = key[:shared] + block[position : position + fresh]
+        if len(key) > MAX_NAME_BYTES:
+            raise _Damaged(f"a name of {len(key)} bytes")
         position += fresh + length
         yield key, block[position - length : position]
 
