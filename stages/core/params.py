@@ -7,11 +7,11 @@ rewrites the file without quotes around `no`, which YAML 1.1 would take for fals
 
 from collections.abc import Iterable
 from pathlib import Path
+from reprlib import Repr
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from stages.core.errors import ValaroError
 from stages.core.optimisation import MixedPrecision, OptimSettings
@@ -359,19 +359,26 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         ValaroError: the file is missing, isn't YAML, or holds a value that isn't legal.
     """
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ValaroError(
             f"{path.absolute()} is missing. Run this from the repository, or copy a profile."
         ) from None
     except UnicodeDecodeError as error:
         raise ValaroError(f"{path}: byte {error.start} is not UTF-8. Save it as UTF-8 text.") from None
-    except (YAMLError, ValueError, RecursionError) as error:  # ValueError: of an impossible date or number
+    try:
+        content = YAML(typ="safe", pure=True).load(text)
+    except Exception as error:  # besides its own: ValueError, IndexError … of an impossible date or number
         raise ValaroError(f"{path}: not valid YAML: {error}") from None
     try:
         return Params.model_validate(content)
     except ValidationError as error:
         raise ValaroError(f"{path}: {explain(error)}") from None
+
+
+_SHORT = Repr()
+"""A few kilobytes of YAML, whose aliases name aliases, can stand for a value of terabytes."""
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
 
 
 def explain(error: ValidationError) -> str:
@@ -381,5 +388,7 @@ def explain(error: ValidationError) -> str:
         key = ".".join(str(part) for part in fault["loc"]) or "parameters"
         said = fault["msg"].removeprefix("Value error, ")
         whole_section = fault["type"] == "missing" or isinstance(fault["input"], dict)
-        faults.append(f"{key}: {said}" if whole_section else f"{key}: {said} (now {fault['input']!r:.80})")
+        faults.append(
+            f"{key}: {said}" if whole_section else f"{key}: {said} (now {_SHORT.repr(fault['input']):.80})"
+        )
     return "; ".join(faults) + "."

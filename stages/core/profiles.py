@@ -117,7 +117,7 @@ def _content(path: Path) -> dict[str, Any]:
     """The keys of a parameter file; none where it is missing or broken."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+    except Exception:  # PyYAML lets through what an impossible date or number raises
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -56,6 +56,13 @@ def test_every_copy_of_edits_is_kept(root: Path) -> None:
     assert kept == [f"broken: [{number}" for number in range(3)]
 
 
+@pytest.mark.parametrize("text", ["index: 2001-99-99", "index: !!int ''", "[" * 5000])
+def test_a_file_is_replaced_whatever_broke_it(root: Path, text: str) -> None:
+    (root / "params.yaml").write_text(text, encoding="utf-8")
+    switch_profile(root, "sample", force=True)
+    assert active_profile(root) == "sample"
+
+
 def test_a_profile_that_is_not_valid_is_not_written(root: Path) -> None:
     switch_profile(root, "sample")
     (root / "profiles/odd.yaml").write_text("# Odd.\nsmooth: {window_s: -1}\n", encoding="utf-8")

@@ -153,6 +153,9 @@ def test_unknown_and_missing_keys_are_named(profile: dict[str, Any], load: Load)
     [
         (None, "Run this from the repository"),
         ("index: [", "not valid YAML"),
+        ("index: 2001-99-99", "not valid YAML"),
+        ("index: !!int ''", "not valid YAML"),
+        ("[" * 5000, "not valid YAML"),
         ("", "valid dictionary"),
         ("just words", "valid dictionary"),
         ("- index", "valid dictionary"),
@@ -165,6 +168,16 @@ def test_a_file_that_is_no_parameter_file(tmp_path: Path, text: str | None, says
     with pytest.raises(ValaroError, match=says) as caught:
         load_params(path)
     assert str(path) in str(caught.value)
+
+
+def test_aliases_of_aliases_are_refused_without_spelling_them_out(tmp_path: Path) -> None:
+    """Ten to the power of twenty words, in less than a kilobyte."""
+    lists = [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 10)}]" for k in range(1, 20)]
+    path = tmp_path / "params.yaml"
+    path.write_text("\n".join(["a0: &a0 [word]", *lists, "index: *a19"]))
+    with pytest.raises(ValaroError, match=r"index: Input should be a valid dictionary") as caught:
+        load_params(path)
+    assert len(str(caught.value)) < 10_000
 
 
 def test_a_file_that_dvc_has_rewritten_means_the_same(
