@@ -3,6 +3,10 @@
 HDF5 for arrays, JSON for facts. Every writer goes through `whole`, which gives a hidden name beside the
 target, flushes it to the disk and renames it: a reader never meets half a file, and a kill leaves at most
 a hidden one that the next run sweeps away.
+
+Of HDF5 only a small part is written, and nothing else is read: named arrays, each in one piece, and scalar
+facts. The rest is where a damaged or hostile file makes libhdf5 crash (chunks), turn for ever (text of
+variable length: one wrong bit is enough), allocate what it only declares, or read other files (links).
 """
 
 import json
@@ -10,6 +14,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +29,9 @@ FORMAT = FIRST_FORMAT
 """Of the artefacts. Raise it when an array changes its meaning: older files are refused, and made again."""
 Arrays = dict[str, NDArray[Any]]
 _FORMAT = "artefact_format"
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_CHECKSUMS_SINCE = 2  # version of the superblock; what is older has none
+_KINDS = "biufS"  # of NumPy: flags, numbers, bytes of one length
 
 
 @contextmanager
@@ -78,8 +86,8 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], **facts: Any) -
         for name in sorted(arrays):
             file.create_dataset(name, data=np.ascontiguousarray(arrays[name]), track_times=False)
         for name in sorted(facts):
-            if facts[name] is not None:
-                file.attrs[name] = facts[name]
+            if (value := facts[name]) is not None:
+                file.attrs[name] = np.bytes_(value.encode()) if isinstance(value, str) else value
         if FORMAT != FIRST_FORMAT:
             file.attrs[_FORMAT] = FORMAT
 
@@ -105,16 +113,13 @@ def read_facts(path: Path) -> dict[str, Any]:
         ValaroError: the file is damaged, or of another format.
     """
     with open_arrays(path) as file:
-        facts = {
-            name: value.item() if hasattr(value, "item") else value for name, value in file.attrs.items()
-        }
-    facts.pop(_FORMAT, None)
-    return facts
+        facts = {name: value.item() for name, value in file.attrs.items() if name != _FORMAT}
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in facts.items()}
 
 
 @contextmanager
 def open_arrays(path: Path) -> Iterator[Any]:
-    """Open an artefact for reading, an `h5py.File`.
+    """Open an artefact for reading, an `h5py.File` that holds what `write_arrays` writes and nothing else.
 
     Raises:
         ValaroError: the file is damaged, or of another format.
@@ -123,15 +128,76 @@ def open_arrays(path: Path) -> Iterator[Any]:
 
     remedy = f"Run `dvc repro --force --single-item` for the stage that writes {path.parent}"
     try:
+        with path.open("rb") as head:
+            _check_superblock(head.read(len(_SIGNATURE) + 1))
         file = h5py.File(path, "r")
     except FileNotFoundError:
         raise
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ValaroError(f"{path}: damaged, or not an artefact ({error}). {remedy}.") from None
     with file:
-        if (found := file.attrs.get(_FORMAT, FIRST_FORMAT)) != FORMAT:
+        try:
+            _check_facts(file)
+            if (found := file.attrs.get(_FORMAT, FIRST_FORMAT)) == FORMAT:
+                _check_arrays(file, path.stat().st_size)
+        except Exception as error:  # h5py raises half a dozen kinds, each of which means damage here
+            raise ValaroError(f"{path}: damaged, or not an artefact ({error}). {remedy}.") from None
+        if found != FORMAT:
             raise ValaroError(f"{path}: artefact format {found}; this version reads {FORMAT}. {remedy}.")
         yield file
+
+
+def _check_superblock(head: bytes) -> None:
+    """Refuse, before libhdf5 sees it, what isn't HDF5 with checksums."""
+    if not head.startswith(_SIGNATURE):
+        raise ValueError("HDF5's signature is missing")
+    if head[-1] < _CHECKSUMS_SINCE:
+        raise ValueError(f"HDF5 of version {head[-1]}, without checksums")
+
+
+def _check_facts(file: Any) -> None:
+    """Refuse attributes that aren't scalars, and text that lies elsewhere than in its attribute."""
+    import h5py
+
+    plain = (h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID, h5py.h5t.TypeEnumID, h5py.h5t.TypeStringID)
+    for name in file.attrs:
+        attribute = file.attrs.get_id(name)
+        kind = attribute.get_type()
+        if not isinstance(kind, plain) or attribute.shape != ():
+            raise ValueError(f"{name} is neither a number nor a text")
+        if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
+            raise ValueError(f"{name} is a text of variable length; older versions wrote such")
+        if isinstance(value := file.attrs[name], bytes):
+            value.decode()
+
+
+def _check_arrays(file: Any, size: int) -> None:
+    """Refuse members that aren't arrays in one piece within the file, together no larger than it.
+
+    Args:
+        file: the open file.
+        size: its bytes.
+    """
+    import h5py
+
+    total = 0
+    for name in file:
+        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name} is a link to elsewhere")
+        array = file[name]
+        if not isinstance(array, h5py.Dataset) or array.dtype.kind not in _KINDS or array.shape is None:
+            raise ValueError(f"{name} is no array of numbers")
+        layout = array.id.get_create_plist()
+        if layout.get_layout() != h5py.h5d.CONTIGUOUS or layout.get_external_count():
+            raise ValueError(f"{name} doesn't lie in one piece")
+        bytes_declared = prod(array.shape) * array.dtype.itemsize
+        total += bytes_declared
+        if bytes_declared and (
+            array.id.get_offset() is None or array.id.get_offset() + bytes_declared > size
+        ):
+            raise ValueError(f"{name} is declared as {array.shape} {array.dtype}, which isn't there")
+    if total > size:
+        raise ValueError(f"its arrays are declared as {total} bytes, more than its {size}")
 
 
 def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any]], **config: Any) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.core.arrays import Floats, Image
-from stages.core.artefacts import read_arrays, read_facts
+from stages.core.artefacts import open_arrays, read_arrays, read_facts
 from stages.core.measures import ccc_per_target
 from stages.core.systems import FUSIONS, GROUPED
 from stages.media.jpeg import pack_jpegs, unpack_jpeg
@@ -66,9 +66,7 @@ def bands_of(index: Path, faces: Path, speech: Path | None, duration_s: float) -
 
 def crops_of(faces: Path) -> list[Crop]:
     """Small faces, evenly chosen among those really seen; one image at a time is read and shrunk."""
-    import h5py
-
-    with h5py.File(faces, "r") as file:
+    with open_arrays(faces) as file:
         seen = np.flatnonzero(file["detected"][()])
         chosen = seen[evenly(len(seen), MAX_CROPS)] if len(seen) else seen
         offset, crop_index, times_s = file["jpeg_offset"][()], file["crop_index"][()], file["time_s"][()]

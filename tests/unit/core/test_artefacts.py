@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -209,3 +210,95 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: Callable[[bytes], bytes
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValaroError, match=r"a\.h5: damaged, or not an artefact"):
         read_arrays(path)
+
+
+def linked(file: h5py.File, _: Path) -> None:
+    file["x"] = h5py.ExternalLink("other.h5", "/x")
+
+
+def aliased(file: h5py.File, _: Path) -> None:
+    file["x"] = np.zeros(1000)
+    for k in range(100):
+        file[f"again_{k}"] = file["x"]
+
+
+def virtual(file: h5py.File, _: Path) -> None:
+    layout = h5py.VirtualLayout((2,), "f8")
+    layout[:] = h5py.VirtualSource("other.h5", "x", (2,))
+    file.create_virtual_dataset("x", layout)
+
+
+def stored_elsewhere(file: h5py.File, folder: Path) -> None:
+    (folder / "secret").write_bytes(bytes(16))
+    file.create_dataset("x", (2,), "f8", external=[(folder / "secret", 0, 16)])
+
+
+def boundless(file: h5py.File, _: Path) -> None:
+    """A terabyte that is only declared: nothing is allocated in the file before something is written."""
+    file.create_dataset("x", (1 << 37,), "f8")
+
+
+FOREIGN: dict[str, tuple[Callable[[h5py.File, Path], Any], str]] = {
+    "chunks": (lambda file, _: file.create_dataset("x", data=np.zeros(9), chunks=(3,)), "one piece"),
+    "compression": (lambda file, _: file.create_dataset("x", data=np.zeros(9), compression=4), "one piece"),
+    "bytes in another file": (stored_elsewhere, "one piece"),
+    "an array put together from others": (virtual, "one piece"),
+    "a link into another file": (linked, "x is a link"),
+    "a soft link": (lambda file, _: file.__setitem__("x", h5py.SoftLink("/y")), "x is a link"),
+    "a group": (lambda file, _: file.create_group("x"), "x is no array"),
+    "a type": (lambda file, _: file.__setitem__("x", np.dtype("f4")), "x is no array"),
+    "texts of variable length": (lambda file, _: file.__setitem__("x", ["a", "b"]), "x is no array"),
+    "a table": (lambda file, _: file.__setitem__("x", np.zeros(2, "f4,i4")), "x is no array"),
+    "nothing": (lambda file, _: file.__setitem__("x", h5py.Empty("f4")), "x is no array"),
+    "a terabyte declared": (boundless, r"x is declared as \(137438953472,\) float64, which isn't there"),
+    "one array under many names": (aliased, "declared as 808000 bytes, more than"),
+    "text of variable length": (
+        lambda file, _: file.attrs.__setitem__("x", "h264"),
+        "x is a text of variable",
+    ),
+    "a list": (lambda file, _: file.attrs.__setitem__("x", [1, 2]), "x is neither"),
+    "a reference": (lambda file, _: file.attrs.__setitem__("x", file.ref), "x is neither"),
+    "text in no encoding": (lambda file, _: file.attrs.__setitem__("x", np.bytes_(b"\xff")), "codec can't"),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_what_is_never_written_is_never_read(tmp_path: Path, case: str) -> None:
+    put, problem = FOREIGN[case]
+    path = tmp_path / "index" / "a.h5"
+    path.parent.mkdir()
+    with h5py.File(path, "w", libver="latest") as file:
+        put(file, tmp_path)
+    for read in (read_arrays, read_facts):
+        with pytest.raises(ValaroError, match=rf"index/a\.h5: damaged, .*{problem}.* Run `dvc repro .*index"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(b"", "signature"), (b"photos", "signature"), (b"\x89HDF\r\n\x1a\n\0" + bytes(99), "version 0")],
+)
+def test_what_has_no_checksums_never_reaches_the_library(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
+    (tmp_path / "a.h5").write_bytes(content)
+    with pytest.raises(ValaroError, match=rf"a\.h5: damaged.*{problem}.*Run `dvc repro"):
+        read_arrays(tmp_path / "a.h5")
+
+
+def test_no_byte_of_an_artefact_can_be_wrong_without_a_plain_answer(tmp_path: Path) -> None:
+    """Where text of variable length lay, one wrong bit made the library turn for ever."""
+    path = tmp_path / "a.h5"
+    write_arrays(path, {"time_s": np.arange(3.0)}, codec="h264", frames=3)
+    sound = path.read_bytes()
+    outcomes = set()
+    assert b"GCOL" not in sound, "the heap for such text, which has no checksum"
+    for place in range(0, len(sound), 7):
+        path.write_bytes(sound[:place] + bytes([sound[place] ^ 0x18]) + sound[place + 1 :])
+        try:
+            assert read_facts(path) == {"codec": "h264", "frames": 3}
+            outcomes.add(len(read_arrays(path)["time_s"]))
+        except ValaroError as error:
+            assert str(error).startswith(str(path))
+            outcomes.add("refused")
+    assert outcomes == {3, "refused"}

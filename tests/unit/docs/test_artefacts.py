@@ -190,7 +190,7 @@ def kind(value: Any) -> str:
     """A type as the page writes it."""
     if isinstance(value, h5py.Dataset):
         return "text" if value.dtype.kind in "SOU" else str(value.dtype)
-    for name, types in {"bool": np.bool_, "int": np.integer, "float": np.floating, "text": str}.items():
+    for name, types in {"bool": np.bool_, "int": np.integer, "float": np.floating, "text": np.bytes_}.items():
         if isinstance(value, types):
             return name
     raise TypeError(f"{type(value)} isn't among the page's types")
