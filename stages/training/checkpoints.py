@@ -1,6 +1,7 @@
 """Weights on disk: one safetensors file per model, its configuration inside, the same bytes every time."""
 
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,6 +64,8 @@ def load_config(path: Path) -> dict[str, Any]:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
         config: dict[str, Any] = json.loads(metadata["config"])
+        if not isinstance(config, dict):
+            raise ValueError(f"its configuration is {config!r:.80}")
     except FileNotFoundError:
         raise BadInput(path, "no such weights", "Run the stage that trains this model") from None
     except KeyError:
@@ -82,6 +85,7 @@ def authors_state(path: Path) -> dict[str, Tensor]:
         BadInput: the file is unreadable, would need arbitrary code to load, or holds something else.
     """
     try:
+        _refuse_packed(path)
         loaded = (
             load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
         )
@@ -92,3 +96,12 @@ def authors_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(loaded, Mapping) or not all(isinstance(each, Tensor) for each in loaded.values()):
         raise BadInput(path, "holds no state dict: names and their tensors", "Give a plain state dict")
     return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
+
+
+def _refuse_packed(path: Path) -> None:
+    """Refuse an archive larger than its file: `torch.save` compresses nothing, `torch.load` unpacks all."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > path.stat().st_size:
+            raise ValueError(f"an archive that unpacks to {unpacked} bytes, from {path.stat().st_size}")

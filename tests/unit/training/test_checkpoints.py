@@ -1,5 +1,7 @@
 """Weights survive the disk; damaged and foreign files are named."""
 
+import zipfile
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -71,3 +73,21 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path):
     torch.save({"weight": torch.ones(1), "loss": nn.Linear(1, 1)}, tmp_path / "c.pth")  # pickles a class
     with pytest.raises(BadInput, match="not a loadable checkpoint"):
         authors_state(tmp_path / "c.pth")
+
+
+def test_an_archive_that_unpacks_to_more_than_its_file_is_refused(tmp_path):
+    """A megabyte of it could stand for a gigabyte of memory."""
+    torch.save({"w": torch.zeros(100_000)}, tmp_path / "plain.pth")
+    assert authors_state(tmp_path / "plain.pth")["w"].shape == (100_000,)
+    with zipfile.ZipFile(tmp_path / "plain.pth") as plain, zipfile.ZipFile(tmp_path / "c.pth", "w") as packed:
+        for member in plain.infolist():
+            packed.writestr(member.filename, plain.read(member), zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "c.pth").stat().st_size < 10_000
+    with pytest.raises(BadInput, match=r"c\.pth: not a loadable checkpoint \(an archive that unpacks to 40"):
+        authors_state(tmp_path / "c.pth")
+
+
+def test_a_configuration_that_is_none_is_named(tmp_path):
+    save_file({"w": torch.zeros(1)}, tmp_path / "m.safetensors", {"config": "[1]"})
+    with pytest.raises(BadInput, match=r"m\.safetensors: not a readable .*its configuration is \[1\]"):
+        load_config(tmp_path / "m.safetensors")
