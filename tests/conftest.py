@@ -2,8 +2,9 @@
 
 import json
 import os
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +74,21 @@ def cuda() -> str:
     if os.environ.get("VALARO_EXPECT_GPU") == "1":
         pytest.fail("VALARO_EXPECT_GPU=1, but torch sees no CUDA device")
     pytest.skip("no CUDA device; set VALARO_EXPECT_GPU=1 to make this a failure")
+
+
+@pytest.fixture
+def disk() -> Iterator[Callable[[Path, str], Path]]:
+    """Mount a small disk of its own at an empty folder; the test is skipped where nobody may mount."""
+    mounted: list[Path] = []
+
+    def mount(folder: Path, size: str) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("mounting a small file system needs root")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

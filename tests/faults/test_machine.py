@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -148,22 +148,10 @@ def test_an_error_at_any_call_is_named_and_mended_by_a_rerun(
     assert happened, f"{name} is never called"
 
 
-def mounted(folder: Path, size_kib: int) -> Iterator[Path]:
-    """A file system of its own; skipped where this process may not mount."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a small file system needs root; injected errors stand in for it")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
+def small(tmp_path: Path, disk: Callable[[Path, str], Path]) -> Path:
     """A disk with room for two units and a half (each 200 KiB, and as much again in the memo)."""
-    yield from mounted(tmp_path / "small", 1000)
+    return disk(tmp_path / "small", "1000k")
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
