@@ -10,10 +10,11 @@ Writes  data/decode/<video>.h5     jpeg, jpeg_offset (T + 1,): upright RGB frame
                                    length is the video's; silence where there is no sound
 Params  decode
 
-Memory: the JPEG bytes and the waveform of one video per worker.
+Memory: the JPEG bytes and the waveform of one video per worker, both limited.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def decode_video(unit: Unit, settings: DecodeParams) -> list[Note]:
             size[:] = frame.image.shape[:2]
             yield frame.image
 
-    jpeg, offset = pack_jpegs(images(), settings.jpeg_quality)
+    jpeg, offset = pack_jpegs(images(), settings.jpeg_quality, partial(limits.check_jpegs, video))
     sound = decode_sound(video, settings.audio_rate_hz, facts, limits)
     write_arrays(
         unit.writes["frames"],

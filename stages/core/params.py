@@ -47,7 +47,7 @@ class IndexParams(Section):
     max_label_surplus_frames: Annotated[int, Field(ge=0)]
 
 
-LIMITS = ("max_pixels", "max_duration_s", "max_frames", "max_audio_samples", "max_gap_s")
+LIMITS = ("max_pixels", "max_duration_s", "max_frames", "max_audio_samples", "max_jpeg_bytes", "max_gap_s")
 
 
 class DecodeParams(Section):
@@ -61,10 +61,11 @@ class DecodeParams(Section):
     max_duration_s: Positive
     max_frames: Count
     max_audio_samples: Count
+    max_jpeg_bytes: Count
     max_gap_s: Positive
 
     def limits(self) -> dict[str, Any]:
-        """What of a video is refused, before anything of that size is allocated."""
+        """What of a video is refused, before more than that is allocated."""
         return {name: value for name, value in self.model_dump().items() if name in LIMITS}
 
 

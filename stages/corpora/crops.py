@@ -1,6 +1,7 @@
 """Faces of the samples, cropped as the pipeline crops its own: detected, with a margin."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 from stages.core.arrays import Floats, Image
 from stages.core.params import FacesParams
 from stages.corpora.table import Sample
+from stages.media.container import Limits
 from stages.media.frames import decode_grid
 from stages.media.jpeg import pack_jpegs, unpack_jpeg
 from stages.vision.crops import crop_face
@@ -34,7 +36,7 @@ def video_crops(
     In memory: the JPEG bytes of these frames.
 
     Raises:
-        BadInput: the video can't be read.
+        BadInput: the video can't be read, or is over the default limits.
     """
     grid = decode_grid(path, frames_hz)
     waiting: list[Image] = []
@@ -51,7 +53,7 @@ def video_crops(
                 waiting.clear()
             yield frame.image
 
-    jpeg, offset = pack_jpegs(frames(), settings.jpeg_quality)
+    jpeg, offset = pack_jpegs(frames(), settings.jpeg_quality, partial(Limits().check_jpegs, path))
     found += detector.detect(waiting) if waiting else []
     track = _follow(found, grid.time_s, width_px, settings)
     for number, sample in enumerate(samples):

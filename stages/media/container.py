@@ -24,6 +24,7 @@ class Limits:
         max_duration_s: length of the video.
         max_frames: number of native frames.
         max_audio_samples: length of the waveform, samples per channel.
+        max_jpeg_bytes: the frames that are kept, as JPEG, all together.
         max_gap_s: time without a frame; one damaged stamp can lie hours after the one before.
     """
 
@@ -31,6 +32,7 @@ class Limits:
     max_duration_s: float = 6 * 3600.0
     max_frames: int = 2_000_000
     max_audio_samples: int = 1_000_000_000
+    max_jpeg_bytes: int = 8_000_000_000
     max_gap_s: float = 600.0
 
     def check_size(self, path: Path, width: int, height: int) -> None:
@@ -71,6 +73,13 @@ class Limits:
             raise BadInput(
                 path, problem, "Cut the video, lower decode.audio_rate_hz, or raise decode.max_audio_samples"
             )
+
+    def check_jpegs(self, path: Path, size: int) -> None:
+        """Raise BadInput where the frames kept so far take more bytes than allowed."""
+        if size > self.max_jpeg_bytes:
+            problem = f"frames of over {self.max_jpeg_bytes} bytes as JPEG, which is what is allowed"
+            remedy = "Cut the video, lower decode.max_side_px, or raise decode.max_jpeg_bytes"
+            raise BadInput(path, problem, remedy)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 One blob per video is one data set in one file; an image is read without touching its neighbours.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import cv2
 import numpy as np
@@ -14,7 +14,9 @@ from stages.core.arrays import Image, Integers
 Blob = NDArray[np.uint8]
 
 
-def pack_jpegs(images: Iterable[Image], quality: int = 95) -> tuple[Blob, Integers]:
+def pack_jpegs(
+    images: Iterable[Image], quality: int = 95, check: Callable[[int], None] | None = None
+) -> tuple[Blob, Integers]:
     """Encode images one after the other; an iterable is consumed one image at a time.
 
     Shape: N images (H, W, 3) uint8 RGB, of any sizes -> blob (bytes,) uint8, offset (N + 1,) int64.
@@ -23,16 +25,20 @@ def pack_jpegs(images: Iterable[Image], quality: int = 95) -> tuple[Blob, Intege
         images: RGB images.
         quality: of the JPEG, 1 to 100. At 95 a face crop loses about as much as one re-encoding of the
             video at high quality; colour is stored at half resolution, as in the video itself.
+        check: told after every image how many bytes there are so far; what it raises ends the encoding.
 
     Raises:
         ValueError: quality is out of range, or an image is not RGB in 8 bits.
     """
     if not 1 <= quality <= 100:
         raise ValueError(f"quality is {quality}; wanted 1 to 100")
-    parts = [_encode(image, quality) for image in images]
-    offset = np.zeros(len(parts) + 1, np.int64)
-    np.cumsum([part.size for part in parts], out=offset[1:])
-    return np.concatenate([np.empty(0, np.uint8), *parts]), offset
+    blob, offset = bytearray(), [0]
+    for image in images:
+        blob += _encode(image, quality)
+        offset.append(len(blob))
+        if check:
+            check(len(blob))
+    return np.frombuffer(blob, np.uint8), np.array(offset, np.int64)
 
 
 def unpack_jpeg(blob: Blob, offset: Integers, i: int) -> Image:
@@ -57,9 +63,9 @@ def unpack_jpeg(blob: Blob, offset: Integers, i: int) -> Image:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _encode(image: Image, quality: int) -> Blob:
+def _encode(image: Image, quality: int) -> bytes:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image has shape {image.shape} and type {image.dtype}; wanted (H, W, 3) uint8, RGB")
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.asarray(data, np.uint8)
+    return bytes(data)

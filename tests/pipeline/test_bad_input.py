@@ -285,6 +285,33 @@ def test_what_decode_would_refuse_is_set_aside_by_the_index(few: Corpus, film: C
     assert "long.mp4" in few.workspace.stage("index", fails=True)
 
 
+def snow(time_s: float) -> np.ndarray:
+    """Pictures that no JPEG makes small."""
+    return np.random.default_rng(round(1000 * time_s)).integers(0, 256, (256, 256, 3), np.uint8)
+
+
+@pytest.mark.parametrize(("limit", "most"), [("max_jpeg_bytes", 100_000), ("max_audio_samples", 30_000)])
+def test_what_shows_its_size_only_when_it_is_decoded_is_set_aside_then(
+    few: Corpus, film: Callable[..., Path], limit: str, most: int
+) -> None:
+    few.both("large", film("large.mp4", draw=snow), count=80)
+    few.workspace.set({"decode": {limit: most}})
+    few.workspace.stage("index")
+    output = few.workspace.stage("decode")
+    (note,) = noted(few.workspace, "decode", "large")
+    assert note["quarantined"]
+    assert note["file"].endswith("large.mp4")
+    assert str(most) in note["problem"]
+    assert f"decode.{limit}" in note["remedy"]
+    assert "SET ASIDE" in output
+    assert not list((few.workspace / "data/decode").glob("*large*"))
+    assert (few.workspace / "data/decode/good.h5").is_file()
+    few.workspace.stage("faces")
+    few.workspace.set({"index": {"on_bad_input": "fail"}})
+    few.workspace.stage("index")
+    assert "large.mp4" in few.workspace.stage("decode", fails=True)
+
+
 def test_a_video_that_becomes_bad_leaves_nothing_of_its_better_days(few: Corpus) -> None:
     few.both("once good")
     few.workspace.stage("index")

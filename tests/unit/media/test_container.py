@@ -167,6 +167,13 @@ def test_limits_are_refused_with_the_value(make_clip, limits: Limits, problem: s
     assert probe(path, limits=Limits(256 * 64, 2.0, 50)).frame_count == 50
 
 
+def test_jpegs_may_take_so_many_bytes_and_not_one_more(tmp_path) -> None:
+    limits = Limits(max_jpeg_bytes=1000)
+    limits.check_jpegs(tmp_path / "clip.mp4", 1000)
+    with pytest.raises(BadInput, match=r"clip\.mp4: frames of over 1000 bytes.*decode\.max_jpeg_bytes"):
+        limits.check_jpegs(tmp_path / "clip.mp4", 1001)
+
+
 def test_a_stamp_hours_after_the_one_before_is_refused(make_clip) -> None:
     path = make_clip("clip.mkv", [0.0, 0.04, 0.08, 900.0, 900.04])
     with pytest.raises(BadInput, match=r"no frame between 0\.1 and 900\.0 s.*decode\.max_gap_s \(now 600\)"):

@@ -28,6 +28,19 @@ def test_no_images_make_an_empty_blob() -> None:
     assert (blob.shape, blob.dtype, offset.tolist()) == ((0,), np.uint8, [0])
 
 
+def test_the_bytes_so_far_are_told_and_may_end_it() -> None:
+    told: list[int] = []
+    _, offset = pack_jpegs(IMAGES, check=told.append)
+    assert told == offset[1:].tolist()
+
+    def enough(size: int) -> None:
+        if size > told[0]:
+            raise OverflowError(size)
+
+    with pytest.raises(OverflowError, match=str(told[1])):
+        pack_jpegs(IMAGES, check=enough)
+
+
 def test_the_same_images_give_the_same_bytes_and_quality_costs_bytes() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     assert pack_jpegs([noise])[0].tobytes() == pack_jpegs([noise])[0].tobytes()
