@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 from stages.core.errors import BadInput, ValaroError
+from stages.core.lifetime import end_with
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -132,17 +133,11 @@ def alone(function: Callable[[Item], Result], item: Item) -> Result:
     """
     from joblib import Parallel, delayed
 
-    # Two workers, since joblib keeps a single one in this process.
-    (result,) = Parallel(n_jobs=2, backend="loky")([delayed(_watched)(function, item, os.getpid())])
+    # Two workers, since joblib keeps a single one in this process; the other one is idle, and ends as well.
+    watching = {"initializer": end_with, "initargs": ([os.getpid()],)}
+    (result,) = Parallel(n_jobs=2, backend="loky", **watching)([delayed(function)(item)])
     found: Result = result
     return found
-
-
-def _watched(function: Callable[[Item], Result], item: Item, master: int) -> Result:
-    from stages.core.lifetime import end_with
-
-    end_with([master])
-    return function(item)
 
 
 def _cause(death: BrokenProcessPool) -> str:

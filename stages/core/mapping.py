@@ -13,8 +13,6 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Backend = Literal["local", "dask", "ray"]
 
-_watching = False
-
 
 def cores() -> int:
     """The processors that this process may use."""
@@ -54,17 +52,15 @@ def map_units(
     from joblib import Parallel, delayed, parallel_config
 
     threads = max(1, cores() // jobs)
-    with parallel_config(backend="loky", inner_max_num_threads=threads):
-        calls = (delayed(_in_worker)(function, item, os.getpid(), threads) for item in waiting)
+    beginning = {"initializer": _begin, "initargs": (os.getpid(), threads)}
+    with parallel_config(backend="loky", inner_max_num_threads=threads, **beginning):
+        calls = (delayed(function)(item) for item in waiting)
         yield from Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")(calls)
 
 
-def _in_worker(function: Callable[[Item], Result], item: Item, master: int, threads: int) -> Result:
-    global _watching  # once per worker process
-    if not _watching:
-        end_with([master])
-        import cv2
+def _begin(master: int, threads: int) -> None:
+    """What a worker does before it gets any item: it may never get one."""
+    end_with([master])
+    import cv2
 
-        cv2.setNumThreads(threads)
-        _watching = True
-    return function(item)
+    cv2.setNumThreads(threads)

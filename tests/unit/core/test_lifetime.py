@@ -27,13 +27,9 @@ print("masters", *masters, flush=True)
 time.sleep(300)
 """
 
-# A stage whose two workers sleep.
-MAPPER = """
-import time
-from stages.core.mapping import map_units
-print("up", flush=True)
-list(map_units(time.sleep, [300, 300], 2))
-"""
+# A stage whose two workers sleep; and one that tries something in a worker of its own, beside an idle one.
+MAPPER = "import time; from stages.core.mapping import map_units; list(map_units(time.sleep, [300, 300], 2))"
+LONER = "import time; from stages.core.crashes import alone; alone(time.sleep, 300)"
 
 # `dvc` starts a stage, tells its process number, and waits.
 DVC = """
@@ -153,15 +149,17 @@ def test_a_stage_whose_dvc_died_while_it_was_importing_does_nothing(
     assert "masters" not in process.stdout.read()
 
 
-def test_workers_end_with_their_stage(start: Start) -> None:
-    stage = start(MAPPER)
+@pytest.mark.parametrize("stage_code", [MAPPER, LONER], ids=["at work", "one idle"])
+@pytest.mark.parametrize("later_s", [0.0, 2.0], ids=["while they begin", "later"])
+def test_workers_end_with_their_stage(start: Start, stage_code: str, later_s: float) -> None:
+    stage = start(stage_code)
     deadline = time.monotonic() + PATIENCE_S
     while (
         len(children := psutil.Process(stage.pid).children(recursive=True)) < 3
     ):  # two, and their accountant
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    time.sleep(2)  # let them begin their work
+    time.sleep(later_s)
     stage.kill()
     for child in children:
         wait_for_end(child.pid)
