@@ -128,15 +128,15 @@ class _Telling(Generic[Item, Result]):
 def alone(function: Callable[[Item], Result], item: Item) -> Result:
     """Call a function in a process of its own, which ends when this one does.
 
+    It takes as many threads as this process would, since the last digits of a network's sums depend on that.
+
     Raises:
         BrokenProcessPool: it died.
     """
-    from joblib import Parallel, delayed
+    from joblib.externals.loky import ProcessPoolExecutor
 
-    # Two workers, since joblib keeps a single one in this process; the other one is idle, and ends as well.
-    watching = {"initializer": end_with, "initargs": ([os.getpid()],)}
-    (result,) = Parallel(n_jobs=2, backend="loky", **watching)([delayed(function)(item)])
-    found: Result = result
+    with ProcessPoolExecutor(1, initializer=end_with, initargs=([os.getpid()],)) as pool:
+        found: Result = pool.submit(function, item).result()
     return found
 
 

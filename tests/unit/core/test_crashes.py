@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stages.core import crashes
-from stages.core.crashes import Marked, survive, time_limit
+from stages.core.crashes import Marked, alone, survive, time_limit
 from stages.core.errors import BadInput, ValaroError
 from stages.core.mapping import map_units
 
@@ -87,6 +87,12 @@ def test_a_mark_from_a_killed_run_means_a_try_in_a_process_of_its_own(run: Run, 
     marks.mkdir()
     Marked(work, marks, named, None).mark("crashes").touch()  # type: ignore[arg-type]
     assert run("a", "crashes", jobs=1) == {"a": "done", "crashes": "lost: exit status SIGKILL(-9)"}
+
+
+@pytest.mark.parametrize("library", ["OMP", "OPENBLAS", "MKL"])
+def test_a_try_in_a_process_of_its_own_takes_the_threads_of_this_one(library: str) -> None:
+    name = f"{library}_NUM_THREADS"
+    assert alone(os.getenv, name) == os.environ.get(name), "else the last digits differ from a quiet run's"
 
 
 def test_what_was_finished_before_the_crash_is_not_done_again(tmp_path: Path) -> None:
