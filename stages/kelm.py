@@ -27,6 +27,7 @@ import numpy as np
 from stages.core.arrays import Floats
 from stages.core.artefacts import read_arrays, read_facts, write_json, write_tensors
 from stages.core.corpus import FITTED_SPLITS, Corpus, Workspace
+from stages.core.device import torch_device
 from stages.core.errors import ValaroError
 from stages.core.labels import resample_labels
 from stages.core.measures import ccc_per_target
@@ -43,6 +44,9 @@ from stages.temporal.normalisation import Normaliser
 
 FEWEST_VIDEOS = 2
 """For a cross-validation by video: one to fit on, one to score on."""
+
+WORTH_A_GPU = 5000
+"""Windows; fewer are solved sooner than PyTorch is imported."""
 
 
 class _Windows(NamedTuple):
@@ -78,6 +82,7 @@ def fit(unit: Unit, settings: KelmParams) -> list[Note]:
         max_exact_windows=settings.max_exact_windows,
         landmarks=settings.landmarks,
         seed=settings.seed,
+        device=torch_device() if len(features) >= WORTH_A_GPU else "cpu",
     )
     arrays = {f"kelm.{name}": array for name, array in machine.to_arrays().items()}
     arrays |= {f"normalisation.{name}": array for name, array in normaliser.to_arrays().items()}

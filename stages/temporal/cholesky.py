@@ -51,6 +51,38 @@ def solve_in_panels(panel: Callable[[int, int], Floats], right: Floats, block: i
     return solution
 
 
+def solve_on_device(
+    panel: Callable[[int, int], Floats], right: Floats, device: str, block: int = BLOCK
+) -> Floats:
+    """Solve A X = B by PyTorch, with the whole of A on a GPU: there 16 n^2 bytes (n = 28 000: 12.5 GB).
+
+    Shape: B is (n, t) -> (n, t) float64.
+
+    Args:
+        panel: as for `solve_in_panels`; the host holds one at a time.
+        right: B.
+        device: a name PyTorch knows.
+        block: columns in a panel.
+
+    Raises:
+        numpy.linalg.LinAlgError: A is not positive definite.
+        torch.OutOfMemoryError: the device has too little memory.
+    """
+    import torch
+
+    n = len(right)
+    matrix = torch.zeros(n, n, dtype=torch.float64, device=device)
+    for begin in range(0, n, block):
+        end = min(begin + block, n)
+        matrix[begin:, begin:end] = torch.from_numpy(panel(begin, end)).to(device)
+    factor, failed = torch.linalg.cholesky_ex(matrix)  # reads the lower half only
+    if failed:
+        raise np.linalg.LinAlgError(f"not positive definite at row {int(failed)}")
+    known = torch.from_numpy(right.astype(np.float64)).to(device)
+    solution: Floats = torch.cholesky_solve(known, factor).cpu().numpy()
+    return solution
+
+
 def factor_bytes(n: int, block: int = BLOCK) -> int:
     """Peak memory of `solve_in_panels`: the lower half in panels, and four panels of working space."""
     widths = [(n - begin, min(block, n - begin)) for begin in range(0, n, block)]

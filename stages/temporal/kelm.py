@@ -10,7 +10,7 @@ Everything is computed in float64. Features are taken as they are; `Normaliser.f
 standardises them where wanted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +18,8 @@ import numpy as np
 
 from stages.core.arrays import Floats
 from stages.core.errors import ValaroError
-from stages.temporal.cholesky import factor_bytes, solve_in_panels
+from stages.core.progress import say
+from stages.temporal.cholesky import factor_bytes, solve_in_panels, solve_on_device
 from stages.temporal.kernels import BLOCK_BYTES, KERNELS, FeatureMap, blocks, choose_landmarks, kernel_matrix
 
 Solution = Literal["exact", "linear", "nystroem"]
@@ -82,6 +83,7 @@ def fit_kelm(
     landmarks: int = 4096,
     seed: int = 0,
     available_bytes: int | None = None,
+    device: str = "cpu",
 ) -> Kelm:
     """Fit by the cheapest road that is exact; by Nystroem beyond max_exact_windows.
 
@@ -97,6 +99,7 @@ def fit_kelm(
         landmarks: windows that Nystroem compares with.
         seed: draws the landmarks.
         available_bytes: memory the exact solution may take; None asks the machine.
+        device: where the exact solution is computed; a GPU that has too little memory leaves it to the CPU.
 
     Raises:
         ValueError: shapes don't match, a value isn't finite, or an argument is out of its range.
@@ -113,7 +116,7 @@ def fit_kelm(
         available_bytes=available_bytes,
     )
     if solution == "exact":
-        return _fit_exact(features, targets, kernel, c, gamma)
+        return _fit_exact(features, targets, kernel, c, gamma, device)
     seen_from = choose_landmarks(features, kernel, landmarks, seed)
     return _fit_mapped(features, targets, FeatureMap.of(seen_from, kernel, gamma), c)
 
@@ -202,17 +205,29 @@ def _regularised(panel: Floats, c: float) -> Floats:
     return panel
 
 
-def _fit_exact(features: Floats, targets: Floats, kernel: str, c: float, gamma: float) -> Kelm:
+def _fit_exact(features: Floats, targets: Floats, kernel: str, c: float, gamma: float, device: str) -> Kelm:
     rows = features.astype(np.float64)
 
     def panel(begin: int, end: int) -> Floats:
         return _regularised(kernel_matrix(rows[begin:], rows[begin:end], kernel, gamma), c)
 
     try:
-        beta = solve_in_panels(panel, targets)
+        beta = _solve(panel, targets, device)
     except np.linalg.LinAlgError:
         raise ValaroError(_singular(c)) from None
     return Kelm(features, beta, kernel, gamma, c)
+
+
+def _solve(panel: Callable[[int, int], Floats], targets: Floats, device: str) -> Floats:
+    if device == "cpu":
+        return solve_in_panels(panel, targets)
+    from torch import OutOfMemoryError
+
+    try:
+        return solve_on_device(panel, targets, device)
+    except OutOfMemoryError:
+        say(f"kelm: {device} has too little memory for {len(targets)} windows; the CPU solves it")
+        return solve_in_panels(panel, targets)
 
 
 def _fit_mapped(features: Floats, targets: Floats, mapped: FeatureMap, c: float) -> Kelm:

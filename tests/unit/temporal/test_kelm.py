@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from stages.core.errors import ValaroError
 from stages.temporal.kelm import Kelm, fit_kelm, gamma_scale, plan_solution, required_bytes
@@ -44,6 +45,21 @@ def test_predictions_agree_with_equation_1(kernel: str, c: float, n: int, d: int
     np.testing.assert_allclose(found.predict(new), expected, atol=1e-6)
     if kernel == "rbf" or n <= d:
         np.testing.assert_allclose(found.beta, beta, atol=1e-6)
+
+
+def test_a_gpu_without_room_leaves_it_to_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*args: object) -> None:
+        raise torch.OutOfMemoryError
+
+    features, targets = sample(20, 3)
+    monkeypatch.setattr("stages.temporal.kelm.solve_on_device", full)
+    found = fit_kelm(features, targets, kernel="rbf", c=1.0, gamma=0.5, device="cuda")
+    np.testing.assert_array_equal(
+        found.beta, fit_kelm(features, targets, kernel="rbf", c=1.0, gamma=0.5).beta
+    )
+    assert "cuda has too little memory for 20 windows" in "".join(capsys.readouterr())
 
 
 def test_several_panels_agree_with_equation_1() -> None:
