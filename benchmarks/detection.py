@@ -1,6 +1,6 @@
 """Face detection: the published loop, one frame at a time, against what the stage `faces` does.
 
-    python benchmarks/detection.py [--frames 64] [--rounds 3] [--device cuda]
+    python benchmarks/detection.py [--frames 64] [--rounds 3] [--device cuda --batch 32 --frames 4096]
 
 Both find faces in the same 640 x 480 frames, from JPEG bytes to boxes, with the same RetinaFace weights. The
 loop is that of the usual PyTorch RetinaFace: batch norms apart, anchors drawn anew for every frame, all of
@@ -21,7 +21,7 @@ from skimage import data
 
 from stages.core.mapping import cores, map_units
 from stages.core.weights import find_weights
-from stages.faces import BATCHES_AT_A_TIME
+from stages.faces import detect_frames
 from stages.media.jpeg import pack_jpegs, unpack_jpeg
 from stages.vision.retinaface import RetinaFace, suppress_overlaps
 from stages.vision.retinaface_net import ANCHORS_PX, BGR_MEAN, STRIDES, RetinaFaceNet
@@ -96,13 +96,7 @@ def detector(weights: Path, device: str, batch: int) -> RetinaFace:
 def detect_portion(weights: Path, device: str, batch: int, packed: Path, steps: range) -> list[Any]:
     """What a worker of the stage does with one video."""
     blob = np.load(packed)
-    found: list[Any] = []
-    jpeg, offset = blob["jpeg"], blob["offset"]
-    portion = BATCHES_AT_A_TIME * batch
-    for start in range(steps.start, steps.stop, portion):
-        images = [unpack_jpeg(jpeg, offset, k) for k in range(start, min(start + portion, steps.stop))]
-        found += detector(weights, device, batch).detect(images)
-    return found
+    return detect_frames(detector(weights, device, batch), blob["jpeg"], blob["offset"], steps, batch)
 
 
 def main() -> None:

@@ -13,11 +13,12 @@ Paper, section 4.2.2: RetinaFace (MobileNet-0.25), 15 px margin. Faces are found
 two people of a `_left` / `_right` pair.
 """
 
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from stages.core.ahead import batches_ahead, decoding_threads
+from stages.core.arrays import Image, Integers
 from stages.core.artefacts import read_arrays, read_facts, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.device import torch_device
@@ -25,7 +26,7 @@ from stages.core.memo import Note
 from stages.core.params import FacesParams, load_params
 from stages.core.stage import Stage, Unit, main
 from stages.core.weights import find_weights
-from stages.media.jpeg import pack_jpegs, unpack_jpeg
+from stages.media.jpeg import Blob, pack_jpegs, unpack_jpeg
 from stages.vision.crops import crop_face, reuse_last
 from stages.vision.detection import Detections, FaceDetector
 from stages.vision.tracks import Track, follow_target
@@ -48,6 +49,20 @@ def detector_of(
     return BlazeFace("full" if name == "blazeface_full" else "short", min_score)
 
 
+def detect_frames(
+    detector: FaceDetector, jpeg: Blob, jpeg_offset: Integers, steps: range, batch_size: int
+) -> list[Detections]:
+    """The faces in some of a video's frames; while one portion is searched, the next is decoded."""
+
+    def show(k: int) -> Image:
+        return unpack_jpeg(jpeg, jpeg_offset, steps[k])
+
+    portions = batches_ahead(
+        show, len(steps), BATCHES_AT_A_TIME * batch_size, decoding_threads(torch_device())
+    )
+    return [faces for images in portions for faces in detector.detect(images)]
+
+
 def find_faces(unit: Unit, settings: FacesParams) -> list[Note]:
     """Detect all faces of one video, then follow each of its subjects."""
     video = unit.reads["frames"]
@@ -56,11 +71,8 @@ def find_faces(unit: Unit, settings: FacesParams) -> list[Note]:
     detector = detector_of(
         settings.detector, settings.min_score, settings.nms_iou, settings.batch_size, weights
     )
-    found: list[Detections] = []
-    portion, threads = BATCHES_AT_A_TIME * settings.batch_size, decoding_threads(torch_device())
-    show = partial(unpack_jpeg, frames["jpeg"], frames["jpeg_offset"])
-    for images in batches_ahead(show, len(frames["time_s"]), portion, threads):
-        found += detector.detect(images)
+    steps = range(len(frames["time_s"]))
+    found = detect_frames(detector, frames["jpeg"], frames["jpeg_offset"], steps, settings.batch_size)
     notes: list[Note] = []
     for subject, side in unit.facts["sides"].items():
         track = follow_target(
