@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.artefacts import read_arrays
-from stages.core.corpus import FITTED_SPLITS, Corpus, Workspace
+from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
 from stages.core.labels import resample_labels
 from stages.core.memo import Note
@@ -127,7 +127,7 @@ def _score(model: Any, images: Any, batch_size: int) -> dict[str, float]:
 
 def unit_of(workspace: Workspace, corpus: Corpus, backbone: str, shown: Input) -> Unit:
     """The one unit of this stage: everything it reads and writes."""
-    subjects = {split: workspace.having(corpus.of(split), "faces") for split in FITTED_SPLITS}
+    subjects = workspace.fitted(corpus, "a track of its face", "faces")
     reads = {"start": workspace.model(f"pretrained_static/{backbone}.safetensors")}
     for subject in [*subjects["train"], *subjects["validation"]]:
         reads[f"faces/{subject.name}"] = workspace.artefact("faces", subject.name)

@@ -26,7 +26,7 @@ import numpy as np
 
 from stages.core.arrays import Floats
 from stages.core.artefacts import read_arrays, read_facts, write_json, write_tensors
-from stages.core.corpus import FITTED_SPLITS, Corpus, Workspace
+from stages.core.corpus import Corpus, Workspace
 from stages.core.device import torch_device
 from stages.core.errors import ValaroError
 from stages.core.labels import resample_labels
@@ -187,10 +187,8 @@ def _windows(unit: Unit, split: str, settings: KelmParams) -> _Windows:
 
 def unit_of(workspace: Workspace, corpus: Corpus, functionals_name: str) -> Unit:
     """The one unit of this stage: everything it reads and writes."""
-    names: dict[str, Any] = {
-        split: {s.name: s.video for s in workspace.having(corpus.of(split), "embeddings")}
-        for split in FITTED_SPLITS
-    }
+    fitted = workspace.fitted(corpus, "embeddings", "embeddings")
+    names: dict[str, Any] = {split: {s.name: s.video for s in subjects} for split, subjects in fitted.items()}
     reads: dict[str, Path] = {}
     for name in [*names["train"], *names["validation"]]:
         reads[f"embeddings/{name}"] = workspace.artefact("embeddings", name)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.artefacts import read_arrays, read_facts
-from stages.core.corpus import FITTED_SPLITS, Corpus, Workspace
+from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import BadInput, ValaroError
 from stages.core.measures import ccc_per_target
 from stages.core.memo import Note
@@ -139,10 +139,8 @@ def _score(model: Any, windows: Any, batch_size: int) -> dict[str, float]:
 
 def unit_of(workspace: Workspace, corpus: Corpus, version: str) -> Unit:
     """The one unit of this stage: everything it reads and writes."""
-    names: dict[str, Any] = {
-        split: {s.name: s.video for s in workspace.having(corpus.of(split), "speech")}
-        for split in FITTED_SPLITS
-    }
+    fitted = workspace.fitted(corpus, "windows of speech", "speech")
+    names: dict[str, Any] = {split: {s.name: s.video for s in subjects} for split, subjects in fitted.items()}
     reads: dict[str, Path] = {}
     for name, video in [*names["train"].items(), *names["validation"].items()]:
         reads[f"speech/{name}"] = workspace.artefact("speech", name)

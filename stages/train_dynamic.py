@@ -21,7 +21,7 @@ import numpy as np
 
 from stages.core.arrays import Floats
 from stages.core.artefacts import read_arrays, read_facts, write_tensors
-from stages.core.corpus import FITTED_SPLITS, Corpus, Workspace
+from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
 from stages.core.labels import resample_labels
 from stages.core.measures import ccc_per_target
@@ -160,13 +160,8 @@ class _Scorer:
 
 def unit_of(workspace: Workspace, corpus: Corpus) -> Unit:
     """The one unit of this stage: everything it reads and writes."""
-    names: dict[str, Any] = {
-        split: [subject.name for subject in workspace.having(corpus.of(split), "embeddings")]
-        for split in FITTED_SPLITS
-    }
-    for split, found in names.items():
-        if not found:
-            raise ValaroError(f"no subject of the {split} split has embeddings; see data/*/notes.json")
+    fitted = workspace.fitted(corpus, "embeddings", "embeddings")
+    names: dict[str, Any] = {split: [s.name for s in subjects] for split, subjects in fitted.items()}
     reads: dict[str, Path] = {}
     for name in names["train"] + names["validation"]:
         reads[f"embeddings/{name}"] = workspace.artefact("embeddings", name)

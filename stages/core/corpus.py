@@ -101,3 +101,20 @@ class Workspace:
     def having(self, subjects: list[Subject], *stages: str) -> list[Subject]:
         """Those subjects for whom every stage named has an artefact (others were set aside there)."""
         return [s for s in subjects if all(self.artefact(stage, s.name).is_file() for stage in stages)]
+
+    def fitted(self, corpus: Corpus, what: str, *stages: str) -> dict[Split, list[Subject]]:
+        """Those that a model learns from and is chosen by: of each fitted split, `having` every stage.
+
+        Args:
+            corpus: whose subjects.
+            what: they must have, in words.
+            stages: whose artefacts that are.
+
+        Raises:
+            ValaroError: a split has no such subject.
+        """
+        found = {split: self.having(corpus.of(split), *stages) for split in FITTED_SPLITS}
+        for split, subjects in found.items():
+            if not subjects:
+                raise ValaroError(f"no subject of the {split} split has {what}; see data/*/notes.json")
+        return found
