@@ -12,6 +12,8 @@ from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
 from stages.media.jpeg import pack_jpegs
 
 FRAMES, FPS_HZ, GRID_HZ = 60, 10, 5
+HOSTILE = "\"><script>alert(1)<script> onload='alert(2)' & <title> ☃"
+"""A subject's name: all that a file can be called."""
 
 
 def write_run(root: Path, repository: Path, video: Path) -> Workspace:
@@ -25,8 +27,7 @@ def write_run(root: Path, repository: Path, video: Path) -> Workspace:
     ):  # the curves; metrics/plots itself is the report's
         if training.parent != repository / "metrics":
             shutil.copytree(training, root / training.relative_to(repository))
-    with workspace.metrics("per_video_all.csv").open(encoding="utf-8") as file:
-        names = sorted({row["subject"] for row in csv.DictReader(file)})
+    names = _name_one_hostile(workspace.metrics("per_video_all.csv"))
     subjects = [Subject(name, name, None, "validation") for name in names]
     subjects += [Subject(f"train {k}", f"train {k}", None, "train") for k in range(3)]
     videos = {subject.video: str(video) for subject in subjects}
@@ -38,6 +39,17 @@ def write_run(root: Path, repository: Path, video: Path) -> Workspace:
     like = notes[0] if notes else {"quarantined": True}
     write_json(workspace.metrics("notes.json"), [*notes, like | hostile])
     return workspace
+
+
+def _name_one_hostile(scores: Path) -> list[str]:
+    """Give the first subject another name; all names."""
+    with scores.open(newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    first = min(row[0] for row in rows)
+    renamed = [[HOSTILE if row[0] == first else row[0], *row[1:]] for row in rows]
+    with scores.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([head, *renamed])
+    return sorted({row[0] for row in renamed})
 
 
 def _write_subject(workspace: Workspace, subject: Subject, rng: np.random.Generator) -> None:

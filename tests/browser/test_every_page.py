@@ -1,11 +1,16 @@
 """What every page must hold to, as a real browser shows it."""
 
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
+from stages.core.corpus import Workspace
+
+from .run import HOSTILE
 from .webdriver import Browser
 
 CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
@@ -35,6 +40,20 @@ def test_a_page_loads_without_a_word_and_asks_nobody(chromium: Browser, page: Pa
     assert chromium.messages() == []
     assert {address.split(":")[0] for address in chromium.requests()} <= {"file", "data"}
     assert chromium.run("return [...document.images].filter((image) => !image.naturalWidth).length") == 0
+
+
+def test_a_hostile_subject_is_a_name_in_the_report_and_on_its_page(chromium: Browser, run: Workspace) -> None:
+    folder = run.metrics("report")
+    settled(chromium, folder / "index.html")
+    assert HOSTILE in chromium.run("return document.getElementById('videos').innerText")
+    assert chromium.run("return document.scripts.length") == 1
+    assert chromium.run("return document.querySelectorAll('[onload]').length") == 0
+    link = "[...document.querySelectorAll('#videos a')].find((a) => a.textContent === arguments[0])"
+    address = chromium.run(f"return {link}.getAttribute('href')".replace("arguments[0]", json.dumps(HOSTILE)))
+    assert folder / unquote(address) == folder / "videos" / f"{HOSTILE}.html"
+    settled(chromium, folder / unquote(address))
+    assert chromium.run("return document.querySelector('h1').textContent") == HOSTILE
+    assert chromium.run("return document.scripts.length") == 2, "the data, and the page's own script"
 
 
 @pytest.mark.parametrize("width", [1280, 400])

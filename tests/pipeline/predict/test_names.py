@@ -1,7 +1,10 @@
 """File names may be anything."""
 
+import csv
+import html
 import os
 import shutil
+from html.parser import HTMLParser
 from pathlib import Path
 
 from stages.recordings.outputs import KNOWN_FORMATS
@@ -38,3 +41,36 @@ def test_a_name_that_is_no_text_works_in_every_format(run: Run, portrait: Path, 
     folder = tmp_path / "out" / Path(clip).stem
     assert {path.suffix[1:] for path in folder.iterdir()} == {*KNOWN_FORMATS}
     assert summary(folder)["file"].endswith("caf\\udce9 <b>.mp4")
+
+
+HOSTILE = ["<script>alert(1)<script>", '" onmouseover=alert(1) x="', "=HYPERLINK(1)"]
+
+
+class Elements(HTMLParser):
+    """The tags of a page and their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [key for key, _ in attrs]
+
+
+def test_a_hostile_name_becomes_no_element_and_no_formula(run: Run, portrait: Path, tmp_path: Path) -> None:
+    for name in HOSTILE:
+        shutil.copy(portrait, tmp_path / f"{name}.mp4")
+    result = run("--format", "html,abaw", *(tmp_path / f"{name}.mp4" for name in HOSTILE))
+    assert result.exit_code == 0, result.stderr
+    for name in HOSTILE:
+        text = (tmp_path / "out" / name / f"{name}.html").read_text(encoding="utf-8")
+        page = Elements(text)
+        assert page.tags.count("script") == 2, "the data, and the page's own script"
+        assert not [key for key in page.attributes if key.startswith("on")]
+        assert f"<title>{html.escape(name)}" in text.replace("&#34;", "&quot;")
+    with (tmp_path / "out/submission.csv").open(newline="", encoding="utf-8") as file:
+        subjects = {row["image_location"].rpartition("/")[0] for row in csv.DictReader(file)}
+    assert subjects == {*HOSTILE[:2], "'=HYPERLINK(1)"}
