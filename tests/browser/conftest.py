@@ -82,7 +82,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Workspace
     for subject in corpus.of("validation"):
         unit = stage.unit_of(workspace, subject, corpus.videos[subject.video], folder, best)
         stage.draw_video(unit, None)
-    card = folder / CARDS / "pretrained_static" / "efficientnet_b1.md"
+    card = folder / CARDS / "fusion" / "rf_grouped_dynamic_audio_kelm.md"
     card.parent.mkdir(parents=True)
     card.write_text("# A card", encoding="utf-8")
     write_overview(folder / "index.html", workspace, repository / "dvc.yaml", folder, None)
