@@ -9,6 +9,7 @@ from huggingface_hub import ModelCard
 
 from stages.core.artefacts import write_json
 from stages.core.corpus import Corpus, Subject, Workspace
+from stages.core.errors import ValaroError
 from stages.core.fingerprint import md5_of
 from stages.core.params import Params, load_params
 from stages.core.systems import FUSIONS
@@ -165,6 +166,15 @@ def test_a_model_that_is_no_more_has_no_card(workspace: Workspace, params: Param
     gone = {f"kelm/{name}" for name in params.kelm.compare if name != params.kelm.functionals}
     assert gone
     assert before.keys() - after.keys() == gone
+
+
+@pytest.mark.parametrize("damage", [None, b"nonsense"])
+def test_weights_that_are_missing_or_damaged_are_named(workspace: Workspace, damage: bytes | None) -> None:
+    path = Path("models/cross_attention/arousal.safetensors")
+    path.unlink() if damage is None else path.write_bytes(damage)
+    with pytest.raises(ValaroError, match=rf"{path}: no such weights, or damaged ones .* `dvc repro`"):
+        written(workspace)
+    assert not Path("cards").exists(), "all cards or none"
 
 
 def test_the_output_is_in_order_and_in_range(workspace: Workspace) -> None:
