@@ -30,13 +30,13 @@ def samples(folder: Path, frames_hz: float, problems: Problems) -> Iterator[Samp
             clip = json.loads(path.read_text(encoding="utf-8"))
             frames = sorted(clip["frames"].items())[::step]
             speaker = str(clip.get("actor") or path.parent.name).strip().lower()
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             problems.add(path, f"not a clip's annotation ({error!r:.80})")
             continue
         for frame, labels in frames:
             try:
                 yield _sample(folder, path.parent / f"{frame}.png", speaker, labels)
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, OverflowError) as error:
                 problems.add(f"{path}: frame {frame}", str(error))
 
 

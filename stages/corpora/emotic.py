@@ -18,11 +18,13 @@ picture, with all people in it, is a speaker; test isn't used.
 import csv
 import re
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stages.core.crashes import alone
 from stages.corpora.table import Part, Problems, Sample, below, box_of, existing, scaled
 
 RANGE = (1.0, 10.0)
@@ -54,22 +56,43 @@ def _of_table(folder: Path, table: Path, part: Part, problems: Problems) -> Iter
 
 
 def _of_mat(folder: Path, annotations: Path, problems: Problems) -> Iterator[Sample]:
-    from scipy.io import loadmat
-
     try:
-        content = loadmat(annotations, squeeze_me=True, struct_as_record=False)
+        people = alone(_people, annotations)  # SciPy's reader takes its process along on a damaged file
+    except BrokenProcessPool:
+        problems.add(annotations, "crashes the reader of MATLAB files", "Get an intact copy")
+        return
     except Exception as error:  # scipy's own class, or whatever a damaged file makes it stumble over
         problems.add(annotations, f"not a MATLAB file of version 5 or 7 ({error!r:.80})")
         return
-    for name, part in PARTS.items():
-        for entry in np.atleast_1d(content.get(name, [])):
+    for name, person in people:
+        try:
+            if isinstance(person, str):
+                raise ValueError(person)
+            yield _sample(folder, *person)
+        except ValueError as error:
+            problems.add(f"{annotations}: {name}", str(error))
+
+
+_Person = tuple[str, str, list[float], float, float, Part]
+"""Folder and file, box, valence and arousal, part."""
+
+
+def _people(annotations: Path) -> list[tuple[str, _Person | str]]:
+    """The file and the facts of everyone, or what is wrong with them."""
+    from scipy.io import loadmat
+
+    content = loadmat(annotations, squeeze_me=True, struct_as_record=False)
+    people: list[tuple[str, _Person | str]] = []
+    for part_name, part in PARTS.items():
+        for entry in np.atleast_1d(content.get(part_name, [])):
+            name = str(getattr(entry, "filename", "?"))
             for person in np.atleast_1d(getattr(entry, "person", [])):
                 try:
-                    labels = _continuous(person)
                     box = [float(edge) for edge in person.body_bbox]
-                    yield _sample(folder, entry.folder, entry.filename, box, *labels, part)
+                    people.append((name, (str(entry.folder), name, box, *_continuous(person), part)))
                 except (ValueError, TypeError, AttributeError) as error:
-                    problems.add(f"{annotations}: {getattr(entry, 'filename', '?')}", str(error))
+                    people.append((name, str(error)))
+    return people
 
 
 def _continuous(person: Any) -> tuple[float, float]:

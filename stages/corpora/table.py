@@ -116,7 +116,11 @@ def existing(folder: Path, name: str) -> str:
     relative = Path(name.strip().replace("\\", "/"))
     if not name.strip() or relative.is_absolute() or ".." in relative.parts:
         raise ValueError(f"{name!r} is no name of a file below {folder}")
-    if not (folder / relative).is_file():
+    try:
+        found = (folder / relative).is_file()
+    except OSError as error:  # a name longer than names can be
+        raise ValueError(f"{name[:60]!r} … is no name of a file ({error.strerror})") from None
+    if not found:
         raise ValueError(f"{folder / relative} is missing")
     return relative.as_posix()
 

@@ -12,6 +12,8 @@ from stages.corpora.table import Part, Problems, Sample, lines, scaled
 
 SEPARATORS = re.compile(r"\s*[;,]\s*|\s+")
 FROM_SECOND = slice(1, None)
+MAX_S = 86_400.0
+"""Of a recording. A time beyond a day is a slip, and would make a grid without end."""
 END_S = 1e-6
 """Times are decimal fractions: a grid time this little beyond the last rating still has it."""
 
@@ -46,7 +48,7 @@ def read_trace(
         try:
             time_s = float(fields[time_column])
             value = float(np.mean([float(field) for field in fields[value_columns] if field]))
-            if not (np.isfinite(value) and (not rows or time_s > rows[-1][0])):
+            if not (np.isfinite(value) and abs(time_s) <= MAX_S and (not rows or time_s > rows[-1][0])):
                 raise ValueError
             rows.append((time_s, value))
         except (ValueError, IndexError):

@@ -20,9 +20,11 @@ from stages.core.errors import BadInput, ValaroError
 from stages.core.labels import read_labels
 from stages.core.params import Params, load_params
 from stages.core.profiles import find_profiles
+from stages.gather import read_corpus
 from stages.media.source import choose_audio, choose_video, open_media, packets
 from stages.submission import rows_expected
 from stages.training.checkpoints import authors_state, load_config, save_state
+from tests.unit.corpora.conftest import TREES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUNDLE = REPOSITORY / "tests/data/spleeter/2stems/model"
@@ -185,6 +187,32 @@ def artefact(path: Path) -> None:
     assert {array.dtype.kind for array in arrays.values()} <= set("biufS")
 
 
+ANNOTATIONS = {".txt", ".csv", ".json", ".mat", ".lst", ".npy"}
+
+
+def annotation(layout: str, folder: Path) -> Path:
+    """An annotation file of a pre-training corpus, whose tree is laid out in the folder."""
+    corpus, lay = TREES[layout]
+    if not (folder / corpus).is_dir():
+        lay(folder / corpus)
+    return next(path for path in sorted((folder / corpus).rglob("*")) if path.suffix in ANNOTATIONS)
+
+
+def corpus_of(layout: str) -> Callable[[Path], None]:
+    def read(path: Path) -> None:
+        corpus = TREES[layout][0]
+        folder = path.parent / layout
+        annotation(layout, folder).write_bytes(path.read_bytes())
+        samples, notes = read_corpus(corpus, folder / corpus, frames_hz=5.0)
+        assert samples or notes
+        assert len(samples) < 100_000
+        for sample in samples:
+            assert (folder / corpus / sample.source).is_file()
+            assert all(value is None or abs(value) <= 1 for value in (sample.valence, sample.arousal))
+
+    return read
+
+
 def small_state(path: Path) -> bytes:
     import torch
 
@@ -331,5 +359,15 @@ READERS: dict[str, Reader] = {
     "sealed_artefact": Reader(small_artefact, artefact, 8_000, ".h5", sealed_hdf5, alone=True),
     "wide_artefact": Reader(wide_artefact, artefact, 4_000, ".h5", sealed_hdf5, alone=True),
     "foreign_hdf5": Reader(foreign_hdf5, artefact, 4_000, ".h5", sealed_hdf5, alone=True),
+    **{
+        layout: Reader(
+            lambda path, layout=layout: annotation(layout, path.parent / layout).read_bytes(),
+            corpus_of(layout),
+            200 if layout == "emotic, MATLAB" else 2_000,  # a process dies of every tenth, and is replaced
+            alone=layout == "emotic, MATLAB",
+        )
+        for layout in TREES
+        if layout != "savee"  # its labels are the names of its videos
+    },
     "old_hdf5": Reader(old_hdf5, artefact, 4_000, ".h5", alone=True),
 }

@@ -89,6 +89,53 @@ def test_what_may_not_be_read_breaks_nothing(
     assert any("Permission denied" in note.problem for note in notes)
 
 
+@pytest.mark.parametrize("time_s", ["inf", "nan", "1e12", "-1e12"])
+def test_a_time_beyond_a_day_is_noted_and_makes_no_grid(
+    tmp_path: Path, lay: Callable[[str, Path], Any], time_s: str
+) -> None:
+    lay("semaine", tmp_path)
+    before, _ = read_corpus("semaine", tmp_path, FRAMES_HZ)
+    for trace in tmp_path.rglob("*D[AV].txt"):
+        trace.write_text(trace.read_text() + f"\n{time_s} 0.5\n")
+    samples, notes = read_corpus("semaine", tmp_path, FRAMES_HZ)
+    assert samples == before
+    assert any(f"{time_s} 0.5" in note.problem for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"frames": {"00000": {"valence": 1' + "0" * 400 + ', "arousal": 0}}}', "too large"),
+        ("[" * 100_000, "not a clip's annotation"),
+    ],
+)
+def test_a_clip_of_absurd_json_is_noted_and_the_others_go_on(
+    tmp_path: Path, lay: Callable[[str, Path], Any], text: str, problem: str
+) -> None:
+    lay("afew_va", tmp_path)
+    before, _ = read_corpus("afew_va", tmp_path, FRAMES_HZ)
+    (tmp_path / "000").mkdir()
+    (tmp_path / "000" / "00000.png").write_text("")
+    (tmp_path / "000" / "000.json").write_text(text)
+    samples, notes = read_corpus("afew_va", tmp_path, FRAMES_HZ)
+    assert samples == before
+    assert any("000.json" in note.file and problem in note.problem for note in notes)
+
+
+def test_a_file_that_crashes_its_reader_is_noted(tmp_path: Path, lay: Callable[[str, Path], Any]) -> None:
+    """SciPy's reader dies of this byte, a size within the first structure."""
+    lay("emotic, MATLAB", tmp_path)
+    (table,) = tmp_path.rglob("*.mat")
+    content = bytearray(table.read_bytes())
+    assert content[260] == 8
+    content[260] = 0
+    table.write_bytes(content)
+    samples, notes = read_corpus("emotic", tmp_path, FRAMES_HZ)
+    assert samples == []
+    assert notes[0].file == str(table)
+    assert "crashes the reader" in notes[0].problem or "not a MATLAB file" in notes[0].problem
+
+
 def test_thousands_of_faults_are_a_few_notes_and_their_number() -> None:
     problems = Problems("expw", Path("expw"))
     for number in range(NOTES_PER_CORPUS + 7):
@@ -111,7 +158,9 @@ def test_what_lies_outside_its_scale_is_refused(value: float) -> None:
         scaled(value, -10, 10)
 
 
-@pytest.mark.parametrize("name", ["", " ", "/etc/hostname", "../out.jpg", "a/../../out.jpg", "gone.jpg"])
+@pytest.mark.parametrize(
+    "name", ["", " ", "/etc/hostname", "../out.jpg", "a/../../out.jpg", "gone.jpg", "a" * 300, "a\0b"]
+)
 def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "out.jpg").write_text("")
     folder = tmp_path / "corpus"
