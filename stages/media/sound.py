@@ -153,11 +153,18 @@ def read_wav(path: Path) -> tuple[Samples, int]:
     Raises:
         BadInput: not a WAV file that can be read.
     """
+    remedy = "Remove it, so that it is made again"
     try:
-        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            # libsndfile reads compressed files under any name; a kilobyte of FLAC can be an hour of silence
+            if file.format not in ("WAV", "WAVEX") or file.frames * file.channels > path.stat().st_size:
+                problem = (
+                    f"{file.frames} samples of {file.format}, {file.subtype}, in {path.stat().st_size} bytes"
+                )
+                raise BadInput(path, f"not an uncompressed WAV file: {problem}", remedy)
+            return file.read(dtype="float32", always_2d=True), int(file.samplerate)
     except (OSError, soundfile.SoundFileError) as error:
-        raise BadInput(path, "not a readable WAV file", "Remove it, so that it is made again") from error
-    return samples, int(rate_hz)
+        raise BadInput(path, "not a readable WAV file", remedy) from error
 
 
 def to_mono(samples: Floats) -> Samples:

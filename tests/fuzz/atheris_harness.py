@@ -29,7 +29,7 @@ def main(name: str, options: list[str]) -> None:
         (corpus / "seed").write_bytes(reader.seed(path))
         files = [] if any(Path(option).is_file() for option in options) else [str(corpus)]
         atheris.Setup(
-            [sys.argv[0], "-timeout=30", "-rss_limit_mb=4000", *options, *files],
+            [sys.argv[0], "-timeout=30", "-rss_limit_mb=4000", "-len_control=0", *options, *files],
             lambda content: attempt(reader, path, content) and None,
         )
         atheris.Fuzz()

@@ -21,6 +21,7 @@ from stages.core.labels import read_labels
 from stages.core.params import Params, load_params
 from stages.core.profiles import find_profiles
 from stages.gather import read_corpus
+from stages.media.sound import read_wav, write_wav
 from stages.media.source import choose_audio, choose_video, open_media, packets
 from stages.submission import rows_expected
 from stages.training.checkpoints import authors_state, load_config, save_state
@@ -185,6 +186,17 @@ def artefact(path: Path) -> None:
     arrays = read_arrays(path)
     assert sum(array.nbytes for array in arrays.values()) <= path.stat().st_size
     assert {array.dtype.kind for array in arrays.values()} <= set("biufS")
+
+
+def sound(path: Path) -> None:
+    samples, rate_hz = read_wav(path)
+    assert samples.size <= path.stat().st_size
+    assert rate_hz > 0
+
+
+def small_sound(path: Path) -> bytes:
+    write_wav(path, np.zeros((99, 2), np.float32), 16_000)
+    return path.read_bytes()
 
 
 ANNOTATIONS = {".txt", ".csv", ".json", ".mat", ".lst", ".npy"}
@@ -355,6 +367,7 @@ READERS: dict[str, Reader] = {
     "safetensors": Reader(small_state, tensors, 8_000, ".safetensors"),
     "checkpoint": Reader(small_pickle, weights, 4_000, ".pth"),
     "container": Reader(small_film, container, 6_000, ".mp4"),
+    "wav": Reader(small_sound, sound, 4_000, ".wav", alone=True),
     "artefact": Reader(small_artefact, artefact, 8_000, ".h5", alone=True),
     "sealed_artefact": Reader(small_artefact, artefact, 8_000, ".h5", sealed_hdf5, alone=True),
     "wide_artefact": Reader(wide_artefact, artefact, 4_000, ".h5", sealed_hdf5, alone=True),

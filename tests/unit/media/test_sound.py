@@ -191,3 +191,9 @@ def test_resampling_to_the_same_rate_or_of_nothing_changes_nothing() -> None:
 def test_to_mono_is_the_mean_so_neither_side_is_lost() -> None:
     np.testing.assert_array_equal(to_mono(np.array([[1.0, 0.0], [0.0, -1.0]])), np.float32([0.5, -0.5]))
     np.testing.assert_array_equal(to_mono(np.array([0.1, 0.2])), np.float32([0.1, 0.2]))
+
+
+def test_silence_packed_tightly_is_not_unpacked(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros((1 << 20, 2), np.int16), 16_000, format="FLAC")
+    with pytest.raises(BadInput, match=r"a\.wav: not an uncompressed WAV file: 1048576 samples of FLAC"):
+        read_wav(tmp_path / "a.wav")
