@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+import psutil
 import pytest
 import yaml
 from ruamel.yaml import YAML
@@ -163,6 +165,41 @@ class Repository:
         """Unfinished files below data, models and metrics."""
         return [p for folder in ("data", "models", "metrics") for p in (self / folder).rglob(f"{PARTIAL}*")]
 
+    def remembered(self, stage: str) -> list[Path]:
+        """The memo's records of a stage, one per finished unit."""
+        folder = self / ".valaro/memo" / stage
+        files = files_of(folder) if folder.is_dir() else []
+        return [path for path in files if path.suffix == ".json" and not path.name.startswith(PARTIAL)]
+
+    def members(self, session: int) -> list[psutil.Process]:
+        """The living processes of a session: dvc, its stage, the stage's workers."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except (OSError, psutil.Error):
+                continue
+        return found
+
+    def named(self, session: int, word: str) -> list[psutil.Process]:
+        """Those of them with this word in their command line, such as `stages.decode`."""
+        found = []
+        for process in self.members(session):
+            try:
+                if word in process.cmdline():
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def wait_until(self, true: Callable[[], bool], otherwise: str) -> None:
+        """Look now and then, for minutes."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not true():
+            assert time.monotonic() < deadline, otherwise
+            time.sleep(0.02)
+
 
 def write_labels(path: Path, seed: int, rows: int = round(CLIP_S * RATE_HZ)) -> None:
     """Slow waves between -1 and 1, a line per frame."""
@@ -226,6 +263,13 @@ def draw_people(hue: int, people: int) -> Callable[[float], np.ndarray]:
     return draw
 
 
+def scaled(draw: Callable[[float], np.ndarray], side_px: int | None) -> Callable[[float], np.ndarray]:
+    """A drawing in another size; None leaves it as it is."""
+    if side_px is None:
+        return draw
+    return lambda time_s: cv2.resize(draw(time_s), (side_px, side_px), interpolation=cv2.INTER_AREA)
+
+
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
     """Write a film; returns its path."""
@@ -239,9 +283,10 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
         times_s: Sequence[float] = tuple(np.arange(round(CLIP_S * RATE_HZ)) / RATE_HZ),
         sound: bool = True,
         draw: Callable[[float], np.ndarray] | None = None,
+        side_px: int | None = None,
     ) -> Path:
         path = folder / name
-        draw = draw or draw_people(hue, people)
+        draw = scaled(draw or draw_people(hue, people), side_px)
         tick = Fraction(1, 90_000)
         with av.open(str(path), "w") as out:
             height, width = draw(0.0).shape[:2]

@@ -8,19 +8,17 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import h5py
-import psutil
 import pytest
 import soundfile
 
 from stages.core.artefacts import files_of
 
-PATIENCE_S = 300
 LINGER_S = 0.15  # a kill comes up to this long after its moment
 
 Victim = Literal["group", "dvc", "dvc, and the next run comes at once"]
@@ -73,60 +71,24 @@ def watched(*folders: Path) -> Iterator[None]:
     assert watcher.read
 
 
-def members(session: int) -> list[psutil.Process]:
-    """The living processes of a session: dvc, its stage, the stage's workers."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (OSError, psutil.Error):
-            continue
-    return found
-
-
-def starting(session: int, stage: str) -> bool:
-    """Whether the process of a stage is there."""
-    for process in members(session):
-        try:
-            if f"stages.{stage}" in process.cmdline():
-                return True
-        except psutil.Error:
-            continue
-    return False
-
-
-def wait_until(true: Callable[[], bool], otherwise: str) -> None:
-    """Look now and then, for minutes."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.05)
-
-
-def records(project: Any, stage: str) -> int:
-    """How many results of a stage are remembered."""
-    folder = project / ".valaro/memo" / stage
-    return len([path for path in files_of(folder) if path.suffix == ".json"]) if folder.is_dir() else 0
-
-
 def killed(project: Any, command: tuple[str, ...], moment: Moment, rng: random.Random) -> int:
     """Start a run, and kill it at the moment; the session it ran in."""
     stage, added, victim = moment
-    before = records(project, stage)
+    before = len(project.remembered(stage))
     with project.start(*command, stdout=subprocess.DEVNULL) as run:
 
         def come() -> bool:
-            there = starting(run.pid, stage) if added == 0 else records(project, stage) >= before + added
-            return there or run.poll() is not None
+            finished = len(project.remembered(stage)) - before
+            there = project.named(run.pid, f"stages.{stage}") if added == 0 else finished >= added
+            return bool(there) or run.poll() is not None
 
-        wait_until(come, f"{moment} never came")
+        project.wait_until(come, f"{moment} never came")
         time.sleep(rng.uniform(0, LINGER_S))
         assert run.poll() is None, f"it ended before {moment}"
         (os.killpg if victim == "group" else os.kill)(run.pid, signal.SIGKILL)
     if victim != "dvc, and the next run comes at once":
-        wait_until(lambda: not members(run.pid), "a process outlives its dvc")
-    assert records(project, stage) >= before + added, "what was finished is kept"
+        project.wait_until(lambda: not project.members(run.pid), "a process outlives its dvc")
+    assert len(project.remembered(stage)) >= before + added, "what was finished is kept"
     return int(run.pid)
 
 
@@ -135,7 +97,7 @@ def survive(project: Any, command: tuple[str, ...], moments: list[Moment], seed:
     rng = random.Random(seed)
     sessions = [killed(project, command, moment, rng) for moment in moments]
     output: str = project.run(*command)
-    wait_until(lambda: not any(members(session) for session in sessions), "a process outlives its dvc")
+    project.wait_until(lambda: not any(map(project.members, sessions)), "a process outlives its dvc")
     assert project.lost() == []
     return output
 
