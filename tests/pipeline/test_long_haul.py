@@ -125,11 +125,11 @@ def growths(series: list[Sample]) -> Iterator[str]:
     """What grows while a process does the units; "" where nothing does.
 
     A stage that does several things to every video does one after the other, and loads what it needs for each:
-    so every round of the videos is judged by itself, from its first tenth to its end.
+    so every round of the videos is judged by itself, from its first tenth to its last video.
     """
     for first in range(0, max(sample.done for sample in series), VIDEOS):
         early = [s for s in series if 0.1 * VIDEOS <= s.done - first <= 0.4 * VIDEOS]
-        late = [s for s in series if 0.7 * VIDEOS <= s.done - first <= VIDEOS]
+        late = [s for s in series if 0.7 * VIDEOS <= s.done - first < VIDEOS]
         if min(len(early), len(late)) >= LONG:
             memory = max(s.own_bytes for s in late) - max(s.own_bytes for s in early)
             files = max(s.files for s in late) - max(s.files for s in early)
