@@ -2,7 +2,7 @@
 
     VALARO_HAUL_VIDEOS=200 pytest -rP tests/pipeline/test_long_haul.py
 
-tells what every process took (default: 1000 videos, some ten minutes on two cores).
+tells what every process took (default: 1000 videos, five to ten minutes on two cores).
 """
 
 import os
