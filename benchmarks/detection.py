@@ -96,7 +96,8 @@ def detector(weights: Path, device: str, batch: int) -> RetinaFace:
 def detect_portion(weights: Path, device: str, batch: int, packed: Path, steps: range) -> list[Any]:
     """What a worker of the stage does with one video."""
     blob = np.load(packed)
-    return detect_frames(detector(weights, device, batch), blob["jpeg"], blob["offset"], steps, batch)
+    ours = detector(weights, device, batch)
+    return detect_frames(ours, device, blob["jpeg"], blob["offset"], steps, batch)
 
 
 def main() -> None:

@@ -49,17 +49,20 @@ def detector_of(
     return BlazeFace("full" if name == "blazeface_full" else "short", min_score)
 
 
+def device_of(detector: str) -> str:
+    """Where a detector runs; BlazeFace does without PyTorch, whose import costs seconds and 500 MB."""
+    return torch_device() if detector == "retinaface" else "cpu"
+
+
 def detect_frames(
-    detector: FaceDetector, jpeg: Blob, jpeg_offset: Integers, steps: range, batch_size: int
+    detector: FaceDetector, device: str, jpeg: Blob, jpeg_offset: Integers, steps: range, batch_size: int
 ) -> list[Detections]:
     """The faces in some of a video's frames; while one portion is searched, the next is decoded."""
 
     def show(k: int) -> Image:
         return unpack_jpeg(jpeg, jpeg_offset, steps[k])
 
-    portions = batches_ahead(
-        show, len(steps), BATCHES_AT_A_TIME * batch_size, decoding_threads(torch_device())
-    )
+    portions = batches_ahead(show, len(steps), BATCHES_AT_A_TIME * batch_size, decoding_threads(device))
     return [faces for images in portions for faces in detector.detect(images)]
 
 
@@ -71,8 +74,14 @@ def find_faces(unit: Unit, settings: FacesParams) -> list[Note]:
     detector = detector_of(
         settings.detector, settings.min_score, settings.nms_iou, settings.batch_size, weights
     )
-    steps = range(len(frames["time_s"]))
-    found = detect_frames(detector, frames["jpeg"], frames["jpeg_offset"], steps, settings.batch_size)
+    found = detect_frames(
+        detector,
+        device_of(settings.detector),
+        frames["jpeg"],
+        frames["jpeg_offset"],
+        range(len(frames["time_s"])),
+        settings.batch_size,
+    )
     notes: list[Note] = []
     for subject, side in unit.facts["sides"].items():
         track = follow_target(
@@ -141,7 +150,7 @@ def jobs_for(detector: str) -> int | None:
 
     Two videos at a time with one thread each are faster than two threads on one: the network is small.
     """
-    return 1 if detector == "retinaface" and torch_device() != "cpu" else None
+    return 1 if device_of(detector) != "cpu" else None
 
 
 def faces() -> None:
