@@ -1,8 +1,9 @@
 """Our Spleeter against the original: one clip, one machine, one run, the same weights.
 
     python benchmarks/separation.py --original <python of an environment with spleeter> [--seconds 60]
+    python benchmarks/separation.py --device cuda [--seconds 600]
 
-Prints, and writes beside itself as results/separation-<date>.md: seconds of each call, the ratio of the
+The second compares ours on a GPU with ours on the processor. The first prints, and writes beside itself as results/separation-<date>.md: seconds of each call, the ratio of the
 medians with start-up excluded (calls after the first) and included (a fresh process: imports, weights, the
 first call), the largest difference of the two results, and peak memory. Weights are random but the same:
 what they are doesn't change the time. Rounds of the two take turns, so that a busy machine slows both; where
@@ -14,13 +15,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from measure import arguments, machine, report_of, save
+from measure import arguments, machine, report_of, save, synchronise, table, take_turns
 
 HERE = Path(__file__).resolve().parent
 RATE_HZ = 44_100
+FILTERS = (16, 32, 64, 128, 256, 512)
 
 OURS = """
 import json, resource, sys, time
@@ -109,11 +113,48 @@ def report(runs: dict, once: dict, place: Path, seconds: float) -> list[str]:
     ]
 
 
+def on_gpu(device: str, seconds: float, rounds: int) -> list[str]:
+    """Ours, with random weights, on a device and on the processor; the report's lines."""
+    import torch
+
+    from stages.audio.spleeter import SpleeterTorch
+    from stages.audio.spleeter_net import MODELS, SpleeterNet
+
+    torch.manual_seed(0)
+    net = SpleeterNet(FILTERS, MODELS["2stems"])
+    ways = {"ours, processor": SpleeterTorch(deepcopy(net))}
+    for precision in ("float32", "bfloat16"):
+        ways[f"ours, {device}, {precision}"] = SpleeterTorch(deepcopy(net), device, precision=precision)
+    mixture = clip(seconds)
+    voices: dict[str, np.ndarray] = {}
+
+    def separate(name: str) -> None:
+        voices[name] = ways[name].separate(mixture, RATE_HZ)
+
+    timings = take_turns({name: partial(separate, name) for name in ways}, rounds, synchronise(device))
+    first, *others = timings
+    return [
+        f"{seconds:g} s of stereo at 44.1 kHz, 2stems, random weights. {machine(device)}",
+        "",
+        *table(timings, round(seconds), "s of sound"),
+        "",
+        *(
+            f"- {name}: **{seconds / timings[name].fastest_s:.0f} x** real time, "
+            f"**{timings[first].fastest_s / timings[name].fastest_s:.1f} x** the processor; "
+            f"the voices differ by {np.abs(voices[name] - voices[first]).max():.1e} of full scale"
+            for name in others
+        ),
+    ]
+
+
 def main() -> None:
     """Compare, print, and keep."""
     chosen = arguments(__doc__, original=None, seconds=60.0, rounds=3, calls=4)
+    if chosen.device != "cpu":
+        save(chosen, "separation", "Separation", on_gpu(chosen.device, chosen.seconds, chosen.rounds))
+        return
     if not chosen.original:
-        raise SystemExit("--original: name the python of an environment with spleeter")
+        raise SystemExit("--original: name the python of an environment with spleeter; or --device cuda")
     found = compare(chosen.original, chosen.seconds, chosen.rounds, chosen.calls)
     save(chosen, "separation", "Separation", found)
 

@@ -67,3 +67,17 @@ def test_a_fresh_process_says_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_stage_that_uses_it_does_without_pytorch() -> None:
+    """Its import takes seconds and 500 MB in every worker."""
+    code = (
+        "import sys, numpy as np\n"
+        "from stages.faces import detect_frames, detector_of, device_of\n"
+        "from stages.media.jpeg import pack_jpegs\n"
+        "packed = pack_jpegs([np.zeros((90, 160, 3), np.uint8)])\n"
+        "detector = detector_of('blazeface_short', 0.5, 0.4, 4, None)\n"
+        "found = detect_frames(detector, device_of('blazeface_short'), *packed, range(1), 4)\n"
+        "sys.exit(len(found) != 1 or 'torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
