@@ -3,11 +3,11 @@
     python benchmarks/separation.py --original <python of an environment with spleeter> [--seconds 60]
     python benchmarks/separation.py --device cuda [--seconds 600]
 
-The first tells seconds of each call, the ratio of the medians with start-up excluded (calls after the first)
-and included (a fresh process: imports, weights, the first call), the largest difference of the two results,
-and peak memory. Weights are random but the same: what they are doesn't change the time. Rounds of the two take
-turns, so that a busy machine slows both; where it is busy, the fastest calls say more than the medians. The
-second compares ours on a GPU with ours on the processor.
+The first tells seconds of each call, the ratio of the medians with start-up excluded (calls after the
+first) and included (a fresh process: imports, weights, the first call), the largest difference of the two
+results, and peak memory. Weights are random but the same: what they are doesn't change the time. Rounds of
+the two take turns, so that a busy machine slows both; where it is busy, the fastest calls say more than the
+medians. The second compares ours on a GPU with ours on the processor.
 """
 
 import os
