@@ -58,7 +58,8 @@ def write_recording_page(
         film: of the findings, beside the page; it stands in for a video that some browser won't play.
     """
     hindered = obstacle_of(video)
-    played = film if film and hindered else video
+    stands_in = film if hindered else None
+    played = stands_in or video
     index, faces = workspace.artefact("index", RECORDING), workspace.artefact("faces", RECORDING)
     speech, duration_s = workspace.artefact("speech", RECORDING), found.facts["duration_s"]
     curves, words = _curves(workspace, trained), dict[str, str]()
@@ -72,7 +73,8 @@ def write_recording_page(
         curves=curves,
         bands=bands,
         crops=crops_of(faces),
-        boxes=boxes_of(faces, workspace.artefact("decode", RECORDING)),
+        # The film has its boxes in the picture, and a panel below it.
+        boxes=None if stands_in else boxes_of(faces, workspace.artefact("decode", RECORDING)),
         facts=_facts(found, trained, bands) | words,
         notice=trained.notice,
         obstacle=f"{hindered}{FILM_HELPS}" if hindered and not film else "",
