@@ -45,6 +45,7 @@ LIBRARIES = {
     "h5py": "h5py",
     "mediapipe": "mediapipe",
     "numpy": "numpy",
+    "openvino": "openvino",
     "scipy": "scipy",
     "sklearn": "scikit-learn",
     "soundfile": "soundfile",
