@@ -47,7 +47,8 @@ def read_trace(
         fields = SEPARATORS.split(text)
         try:
             time_s = float(fields[time_column])
-            value = float(np.mean([float(field) for field in fields[value_columns] if field]))
+            ratings = [float(field) for field in fields[value_columns] if field]
+            value = float(np.mean(ratings)) if ratings else np.nan
             if not (np.isfinite(value) and abs(time_s) <= MAX_S and (not rows or time_s > rows[-1][0])):
                 raise ValueError
             rows.append((time_s, value))
