@@ -88,6 +88,7 @@ def predict_audio(unit: Unit, _settings: None) -> list[Note]:
         window_s=config["window_s"],
         step_s=1 / config["fps_hz"],
         rate_hz=rate_hz,
+        normalisation=config.get("normalisation", "window"),  # an imported model's says nothing
     )
     said = np.isfinite(predicted).all(axis=1)
     _write(unit, predicted[said], speech["time_s"][said])

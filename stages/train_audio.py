@@ -41,8 +41,8 @@ def train(unit: Unit, settings: AudioParams) -> list[Note]:
     from stages.training.loop import fit
     from stages.training.losses import ccc_loss
 
-    training, facts = _windows(unit, "train")
-    validation, _ = _windows(unit, "validation")
+    training, facts = _windows(unit, "train", settings)
+    validation, _ = _windows(unit, "validation", settings)
     torch.manual_seed(settings.optimisation.seed)
     model, config = _new_model(settings, steps=training.targets.shape[1])
     augment = WaveAugmentation(**settings.augmentation.model_dump())
@@ -92,7 +92,11 @@ def _new_model(settings: AudioParams, steps: int) -> tuple[Any, dict[str, Any]]:
     chosen = settings.versions[settings.version]
     head: dict[str, Any] = {"version": settings.version, **chosen.model_dump(mode="json"), "steps": steps}
     try:
-        return AudioModel(backbone, **head), {"backbone": plain_config(backbone), "head": head}
+        return AudioModel(backbone, **head), {
+            "backbone": plain_config(backbone),
+            "head": head,
+            "normalisation": settings.normalisation,
+        }
     except ValueError as refusal:
         raise ValaroError(f"audio.versions.{settings.version}: {refusal}") from None
 
@@ -102,7 +106,7 @@ def _groups(model: Any) -> list[list[Any]]:
     return [[parameter for parameter in model.parameters() if parameter.requires_grad]]
 
 
-def _windows(unit: Unit, split: str) -> tuple[Any, dict[str, Any]]:
+def _windows(unit: Unit, split: str, settings: AudioParams) -> tuple[Any, dict[str, Any]]:
     from stages.audio.audio_windows import AudioWindows
 
     files, parts, facts = [], [], {}
@@ -115,7 +119,12 @@ def _windows(unit: Unit, split: str) -> tuple[Any, dict[str, Any]]:
         raise ValaroError(f"no voiced, labelled window in the {split} split; see speech.* and data/speech")
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     windows = AudioWindows(
-        files, joined["training_window_s"], joined["targets"], joined["valid"], window_s=facts["window_s"]
+        files,
+        joined["training_window_s"],
+        joined["targets"],
+        joined["valid"],
+        window_s=facts["window_s"],
+        normalisation=settings.normalisation,
     )
     return windows, facts
 

@@ -7,8 +7,10 @@ transformers is imported inside, only when a model is really built (over ten sec
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -147,29 +149,68 @@ def receptive_field(config: Any) -> int:
     return samples
 
 
-def encode(backbone: nn.Module, waveform: Tensor, sample_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def stride_of(config: Any) -> int:
+    """Samples from one frame to the next."""
+    return math.prod(config.conv_stride)
+
+
+def shares_convolutions(backbone: nn.Module) -> bool:
+    """Whether a frame of the convolutions depends on the samples under it alone.
+
+    Not where a group norm runs over all frames of a window.
+    """
+    return bool(cast(Any, backbone).config.feat_extract_norm == "layer")
+
+
+def convolve(backbone: nn.Module, waveform: Tensor) -> Tensor:
+    """The convolutions alone. (B, n) -> (B, c, F), F as `frames_of`."""
+    convolved: Tensor = cast(Any, backbone).feature_extractor(waveform)
+    return convolved
+
+
+def encode(
+    backbone: nn.Module, waveform: Tensor, sample_mask: Tensor | None, convolved: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
     """Run the backbone, deaf to padded samples.
 
-    Shape: waveform (B, n), sample_mask (B, n) bool, true at real samples, which come first
-        -> hidden (B, F, h), frame_mask (B, F) bool, None where no mask was given.
+    Shape: waveform (B, n), sample_mask (B, n) bool, true at real samples, which come first,
+        convolved (B, c, F) -> hidden (B, F, h), frame_mask (B, F) bool, None where no mask was given.
 
     Whatever stands in padded samples is ignored, and padded frames are 0. A window with less than one
     frame of real samples keeps its first frame.
+
+    Args:
+        backbone: from `build_backbone`.
+        waveform: windows.
+        sample_mask: which of their samples are real.
+        convolved: what `convolve` makes of the windows, where it is known already.
     """
     if sample_mask is None:
-        return _hidden(backbone, waveform), None
+        return _hidden(backbone, waveform, convolved), None
     real = sample_mask.sum(-1)
     position = torch.arange(waveform.shape[1], device=waveform.device)
     attended = position < real.clamp(min=receptive_field(backbone.config)).unsqueeze(-1)
     waveform = torch.where(sample_mask, waveform, 0.0)
-    hidden = _hidden(backbone, waveform, attention_mask=attended.long())
+    hidden = _hidden(backbone, waveform, convolved, attention_mask=attended.long())
     frame = torch.arange(hidden.shape[1], device=hidden.device)
     frame_mask = frame < frames_of(backbone.config, real).unsqueeze(-1)
     return torch.where(frame_mask.unsqueeze(-1), hidden, 0.0), frame_mask
 
 
-def _hidden(backbone: nn.Module, waveform: Tensor, **masks: Tensor) -> Tensor:
-    with warnings.catch_warnings():  # WavLM's own two masks are of different types
+def _hidden(backbone: nn.Module, waveform: Tensor, convolved: Tensor | None, **masks: Tensor) -> Tensor:
+    known = nullcontext() if convolved is None else _without_convolutions(cast(Any, backbone))
+    with warnings.catch_warnings(), known:  # WavLM's own two masks are of different types
         warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
-        hidden: Tensor = backbone(waveform, **masks).last_hidden_state
+        given = waveform if convolved is None else convolved
+        hidden: Tensor = backbone(given, **masks).last_hidden_state
     return hidden
+
+
+@contextmanager
+def _without_convolutions(backbone: Any) -> Iterator[None]:
+    """The library's models take samples only; for this while they take what the convolutions made of them."""
+    convolutions, backbone.feature_extractor = backbone.feature_extractor, nn.Identity()
+    try:
+        yield
+    finally:
+        backbone.feature_extractor = convolutions

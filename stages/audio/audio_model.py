@@ -54,7 +54,7 @@ class AudioModel(nn.Module):
     """Valence and arousal at every step of a window, from its waveform (paper, section 3.1).
 
     Shape: waveform (B, n) float32, zero mean and unit variance over each window's real samples;
-        sample_mask (B, n) bool, true at real samples, or None = all
+        sample_mask (B, n) bool, true at real samples, or None = all; convolved, see `encode`
         -> valence_arousal (B, steps, 2) in (-1, 1), features (B, steps, f) before the last linear layers.
 
     Args:
@@ -108,9 +108,11 @@ class AudioModel(nn.Module):
         )
         self.train(self.training)
 
-    def forward(self, waveform: Tensor, sample_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, waveform: Tensor, sample_mask: Tensor | None = None, convolved: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Predictions and features; steps that lie on padding are to be ignored by whoever reads them."""
-        frames, valid = encode(self.backbone, waveform, sample_mask)
+        frames, valid = encode(self.backbone, waveform, sample_mask, convolved)
         mixed = self.temporal(frames, valid)
         if valid is not None:
             mixed = torch.where(valid.unsqueeze(-1), mixed, 0.0)

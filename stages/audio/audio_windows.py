@@ -7,8 +7,9 @@ with masks that say which samples and which steps are real.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import soundfile
@@ -19,6 +20,9 @@ from torch.utils.data import Dataset
 from stages.core.arrays import Flags, Floats
 from stages.core.errors import BadInput
 
+AudioLevel = Literal["window", "recording"]
+"""Whose level a window is brought to zero mean and unit variance by."""
+BLOCK = 1 << 20
 VARIANCE_FLOOR = 1e-7
 """Added to the variance, as wav2vec 2.0's own processor does: silence stays silent."""
 
@@ -36,13 +40,54 @@ class LabelledWindow(NamedTuple):
     """(S,) bool, true at steps that have a label and audio."""
 
 
-def normalised(samples: Floats, length: int) -> tuple[Floats, Flags]:
+class Level(NamedTuple):
+    """What samples are brought to zero mean and unit variance by."""
+
+    mean: float
+    deviation: float
+
+
+def level_of(samples: Floats) -> Level:
+    """The level of samples, what isn't finite taken for silence. Shape: (k,), k >= 1."""
+    real = _finite(samples)
+    return Level(float(real.mean()), float(np.sqrt(real.var() + VARIANCE_FLOOR)))
+
+
+@cache
+def level_of_file(file: Path) -> Level:
+    """The level of a whole mono file, read block by block; remembered by its name.
+
+    Raises:
+        BadInput: the file can't be read.
+    """
+    count, total, squares = 0, 0.0, 0.0
+    try:
+        for block in soundfile.blocks(file, BLOCK):
+            real = _finite(block)
+            count, total, squares = count + len(real), total + real.sum(), squares + (real**2).sum()
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise BadInput(file, f"not a readable WAV file ({error})", "Run the voice stage again") from error
+    mean = total / max(count, 1)
+    variance = max(squares / max(count, 1) - mean**2, 0.0)
+    return Level(float(mean), float(np.sqrt(variance + VARIANCE_FLOOR)))
+
+
+def _finite(samples: Floats) -> Floats:
+    return np.nan_to_num(samples.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def normalised(samples: Floats, length: int, level: Level | None = None) -> tuple[Floats, Flags]:
     """Zero mean, unit variance over the real samples, then zeros up to `length`.
 
     Shape: (k,) with k <= length -> (length,) float32, (length,) bool, true at real samples.
 
     The authors normalise over the padding too, which makes the speech of a half-filled window 1.4 times
     as loud.
+
+    Args:
+        samples: of one channel.
+        length: wanted.
+        level: of the recording that they are from; None: their own.
 
     Raises:
         ValueError: more than `length` samples, or not one channel.
@@ -51,8 +96,8 @@ def normalised(samples: Floats, length: int) -> tuple[Floats, Flags]:
         raise ValueError(f"samples of shape {samples.shape}, must be one channel of at most {length}")
     waveform = np.zeros(length, dtype=np.float32)
     if len(samples):
-        real = np.nan_to_num(samples.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-        waveform[: len(samples)] = (real - real.mean()) / np.sqrt(real.var() + VARIANCE_FLOOR)
+        mean, deviation = level or level_of(samples)
+        waveform[: len(samples)] = (_finite(samples) - mean) / deviation
     return waveform, np.arange(length) < len(samples)
 
 
@@ -93,6 +138,7 @@ class AudioWindows(Dataset[LabelledWindow]):
         valid: (W, S) bool.
         window_s: length that all windows are brought to.
         rate_hz: rate of the files.
+        normalisation: by the level of each window, or of its whole recording.
 
     Raises:
         ValueError: the lengths differ, or a window is longer than `window_s` or starts before 0.
@@ -108,6 +154,7 @@ class AudioWindows(Dataset[LabelledWindow]):
         *,
         window_s: float = 4.0,
         rate_hz: int = 16_000,
+        normalisation: AudioLevel = "window",
     ) -> None:
         counts = [len(files), len(windows_s), len(targets), len(valid)]
         if len(set(counts)) != 1:
@@ -119,6 +166,7 @@ class AudioWindows(Dataset[LabelledWindow]):
         self.files, self.windows_s, self.rate_hz = list(files), bounds, rate_hz
         self.targets, self.valid = np.asarray(targets, np.float32), np.asarray(valid, bool)
         self.length, self.window_s = round(window_s * rate_hz), window_s
+        self.of_recording = normalisation == "recording"
 
     def __len__(self) -> int:
         return len(self.files)
@@ -128,7 +176,8 @@ class AudioWindows(Dataset[LabelledWindow]):
         start_s, end_s = self.windows_s[index]
         first, stop = sample_range(start_s, end_s, self.rate_hz, self.length)
         samples = read_samples(self.files[index], first, stop, self.rate_hz)
-        waveform, sample_mask = normalised(samples, self.length)
+        level = level_of_file(self.files[index]) if self.of_recording else None
+        waveform, sample_mask = normalised(samples, self.length, level)
         step_starts_s = np.arange(len(self.valid[index])) * self.window_s / len(self.valid[index])
         heard = step_starts_s * self.rate_hz < len(samples)
         return LabelledWindow(

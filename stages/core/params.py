@@ -239,6 +239,7 @@ class AudioParams(Section):
     version: Literal["v1", "v2", "v3"]
     versions: dict[Literal["v1", "v2", "v3"], AudioVersion]
     backbone: str | dict[str, Any]
+    normalisation: Literal["window", "recording"]
     batch_size: Count
     augmentation: WaveAugmentation
     optimisation: OptimSettings

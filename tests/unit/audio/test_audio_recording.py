@@ -1,10 +1,15 @@
 """From a recording to the grid: which window says what about which step, and padding that says nothing."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from stages.audio import audio_recording
+from stages.audio.audio_backbone import build_backbone
+from stages.audio.audio_model import AudioModel
 from stages.audio.audio_recording import predict_recording
 from stages.audio.voiced import tiling_windows
 
@@ -97,3 +102,87 @@ def test_the_model_evaluates_and_keeps_no_gradient():
     run(5.0, model)
     assert not model.training
     assert model.steps.grad is None
+
+
+SPEECH = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "conv_dim": [8, 8],
+    "conv_kernel": [40, 3],
+    "conv_stride": [20, 2],
+    "conv_bias": True,
+    "feat_extract_norm": "layer",
+    "do_stable_layer_norm": True,
+    "num_conv_pos_embeddings": 4,
+    "num_conv_pos_embedding_groups": 2,
+}
+
+
+@pytest.fixture
+def hears(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Predict a recording by a real model; what came out, and how many samples its convolutions took."""
+
+    def predict(seconds: float, share: bool = True, **changed: Any) -> tuple[Any, int]:
+        model = AudioModel(build_backbone(SPEECH | changed), "v3", heads=[2, 2], trainable_layers=0).eval()
+        torch.manual_seed(0)
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+        taken = []
+        model.backbone.feature_extractor.register_forward_pre_hook(
+            lambda _, given: taken.append(given[0].numel())
+        )
+        rng = np.random.default_rng(1)
+        waveform = rng.standard_normal(round(seconds * RATE_HZ)) * np.linspace(
+            0.1, 2, round(seconds * RATE_HZ)
+        )
+        with monkeypatch.context() as patched:
+            if not share:
+                patched.setattr(audio_recording, "_shared", lambda *_: {})
+            predicted = predict_recording(
+                model,
+                waveform.astype(np.float32),
+                tiling_windows(seconds),
+                steps=int(np.ceil(seconds / 0.2 - 1e-9)),
+                rate_hz=RATE_HZ,
+                batch=3,
+                normalisation="recording",
+            )
+        return predicted, sum(taken)
+
+    return predict
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wavlm", "unispeech-sat"])
+@pytest.mark.parametrize("seconds", [3.1, 12.0, 13.36])
+def test_windows_that_share_their_convolutions_say_what_they_would_alone(
+    hears: Any, seconds: float, family: str
+) -> None:
+    alone, all_samples = hears(seconds, share=False, model_type=family)
+    shared, samples = hears(seconds, model_type=family)
+    np.testing.assert_allclose(shared.valence_arousal, alone.valence_arousal, atol=1e-5)
+    np.testing.assert_allclose(shared.features, alone.features, atol=1e-4)
+    if seconds == 12.0:  # windows of 4 s at 0, 2 ... 8 s, three of them a batch
+        assert (samples, all_samples) == ((8 + 6) * RATE_HZ, 5 * 4 * RATE_HZ)
+
+
+def test_a_norm_over_all_frames_of_a_window_shares_nothing(hears: Any) -> None:
+    changed = {"feat_extract_norm": "group", "do_stable_layer_norm": False}
+    alone, all_samples = hears(12.0, share=False, **changed)
+    shared, samples = hears(12.0, **changed)
+    np.testing.assert_array_equal(shared.valence_arousal, alone.valence_arousal)
+    assert samples == all_samples
+
+
+def test_windows_by_the_level_of_their_recording_keep_their_loudness(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio_recording, "_shared", lambda *_: {})
+    waveform = np.random.default_rng(0).standard_normal(8000).astype(np.float32)
+    waveform[4000:] *= 5
+    loud = {}
+    for normalisation in ("window", "recording"):
+        model, windows = Clock(), np.array([[0.0, 4.0], [4.0, 8.0]])
+        predict_recording(model, waveform, windows, steps=40, rate_hz=RATE_HZ, normalisation=normalisation)
+        loud[normalisation] = model.seen[0][0].std(1).tolist()
+    assert loud["window"] == pytest.approx([1, 1], abs=0.01)
+    assert loud["recording"][1] / loud["recording"][0] == pytest.approx(5, rel=0.05)

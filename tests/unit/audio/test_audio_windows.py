@@ -8,7 +8,15 @@ import soundfile
 import torch
 from torch.utils.data import DataLoader
 
-from stages.audio.audio_windows import AudioWindows, normalised, read_samples, sample_range
+from stages.audio import audio_windows
+from stages.audio.audio_windows import (
+    AudioWindows,
+    level_of,
+    level_of_file,
+    normalised,
+    read_samples,
+    sample_range,
+)
 from stages.core.errors import BadInput
 
 RATE_HZ = 16_000
@@ -50,6 +58,26 @@ def test_a_short_window_is_padded_and_normalised_over_its_real_samples(recording
     assert float(real.mean()) == pytest.approx(0, abs=1e-5)
     assert float(real.std()) == pytest.approx(1, abs=1e-3)
     assert item.valid.tolist() == [k < 13 for k in range(20)]
+
+
+def test_windows_by_the_level_of_their_recording_are_cuts_of_it(recording):
+    file, samples = recording
+    item = windows_of(file, [(8.0, 12.0)], normalisation="recording")[0]
+    expected = (samples - samples.mean()) / samples.std()
+    np.testing.assert_allclose(item.waveform[: 2 * RATE_HZ].numpy(), expected[8 * RATE_HZ :], atol=2e-4)
+    assert not item.waveform[2 * RATE_HZ :].any()
+
+
+def test_the_level_of_a_file_is_that_of_its_samples_block_by_block(recording, monkeypatch):
+    file, _ = recording
+    level_of_file.cache_clear()
+    monkeypatch.setattr(audio_windows, "BLOCK", 999)
+    np.testing.assert_allclose(level_of_file(file), level_of(soundfile.read(file)[0]), atol=1e-9)
+
+
+def test_a_missing_file_has_no_level(tmp_path):
+    with pytest.raises(BadInput, match="not a readable WAV file"):
+        level_of_file(tmp_path / "missing.wav")
 
 
 def test_past_the_end_of_the_file_there_is_nothing_to_hear(recording):
