@@ -1,12 +1,14 @@
 """`valaro predict`: every recording through the trained system, a folder each."""
 
+import os
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -71,22 +73,25 @@ def predict(
     if ABAW in formats:
         require_free(submission, force)
     failed, traces = 0, dict[Path, Trace]()
-    with _ended_by_sigterm():
-        trained = find_trained(models or default_models(), system, detector)
-        _introduce(trained)
-        with private_folder(out) as scratch, _Console(len(videos), jobs) as console:
-            single = tuple(name for name in formats if name != ABAW)
-            task = Task(out, scratch, trained, single, force, console.before_step)
-            for outcome in predict_all(task, videos, jobs):
-                console.report(outcome)
-                if outcome.trace is None:
-                    failed += 1
-                elif ABAW in formats:
-                    traces[outcome.video] = outcome.trace
-        if len(videos) > 1:
-            note(f"{len(videos) - failed} of {len(videos)} videos done; the results are in {out}")
-        if traces:
-            write_submission(submission, [traces[video] for video in videos if video in traces])
+    trained = find_trained(models or default_models(), system, detector)
+    _introduce(trained)
+    with (
+        private_folder(out) as scratch,
+        _Console(len(videos), jobs) as console,
+        _ended_by_signals(scratch, console),
+    ):
+        single = tuple(name for name in formats if name != ABAW)
+        task = Task(out, scratch, trained, single, force, console.before_step)
+        for outcome in predict_all(task, videos, jobs):
+            console.report(outcome)
+            if outcome.trace is None:
+                failed += 1
+            elif ABAW in formats:
+                traces[outcome.video] = outcome.trace
+    if len(videos) > 1:
+        note(f"{len(videos) - failed} of {len(videos)} videos done; the results are in {out}")
+    if traces:
+        write_submission(submission, [traces[video] for video in videos if video in traces])
     for remark in [*trained.notes, *filter(None, [trained.notice])]:
         note(f"note: {remark}")
     return failed
@@ -116,13 +121,31 @@ def _in_brief(summary: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the block like an exception, so that private folders are removed."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+def _ended_by_signals(scratch: Path, console: "_Console") -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C end the program at once, workers included, and leave nothing in `scratch`.
+
+    Not by an exception: it may strike while C++ has called Python (MediaPipe does at its import), and is then
+    taken for a failed import, or ends the program without any `finally`.
+    """
+    import psutil
+
+    def end(number: int, _frame: object) -> NoReturn:
+        console.hide()
+        workers = psutil.Process().children(recursive=True)
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
+        psutil.wait_procs(workers, timeout=5)
+        shutil.rmtree(scratch, ignore_errors=True)
+        sys.stdout.flush()
+        os._exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Console:
@@ -142,14 +165,17 @@ class _Console:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.hide()
+
+    def hide(self) -> None:
+        """Give the terminal back."""
         if self._bar:
             self._bar.hide()
 
     def report(self, outcome: Outcome) -> None:
         """What became of a recording, in a line that stays."""
         self._frames += len(outcome.trace) if outcome.trace else 0
-        if self._bar:
-            self._bar.hide()
+        self.hide()
         _report(outcome)
         if self._bar:
             self._bar.advance(frames_per_second(self._frames, time.monotonic() - self._begin))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -177,17 +178,22 @@ def test_what_a_killed_run_left_is_removed(run: Run, portrait: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_sigterm_leaves_nothing_behind(
-    trained: Path, portrait: Path, repository: Path, tmp_path: Path
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_leaves_nothing_behind(
+    number: signal.Signals, jobs: str, trained: Path, portrait: Path, repository: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     code = "from stages.cli import app; app()"
-    command = [sys.executable, "-c", code, "predict", portrait, "--out", out, "--models", trained / "models"]
-    process = subprocess.Popen(list(map(str, command)), cwd=repository)
+    other = shutil.copy(portrait, tmp_path / "other.mp4")
+    command = [sys.executable, "-c", code, "predict", portrait, other, "--out", out, "--jobs", jobs]
+    process = subprocess.Popen([*map(str, command), "--models", trained / "models"], cwd=repository)
     deadline = time.monotonic() + 120
     while not list(out.glob(".valaro-*/*/data/decode")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 143
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
     assert not any(out.iterdir())
+    assert not psutil.wait_procs(workers, timeout=10)[1], "workers end with it"
