@@ -18,27 +18,12 @@ from stages.core.systems import FUSIONS, is_forest, weighs_by_voice
 from stages.evaluation.margins import Margin, to_json
 from stages.fusion.forest import Forest
 
+from ..conftest import SMALLEST_WAV2VEC
+
 Run = Callable[..., Result]
 
-
 TIMES_S = np.arange(40) / 25
-
-
-BACKBONE = {
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-    "conv_dim": [16, 16],
-    "conv_kernel": [400, 3],
-    "conv_stride": [320, 2],
-    "num_feat_extract_layers": 2,
-    "feat_extract_norm": "layer",
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 4,
-}
-
-
+BACKBONE = SMALLEST_WAV2VEC | {"hidden_size": 16}  # the features that cross-attention takes below
 AUDIO_HEAD = {
     "version": "v3",
     "heads": [2, 2],

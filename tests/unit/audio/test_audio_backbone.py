@@ -17,25 +17,12 @@ from stages.audio.audio_backbone import (
 )
 from stages.core.errors import BadInput
 
-SMALL = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "conv_dim": [8, 8],
-    "conv_kernel": [40, 3],
-    "conv_stride": [20, 2],
-    "conv_bias": True,
-    "feat_extract_norm": "layer",
-    "do_stable_layer_norm": True,
-    "num_conv_pos_embeddings": 4,
-    "num_conv_pos_embedding_groups": 2,
-}
+from .conftest import SMALL_WAV2VEC
 
 
 @pytest.fixture(scope="module")
 def small():
-    return build_backbone(SMALL).eval()
+    return build_backbone(SMALL_WAV2VEC).eval()
 
 
 def same(one, other) -> bool:
@@ -46,15 +33,17 @@ def same(one, other) -> bool:
 def test_the_seed_decides_the_weights_and_torch_s_generator_is_left_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    one = build_backbone(SMALL, seed=1)
+    one = build_backbone(SMALL_WAV2VEC, seed=1)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(77)
-    assert same(one, build_backbone(SMALL, seed=1))
-    assert not same(one, build_backbone(SMALL, seed=2))
+    assert same(one, build_backbone(SMALL_WAV2VEC, seed=1))
+    assert not same(one, build_backbone(SMALL_WAV2VEC, seed=2))
 
 
 def test_spec_augment_and_layer_drop_are_off_whatever_the_configuration_says():
-    noisy = build_backbone(SMALL | {"layerdrop": 0.9, "apply_spec_augment": True, "mask_time_prob": 0.9})
+    noisy = build_backbone(
+        SMALL_WAV2VEC | {"layerdrop": 0.9, "apply_spec_augment": True, "mask_time_prob": 0.9}
+    )
     silent = {
         "hidden_dropout": 0.0,
         "attention_dropout": 0.0,
@@ -78,7 +67,7 @@ def test_spec_augment_and_layer_drop_are_off_whatever_the_configuration_says():
 )
 def test_a_configuration_that_makes_no_sense_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        build_backbone(SMALL | change)
+        build_backbone(SMALL_WAV2VEC | change)
 
 
 def test_a_folder_gives_back_what_was_saved(tmp_path, small):
@@ -99,7 +88,7 @@ def test_a_published_checkpoint_with_its_old_names_and_foreign_heads_loads(tmp_p
     (tmp_path / "config.json").write_text(json.dumps(small.config.to_dict() | published))
     loaded = build_backbone(str(tmp_path))
     assert same(loaded, small)
-    assert same(build_backbone(plain_config(loaded), seed=0), small)  # SMALL's own draw
+    assert same(build_backbone(plain_config(loaded), seed=0), small)  # SMALL_WAV2VEC's own draw
 
 
 def test_a_plain_configuration_is_plain_and_complete(small):
@@ -194,7 +183,7 @@ def test_a_padded_window_says_the_same_as_the_short_one_alone(small):
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_siblings_are_built_loaded_drawn_again_and_deaf_to_padding(tmp_path, family):
     """By folder as by configuration: HuBERT, WavLM ... give what wav2vec 2.0 gives, mask included."""
-    built = build_backbone(SMALL | {"model_type": family}, seed=3).eval()
+    built = build_backbone(SMALL_WAV2VEC | {"model_type": family}, seed=3).eval()
     assert built.config.model_type == family
     built.save_pretrained(tmp_path)
     loaded = build_backbone(str(tmp_path), offline=True).eval()
@@ -214,6 +203,6 @@ def test_siblings_are_built_loaded_drawn_again_and_deaf_to_padding(tmp_path, fam
 
 def test_families_that_are_no_siblings_are_refused_by_name():
     with pytest.raises(ValueError, match="model_type is 'whisper', must be one of wav2vec2, hubert, wavlm"):
-        build_backbone(SMALL | {"model_type": "whisper"})
+        build_backbone(SMALL_WAV2VEC | {"model_type": "whisper"})
     with pytest.raises(ValueError, match="not a key of a hubert configuration: adapter_kernel_size"):
-        build_backbone(SMALL | {"model_type": "hubert", "adapter_kernel_size": 3})
+        build_backbone(SMALL_WAV2VEC | {"model_type": "hubert", "adapter_kernel_size": 3})

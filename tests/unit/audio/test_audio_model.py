@@ -9,22 +9,10 @@ import torch
 from stages.audio.audio_backbone import build_backbone
 from stages.audio.audio_model import AudioModel, from_authors
 
+from .conftest import SMALL_WAV2VEC
+
 VERSIONS = ("v1", "v2", "v3")
-SMALL = {
-    "hidden_size": 16,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "conv_dim": [8, 8],
-    "conv_kernel": [40, 3],
-    "conv_stride": [20, 2],
-    "conv_bias": True,
-    "feat_extract_norm": "layer",
-    "do_stable_layer_norm": True,
-    "num_conv_pos_embeddings": 4,
-    "num_conv_pos_embedding_groups": 2,
-    "hidden_dropout": 0.5,
-}
+SMALL = SMALL_WAV2VEC | {"num_hidden_layers": 4, "hidden_dropout": 0.5}
 
 
 def model_of(version: str = "v3", **options) -> AudioModel:

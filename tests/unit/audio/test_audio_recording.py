@@ -13,6 +13,8 @@ from stages.audio.audio_model import AudioModel
 from stages.audio.audio_recording import predict_recording
 from stages.audio.voiced import tiling_windows
 
+from .conftest import SMALL_WAV2VEC
+
 RATE_HZ = 1000
 
 
@@ -104,28 +106,14 @@ def test_the_model_evaluates_and_keeps_no_gradient():
     assert model.steps.grad is None
 
 
-SPEECH = {
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-    "conv_dim": [8, 8],
-    "conv_kernel": [40, 3],
-    "conv_stride": [20, 2],
-    "conv_bias": True,
-    "feat_extract_norm": "layer",
-    "do_stable_layer_norm": True,
-    "num_conv_pos_embeddings": 4,
-    "num_conv_pos_embedding_groups": 2,
-}
-
-
 @pytest.fixture
 def hears(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Predict a recording by a real model; what came out, and how many samples its convolutions took."""
 
     def predict(seconds: float, share: bool = True, **changed: Any) -> tuple[Any, int]:
-        model = AudioModel(build_backbone(SPEECH | changed), "v3", heads=[2, 2], trainable_layers=0).eval()
+        model = AudioModel(
+            build_backbone(SMALL_WAV2VEC | changed), "v3", heads=[2, 2], trainable_layers=0
+        ).eval()
         torch.manual_seed(0)
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.2)
