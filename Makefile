@@ -6,7 +6,7 @@ VENV := .venv
 READY := $(VENV)/ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: setup repro test test-slow lint lock
+.PHONY: setup repro test test-slow lint deps lock
 
 repro: $(READY)
 	@dvc repro
@@ -22,6 +22,9 @@ lint: $(READY)
 	@ruff check . && ruff format --check . && mypy
 
 setup: $(READY)
+
+deps: $(READY)
+	@python -m stages.engine.dependencies
 
 # The lock is complete, hence --no-deps: some packages name dependencies that we replace (pyproject.toml).
 $(READY): requirements.lock pyproject.toml

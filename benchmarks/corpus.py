@@ -20,7 +20,7 @@ import yaml
 from ruamel.yaml import YAML
 from skimage import data
 
-from stages.core.runlog import Run, history
+from stages.engine.runlog import Run, history
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 RATE_HZ, SOUND_HZ = 30, 44_100

@@ -19,8 +19,8 @@ import torch
 from measure import arguments, machine, save, synchronise, table, take_turns
 from skimage import data
 
-from stages.core.mapping import cores, map_units
 from stages.core.weights import find_weights
+from stages.engine.mapping import cores, map_units
 from stages.faces import detect_frames
 from stages.media.jpeg import pack_jpegs, unpack_jpeg
 from stages.vision.retinaface import RetinaFace, suppress_overlaps

@@ -12,7 +12,7 @@ import torch
 from measure import arguments, machine, save, synchronise, table, take_turns
 from mesh import crops
 
-from stages.core.runlog import peak_mb
+from stages.engine.runlog import peak_mb
 from stages.media.jpeg import pack_jpegs
 from stages.vision.face_images import HALF, embed_track
 from stages.vision.static_model import StaticModel

@@ -12,7 +12,7 @@ from measure import arguments, machine, save, table, take_turns
 from scipy.linalg import solve
 from scipy.spatial.distance import cdist
 
-from stages.core.runlog import peak_mb
+from stages.engine.runlog import peak_mb
 from stages.temporal.kelm import fit_kelm
 
 DIMENSIONS, C = 512, 10.0

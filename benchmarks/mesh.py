@@ -13,7 +13,7 @@ from mediapipe.python.solutions.face_mesh import FaceMesh
 from skimage import data
 
 from stages.audio.mouth import MouthMeter
-from stages.core.quiet import quiet_native_stderr
+from stages.engine.native_stderr import quiet_native_stderr
 from stages.media.jpeg import pack_jpegs, unpack_jpeg
 
 

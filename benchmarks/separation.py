@@ -30,8 +30,8 @@ OURS = """
 import json, resource, sys, time
 import numpy as np
 from pathlib import Path
-from stages.audio.spleeter import SpleeterTorch
-from stages.audio.spleeter_weights import load_net
+from stages.separation.spleeter import SpleeterTorch
+from stages.separation.spleeter_weights import load_net
 weights, source, target, repeats, precision = sys.argv[1:]
 separator = SpleeterTorch(load_net(Path(weights)), precision=precision)
 mixture, calls = np.load(source), []
@@ -61,7 +61,7 @@ def timed(command: list[str]) -> dict:
 
 def compare(original: str, seconds: float, rounds: int, calls: int) -> list[str]:
     """Run both in turns; the report's lines."""
-    from stages.audio.spleeter_weights import convert
+    from stages.separation.spleeter_weights import convert
 
     script, place = str(HERE / "original_spleeter.py"), Path(tempfile.mkdtemp())
     source, models, weights = place / "clip.npy", place / "models", place / "x.safetensors"
@@ -117,8 +117,8 @@ def on_gpu(device: str, seconds: float, rounds: int) -> list[str]:
     """Ours, with random weights, on a device and on the processor; the report's lines."""
     import torch
 
-    from stages.audio.spleeter import SpleeterTorch
-    from stages.audio.spleeter_net import MODELS, SpleeterNet
+    from stages.separation.spleeter import SpleeterTorch
+    from stages.separation.spleeter_net import MODELS, SpleeterNet
 
     torch.manual_seed(0)
     net = SpleeterNet(FILTERS, MODELS["2stems"])

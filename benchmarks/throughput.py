@@ -20,10 +20,10 @@ from corpus import Project, film
 from measure import arguments, machine, save
 from windows import HOP_S, PAPER, STEP_S, WINDOW_S
 
-from stages.audio.audio_backbone import build_backbone
-from stages.audio.audio_model import AudioModel
-from stages.audio.audio_recording import predict_recording
-from stages.audio.voiced import tiling_windows
+from stages.audio.backbone import build_backbone
+from stages.audio.model import AudioModel
+from stages.audio.recording import predict_recording
+from stages.audio.speaking import tiling_windows
 from stages.core.params import BackboneParams
 from stages.core.weights import find_weights
 from stages.media.sound import read_wav, to_mono

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from measure import arguments, machine, save, synchronise, table, take_turns
 
-from stages.audio.audio_backbone import build_backbone
-from stages.audio.audio_model import AudioModel
-from stages.audio.audio_recording import predict_recording
-from stages.audio.voiced import tiling_windows
-from stages.core.runlog import peak_mb
+from stages.audio.backbone import build_backbone
+from stages.audio.model import AudioModel
+from stages.audio.recording import predict_recording
+from stages.audio.speaking import tiling_windows
+from stages.engine.runlog import peak_mb
 
 RATE_HZ, WINDOW_S, HOP_S, STEP_S = 16_000, 4.0, 2.0, 0.2
 PAPER = {

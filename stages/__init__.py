@@ -1,4 +1,4 @@
-"""Valaro: valence and arousal, frame by frame, from ordinary video."""
+"""The pipeline: a file here is a stage of dvc.yaml; the folders are what the stages stand on."""
 
 import os
 

@@ -22,9 +22,9 @@ import numpy as np
 from stages.core.arrays import Image
 from stages.core.artefacts import write_arrays
 from stages.core.corpus import Corpus, Workspace
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import DecodeParams, load_params
-from stages.core.stage import Stage, Unit, main
+from stages.engine.stage import Stage, Unit, main
 
 MAX_DAMAGED_SHARE = 0.01  # more native frames lost than this deserve a note
 

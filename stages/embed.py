@@ -19,10 +19,10 @@ from typing import Any
 
 from stages.core.artefacts import read_arrays, read_facts, write_arrays
 from stages.core.corpus import Corpus, Workspace
-from stages.core.device import torch_device
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import EmbedParams, load_params
-from stages.core.stage import Stage, Unit, main
+from stages.engine.device import torch_device
+from stages.engine.stage import Stage, Unit, main
 from stages.vision.backbones import input_of
 
 

@@ -17,15 +17,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stages.core.ahead import batches_ahead, decoding_threads
 from stages.core.arrays import Image, Integers
 from stages.core.artefacts import read_arrays, read_facts, write_arrays
 from stages.core.corpus import Corpus, Workspace
-from stages.core.device import torch_device
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import FacesParams, load_params
-from stages.core.stage import Stage, Unit, main
 from stages.core.weights import find_weights
+from stages.engine.device import torch_device
+from stages.engine.prefetch import decoding_threads, prefetch_batches
+from stages.engine.stage import Stage, Unit, main
 from stages.media.jpeg import Blob, pack_jpegs, unpack_jpeg
 from stages.vision.crops import crop_face, reuse_last
 from stages.vision.detection import Detections, FaceDetector
@@ -62,7 +62,7 @@ def detect_frames(
     def show(k: int) -> Image:
         return unpack_jpeg(jpeg, jpeg_offset, steps[k])
 
-    portions = batches_ahead(show, len(steps), BATCHES_AT_A_TIME * batch_size, decoding_threads(device))
+    portions = prefetch_batches(show, len(steps), BATCHES_AT_A_TIME * batch_size, decoding_threads(device))
     return [faces for images in portions for faces in detector.detect(images)]
 
 

@@ -24,9 +24,9 @@ from stages.core.artefacts import read_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
 from stages.core.labels import resample_labels
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import FinetuneParams, load_params
-from stages.core.stage import Stage, Unit, main
+from stages.engine.stage import Stage, Unit, main
 from stages.vision.backbones import Input, describe, only, require_same, static_config
 
 

@@ -28,10 +28,10 @@ from stages.core.arrays import Flags, Floats
 from stages.core.artefacts import read_arrays, read_config, read_json, write_arrays, write_json, write_tensors
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import FuseParams, load_params
-from stages.core.stage import Stage, Unit, main
 from stages.core.systems import FUSIONS, GROUPED, chosen_by_groups, is_forest, weighs_by_voice
+from stages.engine.stage import Stage, Unit, main
 from stages.fusion.grouped import Groups, assign_folds, cross_fitted
 from stages.fusion.methods import Fitted, fit_forests, fit_weighted, from_arrays
 from stages.fusion.voice import split_by_voice, voiced_share

@@ -22,16 +22,16 @@ from pathlib import Path
 
 from stages.core.arrays import Image
 from stages.core.corpus import Workspace
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import FacesParams, load_params
-from stages.core.progress import say
-from stages.core.stage import Stage, Unit, main
 from stages.core.weights import find_weights
 from stages.corpora.adapters import ADAPTERS, present
 from stages.corpora.crops import picture_crops, video_crops
 from stages.corpora.labelled_faces import write_shard
 from stages.corpora.shards import shards
 from stages.corpora.table import Problems, Sample
+from stages.engine.progress import say
+from stages.engine.stage import Stage, Unit, main
 from stages.faces import PRETRAINED, detector_of, jobs_for
 from stages.media.jpeg import pack_jpegs
 

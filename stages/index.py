@@ -18,9 +18,9 @@ from stages.core.affwild2 import Found, discover
 from stages.core.artefacts import read_facts, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.labels import align_labels, read_labels
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import DecodeParams, IndexParams, Params, load_params
-from stages.core.stage import Stage, Unit, main
+from stages.engine.stage import Stage, Unit, main
 
 CONTAINER_FACTS = (
     *("duration_s", "width", "height", "rotation_deg", "average_rate_hz", "variable_rate", "video_codec"),

@@ -27,14 +27,14 @@ import numpy as np
 from stages.core.arrays import Floats
 from stages.core.artefacts import read_arrays, read_facts, write_json, write_tensors
 from stages.core.corpus import Corpus, Workspace
-from stages.core.device import torch_device
 from stages.core.errors import ValaroError
 from stages.core.labels import resample_labels
 from stages.core.measures import ccc_per_target
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import KelmParams, load_params
-from stages.core.progress import say
-from stages.core.stage import Stage, Unit, main
+from stages.engine.device import torch_device
+from stages.engine.progress import say
+from stages.engine.stage import Stage, Unit, main
 from stages.fusion.grouped import Groups, assign_folds
 from stages.fusion.postprocessing import smooth_to_native
 from stages.temporal.functionals import functionals, hold, window_of_step, window_targets

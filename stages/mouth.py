@@ -13,9 +13,9 @@ import numpy as np
 from stages.audio.mouth import MouthMeter
 from stages.core.artefacts import read_arrays, read_facts, write_arrays
 from stages.core.corpus import Corpus, Workspace
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import MouthParams, load_params
-from stages.core.stage import Stage, Unit, main
+from stages.engine.stage import Stage, Unit, main
 from stages.media.jpeg import unpack_jpeg
 
 

@@ -29,10 +29,10 @@ import numpy as np
 from stages.core.arrays import Floats
 from stages.core.artefacts import Arrays, files_of, read_arrays, read_facts, remove, write_arrays
 from stages.core.corpus import Subject, Workspace
-from stages.core.device import torch_device
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import ComputeParams, load_params
-from stages.core.stage import Stage, Unit, Work, main
+from stages.engine.device import torch_device
+from stages.engine.stage import Stage, Unit, Work, main
 from stages.temporal.normalisation import Normaliser
 
 LARGEST = float(np.finfo(np.float16).max)
@@ -74,7 +74,7 @@ def predict_kelm(unit: Unit, _settings: None) -> list[Note]:
 
 def predict_audio(unit: Unit, _settings: None) -> list[Note]:
     """The whole recording, silence included, on the grid of the frames."""
-    from stages.audio.audio_recording import predict_recording
+    from stages.audio.recording import predict_recording
     from stages.media.sound import read_wav, to_mono
 
     speech = read_arrays(unit.reads["speech"], "inference_window_s", "time_s")
@@ -141,8 +141,8 @@ def _kelm(path: Path) -> tuple[Any, Normaliser, dict[str, Any]]:
 
 @cache
 def _audio(path: Path) -> tuple[Any, dict[str, Any]]:
-    from stages.audio.audio_backbone import build_backbone
-    from stages.audio.audio_model import AudioModel
+    from stages.audio.backbone import build_backbone
+    from stages.audio.model import AudioModel
     from stages.training.checkpoints import load_config, load_model
 
     model = load_model(path, lambda config: AudioModel(build_backbone(config["backbone"]), **config["head"]))

@@ -19,10 +19,10 @@ import numpy as np
 
 from stages.core.artefacts import files_of, write_arrays
 from stages.core.corpus import Subject, Workspace
-from stages.core.device import torch_device
 from stages.core.errors import BadInput
-from stages.core.memo import Note
-from stages.core.stage import Stage, Unit, main
+from stages.core.notes import Note
+from stages.engine.device import torch_device
+from stages.engine.stage import Stage, Unit, main
 from stages.fusion.streams import read_streams
 from stages.temporal.normalisation import Normaliser
 

@@ -26,15 +26,15 @@ import numpy as np
 from stages.core.arrays import Flags, Floats
 from stages.core.artefacts import write_json
 from stages.core.corpus import Workspace
-from stages.core.device import torch_device
 from stages.core.errors import ValaroError
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import FinetuneParams, PretrainParams, Section, load_params
-from stages.core.progress import say
-from stages.core.stage import Stage, Unit, main
 from stages.corpora.emotion_scores import emotion_scores
 from stages.corpora.labelled_faces import LabelledFaces, emotion_counts, gathered
 from stages.corpora.table import EMOTIONS, NO_EMOTION
+from stages.engine.device import torch_device
+from stages.engine.progress import say
+from stages.engine.stage import Stage, Unit, main
 from stages.vision.backbones import describe, foreign_weights, static_config
 
 NO_CORPORA = "no pre-training corpus is there"

@@ -28,10 +28,10 @@ from pathlib import Path
 
 from stages.core.artefacts import read_facts, read_json, whole
 from stages.core.corpus import Subject, Workspace
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import load_params
-from stages.core.stage import Stage, Unit, main
 from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
+from stages.engine.stage import Stage, Unit, main
 from stages.evaluation.margins import Margin, margins_of
 from stages.reporting.cards import CARDS, write_cards
 from stages.reporting.inventory import Made

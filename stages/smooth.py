@@ -10,10 +10,10 @@ Params  smooth
 
 from stages.core.artefacts import read_arrays, write_arrays
 from stages.core.corpus import Corpus, Workspace
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import SmoothParams, load_params
-from stages.core.stage import Stage, Unit, main
 from stages.core.systems import SYSTEMS
+from stages.engine.stage import Stage, Unit, main
 from stages.fusion.postprocessing import smooth_to_native
 
 

@@ -16,13 +16,13 @@ Paper, section 4.2.1: a mouth that moves is a voice; windows of 4 s every 2 s; r
 import numpy as np
 
 from stages.audio.mouth import open_by_time
-from stages.audio.voiced import gated_windows, tiling_windows, voiced_mask, window_targets
+from stages.audio.speaking import gated_windows, tiling_windows, voiced_mask, window_targets
 from stages.core.artefacts import read_arrays, read_facts, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.labels import resample_labels
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import SpeechParams, load_params
-from stages.core.stage import Stage, Unit, main
+from stages.engine.stage import Stage, Unit, main
 
 
 def find_speech(unit: Unit, settings: SpeechParams) -> list[Note]:

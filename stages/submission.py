@@ -22,10 +22,10 @@ from stages.core.artefacts import read_arrays, read_json, whole
 from stages.core.corpus import Subject, Workspace
 from stages.core.errors import BadInput, ValaroError
 from stages.core.labels import rows_of_frames
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import SubmissionParams, load_params
-from stages.core.stage import Stage, main
 from stages.core.systems import FUSIONS, SYSTEMS
+from stages.engine.stage import Stage, main
 
 HEADER = ["image_location", "valence", "arousal"]
 

@@ -30,8 +30,8 @@ from stages.core.params import (
     KelmParams,
     load_params,
 )
-from stages.core.stage import Stage, main
 from stages.core.systems import FUSIONS, SYSTEMS
+from stages.engine.stage import Stage, main
 from stages.evaluation import published
 from stages.evaluation.published import Published
 from stages.evaluation.tables import ABSENT, Cell, Table

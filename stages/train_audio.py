@@ -25,9 +25,9 @@ from stages.core.artefacts import read_arrays, read_facts
 from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import BadInput, ValaroError
 from stages.core.measures import ccc_per_target
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import AudioParams, load_params
-from stages.core.stage import Stage, Unit, main
+from stages.engine.stage import Stage, Unit, main
 
 
 def train(unit: Unit, settings: AudioParams) -> list[Note]:
@@ -82,8 +82,8 @@ def train(unit: Unit, settings: AudioParams) -> list[Note]:
 
 
 def _new_model(settings: AudioParams, steps: int) -> tuple[Any, dict[str, Any]]:
-    from stages.audio.audio_backbone import build_backbone, plain_config
-    from stages.audio.audio_model import AudioModel
+    from stages.audio.backbone import build_backbone, plain_config
+    from stages.audio.model import AudioModel
 
     try:
         backbone = build_backbone(settings.backbone, seed=settings.optimisation.seed)
@@ -107,7 +107,7 @@ def _groups(model: Any) -> list[list[Any]]:
 
 
 def _windows(unit: Unit, split: str, settings: AudioParams) -> tuple[Any, dict[str, Any]]:
-    from stages.audio.audio_windows import AudioWindows
+    from stages.audio.windows import AudioWindows
 
     files, parts, facts = [], [], {}
     for name, video in unit.facts[split].items():

@@ -25,9 +25,9 @@ from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
 from stages.core.labels import resample_labels
 from stages.core.measures import ccc_per_target
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import DynamicParams, load_params
-from stages.core.stage import Stage, Unit, main
+from stages.engine.stage import Stage, Unit, main
 from stages.fusion.postprocessing import smooth_to_native
 from stages.temporal.normalisation import Normaliser
 

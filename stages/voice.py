@@ -15,14 +15,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stages.audio.separation import BACKENDS, Separator
-from stages.audio.streaming import rate_of, read_blocks, resample_blocks, write_blocks
 from stages.core.corpus import Corpus, Workspace
-from stages.core.device import torch_device
-from stages.core.memo import Note
+from stages.core.notes import Note
 from stages.core.params import VoiceParams, load_params
-from stages.core.stage import Stage, Unit, main
+from stages.engine.device import torch_device
+from stages.engine.stage import Stage, Unit, main
 from stages.media.sound import to_mono
+from stages.separation.separation import BACKENDS, Separator
+from stages.separation.streaming import rate_of, read_blocks, resample_blocks, write_blocks
 
 PRETRAINED = Path("models/pretrained")
 
@@ -33,12 +33,12 @@ def separator_of(
 ) -> Separator:
     """The separator of the parameters; one per process."""
     if backend == "spleeter_torch":
-        from stages.audio.spleeter import SpleeterTorch
-        from stages.audio.spleeter_weights import load_net
+        from stages.separation.spleeter import SpleeterTorch
+        from stages.separation.spleeter_weights import load_net
 
         return SpleeterTorch(load_net(Path(weights)), torch_device(), **dict(options))
     if backend == "spleeter":
-        from stages.audio.spleeter_original import SpleeterOriginal
+        from stages.separation.spleeter_original import SpleeterOriginal
 
         return SpleeterOriginal(str(python), Path(weights).parent)
     return BACKENDS[backend]
@@ -62,11 +62,11 @@ def take_voice(unit: Unit, settings: VoiceParams) -> list[Note]:
 def weights_of(settings: VoiceParams, pretrained: Path) -> dict[str, Path]:
     """What the backend needs beside the sound."""
     if settings.backend == "spleeter_torch":
-        from stages.audio.spleeter_weights import converted_weights
+        from stages.separation.spleeter_weights import converted_weights
 
         return {"weights": converted_weights(settings.spleeter_model, pretrained)}
     if settings.backend == "spleeter":
-        from stages.audio.spleeter_original import original_checkpoint
+        from stages.separation.spleeter_original import original_checkpoint
 
         return {"weights": original_checkpoint(settings.spleeter_model, pretrained)}
     return {}

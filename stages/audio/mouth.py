@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.arrays import Flags, Floats, Image, Integers
-from stages.core.quiet import quiet_native_stderr
+from stages.engine.native_stderr import quiet_native_stderr
 
 UPPER_LIP = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 LOWER_LIP = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)

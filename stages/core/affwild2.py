@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stages.core.corpus import Split, Subject
 from stages.core.errors import ValaroError
-from stages.core.memo import Note
+from stages.core.notes import Note
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".ts"}
 LABEL_FOLDERS: dict[Split, str] = {"train": "Train_Set", "validation": "Validation_Set"}

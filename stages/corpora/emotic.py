@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from stages.core.crashes import alone
 from stages.corpora.table import Part, Problems, Sample, below, box_of, existing, scaled
+from stages.engine.crashes import call_in_own_process
 
 RANGE = (1.0, 10.0)
 PARTS: dict[str, Part] = {"train": "train", "val": "validation"}
@@ -57,7 +57,9 @@ def _of_table(folder: Path, table: Path, part: Part, problems: Problems) -> Iter
 
 def _of_mat(folder: Path, annotations: Path, problems: Problems) -> Iterator[Sample]:
     try:
-        people = alone(_people, annotations)  # SciPy's reader takes its process along on a damaged file
+        people = call_in_own_process(
+            _people, annotations
+        )  # SciPy's reader takes its process along on a damaged file
     except BrokenProcessPool:
         problems.add(annotations, "crashes the reader of MATLAB files", "Get an intact copy")
         return

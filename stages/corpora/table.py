@@ -5,7 +5,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from stages.core.memo import Note
+from stages.core.notes import Note
 
 EMOTIONS = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
 """In the order of `static_model.CLASSES` (which needs torch): Ekman's six, neutral, and all else."""

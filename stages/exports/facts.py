@@ -6,7 +6,7 @@ from pathlib import Path
 from stages.core.artefacts import read_json
 from stages.core.corpus import FITTED_SPLITS, Workspace
 from stages.core.errors import ValaroError
-from stages.core.fingerprint import md5_of
+from stages.engine.fingerprint import md5_of
 from stages.exports.card import Part, Split
 
 SECONDS_PER_HOUR = 3600

@@ -74,7 +74,7 @@ class Origin:
         """The paper's audio backbone, if it is this one's; torch is imported only where it may be."""
         if not isinstance(self.audio_backbone, str):
             return None
-        from stages.audio.audio_backbone import PDEM, PDEM_LICENCE
+        from stages.audio.backbone import PDEM, PDEM_LICENCE
 
         return Upstream(PDEM, PDEM_LICENCE, "") if self.audio_backbone == PDEM else None
 

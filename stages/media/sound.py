@@ -12,7 +12,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from stages.core.arrays import Floats
-from stages.core.errors import BadInput, disk_named
+from stages.core.errors import BadInput
+from stages.engine.machine import disk_named
 from stages.media.container import ContainerFacts, Limits, probe
 from stages.media.source import Decoder, choose_audio, open_media
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from stages.core.arrays import Floats
 from stages.core.errors import ValaroError
-from stages.core.progress import say
+from stages.engine.progress import say
 from stages.temporal.cholesky import factor_bytes, solve_in_panels, solve_on_device
 from stages.temporal.kernels import BLOCK_BYTES, KERNELS, FeatureMap, blocks, choose_landmarks, kernel_matrix
 

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from stages.core.artefacts import write_json
-from stages.core.progress import say
+from stages.engine.progress import say
 from stages.training.loop import EpochRecord, Fitted
 
 

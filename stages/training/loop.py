@@ -31,9 +31,9 @@ from accelerate.utils import (
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from stages.core.device import torch_device
 from stages.core.errors import ValaroError
 from stages.core.optimisation import OptimSettings
+from stages.engine.device import torch_device
 from stages.training.freezing import Groups, check_groups, one_group, train_mode, unfreeze_top
 from stages.training.run_state import Best, EpochRecord, Fitted, load_run, save_run, weights_file
 from stages.training.schedule import build_optimizer, build_schedule

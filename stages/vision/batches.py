@@ -7,9 +7,9 @@ import numpy as np
 from torch.utils.data import DataLoader, RandomSampler
 
 from stages.core.arrays import Floats
-from stages.core.device import torch_device
-from stages.core.mapping import cores
 from stages.core.measures import ccc_per_target, rmse_per_target
+from stages.engine.device import torch_device
+from stages.engine.mapping import cores
 
 TARGETS = ("valence", "arousal")
 MOST_WORKERS = 8

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from stages.core.arrays import Floats, Image
-from stages.core.quiet import quiet_native_stderr
+from stages.engine.native_stderr import quiet_native_stderr
 from stages.vision.detection import Detections, require_images
 
 Range = Literal["short", "full"]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from stages.core.ahead import batches_ahead, decoding_threads
 from stages.core.arrays import Floats, Image, Integers
 from stages.core.optimisation import MixedPrecision
+from stages.engine.prefetch import decoding_threads, prefetch_batches
 from stages.media.jpeg import unpack_jpeg
 from stages.vision.augmentation import Change
 from stages.vision.crops import crop_face, letterbox
@@ -167,7 +167,7 @@ def embed_track(
         return as_tensor(_shown(jpeg, jpeg_offset, int(pictures[k]), boxes[k], size_px))
 
     embeddings, estimates = [], []
-    for images in batches_ahead(show, len(pictures), batch_size, decoding_threads(device.type)):
+    for images in prefetch_batches(show, len(pictures), batch_size, decoding_threads(device.type)):
         filled = images + images[-1:] * (batch_size - len(images) if on_gpu else 0)
         with torch.autocast(device.type, half, enabled=half is not None):
             output = model(torch.stack(filled).to(device))

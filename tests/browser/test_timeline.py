@@ -7,8 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from stages.recordings.page import obstacle_of
 from stages.reporting.timeline import write_timeline
+from valaro.recordings.page import obstacle_of
 
 from .conftest import DURATION_S, HOSTILE, full_page, write_video
 from .webdriver import Browser

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
-from stages.core import stage as module
 from stages.core.artefacts import write_arrays
-from stages.core.memo import Note
-from stages.core.stage import Stage, Unit
+from stages.core.notes import Note
+from stages.engine import stage as module
+from stages.engine.stage import Stage, Unit
 
 
 class Settings(BaseModel):

@@ -17,12 +17,12 @@ import pytest
 from joblib.externals.loky import get_reusable_executor
 from pydantic import BaseModel
 
-from stages.core import stage as module
 from stages.core.artefacts import PARTIAL, files_of, write_arrays
-from stages.core.errors import MachineTrouble
-from stages.core.fingerprint import md5_of
-from stages.core.memo import Note
-from stages.core.stage import Stage, Unit
+from stages.core.notes import Note
+from stages.engine import stage as module
+from stages.engine.fingerprint import md5_of
+from stages.engine.machine import MachineTrouble
+from stages.engine.stage import Stage, Unit
 from stages.media.sound import write_wav
 
 KIB = 1024

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from stages.core.artefacts import PARTIAL, files_of, read_json
-from stages.core.fingerprint import md5_of
+from stages.engine.fingerprint import md5_of
 
 NIGHT = Path(__file__).with_name("night.py")
 REPOSITORY = NIGHT.parents[2]

@@ -20,9 +20,9 @@ from stages.core.artefacts import read_arrays, read_facts
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import BadInput
 from stages.core.params import load_params
-from stages.core.runlog import peak_mb
-from stages.core.stage import do_unit
 from stages.decode import decode_video, units
+from stages.engine.runlog import peak_mb
+from stages.engine.stage import do_unit
 from stages.index import index_subject, unit_of
 from stages.media.sound import read_wav
 

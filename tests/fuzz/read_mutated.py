@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from stages.core.runlog import peak_mb
+from stages.engine.runlog import peak_mb
 from tests.fuzz.targets import READERS, attempt, drawn_edits, edited
 
 MEMORY_MIB = 8000  # of addresses, libraries included

@@ -11,11 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stages.audio.crc32c import crc32c, masked
-from stages.audio.tensorbundle import FOOTER_BYTES, TRAILER_BYTES, _block, _handle, read_bundle
 from stages.core.affwild2 import discover
 from stages.core.artefacts import read_arrays, read_facts, write_arrays
-from stages.core.contracts import CONTRACTS, Lengths, faults_of
 from stages.core.errors import BadInput, ValaroError
 from stages.core.labels import read_labels
 from stages.core.params import Params, load_params
@@ -23,9 +20,12 @@ from stages.core.profiles import find_profiles
 from stages.gather import read_corpus
 from stages.media.sound import read_wav, write_wav
 from stages.media.source import choose_audio, choose_video, open_media, packets
+from stages.separation.crc32c import crc32c, masked
+from stages.separation.tensorbundle import FOOTER_BYTES, TRAILER_BYTES, _block, _handle, read_bundle
 from stages.submission import rows_expected
 from stages.training.checkpoints import authors_state, load_config, save_state
 from tests.unit.corpora.conftest import TREES
+from valaro.commands.contracts import CONTRACTS, Lengths, faults_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUNDLE = REPOSITORY / "tests/data/spleeter/2stems/model"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stages.core.fingerprint import md5_of
+from stages.engine.fingerprint import md5_of
 
 FOLDERS = "data/index", "data/decode"
 CLIP_S = tuple(k / 25 for k in range(25))

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from stages.core.artefacts import read_json
-from stages.core.runlog import history
+from stages.engine.runlog import history
 
 VIDEOS = int(os.environ.get("VALARO_HAUL_VIDEOS", "1000"))
 FILMS = 20

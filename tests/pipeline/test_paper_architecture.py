@@ -156,8 +156,8 @@ def test_the_pose_model_learns_from_whole_frames(trained: Any) -> None:
 def test_the_audio_model_hears_4_s_as_20_steps(trained: Any) -> None:
     import torch
 
-    from stages.audio.audio_backbone import build_backbone
-    from stages.audio.audio_model import AudioModel
+    from stages.audio.backbone import build_backbone
+    from stages.audio.model import AudioModel
     from stages.training.checkpoints import load_config, load_model
 
     path = trained / "models/audio/v3.safetensors"

@@ -20,8 +20,8 @@ import pytest
 import torch
 
 from stages.core.artefacts import PARTIAL, files_of
-from stages.core.fingerprint import md5_of
-from stages.core.runlog import history
+from stages.engine.fingerprint import md5_of
+from stages.engine.runlog import history
 from stages.training.run_state import STATE_FILE
 
 KILLS = int(os.environ.get("VALARO_KILLS", "1"))

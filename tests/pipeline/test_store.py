@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stages.core.artefacts import files_of
-from stages.core.fingerprint import md5_of
+from stages.engine.fingerprint import md5_of
 
 Ran = Callable[[str], list[str]]
 Computed = Callable[[str], dict[str, tuple[int, int]]]

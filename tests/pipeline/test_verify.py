@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import pytest
 
-from stages.core.fingerprint import md5_of
+from stages.engine.fingerprint import md5_of
 
 SHORT_S = tuple(k / 25 for k in range(25))
 
@@ -33,7 +33,7 @@ def mine(decoded: Any, duplicate: Callable[..., Any], tmp_path: Path) -> Any:
 
 
 def verify(repository: Any, *options: str, fails: bool = True) -> str:
-    output: str = repository.run("python", "-m", "stages.cli", "verify", *options, fails=fails)
+    output: str = repository.run("python", "-m", "valaro.cli", "verify", *options, fails=fails)
     return output
 
 

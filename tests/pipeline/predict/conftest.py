@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from stages.cli import app
 from stages.core.artefacts import write_json
 from stages.core.systems import FUSIONS, is_forest, weighs_by_voice
 from stages.evaluation.margins import Margin, to_json
 from stages.fusion.forest import Forest
+from valaro.cli import app
 
 from ..conftest import SMALLEST_WAV2VEC
 
@@ -48,8 +48,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
     """A folder like a repository after `make repro`, with models that have learnt nothing."""
     import torch
 
-    from stages.audio.audio_backbone import build_backbone
-    from stages.audio.audio_model import AudioModel
+    from stages.audio.backbone import build_backbone
+    from stages.audio.model import AudioModel
     from stages.temporal.dynamic import DynamicModel
     from stages.training.checkpoints import save_model
     from stages.vision.architectures import build_static

@@ -7,7 +7,7 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
-from stages.recordings.outputs import KNOWN_FORMATS
+from valaro.recordings.outputs import KNOWN_FORMATS
 
 from .conftest import Run, summary
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from stages.cli import app
+from valaro.cli import app
 
 from .conftest import Run, record
 
@@ -184,7 +184,7 @@ def test_a_signal_ends_it_and_leaves_nothing_behind(
     number: signal.Signals, jobs: str, trained: Path, portrait: Path, repository: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    code = "from stages.cli import app; app()"
+    code = "from valaro.cli import app; app()"
     other = shutil.copy(portrait, tmp_path / "other.mp4")
     command = [sys.executable, "-c", code, "predict", portrait, other, "--out", out, "--jobs", jobs]
     process = subprocess.Popen([*map(str, command), "--models", trained / "models"], cwd=repository)

@@ -11,7 +11,7 @@ import pytest
 from stages.core.artefacts import write_json
 from stages.core.systems import FUSIONS, SYSTEMS
 from stages.exports.origins import SAMPLE_NOTICE
-from stages.recordings.outputs import KNOWN_FORMATS
+from valaro.recordings.outputs import KNOWN_FORMATS
 
 from .conftest import TIMES_S, Run, record, summary, table
 

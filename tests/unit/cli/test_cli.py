@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from stages import __version__
-from stages.cli import app
+from valaro.cli import app
 
 HEAVY = [
     *("torch", "torchvision", "timm", "transformers", "mediapipe", "sklearn", "matplotlib", "av", "cv2"),
@@ -37,7 +37,7 @@ COMMANDS = [
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
 def test_help_imports_nothing_heavy(arguments: list[str], repository: Path) -> None:
     code = (
-        "import sys; from stages.cli import app\n"
+        "import sys; from valaro.cli import app\n"
         "try: app(sys.argv[1:])\n"
         f"except SystemExit as end: sys.exit(end.code or ' '.join(set({HEAVY}) & set(sys.modules)) or 0)"
     )
@@ -58,7 +58,7 @@ def test_without_a_command_there_is_help_and_status_2() -> None:
 
 
 def test_every_command_is_in_the_first_words_of_the_module() -> None:
-    from stages import cli
+    from valaro import cli
 
     assert sorted(COMMANDS) == sorted(
         command.name or command.callback.__name__ for command in app.registered_commands

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from stages.cli import app
-from stages.commands import doctor as commands
-from stages.commands import weights as of_weights
-from stages.commands.doctor import Grade
 from stages.core.params import load_params
 from stages.core.weights import Weights
+from valaro.cli import app
+from valaro.commands import doctor as commands
+from valaro.commands import weights as of_weights
+from valaro.commands.doctor import Grade
 
 
 def run(*options: str) -> Result:

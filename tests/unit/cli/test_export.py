@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from stages.cli import app
 from stages.core.artefacts import write_arrays, write_json
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.exports.origins import SAMPLE_NOTICE
 from stages.exports.tables import write_csv, write_frames_json, write_parquet
 from stages.exports.trace import Trace
+from valaro.cli import app
 
 FRAMES = 30
 SUBJECTS = [

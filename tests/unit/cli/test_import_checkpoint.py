@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
-from stages.cli import app
+from valaro.cli import app
 
 TOLERANCE = 1e-4
 
@@ -73,8 +73,8 @@ def test_the_audio_models_estimate_as_theirs_and_predict(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """From a pickled file to `valaro predict --system audio`, with nothing else imported."""
-    from stages.audio.audio_backbone import build_backbone
-    from stages.audio.audio_model import AudioModel
+    from stages.audio.backbone import build_backbone
+    from stages.audio.model import AudioModel
     from stages.training.checkpoints import load_model
 
     torch.save(audio_checkpoint(version), tmp_path / "audio.pth")

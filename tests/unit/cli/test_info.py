@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from stages.cli import app
+from valaro.cli import app
 
 
 def run(*videos: Path) -> Result:

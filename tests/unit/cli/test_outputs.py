@@ -12,10 +12,10 @@ from stages.core.errors import ValaroError
 from stages.core.params import load_params
 from stages.exports.tables import write_csv
 from stages.exports.trace import nearest
-from stages.recordings.batch import HIDDEN, LOCK, private_folder, require_distinct
-from stages.recordings.chain import Findings
-from stages.recordings.outputs import trace_of
-from stages.recordings.trained import find_trained
+from valaro.recordings.batch import HIDDEN, LOCK, private_folder, require_distinct
+from valaro.recordings.chain import Findings
+from valaro.recordings.outputs import trace_of
+from valaro.recordings.trained import find_trained
 
 
 def findings(time_s: list[float], detected: list[bool], voiced: list[bool]) -> Findings:
@@ -119,7 +119,7 @@ def test_no_folder_of_models_says_how_to_get_one(tmp_path: Path) -> None:
 
 
 def test_the_least_score_follows_the_detector(repository: Path) -> None:
-    from stages.recordings.trained import MIN_SCORE
+    from valaro.recordings.trained import MIN_SCORE
 
     for profile in (repository / "profiles").glob("*.yaml"):
         faces = load_params(profile).faces

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.commands.report import entries_of, report, states_of, times_of
 from stages.core.errors import ValaroError
-from stages.core.runlog import Run
+from stages.engine.runlog import Run
+from valaro.commands.report import entries_of, report, states_of, times_of
 
 RUN = Run("faces", "find", "2024-05-01T10:00:00+00:00", 10.0, 20.0, 2, 1, 0, 250, 50.0, 300.4, "2 here", "a")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from stages.cli import app
 from stages.core.artefacts import write_json
+from valaro.cli import app
 
 
 def figures(valence: float, arousal: float, mean: float, low: float, high: float) -> dict[str, object]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.commands.speed import speed
-from stages.core.runlog import Run, append
+from stages.engine.runlog import Run, append
+from valaro.commands.speed import speed
 
 FACES = Run(
     "faces", "find_faces", "2024-05-01T10:00:00+00:00", 10.0, 20.0, 2, 1, 0, 250, 50.0, 300.4, "2 here", "a"

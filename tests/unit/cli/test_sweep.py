@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from stages.cli import app
-from stages.commands import sweep as command
+from valaro.cli import app
+from valaro.commands import sweep as command
 
 SHOWN = Path(__file__).parents[1] / "evaluation" / "exp_show.json"
 """What DVC printed: windows of 1, 2, 4 and 8 s are finished and differ in nothing else."""

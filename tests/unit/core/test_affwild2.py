@@ -9,7 +9,7 @@ import pytest
 from stages.core.affwild2 import Found, discover
 from stages.core.corpus import Subject
 from stages.core.errors import ValaroError
-from stages.core.memo import Note
+from stages.core.notes import Note
 
 Lay = Callable[..., tuple[list[Found], list[Note]]]
 

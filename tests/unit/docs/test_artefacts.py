@@ -20,10 +20,10 @@ from stages.core.affwild2 import discover
 from stages.core.artefacts import read_arrays, read_json, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.params import BackboneParams, Params, load_params
-from stages.core.stage import Unit, Work, do_unit
 from stages.core.systems import FUSIONS
 from stages.corpora.labelled_faces import write_shard
 from stages.corpora.table import Sample
+from stages.engine.stage import Unit, Work, do_unit
 from stages.media.jpeg import pack_jpegs
 from stages.temporal.dynamic import DynamicModel
 from stages.temporal.normalisation import Normaliser

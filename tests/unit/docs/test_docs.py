@@ -14,9 +14,9 @@ import yaml
 from dvc.cli.parser import get_main_parser
 from typer.main import get_command
 
-from stages.cli import app
-from stages.commands.sweep import SWEEPS
 from stages.core.params import Params
+from valaro.cli import app
+from valaro.commands.sweep import SWEEPS
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PAGES = sorted((REPOSITORY / "docs").glob("*.md"))

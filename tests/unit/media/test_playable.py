@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.media.playable import Media, obstacle
-from stages.recordings.page import obstacle_of
+from valaro.recordings.page import obstacle_of
 
 from .conftest import ClipMaker
 

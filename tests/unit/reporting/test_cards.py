@@ -10,9 +10,9 @@ from huggingface_hub import ModelCard
 from stages.core.artefacts import write_json
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
-from stages.core.fingerprint import md5_of
 from stages.core.params import Params, load_params
 from stages.core.systems import FUSIONS
+from stages.engine.fingerprint import md5_of
 from stages.report import made
 from stages.reporting.cards import cards_in, write_cards
 

@@ -96,8 +96,8 @@ def test_the_background_lies_as_far_below_the_voice_as_asked(snr_db):
 
 def test_separation_brings_clips_nearer_to_their_own_voice(sample):
     """The backend of the sample profile against doing nothing, on the stems the clips were mixed from."""
-    from stages.audio.separation import BACKENDS, sdr_db
     from stages.media.sound import read_wav, to_mono
+    from stages.separation.separation import BACKENDS, sdr_db
 
     folders = sorted((sample / "truth" / "stems").iterdir())
     gains_db = []

@@ -11,8 +11,8 @@ from stages.core.artefacts import read_arrays, read_facts
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import EmbedParams
-from stages.core.stage import do_unit
 from stages.embed import _static, embed_subject, units
+from stages.engine.stage import do_unit
 from stages.media.jpeg import unpack_jpeg
 from stages.training.checkpoints import load_model, save_model
 from stages.vision.architectures import build_static

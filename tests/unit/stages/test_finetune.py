@@ -14,7 +14,7 @@ from stages.core.artefacts import read_json
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import FinetuneParams
-from stages.core.stage import Unit, do_unit
+from stages.engine.stage import Unit, do_unit
 from stages.training.checkpoints import load_config, load_model, save_model
 from stages.training.curves import Curves
 from stages.vision.architectures import build_static

@@ -11,8 +11,8 @@ from stages.core.corpus import Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.measures import ccc_per_target
 from stages.core.params import FuseParams
-from stages.core.stage import Unit, do_unit
 from stages.core.systems import FUSIONS
+from stages.engine.stage import Unit, do_unit
 from stages.fuse import apply_fusion, applying_units, fit_fusion, fitting_unit, read_stack
 
 SETTINGS = FuseParams(

@@ -13,8 +13,8 @@ from stages.core.artefacts import read_arrays, write_arrays
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.measures import ccc_per_target
 from stages.core.params import EvaluateParams, FuseParams
-from stages.core.stage import do_unit
 from stages.core.systems import FUSIONS, is_forest
+from stages.engine.stage import do_unit
 from stages.evaluate import score_all
 from stages.fuse import apply_fusion, applying_units, fit_fusion, fitting_unit
 

@@ -12,7 +12,7 @@ from stages.core.artefacts import write_arrays
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import KelmParams
-from stages.core.stage import do_unit
+from stages.engine.stage import do_unit
 from stages.kelm import fit, settings_of, unit_of
 from stages.temporal.functionals import functionals, window_of_step
 

@@ -15,9 +15,9 @@ from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
 from stages.core.optimisation import OptimSettings
 from stages.core.params import Augmentation, FinetuneParams, PretrainParams
-from stages.core.stage import Unit, do_unit
 from stages.corpora.labelled_faces import write_shard
 from stages.corpora.table import EMOTIONS, Sample, emotion
+from stages.engine.stage import Unit, do_unit
 from stages.media.jpeg import pack_jpegs
 from stages.pretrain import NO_CORPORA, NO_FACE, Settings, scores_of
 from stages.training.checkpoints import load_model, save_model

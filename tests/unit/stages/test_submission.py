@@ -10,7 +10,7 @@ from stages.core.artefacts import read_json, write_arrays, write_json
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import BadInput, ValaroError
 from stages.core.params import SubmissionParams
-from stages.core.stage import Stage
+from stages.engine.stage import Stage
 from stages.submission import HEADER, folder_of, rows_expected, run
 
 NAMES = ["a", 'quoted "b", twice', "Zoë 大"]

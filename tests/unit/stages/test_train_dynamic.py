@@ -13,7 +13,7 @@ from stages.core.errors import ValaroError
 from stages.core.measures import ccc_per_target
 from stages.core.optimisation import OptimSettings
 from stages.core.params import DynamicParams
-from stages.core.stage import do_unit
+from stages.engine.stage import do_unit
 from stages.predict import dynamic_units, predict_dynamic
 from stages.train_dynamic import train, unit_of
 

@@ -1,0 +1,127 @@
+"""From a whole recording to valence and arousal on an exact grid: overlapping windows, averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from stages.audio.backbone import (
+    convolve,
+    frames_of,
+    receptive_field,
+    shares_convolutions,
+    stride_of,
+)
+from stages.audio.model import AudioModel
+from stages.audio.windows import AudioLevel, Level, level_of, normalised, sample_range
+from stages.core.arrays import Flags, Floats
+from stages.temporal.windows import overlap_average_on_grid
+
+LENGTH_SLACK_S = 1e-6
+
+
+class RecordingPrediction(NamedTuple):
+    """What an audio model says about a recording, at t_k = k · step_s."""
+
+    valence_arousal: Floats
+    """(T, 2) float32; NaN where no window has a say."""
+    features: Floats
+    """(T, f) float32: the model's features, averaged alike; NaN where no window has a say."""
+
+
+def predict_recording(
+    model: AudioModel,
+    waveform: Floats,
+    windows_s: Floats,
+    *,
+    steps: int,
+    window_s: float = 4.0,
+    step_s: float = 0.2,
+    rate_hz: int = 16_000,
+    batch: int = 16,
+    normalisation: AudioLevel = "window",
+) -> RecordingPrediction:
+    """Run the model over every window, and average per step what overlapping windows say.
+
+    Shape: waveform (n,), windows_s (W, 2) -> (steps, 2), (steps, f).
+
+    Windows are normalised as in training. Where that is by the level of the recording, those that overlap
+    share their convolutions. Steps on padding, and steps of the grid that no window covers, are not invented.
+    Runs on the device that the model is on.
+
+    Args:
+        model: predicts window_s / step_s steps per window; put into evaluation mode.
+        waveform: mono, first sample at 0 s.
+        windows_s: start and end in seconds, see `voiced.tiling_windows`.
+        steps: length T of the grid.
+        window_s: length that the windows are padded to, the one trained with.
+        step_s: step of the grid.
+        rate_hz: rate of the waveform.
+        batch: windows per pass.
+        normalisation: as the model was trained.
+
+    Raises:
+        ValueError: there is no window, or one is longer than window_s.
+    """
+    windows = np.asarray(windows_s, dtype=np.float64).reshape(-1, 2)
+    if not len(windows) or (np.diff(windows) > window_s + LENGTH_SLACK_S).any():
+        raise ValueError(f"{len(windows)} windows; there must be at least one, and none over {window_s} s")
+    model.eval()
+    level = level_of(waveform) if normalisation == "recording" and len(waveform) else None
+    values = np.concatenate(list(_per_batch(model, waveform, windows, window_s, rate_hz, batch, level)))
+    offset_s = step_s * np.arange(values.shape[1])
+    ends_s = np.minimum(windows[:, 1], len(waveform) / rate_hz)
+    valid: Flags = windows[:, :1] + offset_s < ends_s[:, None] - LENGTH_SLACK_S
+    average, _ = overlap_average_on_grid(windows[:, 0], values, step_s, valid, steps)
+    on_grid = average.astype(np.float32)
+    return RecordingPrediction(on_grid[:, :2], on_grid[:, 2:])
+
+
+@torch.inference_mode()
+def _per_batch(
+    model: AudioModel,
+    waveform: Floats,
+    windows: Floats,
+    window_s: float,
+    rate_hz: int,
+    batch: int,
+    level: Level | None,
+) -> Iterator[Floats]:
+    """Predictions and features side by side, (b, S, 2 + f), for one batch of windows after the other."""
+    device = next(model.parameters()).device
+    length = round(window_s * rate_hz)
+    for begin in range(0, len(windows), batch):
+        ranges = [sample_range(start, end, rate_hz, length) for start, end in windows[begin : begin + batch]]
+        cut = [normalised(waveform[first:stop], length, level) for first, stop in ranges]
+        inputs, masks = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*cut, strict=True))
+        shared = {} if level is None else _shared(model, waveform, ranges, length, level)
+        predicted, features = model(inputs, masks, **shared)
+        yield torch.cat([predicted, features], dim=-1).float().cpu().numpy()
+
+
+def _shared(
+    model: AudioModel, waveform: Floats, ranges: list[tuple[int, int]], length: int, level: Level
+) -> dict[str, torch.Tensor]:
+    """The windows' convolutions, each second passing once; empty where they can't be shared.
+
+    They can where a frame depends on the samples under it alone, windows begin on frames, and each is long
+    enough for one.
+    """
+    backbone = model.backbone
+    stride, field = stride_of(backbone.config), receptive_field(backbone.config)
+    begin, end = min(first for first, _ in ranges), max(stop for _, stop in ranges)
+    real = [min(stop, len(waveform)) - first for first, stop in ranges]
+    if not shares_convolutions(backbone) or min(real) < field or any((s - begin) % stride for s, _ in ranges):
+        return {}
+    samples = waveform[begin:end]
+    whole = torch.from_numpy(normalised(samples, len(samples), level)[0])
+    found = convolve(backbone, whole[None].to(next(model.parameters()).device))[0]
+    frames = frames_of(backbone.config, torch.tensor([length, *real])).tolist()
+    pieces = found.new_zeros(len(ranges), len(found), frames[0])
+    for piece, (first, _), count in zip(pieces, ranges, frames[1:], strict=True):
+        place = (first - begin) // stride
+        piece[:, :count] = found[:, place : place + count]
+    return {"convolved": pieces}

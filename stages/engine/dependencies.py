@@ -1,0 +1,82 @@
+"""The code that every stage of dvc.yaml depends on, written from what the stage's file imports.
+
+    python -m stages.engine.dependencies          (make deps)
+
+A small folder of which a stage uses half or more is named as a whole: an edit in it that doesn't concern the
+stage costs a look into the memo, nothing more. Of larger folders and of `core` each file is named, unless the stage
+uses all.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from stages.engine import fingerprint
+from stages.engine.fingerprint import PACKAGE, ROOT
+
+DVC_FILE = "dvc.yaml"
+SMALL_FOLDER = 8
+"""Modules at most in a folder that is named as a whole."""
+NAMED_BY_FILE = {"core"}
+TYPES_ONLY = {f"{PACKAGE}/core/arrays.py"}
+"""Files whose statements name types and nothing else."""
+_STAGE = re.compile(r"^  (\w+):$")
+_CODE = re.compile(rf"^      - {PACKAGE}/\S+$")
+
+
+@cache
+def modules_of(stage: str) -> frozenset[str]:
+    """Files of the package whose statements decide the results of a stage, relative to the repository."""
+    files = fingerprint.files_of(f"{PACKAGE}.{stage}")
+    names = {path.relative_to(ROOT).as_posix() for path in files if path.stem != "__init__"}
+    return frozenset(names - TYPES_ONLY)
+
+
+def dependencies_of(stage: str) -> list[str]:
+    """The files and folders that dvc.yaml should name for a stage: its own file first."""
+    used, own = modules_of(stage), f"{PACKAGE}/{stage}.py"
+    named = {_named(file, used) for file in used - {own}}
+    return [own, *sorted(named)]
+
+
+def _named(file: str, used: frozenset[str]) -> str:
+    folder = str(Path(file).parent)
+    if folder == PACKAGE or Path(folder).name in NAMED_BY_FILE:
+        return file
+    held = _modules_in(folder)
+    mostly = len(held) <= SMALL_FOLDER and 2 * len(held & used) >= len(held)
+    return folder if mostly or held <= used else file
+
+
+@cache
+def _modules_in(folder: str) -> frozenset[str]:
+    paths = (ROOT / folder).glob("*.py")
+    return frozenset(f"{folder}/{path.name}" for path in paths if path.stem != "__init__")
+
+
+def rewritten(text: str) -> str:
+    """The content of dvc.yaml with the code dependencies of every stage as they should be."""
+    return "\n".join(_lines(text.split("\n")))
+
+
+def _lines(lines: list[str]) -> Iterator[str]:
+    stage, written = "", False
+    for line in lines:
+        if match := _STAGE.match(line):
+            stage, written = match[1], False
+        if not _CODE.match(line):
+            yield line
+        elif not written:  # in the place of the first one that stood there
+            written = True
+            yield from (f"      - {path}" for path in dependencies_of(stage))
+
+
+def main() -> None:
+    """Write dvc.yaml anew."""
+    path = ROOT / DVC_FILE
+    path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""What decides a result: the bytes read, the parameters, and the code that is really used.
+
+Files are identified by MD5, as in DVC's cache, so that a remembered result can be found there. Code is
+identified by the syntax trees of a module and of everything it imports from this package: a comment or a
+docstring changes nothing, any statement does. The versions of the libraries involved count too.
+"""
+
+import ast
+import hashlib
+import importlib.metadata
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PACKAGE = "stages"
+ROOT = Path(__file__).resolve().parents[2]
+
+NOT_PART_OF_A_RESULT = (f"{PACKAGE}.engine", f"{PACKAGE}.core.params")
+"""The engine decides when and where something is computed, never what comes out. Parameters are checked in
+`core.params`; their values enter a key by themselves."""
+
+LIBRARIES = {
+    "accelerate": "accelerate",
+    "av": "av",
+    "cv2": "opencv-contrib-python-headless",
+    "h5py": "h5py",
+    "mediapipe": "mediapipe",
+    "numpy": "numpy",
+    "openvino": "openvino",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "soundfile": "soundfile",
+    "timm": "timm",
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "transformers": "transformers",
+}
+
+
+def md5_of(path: Path) -> str:
+    """MD5 of a file's bytes (DVC's name for it, not a security measure)."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+class FileHashes:
+    """MD5 of files, remembered by (path, inode, size, modification time): a 100 GB corpus is read once."""
+
+    def __init__(self, database: Path) -> None:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._connection = _open(database)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):  # locked, or not writable: nothing is damaged
+                raise
+            database.unlink()  # only a memory; files are read again
+            self._connection = _open(database)
+
+    def __call__(self, paths: Iterable[Path]) -> dict[Path, str]:
+        """Hash many files, in threads, reading only those that changed."""
+        marks = {path: _mark(path) for path in dict.fromkeys(paths)}
+        known = {path: self._known(path, mark) for path, mark in marks.items()}
+        unknown = [path for path, md5 in known.items() if md5 is None]
+        with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as threads:
+            fresh = dict(zip(unknown, threads.map(md5_of, unknown), strict=True))
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO md5 VALUES (?, ?, ?)",
+            [(str(path.absolute()), marks[path], md5) for path, md5 in fresh.items()],
+        )
+        return {path: fresh.get(path) or known[path] or "" for path in marks}
+
+    def _known(self, path: Path, mark: str) -> str | None:
+        query = "SELECT md5 FROM md5 WHERE path = ? AND mark = ?"
+        row = self._connection.execute(query, (str(path.absolute()), mark)).fetchone()
+        return row[0] if row else None
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+
+def _open(database: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(database, timeout=60, isolation_level=None)
+    try:
+        connection.execute("CREATE TABLE IF NOT EXISTS md5 (path TEXT PRIMARY KEY, mark TEXT, md5 TEXT)")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def key_of(**parts: Any) -> str:
+    """One name for everything that decides a result."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def code_of(module: str) -> str:
+    """Hash of the syntax of `module` and of all it imports, directly or not, from this package."""
+    trees = {name: _bare(_source(name)) for name in _closure(module)}
+    libraries = sorted({library for tree in trees.values() for library in _libraries(tree)})
+    versions = {library: importlib.metadata.version(LIBRARIES[library]) for library in libraries}
+    return key_of(code={name: ast.dump(tree) for name, tree in trees.items()}, versions=versions)
+
+
+def files_of(module: str) -> list[Path]:
+    """The files of `module` and of all it imports from this package whose syntax enters its key."""
+    return [path for name in _closure(module) if (path := _file(name))]
+
+
+def _mark(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
+
+
+def _closure(module: str) -> list[str]:
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found and not _outside(name):
+            found.add(name)
+            waiting += _imports(_bare(_source(name)))
+    return sorted(found)
+
+
+def _outside(module: str) -> bool:
+    return any(f"{module}.".startswith(f"{place}.") for place in NOT_PART_OF_A_RESULT)
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for name in _imported(tree):
+        if name.split(".")[0] == PACKAGE and _file(name):
+            yield name
+
+
+def _libraries(tree: ast.AST) -> Iterator[str]:
+    for name in _imported(tree):
+        if name.split(".")[0] in LIBRARIES:
+            yield name.split(".")[0]
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _file(module: str) -> Path | None:
+    stem = ROOT.joinpath(*module.split("."))
+    candidates = (stem.with_suffix(".py"), stem / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _source(module: str) -> str:
+    path = _file(module)
+    if path is None:
+        raise ModuleNotFoundError(f"{module}: not a module of this package")
+    return path.read_text(encoding="utf-8")
+
+
+@cache
+def _bare(source: str) -> ast.Module:
+    """The syntax tree without docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:]
+    return tree

@@ -1,0 +1,66 @@
+"""Map a function over units of work, one video at a time: on this machine's cores, or on a cluster.
+
+joblib underneath for the cores here; `cluster` knows Dask and Ray.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, TypeVar
+
+from stages.engine.lifetime import exit_with_parents
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Backend = Literal["local", "dask", "ray"]
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def map_units(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    jobs: int,
+    backend: Backend = "local",
+    address: str | None = None,
+) -> Iterator[Result]:
+    """Yield `function(item)` for every item, as they finish; in this process when `jobs` is 1.
+
+    Every worker gets cores / jobs threads (two busy pools on the same cores are up to ten times slower),
+    and ends when this process does.
+
+    Args:
+        function: pure, and picklable where it travels.
+        items: one call each.
+        jobs: worker processes on this machine.
+        backend: where the workers are. Those of a cluster get as many threads as this process would take,
+            and outlive it.
+        address: of the cluster, see `cluster.map_on_cluster`.
+    """
+    waiting = list(items)
+    jobs = min(jobs, len(waiting))
+    if backend != "local" and waiting:
+        from stages.engine.cluster import map_on_cluster
+
+        yield from map_on_cluster(function, waiting, backend, address, jobs)
+        return
+    if jobs <= 1:
+        yield from map(function, waiting)
+        return
+    from joblib import Parallel, delayed, parallel_config
+
+    threads = max(1, cores() // jobs)
+    beginning = {"initializer": _begin, "initargs": (os.getpid(), threads)}
+    with parallel_config(backend="loky", inner_max_num_threads=threads, **beginning):
+        calls = (delayed(function)(item) for item in waiting)
+        yield from Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")(calls)
+
+
+def _begin(master: int, threads: int) -> None:
+    """What a worker does before it gets any item: it may never get one."""
+    exit_with_parents([master])
+    import cv2
+
+    cv2.setNumThreads(threads)

@@ -1,0 +1,153 @@
+"""The memo: finished results, found again by what decided them.
+
+DVC remembers whole stages; this remembers single results inside a stage, so that one new video among 600
+costs one video and a killed run loses only what was in flight. Records lie outside DVC's outputs, in
+`.valaro/memo` of the main repository (also for experiments that run in a copy). The bytes lie once:
+
+1. A finished file is linked (reflink, hardlink, else copied) into `.valaro/blobs` under its MD5.
+2. Once DVC has committed the stage, its own cache holds the same bytes under the same MD5, and the link
+   here is dropped (`release`).
+3. `recall` links the bytes back from wherever they lie, and only if they still hash to their name: a
+   damaged or missing blob means "compute it again", never a wrong result.
+"""
+
+import configparser
+import errno
+import fcntl
+import os
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from stages.core.artefacts import PARTIAL, files_of, read_json, remove, whole, write_json
+from stages.core.notes import Note
+from stages.engine.fingerprint import md5_of
+
+HOUR_S = 3600  # other runs link and write here at the same time; none takes so long over one file
+FICLONE = 0x40049409  # Linux ioctl: share the extents of another file
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one finished unit of work left: files by role and relative name, and its notes."""
+
+    files: dict[str, dict[str, str]]
+    notes: list[Note]
+
+
+RECORD = TypeAdapter(Record)
+
+
+class Memo:
+    """Finished results of one stage.
+
+    Args:
+        home: `.valaro` of the main repository.
+        cache: DVC's cache of file contents (`files/md5`), which may not exist yet.
+        stage: name of the stage.
+    """
+
+    def __init__(self, home: Path, cache: Path, stage: str) -> None:
+        self._records = home / "memo" / stage
+        self._blobs = home / "blobs"
+        self._cache = cache
+
+    def recall(self, key: str, writes: dict[str, Path]) -> Record | None:
+        """Bring the files of a remembered result to `writes`; None if it must be computed (again)."""
+        record = self._read(key)
+        if record is None or record.files.keys() != writes.keys():
+            return None
+        sources = {
+            role: {name: self._find(md5) for name, md5 in files.items()}
+            for role, files in record.files.items()
+        }
+        if any(source is None for files in sources.values() for source in files.values()):
+            return None
+        try:
+            for role, files in sources.items():
+                with whole(writes[role]) as partial:
+                    for name, source in files.items():
+                        target = partial / name if name else partial
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        link(source, target)  # type: ignore[arg-type]
+        except FileNotFoundError:  # another run released the blob, or `dvc gc` went over the cache
+            return None
+        return record
+
+    def remember(self, key: str, writes: dict[str, Path], notes: list[Note]) -> Record:
+        """Remember what lies at `writes` as the result called `key`."""
+        files: dict[str, dict[str, str]] = {}
+        for role, path in writes.items():
+            files[role] = {}
+            for file in files_of(path):
+                md5 = md5_of(file)
+                files[role]["" if file == path else file.relative_to(path).as_posix()] = md5
+                self._keep(file, md5)
+        record = Record(files, notes)
+        write_json(self._records / key[:2] / f"{key}.json", asdict(record))
+        return record
+
+    def release(self) -> None:
+        """Drop every blob whose bytes DVC's cache holds by now, and what killed runs left unfinished."""
+        for folder in (*self._blobs.glob("??"), *self._records.glob("??")):
+            _sweep_old(folder)
+        for blob in self._blobs.glob("??/*") if self._blobs.is_dir() else ():
+            if _holds(self._cache / blob.parent.name / blob.name, blob.parent.name + blob.name):
+                remove(blob)
+
+    def _read(self, key: str) -> Record | None:
+        try:
+            return RECORD.validate_python(read_json(self._records / key[:2] / f"{key}.json"))
+        except (OSError, ValueError):  # pydantic's ValidationError among them
+            return None
+
+    def _find(self, md5: str) -> Path | None:
+        for folder in (self._cache, self._blobs):
+            path = folder / md5[:2] / md5[2:]
+            if _holds(path, md5):
+                return path
+        return None
+
+    def _keep(self, file: Path, md5: str) -> None:
+        if self._find(md5) is None:
+            with whole(self._blobs / md5[:2] / md5[2:]) as partial:
+                link(file, partial)
+
+
+def _holds(path: Path, md5: str) -> bool:
+    return path.is_file() and md5_of(path) == md5
+
+
+def _sweep_old(folder: Path) -> None:
+    for leftover in list(folder.glob(f"{PARTIAL}*")):
+        with suppress(FileNotFoundError):  # another run was faster
+            if time.time() - leftover.lstat().st_ctime >= HOUR_S:
+                remove(leftover)
+
+
+def link(source: Path, target: Path) -> None:
+    """Give the bytes of `source` a second name: reflink, else hardlink, else copy."""
+    try:
+        with source.open("rb") as old, target.open("xb") as new:
+            fcntl.ioctl(new.fileno(), FICLONE, old.fileno())
+        return
+    except OSError:
+        target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+            raise
+        shutil.copyfile(source, target)
+
+
+def dvc_cache(repository: Path) -> Path:
+    """Where DVC keeps file contents: `cache.dir` of its configuration, else `.dvc/cache`."""
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read([repository / ".dvc" / "config", repository / ".dvc" / "config.local"], encoding="utf-8")
+    folder = settings.get("cache", "dir", fallback="cache").strip("\"'")
+    return repository / ".dvc" / folder / "files" / "md5"

@@ -1,0 +1,184 @@
+"""What a stage tells the console: one bar on a terminal, a few plain lines elsewhere, tables in both."""
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from stages.core.notes import Note
+from stages.engine.launch import rank
+
+LINES_WITHOUT_TERMINAL = 4
+NOTES_SHOWN = 8
+
+
+class Bar:
+    """A bar on the terminal: units done, frames a second, time left, what is at work. It leaves nothing.
+
+    Args:
+        label: what is going on.
+        total: units there are.
+        done: of them, those that took no time.
+    """
+
+    def __init__(self, label: str, total: int, done: int = 0) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
+
+        cut = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[what]}", markup=False, table_column=cut),
+            console=Console(stderr=True),
+            transient=True,
+            expand=True,
+            redirect_stdout=False,  # it would end up on stderr
+        )
+        self._task = self._bar.add_task(label, total=total, completed=done, what="", rate="")
+
+    def show(self) -> None:
+        """Draw from now on."""
+        self._bar.start()
+
+    def hide(self) -> None:
+        """Leave the terminal to others."""
+        self._bar.stop()
+
+    def at_work(self, what: str) -> None:
+        """Say what is at work."""
+        self._bar.update(self._task, what=what)
+
+    def advance(self, rate: str) -> None:
+        """One more unit is done."""
+        self._bar.update(self._task, advance=1, rate=rate)
+
+
+class Progress:
+    """One progress bar per stage: units done, frames/s, time left; quiet when not a terminal."""
+
+    def __init__(self, stage: str, total: int, remembered: int) -> None:
+        self._stage, self._total, self._done = stage, total, remembered
+        self._bar = Bar(stage, total, remembered) if sys.stderr.isatty() else None
+        self._remembered, self._begin, self._frames = remembered, time.monotonic(), 0
+
+    def __enter__(self) -> "Progress":
+        if self._bar:
+            self._bar.show()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.hide()
+        if kind is None:
+            seconds, fresh = time.monotonic() - self._begin, self._total - self._remembered
+            rate = f" ({self._rate()})" if self._frames else ""
+            say(f"{self._stage}: {fresh} computed in {seconds:.1f} s, {self._remembered} remembered{rate}")
+
+    def step(self, name: str, frames: int = 0) -> None:
+        """One more unit is done, and the frames it holds."""
+        self._done, self._frames = self._done + 1, self._frames + frames
+        if self._bar:
+            self._bar.advance(self._rate())
+            self._bar.at_work(name)
+        elif self._done % max(1, -(-self._total // LINES_WITHOUT_TERMINAL)) == 0 and self._done < self._total:
+            say(f"{self._stage}: {self._done} of {self._total}")
+
+    def _rate(self) -> str:
+        return frames_per_second(self._frames, time.monotonic() - self._begin)
+
+
+def frames_per_second(frames: int, seconds: float) -> str:
+    """A rate in words; "" where there are no frames."""
+    rate = frames / max(seconds, 1e-3)
+    return f"{rate:,.0f} frames/s" if rate >= 10 else f"{rate:.1f} frames/s" if frames else ""
+
+
+def say(line: str) -> None:
+    """One line for the reader of the console; of several processes launched together the first one's."""
+    if not rank():
+        print(line, file=sys.stderr, flush=True)
+
+
+def say_notes(stage: str, notes: list[Note]) -> None:
+    """The notes of a stage, quarantined inputs first, cut after a few."""
+    ordered = sorted(notes, key=lambda note: not note.quarantined)
+    for note in ordered[:NOTES_SHOWN]:
+        say(f"{stage}: {'SET ASIDE' if note.quarantined else 'note'}: {note}")
+    if len(ordered) > NOTES_SHOWN:
+        say(f"{stage}: and {len(ordered) - NOTES_SHOWN} more notes")
+
+
+def say_table(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None) -> None:
+    """Closing figures: a drawn table on a terminal, aligned plain text elsewhere.
+
+    Args:
+        head: names of the columns.
+        rows: cells as text; columns whose every cell is a number go to the right.
+        best: the row that the reader looks for.
+    """
+    if not sys.stderr.isatty():
+        for line in plain_table(head, rows, best):
+            say(line)
+    elif not rank():
+        _draw(head, rows, best)
+
+
+def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None) -> list[str]:
+    """The lines of a table in plain text, two blanks between columns; letters may be two cells wide."""
+    from rich.cells import cell_len
+
+    cells = _marked(head, rows, best)
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    right = _numeric(cells[1:])
+    return ["  ".join(map(_padded, row, widths, right)).rstrip() for row in cells]
+
+
+def _marked(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None) -> list[list[str]]:
+    """The whole table, with a last column that points to the best row."""
+    marks = ["", *("<- best" if number == best else "" for number in range(len(rows)))]
+    return [[*row, mark] for row, mark in zip([head, *rows], marks, strict=True)]
+
+
+def _padded(cell: str, width: int, at_right: bool) -> str:
+    from rich.cells import cell_len
+
+    blanks = " " * (width - cell_len(cell))
+    return blanks + cell if at_right else cell + blanks
+
+
+def _numeric(rows: Sequence[Sequence[str]]) -> list[bool]:
+    return [all(map(_is_number, column)) for column in zip(*rows, strict=True)]
+
+
+def _is_number(cell: str) -> bool:
+    return cell in ("", "—") or cell.lstrip("+-−").replace(",", "").replace(".", "", 1).isdigit()
+
+
+def _draw(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console, (names, *cells) = Console(stderr=True), _marked(head, rows, best)
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    for name, at_right in zip(names, _numeric(cells), strict=True):
+        table.add_column(Text(name), justify="right" if at_right else "left", no_wrap=True)
+    for number, row in enumerate(cells):
+        table.add_row(*map(Text, row), style="bold green" if number == best else "")
+    if max(map(cell_len, plain_table(head, rows, best))) + 2 <= console.width:  # an edge on either side
+        console.print(table)
+        return
+    for number, (name, *figures) in enumerate(cells):  # too narrow: a paragraph each
+        words = ", ".join(
+            f"{what} {cell}".strip() for what, cell in zip(names[1:], figures, strict=True) if cell
+        )
+        console.print(Text(f"{name}: {words}", "bold green" if number == best else ""))

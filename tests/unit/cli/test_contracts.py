@@ -1,0 +1,25 @@
+"""What an artefact must look like: every fault is listed, whatever the file."""
+
+from pathlib import Path
+
+import numpy as np
+
+from stages.core.artefacts import write_arrays
+from valaro.commands.contracts import CONTRACTS, Lengths, faults_of
+
+
+def test_offsets_without_the_images_they_point_into_are_listed(tmp_path: Path) -> None:
+    times = np.arange(3) / 5
+    arrays = {"time_s": times, "frame_time_s": times, "jpeg_offset": np.zeros(1, np.int64)}
+    write_arrays(tmp_path / "a.h5", arrays)
+    assert faults_of(tmp_path / "a.h5", CONTRACTS["decode"], ["a"], Lengths()) == ["no array jpeg"]
+    write_arrays(tmp_path / "a.h5", arrays | {"jpeg": np.zeros(9, np.uint8)})
+    assert faults_of(tmp_path / "a.h5", CONTRACTS["decode"], ["a"], Lengths()) == [
+        "jpeg_offset doesn't fit jpeg",
+    ]
+
+
+def test_a_file_that_cannot_be_opened_is_one_fault(tmp_path: Path) -> None:
+    (tmp_path / "a.h5").write_bytes(b"photos")
+    (fault,) = faults_of(tmp_path / "a.h5", CONTRACTS["decode"], ["a"], Lengths())
+    assert fault.startswith("damaged, or not an artefact")

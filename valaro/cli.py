@@ -1,0 +1,392 @@
+"""The command line: words and options; what a command does lies in `valaro/commands/`.
+
+    valaro predict VIDEO ... --out DIR       valence and arousal of any recording
+    valaro export [FOLDER ...] --out DIR     finished traces for other programs
+    valaro export-model --out DIR            a trained system as one folder to share, with its card
+    valaro info VIDEO ...                    what a file holds, and what the pipeline would do with it
+    valaro doctor                            is everything there, and what to do where it isn't
+    valaro sweep PARAM                       one parameter against what came out of the experiments with it
+    valaro import-checkpoint KIND FILE       take the authors' published weights
+    valaro profile [NAME]                    list the profiles, or make one the active parameters
+    valaro params                            check and print the active parameters
+    valaro speed                             what every stage took, beside the run before
+    valaro verify                            check that everything here is what the stages wrote
+    valaro scores                            CCC by system and protocol
+    valaro report                            the run on one page, as it stands now
+
+Everything heavy is imported inside the commands, so that `--help` answers at once.
+Exit status: 0 all is well, 1 something failed, 2 the command itself makes no sense.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stages import __version__
+from valaro.commands.terminal import Quiet, Verbose, begin, report_user_errors, result
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+
+
+class Detector(StrEnum):
+    """Face detectors, as in params.yaml."""
+
+    RETINAFACE = "retinaface"
+    BLAZEFACE_SHORT = "blazeface_short"
+    BLAZEFACE_FULL = "blazeface_full"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"valaro {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def valaro(
+    _asked: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say every step.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say results and errors only.")] = False,
+) -> None:
+    """Valence and arousal, frame by frame, from ordinary video."""
+    begin(quiet, verbose)
+
+
+Videos = Annotated[list[Path], typer.Argument(metavar="VIDEO", help="Video files of any common format.")]
+Out = Annotated[
+    Path,
+    typer.Option(metavar="DIR", file_okay=False, help="Folder for the results: DIR/<name>/<name>.csv …"),
+]
+Models = Annotated[
+    Path | None,
+    typer.Option(
+        "--models",
+        "--model",
+        metavar="DIR",
+        help="Trained models: a folder with params.yaml and metrics/ beside it, or one that `valaro "
+        "export-model` wrote. Default: models/ here, else that of the checkout.",
+    ),
+]
+DetectorName = Annotated[
+    Detector | None, typer.Option(help="Face detector. Default: the one used in training.")
+]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        metavar="NAME,...",
+        help="What to write beside the summary: csv, parquet, json (the summary with the frames in it), vtt "
+        "(subtitles), eaf (ELAN), png, mp4, html, abaw (DIR/submission.csv). Default: csv,png,mp4.",
+    ),
+]
+Html = Annotated[bool, typer.Option("--html", help="Also a page with video, curves and faces (.html).")]
+Overlay = Annotated[
+    bool | None,
+    typer.Option(
+        "--overlay/--no-overlay", help="With or without a copy of the video with face box and curves (.mp4)."
+    ),
+]
+System = Annotated[
+    str, typer.Option(metavar="NAME", help="System, or fusion of systems; best: by the evaluation.")
+]
+Jobs = Annotated[int, typer.Option(metavar="N", min=1, help="Videos at a time.")]
+Replace = Annotated[bool, typer.Option("--force", help="Replace the results of earlier runs.")]
+Results = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="FOLDER",
+        exists=True,
+        file_okay=False,
+        help="Results of `valaro predict`: its --out, or folders in it. Default: this repository's subjects.",
+    ),
+]
+ExportFormats = Annotated[
+    list[str],
+    typer.Option(
+        "--format",
+        metavar="NAME,...",
+        help="csv, parquet, json, vtt (subtitles), eaf (ELAN), abaw (DIR/submission.csv).",
+    ),
+]
+ExportFolder = Annotated[
+    Path, typer.Option("--out", metavar="DIR", file_okay=False, help="Folder for the files: DIR/<name>.csv …")
+]
+TraceName = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Of the repository: a system, a fusion, or <fusion>.grouped, its honest validation traces.",
+    ),
+]
+SplitName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Of the repository: train, validation or test. Default: all."),
+]
+SubjectNames = Annotated[
+    list[str] | None,
+    typer.Option("--subject", metavar="NAME", help="Of the repository; more than once for more."),
+]
+ModelFolder = Annotated[
+    Path,
+    typer.Option("--out", metavar="DIR", file_okay=False, help="Folder for weights, parameters and card."),
+]
+ReplaceFiles = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
+Kind = Annotated[str, typer.Argument(metavar="KIND", help="Which model it is.")]
+CheckpointFile = Annotated[Path, typer.Argument(metavar="FILE", help="The state dict, .pth or .safetensors.")]
+SystemFolder = Annotated[
+    Path,
+    typer.Option(
+        "--out", metavar="DIR", file_okay=False, help="Folder of the system: DIR/models, DIR/params.yaml"
+    ),
+]
+ProfileName = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="The profile to write to params.yaml.")
+]
+Discard = Annotated[
+    bool, typer.Option("--force", help="Even if params.yaml has edits that no profile has (a copy is kept).")
+]
+Parameter = Annotated[
+    str, typer.Argument(metavar="PARAM", help="Dotted name in params.yaml, e.g. dynamic.window_s.")
+]
+Metric = Annotated[
+    str,
+    typer.Option(
+        metavar="KEY,...",
+        help="Figures to compare; file:key where several files have the key. Default: the best CCC of the "
+        "section's training.",
+    ),
+]
+Sweeps = Annotated[
+    Path, typer.Option(metavar="DIR", file_okay=False, help="Folder for DIR/<PARAM>.csv and .png.")
+]
+ReportPage = Annotated[Path, typer.Option("--out", metavar="FILE", dir_okay=False, help="The page to write.")]
+
+
+@app.command()
+def predict(
+    videos: Videos,
+    out: Out,
+    models: Models = None,
+    detector: DetectorName = None,
+    formats: Formats = None,
+    html: Html = False,
+    overlay: Overlay = None,
+    system: System = "best",
+    jobs: Jobs = 1,
+    force: Replace = False,
+    _verbose: Verbose = False,
+    _quiet: Quiet = False,
+) -> None:
+    """Estimate valence and arousal in every frame of each VIDEO.
+
+    One line per video: what was found, or why it can't be done (the others go on). The CSV has a row per
+    frame: frame, time_s, valence, arousal, detected, voiced.
+    """
+    from valaro.commands.predict import chosen_formats
+    from valaro.commands.predict import predict as run
+
+    wanted = chosen_formats(formats, html=html, overlay=overlay)
+    with report_user_errors():
+        failed = run(
+            videos,
+            out,
+            models=models,
+            system=system,
+            detector=detector,
+            formats=wanted,
+            jobs=jobs,
+            force=force,
+        )
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def export(
+    out: ExportFolder,
+    formats: ExportFormats,
+    folders: Results = None,
+    system: TraceName = "best",
+    split: SplitName = None,
+    subjects: SubjectNames = None,
+    force: ReplaceFiles = False,
+    _verbose: Verbose = False,
+    _quiet: Quiet = False,
+) -> None:
+    """Write finished traces in other programs' formats, from the pipeline or from earlier predictions."""
+    from valaro.commands.export import chosen_formats
+    from valaro.commands.export import export as run
+
+    wanted = chosen_formats(formats)
+    with report_user_errors():
+        run(
+            folders or (),
+            out,
+            wanted,
+            system=system,
+            split=split,
+            subjects=subjects or (),
+            force=force,
+        )
+
+
+@app.command("export-model")
+def export_model(
+    out: ModelFolder,
+    models: Models = None,
+    system: System = "best",
+    force: ReplaceFiles = False,
+    _verbose: Verbose = False,
+    _quiet: Quiet = False,
+) -> None:
+    """Write a trained system to a folder to share: weights, parameters, scores, and a model card.
+
+    valaro predict VIDEO --model DIR --out TRACES takes the folder as it is.
+    """
+    from valaro.commands.export_model import export_model as run
+    from valaro.recordings.trained import default_models, system_names
+
+    if system not in (names := system_names()):
+        raise typer.BadParameter(f"{system!r} is none of {', '.join(names)}", param_hint="--system")
+    with report_user_errors():
+        run(out, models=models or default_models(), system=system, force=force)
+
+
+@app.command()
+def info(videos: Videos, _verbose: Verbose = False, _quiet: Quiet = False) -> None:
+    """Say what each VIDEO holds, and what the pipeline would do with it."""
+    from valaro.commands.info import info as run
+
+    with report_user_errors():
+        failed = run(videos)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def doctor(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
+    """Look whether everything is there that the active parameters need, and say what to do.
+
+    Exit status 1 where something needed is missing.
+    """
+    from valaro.commands.doctor import doctor as run
+
+    with report_user_errors():
+        well = run()
+    raise typer.Exit(0 if well else 1)
+
+
+@app.command()
+def sweep(
+    parameter: Parameter,
+    metric: Metric = "",
+    out: Sweeps = Path("metrics/sweeps"),
+    _verbose: Verbose = False,
+    _quiet: Quiet = False,
+) -> None:
+    """Compare the finished experiments by one parameter: a table, and OUT/<PARAM>.csv and .png.
+
+    First: dvc exp run --queue -S 'dynamic.window_s=1,2,4' train_dynamic; dvc queue start.
+    """
+    from valaro.commands.sweep import sweep as run
+
+    with report_user_errors():
+        run(parameter, metric, out)
+
+
+@app.command()
+def profile(
+    name: ProfileName = None, force: Discard = False, _verbose: Verbose = False, _quiet: Quiet = False
+) -> None:
+    """List the profiles, or make one the active parameters."""
+    from valaro.commands.profile import list_profiles, switch
+
+    with report_user_errors():
+        if name is None:
+            list_profiles()
+        else:
+            switch(name, force=force)
+
+
+@app.command("import-checkpoint")
+def import_checkpoint(
+    kind: Kind, file: CheckpointFile, out: SystemFolder, _verbose: Verbose = False, _quiet: Quiet = False
+) -> None:
+    """Take one of the authors' published checkpoints into a system that predicts without training.
+
+    Kinds: static, dynamic (or dynamic-valence, dynamic-arousal), audio-v1, audio-v2, audio-v3. With a static
+    and a dynamic one: valaro predict VIDEO --models DIR/models --system dynamic --out TRACES.
+    """
+    from valaro.commands.import_checkpoint import import_checkpoint as run
+
+    with report_user_errors():
+        run(kind, file, out)
+
+
+@app.command()
+def params(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
+    """Check params.yaml, and print what is in force."""
+    import yaml
+
+    from stages.core.params import load_params
+
+    with report_user_errors():
+        content = load_params().model_dump(mode="json")
+        for line in yaml.safe_dump(content, sort_keys=False, allow_unicode=True).splitlines():
+            result(line)
+
+
+@app.command()
+def scores(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
+    """Show the figures of the last evaluation, by system and protocol."""
+    from stages.core.corpus import Workspace
+    from valaro.commands.scores import scores as run
+
+    with report_user_errors():
+        run(Workspace())
+
+
+@app.command()
+def speed(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
+    """Show what every stage took when it last ran: rate, memory, and how the run before compares."""
+    from valaro.commands import speed as command
+
+    with report_user_errors():
+        command.speed(Path())
+
+
+Repair = Annotated[
+    bool, typer.Option("--repair", help="Remove damaged memories and leftovers of killed runs.")
+]
+
+
+@app.command()
+def verify(repair: Repair = False, _verbose: Verbose = False, _quiet: Quiet = False) -> None:
+    """Check that everything here is what the stages wrote; say which stage to run again."""
+    from valaro.commands.verify import verify as run
+
+    with report_user_errors():
+        well = run(repair)
+    raise typer.Exit(0 if well else 1)
+
+
+@app.command()
+def report(
+    page: ReportPage = Path(".valaro/report.html"), _verbose: Verbose = False, _quiet: Quiet = False
+) -> None:
+    """Write the report of the run with what is up to date and what every stage took.
+
+    `dvc repro report` makes the lasting one, metrics/report/index.html, and the videos' pages.
+    """
+    from valaro.commands import report as command
+
+    with report_user_errors():
+        command.report(page)
+
+
+if __name__ == "__main__":
+    app()

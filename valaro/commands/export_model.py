@@ -1,0 +1,139 @@
+"""`valaro export-model`: a trained system as one folder to share, with its card."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from stages import __version__
+from stages.core.artefacts import read_json, whole, write_json
+from stages.core.errors import ValaroError
+from stages.core.params import PARAMS_FILE
+from stages.core.systems import FUSIONS
+from stages.evaluation.margins import COVERAGE, FILE, to_json
+from stages.exports.card import PROTOCOLS, Card, render
+from stages.exports.facts import part_of, pretraining_of, splits_of
+from stages.exports.origins import Origin
+from valaro.commands.terminal import note, result
+from valaro.recordings.trained import Trained, find_trained
+
+CARD, CONFIG = "README.md", "config.json"
+PROVENANCE_FILE, SCORES = "models/fusion/provenance.json", "metrics/evaluate.json"
+MARGINS = f"metrics/{FILE}"
+SECTIONS = {
+    "dynamic": ("finetune", "embed", "dynamic"),
+    "kelm": ("finetune", "embed", "kelm"),
+    "audio": ("voice", "speech", "audio"),
+    "cross_attention": ("cross_attention",),
+}
+"""Sections of the parameters that make each system."""
+PREPARED, FINISHED = ("decode", "faces"), ("smooth",)
+
+
+def export_model(out: Path, *, models: Path, system: str, force: bool = False) -> None:
+    """Write weights, parameters, scores and card to a folder that `valaro predict --model` takes.
+
+    Args:
+        out: the folder; it appears whole or not at all.
+        models: folder of trained models.
+        system: a system, a fusion, or `best`.
+        force: replace an earlier export.
+
+    Raises:
+        ValaroError: the system isn't complete, or `out` is there and no earlier export, or `force` isn't set.
+    """
+    trained = find_trained(models, system)
+    _require_replaceable(out, force)
+    card = card_of(trained)
+    with whole(out) as partial:
+        _write(partial, trained, card)
+    for name in trained.models_md5:
+        result(f"{out / 'models' / name}")
+    result(f"{out / CARD}: {trained.system}, licence {card.licence}")
+    for remark in filter(None, [*trained.notes, trained.notice]):
+        note(f"note: {remark}")
+
+
+def _require_replaceable(out: Path, force: bool) -> None:
+    if not out.exists():
+        return
+    ours = {CARD, CONFIG, str(PARAMS_FILE), "models", "metrics"}
+    foreign = [path.name for path in out.iterdir() if path.name not in ours] if out.is_dir() else [out.name]
+    if foreign:
+        problem = f"{out} holds what isn't of an earlier export: {sorted(foreign)[0]!r}"
+        raise ValaroError(f"{problem}. Choose another --out.")
+    if any(out.iterdir()) and not (force and (out / CONFIG).is_file()):
+        raise ValaroError(f"{out} exists already. Use --force to replace it, or choose another --out.")
+
+
+def _write(folder: Path, trained: Trained, card: Card) -> None:
+    for name in trained.models_md5:
+        target = folder / "models" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(trained.models.model(name), target)
+    (folder / PARAMS_FILE).write_bytes((trained.models.root / PARAMS_FILE).read_bytes())
+    write_json(folder / PROVENANCE_FILE, {"corpus": trained.corpus})
+    scores = {"best": trained.system, "confidence": card.confidence, "systems": {trained.system: card.scores}}
+    write_json(folder / SCORES, scores)
+    if trained.margin:
+        write_json(folder / MARGINS, to_json({trained.system: trained.margin}))
+    write_json(folder / CONFIG, config_of(trained))
+    (folder / CARD).write_text(render(card), encoding="utf-8")
+
+
+def config_of(trained: Trained) -> dict[str, Any]:
+    """What a program must know of the folder."""
+    return {
+        **trained.facts(),
+        "library": "valaro",
+        "version": __version__,
+        "outputs": ["valence", "arousal"],
+        "range": [-1, 1],
+        "rate": "every native frame",
+        "fps_hz": trained.params.decode.fps_hz,
+        "notice": trained.notice or None,
+        "interval": trained.margin and {"coverage": COVERAGE, **trained.margin._asdict()},
+    }
+
+
+def card_of(trained: Trained) -> Card:
+    """The card, filled from the run."""
+    scores_file = trained.models.metrics("evaluate.json")
+    evaluated = read_json(scores_file) if scores_file.is_file() else {}
+    found = evaluated.get("systems", {}).get(trained.system, {})
+    origin = origin_of(trained)
+    return Card(
+        system=trained.system,
+        parts=[part_of(trained.models, name, md5) for name, md5 in trained.models_md5.items()],
+        corpus=trained.corpus,
+        splits=splits_of(trained.models.root, trained.corpus),
+        scores={protocol: found[protocol] for protocol in PROTOCOLS if protocol in found},
+        confidence=evaluated.get("confidence", 0.95),
+        params=_sections(trained),
+        upstream=list(origin.upstream()),
+        licence=origin.licence,
+        base_models=origin.base_models,
+        notice=trained.notice,
+        version=__version__,
+    )
+
+
+def _sections(trained: Trained) -> dict[str, Any]:
+    """The parameters that made the system."""
+    made = [section for system in trained.systems for section in SECTIONS[system]]
+    fused = ("fuse",) if trained.system in FUSIONS else ()
+    content = trained.params.model_dump(mode="json")
+    return {section: content[section] for section in dict.fromkeys([*PREPARED, *made, *FINISHED, *fused])}
+
+
+def origin_of(trained: Trained) -> Origin:
+    """Where the system comes from."""
+    params, systems = trained.params, set(trained.systems)
+    sees, hears = {"dynamic", "kelm"} & systems, "audio" in systems
+    return Origin(
+        corpus=trained.corpus,
+        faces=params.faces,
+        voice=params.voice if hears else None,
+        face_backbone=params.finetune.backbones[params.embed.backbone] if sees else None,
+        audio_backbone=params.audio.backbone if hears else None,
+        pretraining=pretraining_of(trained.models, params.embed.backbone) if sees else (),
+    )

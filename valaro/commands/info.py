@@ -1,0 +1,130 @@
+"""`valaro info`: what a video file holds, and what the pipeline would do with it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stages.core.errors import BadInput
+from stages.core.params import PARAMS_FILE, Params, load_params
+from stages.engine.fingerprint import ROOT
+from stages.media.container import ContainerFacts, Limits, probe
+from stages.media.source import open_media
+from valaro.commands.terminal import fail, result
+
+
+def info(videos: Sequence[Path]) -> int:
+    """Describe each video; the number of those that can't be read.
+
+    Raises:
+        ValaroError: params.yaml isn't valid.
+    """
+    home = Path() if Path(PARAMS_FILE).is_file() else ROOT
+    params, failed = load_params(home / PARAMS_FILE), 0
+    for number, video in enumerate(videos):
+        try:
+            facts = probe(video, params.index.count_frames, _without_limits())
+        except BadInput as error:
+            failed += 1
+            fail(str(error))
+            continue
+        if number:
+            result("")
+        result(str(video))
+        for name, words in [*described(video, facts), *planned(video, facts, params)]:
+            result(f"  {name:9} {words}")
+    return failed
+
+
+def _without_limits() -> Limits:
+    """A file that the pipeline refuses can still be described."""
+    return Limits(max_pixels=1 << 62, max_duration_s=np.inf, max_frames=1 << 62)
+
+
+def described(video: Path, facts: ContainerFacts) -> Iterator[tuple[str, str]]:
+    """What the container holds, in words."""
+    with open_media(video) as container:
+        size_kb = video.stat().st_size / 1000
+        size = f"{size_kb / 1000:,.1f} MB" if size_kb >= 1000 else f"{size_kb:.0f} kB"
+        yield "file", f"{container.format.long_name}, {size}"
+    turned = f", stored turned by {facts.rotation_deg}°" if facts.rotation_deg else ""
+    yield "picture", f"{facts.width} × {facts.height}{turned}; {facts.video_codec}, {facts.pixel_format}"
+    yield "rate", _rate(facts)
+    told = facts.declared_frames
+    header = f" (its header says {told})" if told and told != facts.frame_count else ""
+    yield "length", f"{facts.duration_s:.2f} s, {facts.frame_count} frames{header}"
+    yield "sound", _sound(facts)
+    if facts.video_streams > 1 or facts.audio_streams > 1:
+        yield (
+            "streams",
+            f"{facts.video_streams} of video, {facts.audio_streams} of audio; one of each is taken",
+        )
+
+
+def _rate(facts: ContainerFacts) -> str:
+    words = f"{facts.average_rate_hz:.4g} frames/s"
+    if not facts.stamped:
+        return f"{words}; time stamps are missing or go back, so times follow from the order of the frames"
+    if not facts.variable_rate:
+        return f"{words}, constant"
+    interval_ms = np.diff(facts.time_s) * 1000
+    spread = f"{interval_ms.min():.0f} to {interval_ms.max():.0f} ms from frame to frame"
+    return f"{words} on average, variable: {spread}"
+
+
+def _sound(facts: ContainerFacts) -> str:
+    if not facts.has_audio:
+        return "none"
+    start_s = facts.audio_start_s or 0.0
+    late = f", from {start_s:+.2f} s on" if abs(start_s) >= 0.005 else ""
+    return f"{facts.audio_codec}, {facts.audio_rate_hz} Hz, {facts.audio_channels} channels{late}"
+
+
+def planned(video: Path, facts: ContainerFacts, params: Params) -> Iterator[tuple[str, str]]:
+    """What the pipeline would do with it under the active parameters."""
+    refusal = _refused(video, facts, params)
+    if refusal:
+        yield "pipeline", f"refuses it: {refusal}"
+        return
+    from stages.media.frames import decode_grid
+
+    fps_hz, side = params.decode.fps_hz, params.decode.max_side_px
+    grid = decode_grid(video, fps_hz, facts=facts, max_side_px=side)
+    shrunk = f", scaled down to {side} px" if side and side < max(facts.width, facts.height) else ""
+    yield (
+        "pipeline",
+        f"keeps {len(grid)} frames, {fps_hz:g} a second{shrunk}; a value for all {facts.frame_count}",
+    )
+    yield "windows", "; ".join(_windows(len(grid), facts, params))
+    if not facts.has_audio:
+        yield "", "nothing counts as voiced; audio and cross_attention abstain, fusions go on without them"
+
+
+def _windows(steps: int, facts: ContainerFacts, params: Params) -> Iterator[str]:
+    from stages.audio.speaking import tiling_windows
+    from stages.temporal.functionals import window_of_step
+    from stages.temporal.windows import tile
+
+    fps_hz, speech = params.decode.fps_hz, params.speech
+    window = round(params.dynamic.window_s * fps_hz)
+    count, hop = len(tile(steps, window, max(1, window // 2))), max(1, window // 2) / fps_hz
+    padded = ", padded at its start" if steps < window else ""
+    yield f"dynamic {count} of {params.dynamic.window_s:g} s every {hop:g} s{padded}"
+    blocks = int(window_of_step(steps, fps_hz, params.kelm.window_s).max()) + 1
+    yield f"kelm {blocks} of {params.kelm.window_s:g} s"
+    if facts.has_audio:
+        heard = tiling_windows(
+            facts.duration_s, window_s=speech.window_s, hop_s=speech.inference_hop_s, step_s=1 / fps_hz
+        )
+        yield f"audio {len(heard)} of {speech.window_s:g} s every {speech.inference_hop_s:g} s"
+
+
+def _refused(video: Path, facts: ContainerFacts, params: Params) -> str:
+    """Why the limits keep it out; "" where they don't."""
+    limits = Limits(**params.decode.limits())
+    try:
+        limits.check_size(video, facts.width, facts.height)
+        limits.check_length(video, facts.frame_count, facts.duration_s)
+    except BadInput as error:
+        return f"{error.problem} (section decode: max_pixels, max_duration_s, max_frames)"
+    return ""

@@ -1,0 +1,26 @@
+"""`valaro scores`: the figures of the last evaluation, without running anything."""
+
+from stages.core.artefacts import read_json
+from stages.core.corpus import Workspace
+from stages.core.errors import ValaroError
+from stages.engine.progress import plain_table
+from valaro.commands.terminal import note, result
+
+
+def scores(workspace: Workspace) -> None:
+    """Print CCC by system and protocol, and where the rest lies.
+
+    Raises:
+        ValaroError: nothing has been evaluated here.
+    """
+    from stages.evaluate import HEAD, table
+
+    evaluated, page = workspace.metrics("evaluate.json"), workspace.metrics("report/index.html")
+    if not evaluated.is_file():
+        raise ValaroError(f"{evaluated.absolute()} is missing. Run `dvc repro` first.")
+    rows, best = table(read_json(evaluated))
+    for line in plain_table(HEAD, rows, best):
+        result(line)
+    note("CCC on validation, interval by bootstrap over subjects; metrics/evaluate.json has more")
+    if page.is_file():
+        note(f"{page}: the run on one page")

@@ -1,0 +1,101 @@
+"""`valaro sweep`: one parameter against what came out of the experiments with it.
+
+    dvc exp run --queue -S 'dynamic.window_s=1,2,3,4,6,8' train_dynamic
+    dvc queue start
+    valaro sweep dynamic.window_s
+
+reads the finished experiments of the current commit, and writes a table and a curve.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from stages.core.artefacts import whole
+from stages.core.errors import ValaroError
+from stages.engine.progress import plain_table
+from valaro.commands.terminal import note, result
+
+SWEEPS = Path("metrics") / "sweeps"
+LOCK = Path("dvc.lock")
+
+
+def sweep(parameter: str, metric: str = "", out: Path = SWEEPS) -> None:
+    """Compare the finished experiments by one parameter; print them, write OUT/<parameter>.{csv,png}.
+
+    Args:
+        parameter: dotted name in params.yaml, e.g. dynamic.window_s.
+        metric: keys of metrics, dotted, separated by commas; `file:key` where several files have the key.
+            Default: the best valence, arousal and mean CCC of the section's training.
+        out: folder of the table and the curve.
+
+    Raises:
+        ValaroError: no git, no DVC, no such parameter or metric, or nothing to compare.
+    """
+    from stages.evaluation.sweep import (
+        DEFAULT_METRICS,
+        collect,
+        draw,
+        locked_otherwise,
+        value_in_workspace,
+    )
+
+    section = parameter.split(".", maxsplit=1)[0]
+    metrics = [key.strip() for key in metric.split(",") if key.strip()] or DEFAULT_METRICS.get(section, ())
+    if not metrics:
+        raise ValaroError(f"{parameter}: say which figures to look at (--metric), e.g. --metric {_EXAMPLE}")
+    shown = experiments()
+    stale = locked_otherwise(_lock(), parameter, value_in_workspace(shown, parameter))
+    found = collect(shown, parameter, metrics, stale=stale)
+    for suffix in ("csv", "png"):
+        with whole(out / f"{parameter}.{suffix}") as partial:
+            if suffix == "csv":
+                partial.write_text(found.csv(), encoding="utf-8")
+            else:
+                draw(found, partial)
+    rows = [
+        [str(value), *("—" if figure is None else f"{figure:.3f}" for figure in figures), name]
+        for name, value, figures in found.rows
+    ]
+    for line in plain_table([found.parameter, *found.labels(), "experiment"], rows):
+        result(line)
+    for remark in found.notes:
+        note(f"note: {remark}")
+    note(f"{out / parameter}.csv, {out / parameter}.png")
+
+
+_EXAMPLE = "systems.dynamic.validation.ccc.mean.value"
+
+
+def experiments() -> list[dict[str, Any]]:
+    """What DVC knows of the workspace, the commit and its experiments.
+
+    The command, not `dvc.api.exp_show`: that one gives numbers as text or as floats, null as the text "None",
+    and leaves the file out of a metric's name.
+
+    Raises:
+        ValaroError: this isn't a git repository with DVC.
+    """
+    command = [sys.executable, "-m", "dvc", "exp", "show", "--json"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()
+        raise ValaroError(
+            f"dvc exp show: {reason[-1].removeprefix('ERROR: ') if reason else 'failed'}. Experiments need "
+            "a git repository with DVC: run this from a clone (otherwise: git init, dvc init, git commit)."
+        )
+    shown: list[dict[str, Any]] = json.loads(done.stdout)
+    if not shown:
+        raise ValaroError("DVC knows of no commit here. Commit once (git commit), then run experiments.")
+    return shown
+
+
+def _lock() -> dict[str, Any]:
+    from ruamel.yaml import YAML
+
+    if not LOCK.is_file():
+        return {}
+    content: dict[str, Any] = YAML(typ="safe", pure=True).load(LOCK.read_text(encoding="utf-8")) or {}
+    return content

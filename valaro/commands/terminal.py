@@ -1,0 +1,93 @@
+"""How much is said, and where: results on stdout, notes, progress and errors on stderr."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from stages.core.errors import ValaroError
+
+QUIET, NORMAL, VERBOSE = -1, 0, 1
+
+
+class _Level:
+    """How much this process says."""
+
+    value = NORMAL
+
+
+def is_quiet() -> bool:
+    """Whether only results and errors are wanted."""
+    return _Level.value <= QUIET
+
+
+def is_verbose() -> bool:
+    """Whether every step is wanted."""
+    return _Level.value >= VERBOSE
+
+
+def result(line: str) -> None:
+    """What the command was asked for."""
+    typer.echo(readable(line))
+
+
+def note(line: str) -> None:
+    """What the user should know beside it."""
+    if not is_quiet():
+        typer.echo(readable(line), err=True)
+
+
+def detail(line: str) -> None:
+    """What only the curious want to know."""
+    if is_verbose():
+        typer.echo(readable(line), err=True)
+
+
+def fail(line: str) -> None:
+    """What went wrong."""
+    typer.echo(readable(f"error: {line}"), err=True)
+
+
+def readable(line: str) -> str:
+    """One line, whatever a file name holds: line breaks and bytes that aren't text are escaped."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+@contextmanager
+def report_user_errors() -> Iterator[None]:
+    """What the user can mend is one line, not a traceback."""
+    try:
+        yield
+    except (ValaroError, OSError) as error:
+        fail(str(error))
+        raise typer.Exit(1) from None
+
+
+def begin(quiet: bool, verbose: bool) -> None:
+    """Say how much is said from now on."""
+    _Level.value = NORMAL
+    _more(verbose)
+    _less(quiet)
+
+
+def _more(wanted: bool) -> None:
+    if wanted:
+        _require_one(QUIET)
+        _Level.value = VERBOSE
+
+
+def _less(wanted: bool) -> None:
+    if wanted:
+        _require_one(VERBOSE)
+        _Level.value = QUIET
+
+
+def _require_one(other: int) -> None:
+    if _Level.value == other:
+        raise typer.BadParameter("--quiet and --verbose exclude each other.")
+
+
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", callback=_more, help="Say every step.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", callback=_less, help="Say results and errors only.")]
+"""Every command takes them, before its name and after it; they act by themselves."""

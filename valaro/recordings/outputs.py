@@ -1,0 +1,159 @@
+"""What the user gets for a recording: a table, a summary, a picture, a film, and other programs' formats.
+
+A notice (see `Trained.notice`) is in each of them; in the table it is a last column, since comment lines
+break CSV readers and a file beside the table gets lost.
+"""
+
+import importlib.metadata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stages import __version__
+from stages.core.arrays import Flags
+from stages.core.artefacts import write_json
+from stages.core.corpus import Workspace
+from stages.exports.formats import FORMATS
+from stages.exports.trace import COLUMNS, Trace, moments, nearest, printable
+from valaro.recordings.chain import Findings
+from valaro.recordings.trained import Trained
+
+LIBRARIES = ("av", "mediapipe", "numpy", "timm", "torch", "transformers")
+MAX_TITLE = 45  # letters; the notice is on the same line
+PICTURE, FILM, PAGE = "png", "mp4", "html"
+KNOWN_FORMATS = (*FORMATS, PICTURE, FILM, PAGE)
+DEFAULT_FORMATS = ("csv", PICTURE, FILM)
+"""Beside the summary, which is always written."""
+SUFFIXES = frozenset(f".{name}" for name in KNOWN_FORMATS)
+"""Of every file that a recording's folder may hold."""
+
+
+def write_outputs(
+    folder: Path,
+    place: Path,
+    video: Path,
+    workspace: Workspace,
+    found: Findings,
+    trained: Trained,
+    *,
+    formats: Sequence[str],
+) -> Trace:
+    """Write the summary `<name>.json` and a file for each of `formats` into a new folder.
+
+    Args:
+        folder: it must not exist.
+        place: where the folder goes once it is finished; its name is that of the files.
+        video: the recording.
+        workspace: what the steps left, for the page.
+        found: what the system found in the recording.
+        trained: the system.
+        formats: of KNOWN_FORMATS; json adds the frames to the summary.
+
+    Returns:
+        The trace, with the summary in it.
+    """
+    name = place.name
+    folder.mkdir()
+    summary = summarise(video, found, trained)
+    write_json(folder / f"{name}.json", summary)
+    trace = trace_of(name, video, found, trained.notice, summary)
+    for wanted in formats:
+        path = folder / f"{name}.{wanted}"
+        if wanted == PICTURE:
+            _plot(path, found, trained.notice)
+        elif wanted == FILM:
+            _film(path, video, found, trained.notice)
+        elif wanted == PAGE:
+            _page(path, place, video, workspace, found, trained, filmed=FILM in formats)
+        else:
+            FORMATS[wanted].write(path, trace)
+    return trace
+
+
+def trace_of(name: str, video: Path, found: Findings, notice: str, summary: dict[str, Any]) -> Trace:
+    """The findings as the exports take them: the flags of the time grid carried to the native frames."""
+    k = nearest(found.grid_time_s, found.time_s)
+    return Trace(
+        name=name,
+        video=video,
+        time_s=found.time_s,
+        valence_arousal=found.valence_arousal,
+        detected=found.detected[k],
+        voiced=found.voiced[k],
+        duration_s=found.facts["duration_s"],
+        summary=summary,
+        notice=notice,
+    )
+
+
+def summarise(video: Path, found: Findings, trained: Trained) -> dict[str, Any]:
+    """The recording in figures. Means are over the frames whose face was really seen."""
+    seen = found.detected[nearest(found.grid_time_s, found.time_s)]
+    facts = {
+        name: found.facts[name] for name in ("duration_s", "width", "height", "has_audio", "variable_rate")
+    }
+    return {
+        "file": printable(str(video)),
+        **facts,
+        "frames": len(found.time_s),
+        "rate_hz": found.facts["average_rate_hz"],
+        "detected_share": float(found.detected.mean()),
+        "voiced_share": float(found.voiced.mean()),
+        "valence": moments(found.valence_arousal[:, 0], seen),
+        "arousal": moments(found.valence_arousal[:, 1], seen),
+        "mean_over": "frames with a face",
+        "notes": [*trained.notes, *found.notes, *_few_faces(found.detected)],
+        "notice": trained.notice or None,
+        **trained.facts(),
+        "columns": COLUMNS,
+        "versions": {"valaro": __version__} | {name: importlib.metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def _few_faces(detected: Flags) -> list[str]:
+    share = float(detected.mean())
+    return (
+        [f"a face in {share:.0%} of the time only; elsewhere the last one stands in"] if share < 0.5 else []
+    )
+
+
+def _plot(path: Path, found: Findings, notice: str) -> None:
+    from stages.media.plot import plot_trace
+
+    name = printable(path.stem)
+    plot_trace(
+        path,
+        name if len(name) <= MAX_TITLE else f"{name[: MAX_TITLE - 1]}…",
+        found.time_s,
+        found.valence_arousal,
+        flag_time_s=found.grid_time_s,
+        detected=found.detected,
+        voiced=found.voiced,
+        notice=notice,
+    )
+
+
+def _film(path: Path, video: Path, found: Findings, notice: str) -> None:
+    from stages.media.overlay import render_overlay
+    from stages.media.panel import Findings as Drawn
+
+    drawn = Drawn(
+        found.time_s, found.valence_arousal, found.grid_time_s, found.box_xyxy, found.detected, notice
+    )
+    render_overlay(video, path, drawn)
+
+
+def _page(
+    path: Path,
+    place: Path,
+    video: Path,
+    workspace: Workspace,
+    found: Findings,
+    trained: Trained,
+    *,
+    filmed: bool,
+) -> None:
+    from valaro.recordings.page import write_recording_page
+
+    film = place / path.with_suffix(f".{FILM}").name if filmed else None
+    write_recording_page(path, workspace, video, place, found, trained, film=film)

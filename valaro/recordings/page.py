@@ -1,0 +1,103 @@
+"""The page of one recording, from what the steps left in its workspace."""
+
+import os
+from pathlib import Path
+
+from stages.core.corpus import Workspace
+from stages.core.systems import FUSIONS, SYSTEMS
+from stages.media.playable import Media, obstacle
+from stages.media.source import choose_audio, choose_video, open_media
+from stages.reporting.margins import with_band
+from stages.reporting.recorded import bands_of, boxes_of, crops_of, curves_of, share_of
+from stages.reporting.timeline import Band, Curve, TimelinePage, write_timeline
+from valaro.recordings.chain import RECORDING, Findings
+from valaro.recordings.trained import Trained
+
+FILM_HELPS = ". With --overlay, valaro predict writes a film beside the page that every browser plays"
+
+
+def obstacle_of(video: Path) -> str:
+    """Why some browser won't play a video, by what is in the file; "" if all do. See `media.playable`.
+
+    Raises:
+        BadInput: as `open_media` and `choose_video`.
+    """
+    with open_media(video) as container:
+        picture, sound = choose_video(video, container), choose_audio(container)
+        return obstacle(
+            Media(
+                suffix=video.suffix,
+                video_codec=picture.codec_context.name,
+                pixel_format=picture.codec_context.pix_fmt or "",
+                audio_codec=sound.codec_context.name if sound else "",
+                container=container.format.name,
+                brand=container.metadata.get("major_brand", ""),
+            )
+        )
+
+
+def write_recording_page(
+    path: Path,
+    workspace: Workspace,
+    video: Path,
+    place: Path,
+    found: Findings,
+    trained: Trained,
+    *,
+    film: Path | None = None,
+) -> None:
+    """Write the page of the recording; it links the video from where the page will lie.
+
+    Args:
+        path: the page, for now.
+        workspace: of the recording.
+        video: the recording.
+        place: the folder that the page goes to once it is finished.
+        found: what the system found.
+        trained: the system.
+        film: of the findings, beside the page; it stands in for a video that some browser won't play.
+    """
+    hindered = obstacle_of(video)
+    stands_in = film if hindered else None
+    played = stands_in or video
+    index, faces = workspace.artefact("index", RECORDING), workspace.artefact("faces", RECORDING)
+    speech, duration_s = workspace.artefact("speech", RECORDING), found.facts["duration_s"]
+    curves, words = _curves(workspace, trained), dict[str, str]()
+    if trained.margin:
+        curves[0], words = with_band(curves[0], trained.margin)
+    bands = [band for band in bands_of(index, faces, speech, duration_s) if band.name != "unlabelled"]
+    page = TimelinePage(
+        title=path.stem,
+        video=path.parent / os.path.relpath(played.absolute(), place.absolute()),
+        duration_s=duration_s,
+        curves=curves,
+        bands=bands,
+        crops=crops_of(faces),
+        # The film has its boxes in the picture, and a panel below it.
+        boxes=None if stands_in else boxes_of(faces, workspace.artefact("decode", RECORDING)),
+        facts=_facts(found, trained, bands) | words,
+        notice=trained.notice,
+        obstacle=f"{hindered}{FILM_HELPS}" if hindered and not film else "",
+    )
+    write_timeline(path, page)
+
+
+def _curves(workspace: Workspace, trained: Trained) -> list[Curve]:
+    """The system's trace first, then those that it is made of; there is no truth to draw."""
+    system = trained.system
+    traces = {name: workspace.artefact(f"traces/{name}", RECORDING) for name in SYSTEMS}
+    if system in FUSIONS:
+        traces[system] = workspace.artefact(f"fused/{system}", RECORDING)
+    present = {name: trace for name, trace in traces.items() if trace.is_file()}
+    return curves_of(workspace.artefact("index", RECORDING), present, system)[1:]
+
+
+def _facts(found: Findings, trained: Trained, bands: list[Band]) -> dict[str, str]:
+    facts = found.facts
+    words = {
+        "system": trained.system,
+        "trained on": trained.corpus,
+        "length": f"{facts['duration_s']:.1f} s, {len(found.time_s)} frames",
+        "picture": f"{facts['width']} × {facts['height']}, {facts['average_rate_hz']:.4g} frames/s",
+    }
+    return words | {band.name: share_of(band.spans_s, facts["duration_s"]) for band in bands}

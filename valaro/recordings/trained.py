@@ -1,0 +1,186 @@
+"""The trained system that `valaro predict` applies: models, the parameters they go with, their origin."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.core.artefacts import read_json
+from stages.core.corpus import Workspace, is_sample
+from stages.core.errors import ValaroError
+from stages.core.params import PARAMS_FILE, FacesParams, Params, load_params
+from stages.core.systems import FUSIONS, SYSTEMS
+from stages.core.weights import find_weights
+from stages.engine.fingerprint import ROOT, md5_of
+from stages.evaluation.margins import FILE, Margin, read_margin
+from stages.exports.origins import SAMPLE_NOTICE
+
+BEST = "best"
+MIN_SCORE = {"retinaface": 0.8, "blazeface_short": 0.5, "blazeface_full": 0.5}
+"""Least score of a face where the detector isn't that of the parameters (paper, 4.2.2; MediaPipe's own)."""
+LEANS_ON = {"cross_attention": ("dynamic", "audio")}
+"""Systems that look at what others computed."""
+
+
+@dataclass(frozen=True)
+class ModelFolder(Workspace):
+    """A workspace whose models lie in a folder of any name."""
+
+    name: str = "models"
+
+    def model(self, file: str) -> Path:
+        """A trained model below the folder."""
+        return self.root / self.name / file
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a recording goes through.
+
+    Args:
+        models: where the weights lie.
+        params: the parameters of every step.
+        system: the system, or fusion of systems, that gives the trace.
+        corpus: the corpus it learnt from.
+        notice: a sentence that every output must carry; "" for none.
+        notes: what is odd about it.
+        models_md5: hash of every model file in use, by its path below the folder.
+        margin: how far the truth lies from its traces; None where nobody has measured that.
+    """
+
+    models: Workspace
+    params: Params
+    system: str
+    corpus: str
+    notice: str
+    notes: tuple[str, ...]
+    models_md5: dict[str, str]
+    margin: Margin | None = None
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """The single systems that must run."""
+        return systems_of(self.system)
+
+    def facts(self) -> dict[str, Any]:
+        """What tells this system from another: JSON for the summary."""
+        detector = self.params.faces.detector
+        identity = {"system": self.system, "trained_on": self.corpus, "models_md5": self.models_md5}
+        return identity | {"detector": detector}
+
+
+def find_trained(folder: Path, system: str = BEST, detector: str | None = None) -> Trained:
+    """The trained system in a folder of models; its params.yaml and metrics/ lie beside that folder.
+
+    Args:
+        folder: with static/, dynamic/ …, as `dvc repro` leaves them.
+        system: one of SYSTEMS or FUSIONS, or `best`, by the evaluation's honest figure.
+        detector: a face detector other than the one of the parameters.
+
+    Raises:
+        ValaroError: something is missing; the message says what, and how to get it.
+    """
+    folder = folder.absolute()
+    if (folder / "params.yaml").is_file():
+        folder = folder / "models"  # the system's own folder was named
+    models = ModelFolder(folder.parent, folder.name)
+    if not folder.is_dir():
+        raise ValaroError(f"{folder}: no such folder of models. {_REMEDY}")
+    params = load_params(models.root / "params.yaml")
+    faces, notes = _faces(params.faces, detector)
+    other_faces = bool(notes)  # the margin was measured with those of the parameters
+    if faces.detector == "retinaface":
+        find_weights("retinaface", pretrained(models))  # now, and not after the first video is decoded
+    corpus, now = _corpus(models) or params.index.corpus, params.index.corpus
+    if corpus != now:
+        notes.append(f"the models learnt from {corpus}, params.yaml now names {now}: run `make repro`")
+    system = _resolve(system, models)
+    return Trained(
+        models=models,
+        params=params.model_copy(update={"faces": faces}),
+        system=system,
+        corpus=corpus,
+        notice=SAMPLE_NOTICE if is_sample(corpus) or is_sample(now) else "",
+        notes=tuple(notes),
+        models_md5={name: _md5(models.model(name), system) for name in model_files(system, params)},
+        margin=None if other_faces else read_margin(models.metrics(FILE), system),
+    )
+
+
+_REMEDY = "Run `make repro` in the repository, or name a folder of trained models (--models)."
+
+
+def systems_of(system: str) -> tuple[str, ...]:
+    """The single systems that a system or a fusion needs, those others lean on first."""
+    singles = FUSIONS.get(system, (system,))
+    return tuple(dict.fromkeys(name for single in singles for name in (*LEANS_ON.get(single, ()), single)))
+
+
+def model_files(system: str, params: Params) -> list[str]:
+    """Every file below `models/` that a system or a fusion needs."""
+    static = f"static/{params.embed.backbone}"
+    files = {
+        "dynamic": (static, "dynamic/valence", "dynamic/arousal", "dynamic/normalisation"),
+        "kelm": (static, f"kelm/{params.kelm.functionals}"),
+        "audio": (f"audio/{params.audio.version}",),
+        "cross_attention": tuple(
+            f"cross_attention/{part}" for part in ("valence", "arousal", "normalisation")
+        ),
+    }
+    names = {name for single in systems_of(system) for name in files[single]}
+    fusion = {f"fusion/{system}"} if system in FUSIONS else set()
+    return [f"{name}.safetensors" for name in sorted(names | fusion)]
+
+
+def _md5(path: Path, system: str) -> str:
+    """Hash of a model file that can be opened."""
+    from safetensors import safe_open
+
+    if not path.is_file():
+        raise ValaroError(f"{path} is missing: the system {system} isn't trained. {_REMEDY}")
+    try:
+        with safe_open(path, "numpy"):
+            return md5_of(path)
+    except Exception as damage:  # safetensors raises its own class for every kind of damage
+        raise ValaroError(f"{path} is damaged ({damage}). {_REMEDY}") from None
+
+
+def pretrained(models: Workspace) -> Path:
+    """Where weights from elsewhere lie, beside the models trained here."""
+    return models.model("pretrained")
+
+
+def _corpus(models: Workspace) -> str | None:
+    """The corpus as the fusion stage wrote it down; None where it hasn't run."""
+    record = models.model("fusion/provenance.json")
+    return read_json(record)["corpus"] if record.is_file() else None
+
+
+def _resolve(system: str, models: Workspace) -> str:
+    if system != BEST:
+        return system
+    scores = models.metrics("evaluate.json")
+    if not scores.is_file():
+        names = ", ".join([*SYSTEMS, *FUSIONS])
+        raise ValaroError(
+            f"{scores} is missing: nothing tells the best system. {_REMEDY} Or choose --system: {names}."
+        )
+    return str(read_json(scores)["best"])
+
+
+def _faces(faces: FacesParams, detector: str | None) -> tuple[FacesParams, list[str]]:
+    """The section `faces` with another detector, at that detector's own least score."""
+    if detector in (None, faces.detector):
+        return faces, []
+    note = f"faces found by {detector}; in training it was {faces.detector}"
+    changed = {"detector": detector, "min_score": MIN_SCORE[str(detector)]}
+    return FacesParams.model_validate(faces.model_dump() | changed), [note]
+
+
+def default_models() -> Path:
+    """Where trained models lie if nobody says: in this repository, else in the checkout."""
+    return Path("models") if Path(PARAMS_FILE).is_file() else ROOT / "models"
+
+
+def system_names() -> list[str]:
+    """Everything that `find_trained` takes for a system."""
+    return [BEST, *SYSTEMS, *FUSIONS]
