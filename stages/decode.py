@@ -73,7 +73,7 @@ def _notes(unit: Unit, lost_frames: int, frames: int, lost_sound: int | None) ->
         problem = f"{lost_frames} of {frames} frames can't be decoded; their neighbours stand in"
         notes.append(unit.warn(video, problem, remedy))
     if lost_sound is None:
-        notes.append(unit.warn(video, "no audio stream", "Nothing to do: nothing counts as voiced here"))
+        notes.append(unit.warn(video, "no audio stream", "Nothing to do: nothing counts as speaking here"))
     elif lost_sound:
         notes.append(unit.warn(video, f"{lost_sound} packets of sound can't be decoded: silence", remedy))
     return notes

@@ -14,7 +14,7 @@ Writes  metrics/evaluate.json                     system -> protocol -> ccc, rms
 Params  evaluate
 
 CCC is taken over all labelled frames of a split concatenated, silence included (paper, equation 2): the
-protocol of table 5. (`audio` here is scored over whole videos; table 2's figure, over voiced windows, is
+protocol of table 5. (`audio` here is scored over whole videos; table 2's figure, over speaking windows, is
 train_audio's.) Protocols:
 
     train                 a single system on what it was fitted on: optimistic

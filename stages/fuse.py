@@ -3,7 +3,7 @@
     python -m stages.fuse          (dvc repro fuse)
 
 Reads   data/traces/<system>/<subject>.h5         native-rate traces
-        data/speech/<subject>.h5                  voiced steps, for weights that follow the voice
+        data/speech/<subject>.h5                  speaking steps, for weights that follow the voice
         data/index/<subject>.h5                   labels
 Writes  models/fusion/<fusion>.safetensors        weights, or trees
         models/fusion/provenance.json             the corpus that the models learnt from
@@ -13,7 +13,7 @@ Writes  models/fusion/<fusion>.safetensors        weights, or trees
 Params  fuse
 
 Paper, sections 3.3 and 5: face + audio by DWF, face + audio + functionals by DWF, the same by a forest chosen
-out of bag. Two of ours beside them: face + audio by weights that follow the share of voiced time around a
+out of bag. Two of ours beside them: face + audio by weights that follow the share of speaking time around a
 frame (`fusion.voice`), and a forest chosen by video-grouped folds.
 A system that has nothing to say for a video (audio without sound) abstains: the mean of the others stands in.
 """
@@ -34,7 +34,7 @@ from stages.core.systems import FUSIONS, GROUPED, chosen_by_groups, is_forest, w
 from stages.engine.stage import Stage, Unit, main
 from stages.fusion.grouped import Groups, assign_folds, cross_fitted
 from stages.fusion.methods import Fitted, fit_forests, fit_weighted, from_arrays
-from stages.fusion.voice import split_by_voice, voiced_share
+from stages.fusion.voice import speaking_share, split_by_voice
 
 FEWEST_VIDEOS = 3
 """One to score on, two to fit on: the forest's own choice holds one of these out again."""
@@ -70,7 +70,7 @@ def fit_fusion(unit: Unit, settings: FuseParams) -> list[Note]:
         own = rows.subject == name
         arrays = {"valence_arousal": _clip(honest[own]), "time_s": rows.time_s[own]}
         write_arrays(unit.writes["grouped"] / f"{name}.h5", arrays)
-    _save(unit, fit(rows.stacks[known], truth[known], rows.video[known]), settings.voiced_window_s)
+    _save(unit, fit(rows.stacks[known], truth[known], rows.video[known]), settings.speaking_window_s)
     return []
 
 
@@ -79,19 +79,21 @@ def apply_fusion(unit: Unit, _settings: None) -> list[Note]:
     from safetensors.numpy import load_file
 
     config = read_config(unit.reads["model"])
-    stack, time_s = read_stack(unit, config["systems"], config.get("voiced_window_s"))
+    stack, time_s = read_stack(unit, config["systems"], config.get("speaking_window_s"))
     fused = _clip(from_arrays(load_file(unit.reads["model"])).predict(stack))
     write_arrays(unit.writes["trace"], {"valence_arousal": fused, "time_s": time_s})
     return []
 
 
-def read_stack(unit: Unit, systems: list[str], voiced_window_s: float | None = None) -> tuple[Floats, Floats]:
+def read_stack(
+    unit: Unit, systems: list[str], speaking_window_s: float | None = None
+) -> tuple[Floats, Floats]:
     """The traces of some systems side by side, and their times; abstentions filled.
 
     Args:
         unit: reads the traces by their systems, and `speech` if the stack is to be split.
         systems: their order in the stack.
-        voiced_window_s: split the stack by the share of voiced time in this window; None: don't.
+        speaking_window_s: split the stack by the share of speaking time in this window; None: don't.
 
     Returns:
         (N, M, 2), or (N, 2 M, 2) if split; (N,).
@@ -102,11 +104,11 @@ def read_stack(unit: Unit, systems: list[str], voiced_window_s: float | None = N
     mean = np.mean([trace["valence_arousal"] for trace in traces.values()], axis=0)
     columns = [traces[system]["valence_arousal"] if system in traces else mean for system in systems]
     stack, time_s = np.stack(columns, axis=1), next(iter(traces.values()))["time_s"]
-    if voiced_window_s is None:
+    if speaking_window_s is None:
         return stack, time_s
-    speech = read_arrays(unit.reads["speech"], "voiced", "time_s")
+    speech = read_arrays(unit.reads["speech"], "speaking", "time_s")
     return split_by_voice(
-        stack, voiced_share(speech["voiced"], speech["time_s"], time_s, voiced_window_s)
+        stack, speaking_share(speech["speaking"], speech["time_s"], time_s, speaking_window_s)
     ), time_s
 
 
@@ -135,18 +137,18 @@ def _fit(fusion: str, settings: FuseParams, stacks: Floats, truth: Floats, group
     )
 
 
-def _save(unit: Unit, fitted: Fitted, voiced_window_s: float) -> None:
+def _save(unit: Unit, fitted: Fitted, speaking_window_s: float) -> None:
     fusion = unit.facts["fusion"]
     config = {"systems": unit.facts["systems"], "fusion": fusion}
     if weighs_by_voice(fusion):
-        config["voiced_window_s"] = voiced_window_s
+        config["speaking_window_s"] = speaking_window_s
     write_tensors(unit.writes["model"], fitted.to_arrays(), **config)
     write_json(unit.writes["summary"], config | fitted.summary())
 
 
 def _gather(unit: Unit, settings: FuseParams) -> _Rows:
     """All frames of all validation subjects; `on_grid` marks about rows_hz of them a second."""
-    window_s = settings.voiced_window_s if weighs_by_voice(unit.facts["fusion"]) else None
+    window_s = settings.speaking_window_s if weighs_by_voice(unit.facts["fusion"]) else None
     parts = []
     for name, video in unit.facts["subjects"].items():
         own = {

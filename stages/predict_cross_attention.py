@@ -4,7 +4,7 @@
 
 Reads   data/features/dynamic/<subject>.h5               models/cross_attention/
         data/features/audio/<subject>.h5                 none for a video without sound
-        data/speech/<subject>.h5                         voiced steps
+        data/speech/<subject>.h5                         speaking steps
 Writes  data/predictions/cross_attention/<subject>.h5    valence_arousal (T, 2) float32, time_s (T,): the
                                                          steps that both modalities describe
 

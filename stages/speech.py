@@ -5,8 +5,8 @@
 Reads   data/mouth/<subject>.h5      area of the mouth's opening
         data/decode/<video>.h5       whether there is any sound
         data/index/<subject>.h5      labels
-Writes  data/speech/<subject>.h5     voiced (T,) bool, time_s (T,); training_window_s (W, 2): voiced, labelled
-                                     and consecutive; targets (W, S, 2) and valid (W, S) at fps_hz;
+Writes  data/speech/<subject>.h5     speaking (T,) bool, time_s (T,); training_window_s (W, 2): speaking,
+                                     labelled and consecutive; targets (W, S, 2) and valid (W, S) at fps_hz;
                                      inference_window_s (V, 2): tiles of the whole video; has_audio, fps_hz
 Params  speech
 
@@ -16,7 +16,7 @@ Paper, section 4.2.1: a mouth that moves is a voice; windows of 4 s every 2 s; r
 import numpy as np
 
 from stages.audio.mouth import open_by_time
-from stages.audio.speaking import gated_windows, tiling_windows, voiced_mask, window_targets
+from stages.audio.speaking import gated_windows, speaking_mask, tiling_windows, window_targets
 from stages.core.artefacts import read_arrays, read_facts, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.labels import resample_labels
@@ -26,16 +26,16 @@ from stages.engine.stage import Stage, Unit, main
 
 
 def find_speech(unit: Unit, settings: SpeechParams) -> list[Note]:
-    """Voiced time and audio windows of one subject."""
+    """Speaking time and audio windows of one subject."""
     mouth, facts = read_arrays(unit.reads["mouth"]), read_facts(unit.reads["decode"])
     time_s, step_s = mouth["time_s"], 1 / facts["fps_hz"]
     opened = open_by_time(mouth["area"], time_s, mouth["detected"], settings.open_window_s)
-    voiced = voiced_mask(time_s, opened, has_audio=facts["has_audio"], bridge_s=settings.max_closure_s)
+    speaking = speaking_mask(time_s, opened, has_audio=facts["has_audio"], bridge_s=settings.max_closure_s)
     index = read_arrays(unit.reads["index"])
     labels, labelled = resample_labels(index["valence_arousal"], index["labelled"], index["time_s"], time_s)
     training_s = gated_windows(
         time_s,
-        voiced,
+        speaking,
         labelled,
         window_s=settings.window_s,
         hop_s=settings.hop_s,
@@ -49,7 +49,7 @@ def find_speech(unit: Unit, settings: SpeechParams) -> list[Note]:
     write_arrays(
         unit.writes["speech"],
         {
-            "voiced": voiced,
+            "speaking": speaking,
             "time_s": time_s,
             "training_window_s": training_s,
             "targets": targets,
@@ -59,7 +59,7 @@ def find_speech(unit: Unit, settings: SpeechParams) -> list[Note]:
         has_audio=facts["has_audio"],
         fps_hz=facts["fps_hz"],
         window_s=settings.window_s,
-        voiced_share=float(np.mean(voiced)) if len(voiced) else 0.0,
+        speaking_share=float(np.mean(speaking)) if len(speaking) else 0.0,
     )
     return []
 

@@ -44,7 +44,7 @@ NAMES = {
     "audio": "audio, whole videos",
     "kelm": "functionals, KELM",
     "cross_attention": "cross-attention (model-based)",
-    "dwf_voiced_dynamic_audio": "DWF (1, audio), weights by voice",
+    "dwf_speaking_dynamic_audio": "DWF (1, audio), weights by voice",
     "rf_grouped_dynamic_audio_kelm": "RF (1, audio, functionals), grouped choice",
 }
 """Rows of table 5 that the paper hasn't."""
@@ -54,11 +54,11 @@ def audio_table(metrics: Path, settings: AudioParams, mark: str) -> Table:
     """Table 2: the versions over gated windows."""
     rows: list[list[Cell]] = []
     for version in settings.compare:
-        found = _json(metrics / "audio" / version / "metrics.json").get("voiced_window_ccc", {})
+        found = _json(metrics / "audio" / version / "metrics.json").get("speaking_window_ccc", {})
         theirs = published.AUDIO[version]
         rows.append([theirs.name, version, *(found.get(target) for target in TARGETS), *_figures(theirs)])
     notes = (
-        "CCC over 4 s windows of voiced, labelled time, each window by itself (`voiced_window_ccc`).",
+        "CCC over 4 s windows of speaking, labelled time, each window by itself (`speaking_window_ccc`).",
         f"Not comparable with table 5: there `audio` ({settings.version}) is scored over whole videos, "
         "silence included.",
         "Early stopping has seen validation.",

@@ -1,4 +1,4 @@
-"""Train the audio model on voiced windows: wav2vec 2.0, a temporal block, a head.
+"""Train the audio model on speaking windows: wav2vec 2.0, a temporal block, a head.
 
     python -m stages.train_audio v3          (dvc repro train_audio)
 
@@ -10,8 +10,8 @@ Params  audio
 
 Paper, section 3.1: V1, V2 and V3, each a run of its own; what else is compared changes nothing in it.
 
-The CCC here is the one of the paper's table 2, `voiced_window_ccc` in metrics.json: 4 s windows of voiced,
-labelled time, each window by itself, at the epoch best by the mean. It says how well voiced speech is read,
+The CCC here is the one of the paper's table 2, `speaking_window_ccc` in metrics.json: 4 s windows of
+labelled speaking time, each window by itself, at the epoch best by the mean. It says how well speech is read,
 and can't be compared with the CCC over whole videos, silence included, that `evaluate` gives for the system
 `audio` (table 5's protocol; metrics/evaluate.json).
 """
@@ -61,20 +61,20 @@ def train(unit: Unit, settings: AudioParams) -> list[Note]:
             batches,
             lambda net: _score(net, validation, settings.batch_size),
             settings.optimisation,
-            stop_on="voiced_window_mean_ccc",
+            stop_on="speaking_window_mean_ccc",
             scratch=unit.scratch,
             run_id=unit.scratch.name,
             groups=_groups(model),
             after_epoch=curves,
         )
-        best = fitted.restore(model, "voiced_window_mean_ccc")
+        best = fitted.restore(model, "speaking_window_mean_ccc")
         save_model(unit.writes["model"], best, config | facts)
-        gated = fitted.history[fitted.best["voiced_window_mean_ccc"].epoch - 1].scores
+        gated = fitted.history[fitted.best["speaking_window_mean_ccc"].epoch - 1].scores
         facts_of_run = {
             "windows": len(training),
             "validation_windows": len(validation),
-            "voiced_window_ccc": {
-                target: gated[f"voiced_window_{target}_ccc"] for target in ("valence", "arousal", "mean")
+            "speaking_window_ccc": {
+                target: gated[f"speaking_window_{target}_ccc"] for target in ("valence", "arousal", "mean")
             },
         }
         curves.deliver(fitted, unit.writes["plots"], unit.writes["metrics"], **facts_of_run)
@@ -116,7 +116,7 @@ def _windows(unit: Unit, split: str, settings: AudioParams) -> tuple[Any, dict[s
         files += [unit.reads[f"voice/{video}"]] * len(parts[-1]["targets"])
         facts = {key: read_facts(path)[key] for key in ("fps_hz", "window_s")}
     if not files:
-        raise ValaroError(f"no voiced, labelled window in the {split} split; see speech.* and data/speech")
+        raise ValaroError(f"no speaking, labelled window in the {split} split; see speech.* and data/speech")
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     windows = AudioWindows(
         files,
@@ -143,7 +143,7 @@ def _score(model: Any, windows: Any, batch_size: int) -> dict[str, float]:
         predicted.append(output[batch.valid].numpy())
     valence, arousal = ccc_per_target(np.concatenate(truth), np.concatenate(predicted)).tolist()
     scores = {"valence_ccc": valence, "arousal_ccc": arousal, "mean_ccc": (valence + arousal) / 2}
-    return {f"voiced_window_{name}": value for name, value in scores.items()}
+    return {f"speaking_window_{name}": value for name, value in scores.items()}
 
 
 def unit_of(workspace: Workspace, corpus: Corpus, version: str) -> Unit:

@@ -4,7 +4,7 @@
 
 Reads   data/features/dynamic/<subject>.h5   features (T, 2, d), of the models best at valence and at arousal
         data/features/audio/<subject>.h5     features (T, f); none for a video without sound
-        data/speech/<subject>.h5             voiced steps
+        data/speech/<subject>.h5             speaking steps
         data/index/<subject>.h5              labels on native frames
 Writes  models/cross_attention/              valence.safetensors, arousal.safetensors: the best weights by
                                              each; normalisation.safetensors
@@ -60,7 +60,7 @@ def train(unit: Unit, settings: CrossAttentionParams) -> list[Note]:
     config = _architecture(settings, _streams(unit, training[0]))
     torch.manual_seed(settings.optimisation.seed)
     model = CrossAttentionModel(**config)
-    model.voiced_mean.copy_(torch.from_numpy(_voiced_mean(unit, training, normaliser)))
+    model.speaking_mean.copy_(torch.from_numpy(_speaking_mean(unit, training, normaliser)))
     batches = DataLoader(
         windows, batch_size=settings.batch_size, shuffle=True, drop_last=len(windows) > settings.batch_size
     )
@@ -115,14 +115,14 @@ def _ever_seen(unit: Unit, name: str) -> bool:
     return bool(read_arrays(unit.reads[f"dynamic/{name}"], "detected")["detected"].any())
 
 
-def _voiced_mean(unit: Unit, names: list[str], normaliser: Normaliser) -> Any:
-    """(f,) float32: mean audio features of all voiced steps of training, scaled; of all steps if none is."""
+def _speaking_mean(unit: Unit, names: list[str], normaliser: Normaliser) -> Any:
+    """(f,) float32: mean audio features of all speaking steps of training, scaled; else of all steps."""
     sums, counts = np.zeros((2, 1)), np.zeros(2)
     for name in names:
         streams = _streams(unit, name)
         audio = normaliser.apply(streams.features)[:, -streams.heard.shape[1] :].astype(np.float64)
-        sums = sums + np.stack([audio[streams.voiced].sum(axis=0), audio.sum(axis=0)])
-        counts += streams.voiced.sum(), len(audio)
+        sums = sums + np.stack([audio[streams.speaking].sum(axis=0), audio.sum(axis=0)])
+        counts += streams.speaking.sum(), len(audio)
     chosen = 0 if counts[0] else 1
     return (sums[chosen] / counts[chosen]).astype(np.float32)
 

@@ -186,7 +186,7 @@ def predict(
     """Estimate valence and arousal in every frame of each VIDEO.
 
     One line per video: what was found, or why it can't be done (the others go on). The CSV has a row per
-    frame: frame, time_s, valence, arousal, detected, voiced.
+    frame: frame, time_s, valence, arousal, detected, speaking.
     """
     from valaro.commands.predict import chosen_formats
     from valaro.commands.predict import predict as run

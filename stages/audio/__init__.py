@@ -1,1 +1,1 @@
-"""The mouth, the voice and what they say: voiced segments, separation, audio models."""
+"""The mouth, the voice and what they say: speaking segments, separation, audio models."""

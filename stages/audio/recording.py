@@ -55,7 +55,7 @@ def predict_recording(
     Args:
         model: predicts window_s / step_s steps per window; put into evaluation mode.
         waveform: mono, first sample at 0 s.
-        windows_s: start and end in seconds, see `voiced.tiling_windows`.
+        windows_s: start and end in seconds, see `speaking.tiling_windows`.
         steps: length T of the grid.
         window_s: length that the windows are padded to, the one trained with.
         step_s: step of the grid.

@@ -3,8 +3,8 @@
 Everything is reckoned in seconds, never in frames: a sample at `time_s[i]` stands until `time_s[i + 1]`,
 the last one for as long as the median step. So 7.5, 29.97 frames/s and a variable rate are all the same.
 
-Windows are rows (start_s, end_s). Training windows lie inside voiced, labelled runs (paper, section 3.1);
-inference windows tile the whole recording, silence included, and carry their share of voiced time.
+Windows are rows (start_s, end_s). Training windows lie inside speaking, labelled runs (paper, section 3.1);
+inference windows tile the whole recording, silence included, and carry their share of speaking time.
 """
 
 from __future__ import annotations
@@ -34,18 +34,20 @@ def runs(flags: Flags) -> Integers:
     return edges.reshape(-1, 2)
 
 
-def voiced_mask(time_s: Floats, mouth_open: Flags, *, has_audio: bool = True, bridge_s: float = 0.5) -> Flags:
+def speaking_mask(
+    time_s: Floats, mouth_open: Flags, *, has_audio: bool = True, bridge_s: float = 0.5
+) -> Flags:
     """Where somebody speaks: the mouth is open, or shut for less than `bridge_s` (paper, section 3.1).
 
     Shape: (T,), (T,) -> (T,).
 
-    A closure of exactly `bridge_s` cuts. A short closure at either end of the recording counts as voiced
+    A closure of exactly `bridge_s` cuts. A short closure at either end of the recording counts as speaking
     too, as in the authors' code; a recording whose mouth never opens has nothing to bridge.
 
     Args:
         time_s: rising time stamps of the flags, any rate.
         mouth_open: open or not; a frame without a face is closed.
-        has_audio: false for a video without audio: nothing is voiced then.
+        has_audio: false for a video without audio: nothing is speaking then.
         bridge_s: the shortest closure that ends a segment.
 
     Raises:
@@ -108,7 +110,7 @@ def windows_over(
 
 def gated_windows(
     time_s: Floats,
-    voiced: Flags,
+    speaking: Flags,
     labelled: Flags,
     *,
     window_s: float = 4.0,
@@ -116,8 +118,8 @@ def gated_windows(
     min_run_s: float = 2.0,
     step_s: float = 0.2,
 ) -> Floats:
-    """Training windows: voiced, labelled and consecutive throughout. (T,), (T,), (T,) -> (W, 2) seconds."""
-    keep = np.asarray(voiced, dtype=bool) & np.asarray(labelled, dtype=bool)
+    """Training windows: speaking, labelled and consecutive throughout. (T,), (T,), (T,) -> (W, 2) seconds."""
+    keep = np.asarray(speaking, dtype=bool) & np.asarray(labelled, dtype=bool)
     kept = kept_runs(time_s, keep, min_run_s=min_run_s)
     return windows_over(kept, window_s=window_s, hop_s=hop_s, step_s=step_s)
 
@@ -135,8 +137,8 @@ def tiling_windows(
     return windows_over(whole, window_s=window_s, hop_s=hop_s, step_s=step_s)
 
 
-def voiced_share(bounds_s: Floats, time_s: Floats, voiced: Flags) -> Floats:
-    """Share of voiced time, 0–1, of every window or step. (W, 2), (T,), (T,) -> (W,) float32.
+def speaking_share(bounds_s: Floats, time_s: Floats, speaking: Flags) -> Floats:
+    """Share of speaking time, 0–1, of every window or step. (W, 2), (T,), (T,) -> (W,) float32.
 
     Time before the first and after the last sample is silence. An empty window has share 0.
     """
@@ -144,8 +146,8 @@ def voiced_share(bounds_s: Floats, time_s: Floats, voiced: Flags) -> Floats:
     edges_s = step_edges_s(time_s)
     if len(edges_s) < 2:
         return np.zeros(len(bounds), dtype=np.float32)
-    voiced_s = np.concatenate([[0.0], np.cumsum(np.diff(edges_s) * np.asarray(voiced, dtype=np.float64))])
-    inside_s = np.diff(np.interp(bounds, edges_s, voiced_s), axis=1)[:, 0]
+    speaking_s = np.concatenate([[0.0], np.cumsum(np.diff(edges_s) * np.asarray(speaking, dtype=np.float64))])
+    inside_s = np.diff(np.interp(bounds, edges_s, speaking_s), axis=1)[:, 0]
     length_s = bounds[:, 1] - bounds[:, 0]
     share = np.divide(inside_s, length_s, out=np.zeros_like(inside_s), where=length_s > 0)
     return share.clip(0.0, 1.0).astype(np.float32)

@@ -134,7 +134,7 @@ class AudioWindows(Dataset[LabelledWindow]):
     Args:
         files: WAV file of every window (W), mono, `rate_hz`.
         windows_s: (W, 2) start and end in seconds; a short one is padded with zeros.
-        targets: (W, S, 2), see `voiced.window_targets`.
+        targets: (W, S, 2), see `speaking.window_targets`.
         valid: (W, S) bool.
         window_s: length that all windows are brought to.
         rate_hz: rate of the files.

@@ -259,7 +259,7 @@ class CrossAttentionParams(Section):
     heads: Count
     dropout: Share
     aggregation: Literal["stp", "mean", "concat"]
-    silence: Literal["voiced_mean", "as_heard"]
+    silence: Literal["speaking_mean", "as_heard"]
     normalisation: Literal["none", "minmax", "standard"]
     batch_size: Count
     validation_smooth_s: Annotated[float, Field(ge=0)]
@@ -282,7 +282,7 @@ class FuseParams(Section):
     min_leaf: Annotated[list[Count], Field(min_length=1)]
     max_samples: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
     rows_hz: Positive | None
-    voiced_window_s: Positive
+    speaking_window_s: Positive
     folds: Annotated[int, Field(ge=3)]
     seed: Annotated[int, Field(ge=0)]
 

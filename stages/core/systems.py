@@ -6,12 +6,12 @@ audio."""
 
 FUSIONS: dict[str, tuple[str, ...]] = {
     "dwf_dynamic_audio": ("dynamic", "audio"),
-    "dwf_voiced_dynamic_audio": ("dynamic", "audio"),
+    "dwf_speaking_dynamic_audio": ("dynamic", "audio"),
     "dwf_dynamic_audio_kelm": ("dynamic", "audio", "kelm"),
     "rf_dynamic_audio_kelm": ("dynamic", "audio", "kelm"),
     "rf_grouped_dynamic_audio_kelm": ("dynamic", "audio", "kelm"),
 }
-"""Systems 2 and 3, Dirichlet-weighted, and 2 with weights that follow the share of voiced time; system 4, a
+"""Systems 2 and 3, Dirichlet-weighted, and 2 with weights that follow the share of speaking time; system 4, a
 random forest chosen out of bag as published, and one chosen by video-grouped folds."""
 
 GROUPED = ".grouped"
@@ -30,4 +30,4 @@ def chosen_by_groups(forest: str) -> bool:
 
 def weighs_by_voice(fusion: str) -> bool:
     """Whether a weighted sum has weights of its own for silence and for speech."""
-    return fusion.startswith("dwf_voiced_")
+    return fusion.startswith("dwf_speaking_")

@@ -3,8 +3,8 @@
     python -m stages.engine.dependencies          (make deps)
 
 A small folder of which a stage uses half or more is named as a whole: an edit in it that doesn't concern the
-stage costs a look into the memo, nothing more. Of larger folders and of `core` each file is named, unless the stage
-uses all.
+stage costs a look into the memo, nothing more. So is a folder that it uses wholly. Else, and in `core`, each
+file is named.
 """
 
 import re

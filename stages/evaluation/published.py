@@ -22,7 +22,7 @@ AUDIO = {
     "v2": Published("AudioModelV2", 0.241, 0.375, 0.308),
     "v3": Published("AudioModelV3", 0.290, 0.400, 0.345),
 }
-"""Table 2: development CCC over 4 s windows, voiced ones only; by version."""
+"""Table 2: development CCC over 4 s windows, speaking ones only; by version."""
 
 STATIC = {
     "efficientnet_b1": Published("EN-B1", 0.3593, 0.2392, 0.2993),

@@ -37,7 +37,7 @@ SYSTEM_OUTPUT = (
     *VALENCE_AROUSAL,
     "",
     "With them come the frame's time in seconds, `detected` (a face was found; elsewhere the last one",
-    "stands in) and `voiced` (the person seems to speak).",
+    "stands in) and `speaking` (the person seems to speak).",
 )
 
 

@@ -1,6 +1,6 @@
 """ELAN annotation files (EAF 3.0): the trace beside an annotator's own tiers.
 
-Tiers: `valence` and `arousal` (a value a second), `voiced` and `face seen` (intervals), and `notice` where
+Tiers: `valence` and `arousal` (a value a second), `speaking` and `face seen` (intervals), and `notice` where
 there is one. Times are milliseconds. Schema: http://www.mpi.nl/tools/elan/EAFv3.0.xsd
 """
 
@@ -67,7 +67,7 @@ def annotations(trace: Trace) -> dict[str, list[Annotation]]:
         target: [(*span, signed(value)) for span, value in zip(spans, values, strict=True)]
         for target, values in zip(("valence", "arousal"), seconds.valence_arousal.T.tolist(), strict=True)
     }
-    for name, flags in (("voiced", trace.voiced), ("face seen", trace.detected)):
+    for name, flags in (("speaking", trace.speaking), ("face seen", trace.detected)):
         runs = runs_s(flags, trace.time_s, trace.duration_s).tolist()
         tiers[name] = [(begin_s, end_s, name) for begin_s, end_s in runs]
     if trace.notice:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from stages.exports.trace import COLUMNS, Trace, moments, nearest
 
 AGAIN = "Run `valaro predict` on the video again"
 Columns = dict[str, Floats]
+FORMER_NAMES = {"speaking": "voiced"}
+"""Columns by their name in tables of version 0.1 and earlier."""
 
 
 def trace_of_subject(workspace: Workspace, folder: str, subject: Subject, notice: str) -> Trace:
@@ -31,7 +33,7 @@ def trace_of_subject(workspace: Workspace, folder: str, subject: Subject, notice
     facts = read_facts(workspace.artefact("index", subject.name))
     video = workspace.corpus().videos[subject.video]
     detected = _flags(workspace.artefact("faces", subject.name), "detected", found["time_s"])
-    voiced = _flags(workspace.artefact("speech", subject.name), "voiced", found["time_s"])
+    speaking = _flags(workspace.artefact("speech", subject.name), "speaking", found["time_s"])
     valence, arousal = found["valence_arousal"].T
     summary = {
         "file": video,
@@ -43,7 +45,7 @@ def trace_of_subject(workspace: Workspace, folder: str, subject: Subject, notice
         "rate_hz": facts["average_rate_hz"],
         "frames": len(found["time_s"]),
         "detected_share": float(detected.mean()),
-        "voiced_share": float(voiced.mean()),
+        "speaking_share": float(speaking.mean()),
         "valence": moments(valence, detected),
         "arousal": moments(arousal, detected),
         "mean_over": "frames with a face",
@@ -56,7 +58,7 @@ def trace_of_subject(workspace: Workspace, folder: str, subject: Subject, notice
         time_s=found["time_s"],
         valence_arousal=found["valence_arousal"],
         detected=detected,
-        voiced=voiced,
+        speaking=speaking,
         duration_s=facts["duration_s"],
         summary=summary,
         notice=notice,
@@ -113,7 +115,7 @@ def trace_of_prediction(folder: Path) -> Trace:
             time_s=columns["time_s"],
             valence_arousal=np.column_stack([columns["valence"], columns["arousal"]]),
             detected=columns["detected"].astype(bool),
-            voiced=columns["voiced"].astype(bool),
+            speaking=columns["speaking"].astype(bool),
             duration_s=float(summary["duration_s"]),
             summary=summary,
             notice=summary["notice"] or "",
@@ -126,7 +128,7 @@ def trace_of_prediction(folder: Path) -> Trace:
 def _columns(stem: Path, summary: dict[str, Any]) -> Columns:
     """The table of every frame, from the first file that has it."""
     if isinstance(frames := summary.get("frames"), dict):
-        columns = {name: np.array(frames[name], np.float64) for name in COLUMNS}
+        columns = {name: np.array(frames[_held(name, frames)], np.float64) for name in COLUMNS}
     elif (table := stem.with_name(f"{stem.name}.csv")).is_file():
         columns = _from_csv(table)
     elif (table := stem.with_name(f"{stem.name}.parquet")).is_file():
@@ -143,15 +145,23 @@ def _columns(stem: Path, summary: dict[str, Any]) -> Columns:
 def _from_csv(file: Path) -> Columns:
     with file.open(newline="", encoding="utf-8") as opened:
         rows = list(csv.DictReader(opened))
-    return {name: np.array([float(row[name]) for row in rows]) for name in COLUMNS}
+    held = {name: _held(name, rows[0] if rows else ()) for name in COLUMNS}
+    return {name: np.array([float(row[held[name]]) for row in rows]) for name in COLUMNS}
 
 
 def _from_parquet(file: Path) -> Columns:
     import pyarrow.parquet as pq
 
     with file.open("rb") as opened:
-        table = pq.read_table(opened, columns=list(COLUMNS))
-    return {name: table[name].to_numpy().astype(np.float64) for name in COLUMNS}
+        held = {name: _held(name, pq.read_schema(opened).names) for name in COLUMNS}
+        table = pq.read_table(opened, columns=list(held.values()))
+    return {name: table[held[name]].to_numpy().astype(np.float64) for name in COLUMNS}
+
+
+def _held(name: str, columns: Collection[str]) -> str:
+    """The name that a column has in a table, which an earlier version may have written."""
+    former = FORMER_NAMES.get(name, name)
+    return former if name not in columns and former in columns else name
 
 
 def _checked(columns: Columns) -> Columns:

@@ -20,13 +20,13 @@ def write_csv(path: Path, trace: Trace) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*COLUMNS, *(["notice"] if notice else [])])
-        for frame, time_s, *values, detected, voiced in _rows(trace):
+        for frame, time_s, *values, detected, speaking in _rows(trace):
             texts = (f"{value:.6f}" for value in (time_s, *values))
-            writer.writerow([frame, *texts, int(detected), int(voiced), *notice])
+            writer.writerow([frame, *texts, int(detected), int(speaking), *notice])
 
 
 def _rows(trace: Trace) -> Iterator[tuple[Any, ...]]:
-    columns = (trace.time_s, *trace.valence_arousal.T, trace.detected, trace.voiced)
+    columns = (trace.time_s, *trace.valence_arousal.T, trace.detected, trace.speaking)
     yield from zip(range(len(trace)), *(column.tolist() for column in columns), strict=True)
 
 
@@ -45,7 +45,7 @@ def write_parquet(path: Path, trace: Trace) -> None:
         "valence": trace.valence_arousal[:, 0].astype(np.float32),
         "arousal": trace.valence_arousal[:, 1].astype(np.float32),
         "detected": trace.detected.astype(bool),
-        "voiced": trace.voiced.astype(bool),
+        "speaking": trace.speaking.astype(bool),
     }
     arrays = {name: pa.array(values) for name, values in columns.items()}
     fields = [
@@ -70,7 +70,7 @@ def write_frames_json(path: Path, trace: Trace) -> None:
         "valence": _rounded(trace.valence_arousal[:, 0]),
         "arousal": _rounded(trace.valence_arousal[:, 1]),
         "detected": trace.detected.astype(int).tolist(),
-        "voiced": trace.voiced.astype(int).tolist(),
+        "speaking": trace.speaking.astype(int).tolist(),
     }
     content = {**trace.summary, "columns": COLUMNS, "units": UNITS, "frames": frames}
     path.write_bytes(to_json(content) + b"\n")

@@ -15,11 +15,11 @@ COLUMNS = {
     "valence": "-1 (unpleasant) to 1 (pleasant)",
     "arousal": "-1 (calm) to 1 (excited)",
     "detected": "1: the face was found at the nearest time looked at; 0: it wasn't, the last one stands in",
-    "voiced": "1: the person seems to speak at the nearest time looked at (there is sound, the mouth moves)",
+    "speaking": "1: the person seems to speak at the nearest time looked at (sound, and a moving mouth)",
 }
 """What the table says of every frame; the other formats say the same under the same names."""
 
-UNITS = {"frame": "1", "time_s": "s", "valence": "1", "arousal": "1", "detected": "1", "voiced": "1"}
+UNITS = {"frame": "1", "time_s": "s", "valence": "1", "arousal": "1", "detected": "1", "speaking": "1"}
 """Units as UCUM writes them; 1: a pure number."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -36,7 +36,7 @@ class Trace:
         time_s: (N,) native frame times from the first frame, increasing.
         valence_arousal: (N, 2) in [-1, 1].
         detected: (N,) the face was seen.
-        voiced: (N,) the person speaks.
+        speaking: (N,) the person speaks.
         duration_s: up to the end of the last frame.
         summary: the recording and the system in figures and words (JSON).
         notice: a sentence that every output must carry; "" for none.
@@ -47,7 +47,7 @@ class Trace:
     time_s: Floats
     valence_arousal: Floats
     detected: Flags
-    voiced: Flags
+    speaking: Flags
     duration_s: float
     summary: dict[str, Any] = field(default_factory=dict)
     notice: str = ""

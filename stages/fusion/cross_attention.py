@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812  (its customary name)
 from stages.training.attention import TransformerLayer
 
 Aggregation = Literal["stp", "mean", "concat"]
-Silence = Literal["voiced_mean", "as_heard"]
+Silence = Literal["speaking_mean", "as_heard"]
 ROUNDS = 2
 
 
@@ -23,7 +23,7 @@ class CrossAttentionModel(nn.Module):
     """Valence and arousal at every step from both modalities (paper, section 3.3).
 
     Shape: features (B, T, 2 v + a + 1), valid (B, T) bool -> (B, T, 2) in (-1, 1). The columns are those of
-        `Streams.scaled`: valence model's v, arousal model's v, audio's a, and one that is 1 in voiced steps.
+        `Streams.scaled`: valence model's v, arousal model's v, audio's a, and 1 in steps with speech.
 
     Args:
         video_features: width v of each visual stream.
@@ -32,11 +32,11 @@ class CrossAttentionModel(nn.Module):
         heads: attention heads per layer.
         dropout: probability in the attention layers.
         aggregation: how two streams become one: "stp", their mean and deviation; "mean"; "concat".
-        silence: what stands for the audio of unvoiced steps: "voiced_mean", the mean of the voiced ones of
-            the same window, or of all training (`voiced_mean`) where it has none; "as_heard", itself.
+        silence: what stands for the audio of steps without speech: "speaking_mean", the mean of the window's
+            steps with speech, or of all training (`speaking_mean`) where it has none; "as_heard", itself.
     """
 
-    voiced_mean: Tensor
+    speaking_mean: Tensor
 
     def __init__(
         self,
@@ -46,13 +46,13 @@ class CrossAttentionModel(nn.Module):
         heads: int = 8,
         dropout: float = 0.1,
         aggregation: Aggregation = "stp",
-        silence: Silence = "voiced_mean",
+        silence: Silence = "speaking_mean",
     ) -> None:
         super().__init__()
-        if silence not in ("voiced_mean", "as_heard"):
-            raise ValueError(f"silence must be 'voiced_mean' or 'as_heard', got {silence!r}")
+        if silence not in ("speaking_mean", "as_heard"):
+            raise ValueError(f"silence must be 'speaking_mean' or 'as_heard', got {silence!r}")
         self._widths, self._silence = [video_features, video_features, audio_features, 1], silence
-        self.register_buffer("voiced_mean", torch.zeros(audio_features))
+        self.register_buffer("speaking_mean", torch.zeros(audio_features))
         self.widen_video = nn.Identity() if video_features == d_model else nn.Linear(video_features, d_model)
         self.widen_audio = nn.Sequential(nn.Linear(audio_features, d_model), nn.ReLU())
         self.fuse_video = AttentionFusion(d_model, heads, dropout, aggregation)
@@ -63,9 +63,9 @@ class CrossAttentionModel(nn.Module):
         """Estimate every step; steps that aren't `valid` (padding) influence no other step or statistic."""
         if valid is None:
             valid = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
-        by_valence, by_arousal, audio, voiced = torch.split(features, self._widths, dim=-1)
-        if self._silence == "voiced_mean":
-            audio = fill_silence(audio, (voiced.squeeze(-1) > 0.5) & valid, self.voiced_mean)
+        by_valence, by_arousal, audio, speaking = torch.split(features, self._widths, dim=-1)
+        if self._silence == "speaking_mean":
+            audio = fill_silence(audio, (speaking.squeeze(-1) > 0.5) & valid, self.speaking_mean)
         video = self.fuse_video(self.widen_video(by_valence), self.widen_video(by_arousal), valid)
         return torch.tanh(self.regression(self.fuse_audio(self.widen_audio(audio), video, valid)))
 
@@ -121,17 +121,17 @@ def aggregate(first: Tensor, second: Tensor, kind: Aggregation) -> Tensor:
     return mean if kind == "mean" else torch.cat([mean, (first - second).abs() / math.sqrt(2)], dim=-1)
 
 
-def fill_silence(audio: Tensor, voiced: Tensor, voiced_mean: Tensor) -> Tensor:
-    """Put the mean of a window's voiced steps in place of the others.
+def fill_silence(audio: Tensor, speaking: Tensor, speaking_mean: Tensor) -> Tensor:
+    """Put the mean of a window's speaking steps in place of the others.
 
     Shape: (B, T, a), (B, T) bool, (a,) -> (B, T, a).
 
     Args:
         audio: features of a batch of windows.
-        voiced: steps that are real and voiced.
-        voiced_mean: what stands in where a window has none.
+        speaking: steps that are real and speaking.
+        speaking_mean: what stands in where a window has none.
     """
-    heard = voiced.unsqueeze(-1)
+    heard = speaking.unsqueeze(-1)
     count = heard.sum(dim=1, keepdim=True)
     mean = torch.where(heard, audio, 0.0).sum(dim=1, keepdim=True) / count.clamp(min=1)
-    return torch.where(heard, audio, torch.where(count > 0, mean, voiced_mean.to(audio.dtype)))
+    return torch.where(heard, audio, torch.where(count > 0, mean, speaking_mean.to(audio.dtype)))

@@ -21,7 +21,7 @@ class Streams(NamedTuple):
     """(T, 2, d) float32: features of the model best at valence, and of the one best at arousal."""
     heard: Floats
     """(T, f) float32: features of the audio model."""
-    voiced: Flags
+    speaking: Flags
     """(T,) bool: the person speaks."""
     time_s: Floats
     """(T,)."""
@@ -32,22 +32,22 @@ class Streams(NamedTuple):
         return np.column_stack([self.seen.reshape(len(self.seen), -1), self.heard])
 
     def scaled(self, scale: Callable[[Floats], Floats]) -> Floats:
-        """What `CrossAttentionModel` takes: scaled features, and 1 where voiced. -> (T, 2 d + f + 1)."""
-        return np.column_stack([scale(self.features), self.voiced]).astype(np.float32)
+        """What `CrossAttentionModel` takes: scaled features, and 1 where speaking. -> (T, 2 d + f + 1)."""
+        return np.column_stack([scale(self.features), self.speaking]).astype(np.float32)
 
 
 def read_streams(dynamic: Path, audio: Path, speech: Path) -> Streams:
     """Pair the features of one subject (data/features/dynamic, data/features/audio, data/speech)."""
     seen, heard = read_arrays(dynamic, "features", "time_s"), read_arrays(audio, "features", "time_s")
-    mouth = read_arrays(speech, "voiced", "time_s")
+    mouth = read_arrays(speech, "speaking", "time_s")
     within_s = step_of(dynamic) / 2
     steps, partners = pairs(seen["time_s"], heard["time_s"], within_s)
     time_s = seen["time_s"][steps]
     known, spoken = pairs(time_s, mouth["time_s"], within_s)
-    voiced = np.zeros(len(time_s), bool)
-    voiced[known] = mouth["voiced"][spoken]
+    speaking = np.zeros(len(time_s), bool)
+    speaking[known] = mouth["speaking"][spoken]
     video, sound = seen["features"][steps], heard["features"][partners]
-    return Streams(video.astype(np.float32), sound.astype(np.float32), voiced, time_s)
+    return Streams(video.astype(np.float32), sound.astype(np.float32), speaking, time_s)
 
 
 def step_of(features: Path) -> float:

@@ -22,7 +22,7 @@ def plot_trace(
     *,
     flag_time_s: Floats | None = None,
     detected: Flags | None = None,
-    voiced: Flags | None = None,
+    speaking: Flags | None = None,
     notice: str = "",
 ) -> None:
     """Write a PNG (1200 × 420) with both curves on [-1, 1]; the same input gives the same bytes.
@@ -36,14 +36,14 @@ def plot_trace(
         valence_arousal: (N, 2); NaN leaves a gap.
         flag_time_s: (T,) times of the masks; None: they are at time_s.
         detected: (T,) a face was found; None draws no band.
-        voiced: (T,) someone speaks; None draws no band.
+        speaking: (T,) someone speaks; None draws no band.
         notice: a sentence above the axes, on the right; "" for none.
 
     Raises:
         ValueError: lengths that don't fit.
     """
     times = time_s if flag_time_s is None else flag_time_s
-    masks = [detected, voiced]
+    masks = [detected, speaking]
     if valence_arousal.shape != (len(time_s), 2) or any(
         m is not None and len(m) != len(times) for m in masks
     ):

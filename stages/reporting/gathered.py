@@ -69,7 +69,7 @@ class VideoScore:
         valence: CCC of the best fusion's honest trace, as arousal.
         arousal: CCC.
         face: mean CCC of the face system alone; NaN where it has no trace.
-        voiced: share of the time in which the person speaks.
+        speaking: share of the time in which the person speaks.
         unseen: share of the time without a face.
         frames: labelled ones.
     """
@@ -78,7 +78,7 @@ class VideoScore:
     valence: float
     arousal: float
     face: float
-    voiced: float
+    speaking: float
     unseen: float
     frames: int
 
@@ -113,7 +113,7 @@ def gather(workspace: Workspace, subjects: list[Subject], fusion: str) -> tuple[
                 valence,
                 arousal,
                 float("nan") if alone is None else float(ccc_per_target(truth, alone).mean()),
-                _share(workspace.artefact("speech", subject.name), "voiced"),
+                _share(workspace.artefact("speech", subject.name), "speaking"),
                 1 - _share(workspace.artefact("faces", subject.name), "detected"),
                 int(labelled.sum()),
             )
@@ -142,7 +142,7 @@ class _Counts:
         facts = read_facts(workspace.artefact("index", subject.name))
         shares = [
             (_share(workspace.artefact(stage, subject.name), flag), facts["duration_s"])
-            for stage, flag in (("faces", "detected"), ("speech", "voiced"))
+            for stage, flag in (("faces", "detected"), ("speech", "speaking"))
         ]
         return cls(subject.video, facts, *shares)
 

@@ -184,8 +184,8 @@ def _kelm(workspace: Workspace, functionals: str, made: Made) -> Model:
 
 def _audio(workspace: Workspace, version: str, made: Made) -> Model:
     figures = _figures(workspace, f"audio/{version}/metrics.json")
-    epoch: int = figures["best"]["voiced_window_mean_ccc"]["epoch"]
-    ccc = figures["voiced_window_ccc"]
+    epoch: int = figures["best"]["speaking_window_mean_ccc"]["epoch"]
+    ccc = figures["speaking_window_ccc"]
     return Model(
         name=f"audio/{version}",
         files=(f"audio/{version}.safetensors",),
@@ -197,7 +197,7 @@ def _audio(workspace: Workspace, version: str, made: Made) -> Model:
             *VALENCE_AROUSAL,
         ),
         learnt=TRAINED,
-        chosen=f"{FLATTERED} They are over windows of voiced time, each by itself (table 2).",
+        chosen=f"{FLATTERED} They are over windows of speaking time, each by itself (table 2).",
         measured=tuple(Measured(f"CCC, {target}", ccc[target], epoch) for target in TARGETS),
         seen=_counted(figures, "windows", "validation_windows"),
         system="audio" if version == made.audio.version else "",

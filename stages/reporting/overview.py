@@ -172,8 +172,8 @@ def _address(page: Path, folder: Path, subject: str) -> str:
 
 
 def _gain(scores: list[VideoScore]) -> Markup | None:
-    known = [s for s in scores if np.isfinite(s.gain) and np.isfinite(s.voiced)]
-    points = [charts.Point(score.name, score.voiced, score.gain) for score in known]
+    known = [s for s in scores if np.isfinite(s.gain) and np.isfinite(s.speaking)]
+    points = [charts.Point(score.name, score.speaking, score.gain) for score in known]
     labels = ("share of the time in which the person speaks", "fused less face alone, mean CCC")
     return charts.scatter("What audio adds, video by video", points, *labels) if points else None
 

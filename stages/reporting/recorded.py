@@ -57,8 +57,8 @@ def bands_of(index: Path, faces: Path, speech: Path | None, duration_s: float) -
     seen = read_arrays(faces, "time_s", "detected")
     bands = [Band("no face", missing_spans(seen["time_s"], seen["detected"], duration_s))]
     if speech:
-        heard = read_arrays(speech, "time_s", "voiced")
-        bands.append(Band("not voiced", missing_spans(heard["time_s"], heard["voiced"], duration_s)))
+        heard = read_arrays(speech, "time_s", "speaking")
+        bands.append(Band("not speaking", missing_spans(heard["time_s"], heard["speaking"], duration_s)))
     labels = read_arrays(index, "time_s", "labelled")
     bands.append(Band("unlabelled", missing_spans(labels["time_s"], labels["labelled"], duration_s)))
     return bands

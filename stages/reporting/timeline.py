@@ -57,7 +57,7 @@ class Band:
     """Stretches of time in which something was missing.
 
     Args:
-        name: `no face`, `not voiced`, `unlabelled` ...
+        name: `no face`, `not speaking`, `unlabelled` ...
         spans_s: (R, 2) begin and end of each.
     """
 

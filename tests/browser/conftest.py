@@ -112,7 +112,7 @@ def full_page(video: Path) -> TimelinePage:
         Curve(f"fused {HOSTILE}", time_s, ramp(time_s) * 0.8, "fused", interval),
         Curve("audio", time_s, ramp(time_s) * 0.5, "audio", shown=False),
     ]
-    bands = [Band(name, np.array([[1.0, 2.5]])) for name in ("no face", "not voiced", HOSTILE)]
+    bands = [Band(name, np.array([[1.0, 2.5]])) for name in ("no face", "not speaking", HOSTILE)]
     grey = [np.full((64, 64, 3), 8 * k, np.uint8) for k in range(12)]
     crops = [Crop(0.5 * k, pack_jpegs([grey[k]], quality=70)[0].tobytes()) for k in range(12)]
     boxes = Boxes(time_s, np.tile([0.25, 0.25, 0.75, 0.75], (len(time_s), 1)))

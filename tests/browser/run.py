@@ -70,6 +70,6 @@ def _write_subject(workspace: Workspace, subject: Subject, rng: np.random.Genera
     faces = {"time_s": grid_s, "detected": seen, "jpeg": jpeg, "jpeg_offset": offset, "crop_index": steps}
     faces["box_xyxy"] = np.tile(np.array([40, 30, 120, 90], np.float32), (len(grid_s), 1))
     write_arrays(workspace.artefact("faces", subject.name), faces, fps_hz=float(GRID_HZ))
-    voiced = {"time_s": grid_s, "voiced": grid_s % 2 < 1}
-    write_arrays(workspace.artefact("speech", subject.name), voiced, fps_hz=float(GRID_HZ))
+    speaking = {"time_s": grid_s, "speaking": grid_s % 2 < 1}
+    write_arrays(workspace.artefact("speech", subject.name), speaking, fps_hz=float(GRID_HZ))
     write_arrays(workspace.artefact("decode", subject.video), {"time_s": grid_s}, width=160, height=120)

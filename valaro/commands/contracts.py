@@ -36,7 +36,7 @@ CONTRACTS: dict[str, Contract] = {
     "mouth": {"time_s": ("float64", ("T",)), "detected": ("bool", ("T",)), "area": ("float32", ("T",))},
     "speech": {
         "time_s": ("float64", ("T",)),
-        "voiced": ("bool", ("T",)),
+        "speaking": ("bool", ("T",)),
         "training_window_s": ("float64", ("windows", 2)),
         "targets": ("float32", ("windows", "steps", 2)),
         "valid": ("bool", ("windows", "steps")),

@@ -97,7 +97,7 @@ def planned(video: Path, facts: ContainerFacts, params: Params) -> Iterator[tupl
     )
     yield "windows", "; ".join(_windows(len(grid), facts, params))
     if not facts.has_audio:
-        yield "", "nothing counts as voiced; audio and cross_attention abstain, fusions go on without them"
+        yield "", "nothing counts as speaking; audio and cross_attention abstain, fusions go on without them"
 
 
 def _windows(steps: int, facts: ContainerFacts, params: Params) -> Iterator[str]:

@@ -114,7 +114,7 @@ def _report(outcome: Outcome) -> None:
 
 def _in_brief(summary: dict[str, Any]) -> str:
     means = ", ".join(f"{name} {summary[name]['mean'] or 0:+.2f}" for name in ("valence", "arousal"))
-    shares = f"face {summary['detected_share']:.0%}, voice {summary['voiced_share']:.0%}"
+    shares = f"face {summary['detected_share']:.0%}, voice {summary['speaking_share']:.0%}"
     return (
         f"{summary['duration_s']:.1f} s, {summary['frames']} frames, {shares}; {means} ({summary['system']})"
     )

@@ -55,7 +55,7 @@ class Findings:
         valence_arousal: (N, 2) float32.
         grid_time_s: (T,) times of the masks and boxes.
         detected: (T,) a face was found.
-        voiced: (T,) the person speaks.
+        speaking: (T,) the person speaks.
         box_xyxy: (T, 4) pixels of the upright native picture, NaN without a face.
         facts: of the container: duration_s, width, height, average_rate_hz, has_audio …
         notes: what the stages had to say, such as lost frames.
@@ -65,7 +65,7 @@ class Findings:
     valence_arousal: Floats
     grid_time_s: Floats
     detected: Flags
-    voiced: Flags
+    speaking: Flags
     box_xyxy: Floats
     facts: dict[str, Any]
     notes: list[str]
@@ -162,7 +162,7 @@ def _gather(video: Path, workspace: Workspace, trained: Trained, notes: list[Not
         valence_arousal=found["valence_arousal"],
         grid_time_s=faces_found["time_s"],
         detected=faces_found["detected"],
-        voiced=read_arrays(workspace.artefact("speech", RECORDING), "voiced")["voiced"],
+        speaking=read_arrays(workspace.artefact("speech", RECORDING), "speaking")["speaking"],
         box_xyxy=faces_found["box_xyxy"] / read_facts(workspace.artefact("decode", RECORDING))["scale"],
         facts=read_facts(workspace.artefact("index", RECORDING)),
         notes=list(dict.fromkeys(note.problem for note in notes)),

@@ -79,7 +79,7 @@ def trace_of(name: str, video: Path, found: Findings, notice: str, summary: dict
         time_s=found.time_s,
         valence_arousal=found.valence_arousal,
         detected=found.detected[k],
-        voiced=found.voiced[k],
+        speaking=found.speaking[k],
         duration_s=found.facts["duration_s"],
         summary=summary,
         notice=notice,
@@ -98,7 +98,7 @@ def summarise(video: Path, found: Findings, trained: Trained) -> dict[str, Any]:
         "frames": len(found.time_s),
         "rate_hz": found.facts["average_rate_hz"],
         "detected_share": float(found.detected.mean()),
-        "voiced_share": float(found.voiced.mean()),
+        "speaking_share": float(found.speaking.mean()),
         "valence": moments(found.valence_arousal[:, 0], seen),
         "arousal": moments(found.valence_arousal[:, 1], seen),
         "mean_over": "frames with a face",
@@ -128,7 +128,7 @@ def _plot(path: Path, found: Findings, notice: str) -> None:
         found.valence_arousal,
         flag_time_s=found.grid_time_s,
         detected=found.detected,
-        voiced=found.voiced,
+        speaking=found.speaking,
         notice=notice,
     )
 

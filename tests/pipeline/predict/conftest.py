@@ -101,7 +101,7 @@ def save_plain_models(models: Path) -> None:
             arrays = {f"{t}.{name}": a for t in ("valence", "arousal") for name, a in forest.items()}
         elif weighs_by_voice(fusion):  # the same in silence and in speech: the plain sum
             arrays = {"weights": np.full((2 * len(systems), 2), 1 / len(systems))}
-            config["voiced_window_s"] = 4.0
+            config["speaking_window_s"] = 4.0
         else:
             arrays = {"weights": np.full((len(systems), 2), 1 / len(systems))}
         write_tensors(models / f"fusion/{fusion}.safetensors", arrays, **config)

@@ -26,7 +26,7 @@ def test_the_page_shows_each_system_and_plays_the_video_from_where_it_lies(
     [block] = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)
     data = json.loads(block)
     assert [curve["name"] for curve in data["curves"]] == ["dwf_dynamic_audio", "audio", "dynamic"]
-    assert [band["name"] for band in data["bands"]] == ["no face", "not voiced"]
+    assert [band["name"] for band in data["bands"]] == ["no face", "not speaking"]
     assert text.count("data:image/jpeg;base64,") == 8  # 1.6 s at 5 Hz
     assert SAMPLE_NOTICE in text
 

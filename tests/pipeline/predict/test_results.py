@@ -27,7 +27,7 @@ def test_every_native_frame_gets_a_row_and_every_output_the_notice(
     ]
     assert [p.name for p in folder.parent.iterdir()] == ["portrait"]  # nothing hidden is left
     header, rows = table(folder)
-    assert header == ["frame", "time_s", "valence", "arousal", "detected", "voiced", "notice"]
+    assert header == ["frame", "time_s", "valence", "arousal", "detected", "speaking", "notice"]
     assert np.array_equal(rows[:, 0], np.arange(40))
     assert np.allclose(rows[:, 1], TIMES_S, atol=1e-6)
     assert np.abs(rows[:, 2:4]).max() <= 1
@@ -90,7 +90,7 @@ def test_pictures_carry_the_notice_and_a_system_of_another_corpus_has_none(
     folder.rename(noticed)
     result = run(portrait, models=elsewhere / "models")
     assert result.exit_code == 0
-    assert table(folder)[0][-1] == "voiced"
+    assert table(folder)[0][-1] == "speaking"
     assert summary(folder)["notice"] is None
     assert SAMPLE_NOTICE not in result.output
     assert (folder / "portrait.png").read_bytes() != (noticed / "portrait.png").read_bytes()
@@ -135,7 +135,7 @@ def test_fusions_are_what_their_weights_and_trees_make_of_the_single_systems(
     assert np.diff(sorted(means)).min() > 1e-5  # they are different systems
     expected = {
         "dwf_dynamic_audio": np.mean([traces[system] for system in pair], axis=0),
-        "dwf_voiced_dynamic_audio": np.mean([traces[system] for system in pair], axis=0),
+        "dwf_speaking_dynamic_audio": np.mean([traces[system] for system in pair], axis=0),
         "dwf_dynamic_audio_kelm": np.mean([traces[system] for system in three], axis=0),
         "rf_dynamic_audio_kelm": np.where(traces["dynamic"] <= 0, -0.5, 0.5),
         "rf_grouped_dynamic_audio_kelm": np.where(traces["dynamic"] <= 0, -0.5, 0.5),
@@ -145,7 +145,7 @@ def test_fusions_are_what_their_weights_and_trees_make_of_the_single_systems(
         assert np.abs(traces[fusion] - trace).max() < 2e-6
 
 
-def test_without_sound_nothing_is_voiced_and_audio_abstains(run: Run, tmp_path: Path) -> None:
+def test_without_sound_nothing_is_speaking_and_audio_abstains(run: Run, tmp_path: Path) -> None:
     clip = record(tmp_path / "silent.mp4", sound=False)
     assert run(clip, "--no-overlay").exit_code == 0
     fused = table(tmp_path / "out/silent")[1]

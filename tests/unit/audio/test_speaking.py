@@ -1,4 +1,4 @@
-"""Voiced segments, gated and tiling windows, and their labels: counted by hand, at any frame rate."""
+"""Speaking segments, gated and tiling windows, and their labels: counted by hand, at any frame rate."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,9 @@ from stages.audio.speaking import (
     gated_windows,
     kept_runs,
     runs,
+    speaking_mask,
+    speaking_share,
     tiling_windows,
-    voiced_mask,
-    voiced_share,
     window_targets,
     windows_over,
 )
@@ -37,7 +37,7 @@ def flags(pattern: str) -> np.ndarray:
 )
 def test_closures_under_half_a_second_are_bridged_at_5_hz(pattern, expected):
     time_s = np.arange(len(pattern)) / 5
-    assert voiced_mask(time_s, flags(pattern)).tolist() == flags(expected).tolist()
+    assert speaking_mask(time_s, flags(pattern)).tolist() == flags(expected).tolist()
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
@@ -45,28 +45,28 @@ def test_closures_under_half_a_second_are_bridged_at_5_hz(pattern, expected):
 def test_bridging_is_a_matter_of_time_not_of_frames(rate_hz, start_s):
     for closed in range(1, 60):
         pattern = flags("o" * 10 + "x" * closed + "o" * 10)
-        voiced = voiced_mask(start_s + np.arange(len(pattern)) / rate_hz, pattern)
-        assert voiced.all() == (closed / rate_hz < 0.5)
+        speaking = speaking_mask(start_s + np.arange(len(pattern)) / rate_hz, pattern)
+        assert speaking.all() == (closed / rate_hz < 0.5)
 
 
 def test_exactly_half_a_second_cuts_whatever_the_rounding():
     for start_s in np.linspace(0, 4000, 37):
-        assert not voiced_mask(start_s + np.arange(35) / 30, flags("o" * 10 + "x" * 15 + "o" * 10)).all()
+        assert not speaking_mask(start_s + np.arange(35) / 30, flags("o" * 10 + "x" * 15 + "o" * 10)).all()
 
 
 def test_a_variable_rate_measures_the_closure_by_its_time_stamps():
     pattern = flags("oxxo")
-    assert voiced_mask(np.array([0, 0.1, 0.2, 0.5]), pattern).all()  # closed 0.1–0.5 s
-    assert not voiced_mask(np.array([0, 0.1, 0.2, 0.61]), pattern).all()  # closed 0.1–0.61 s
+    assert speaking_mask(np.array([0, 0.1, 0.2, 0.5]), pattern).all()  # closed 0.1–0.5 s
+    assert not speaking_mask(np.array([0, 0.1, 0.2, 0.61]), pattern).all()  # closed 0.1–0.61 s
 
 
-def test_a_video_without_audio_is_nowhere_voiced():
-    assert not voiced_mask(np.arange(20) / 5, np.ones(20, bool), has_audio=False).any()
+def test_a_video_without_audio_is_nowhere_speaking():
+    assert not speaking_mask(np.arange(20) / 5, np.ones(20, bool), has_audio=False).any()
 
 
 def test_the_caller_s_flags_stay_as_they_were():
     pattern = flags("oxo")
-    voiced_mask(np.arange(3) / 5, pattern)
+    speaking_mask(np.arange(3) / 5, pattern)
     assert pattern.tolist() == [True, False, True]
 
 
@@ -81,7 +81,7 @@ def test_the_caller_s_flags_stay_as_they_were():
 )
 def test_misuse_is_named(time_s, opened, options, message):
     with pytest.raises(ValueError, match=message):
-        voiced_mask(np.array(time_s), np.array(opened), **options)
+        speaking_mask(np.array(time_s), np.array(opened), **options)
 
 
 def test_runs_are_half_open_pairs():
@@ -137,27 +137,27 @@ def test_an_empty_recording_has_no_window():
 
 def test_the_gate_needs_voice_and_labels_at_once():
     time_s = np.arange(100) / 5  # 20 s
-    voiced = (time_s >= 2) & (time_s < 12)
+    speaking = (time_s >= 2) & (time_s < 12)
     labelled = ~((time_s > 5.9) & (time_s < 6.3))  # samples 6.0 and 6.2 unlabelled
-    windows = gated_windows(time_s, voiced, labelled)
+    windows = gated_windows(time_s, speaking, labelled)
     np.testing.assert_allclose(windows, [[2, 6], [6.4, 10.4], [8, 12]])
 
 
-def test_share_of_voiced_time_against_a_fine_sum():
+def test_share_of_speaking_time_against_a_fine_sum():
     rng = np.random.default_rng(5)
     time_s = np.cumsum(rng.uniform(0.02, 0.3, 80))
-    voiced = rng.random(80) < 0.5
+    speaking = rng.random(80) < 0.5
     bounds = np.sort(rng.uniform(time_s[0], time_s[-1], (30, 2)), axis=1)
     fine_s = np.linspace(0, 1, 20001)
-    for (start, end), share in zip(bounds, voiced_share(bounds, time_s, voiced), strict=True):
+    for (start, end), share in zip(bounds, speaking_share(bounds, time_s, speaking), strict=True):
         at = np.searchsorted(time_s, start + (end - start) * fine_s, side="right") - 1
-        assert share == pytest.approx(voiced[at].mean(), abs=2e-3)
+        assert share == pytest.approx(speaking[at].mean(), abs=2e-3)
 
 
 def test_share_is_silent_outside_the_recording_and_for_empty_windows():
-    time_s, voiced = np.arange(10) / 5, np.ones(10, bool)
-    assert voiced_share([[0, 2], [1, 3], [2, 4], [1, 1]], time_s, voiced).tolist() == [1, 0.5, 0, 0]
-    assert voiced_share([[0, 2]], np.zeros(0), np.zeros(0, bool)).tolist() == [0]
+    time_s, speaking = np.arange(10) / 5, np.ones(10, bool)
+    assert speaking_share([[0, 2], [1, 3], [2, 4], [1, 1]], time_s, speaking).tolist() == [1, 0.5, 0, 0]
+    assert speaking_share([[0, 2]], np.zeros(0), np.zeros(0, bool)).tolist() == [0]
 
 
 def test_targets_are_the_left_edges_of_twenty_steps():
@@ -190,9 +190,9 @@ def test_a_window_past_the_labels_has_no_targets():
 def test_every_step_of_a_gated_window_is_labelled_at_any_rate(rate_hz):
     time_s = np.arange(int(30 * rate_hz)) / rate_hz
     rng = np.random.default_rng(2)
-    voiced = np.repeat(rng.random(10) < 0.7, int(3 * rate_hz) + 1)[: len(time_s)]
-    labels = np.where(voiced[:, None], np.stack([time_s, time_s], 1), np.nan)
-    windows = gated_windows(time_s, voiced, np.isfinite(labels[:, 0]))
+    speaking = np.repeat(rng.random(10) < 0.7, int(3 * rate_hz) + 1)[: len(time_s)]
+    labels = np.where(speaking[:, None], np.stack([time_s, time_s], 1), np.nan)
+    windows = gated_windows(time_s, speaking, np.isfinite(labels[:, 0]))
     targets, valid = window_targets(windows, time_s, labels)
     assert len(windows) > 0
     steps = np.ceil((windows[:, 1] - windows[:, 0]) / 0.2 - 1e-6)

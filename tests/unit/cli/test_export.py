@@ -47,7 +47,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         detected = np.array([True, True, False, True, True])
         write_arrays(workspace.artefact("faces", subject.name), {"time_s": grid_s, "detected": detected})
         if subject.name != "mute":
-            write_arrays(workspace.artefact("speech", subject.name), {"time_s": grid_s, "voiced": detected})
+            write_arrays(workspace.artefact("speech", subject.name), {"time_s": grid_s, "speaking": detected})
             write_arrays(workspace.artefact("traces/audio", subject.name), trace)
         write_arrays(workspace.artefact("fused/dwf_dynamic_audio", subject.name), trace)
     monkeypatch.chdir(workspace.root)
@@ -72,7 +72,7 @@ def test_every_subject_of_the_best_system(root: Path, tmp_path: Path) -> None:
     lost = slice(10, 16)  # nearest to 0.4 s; halfway counts to the earlier step
     assert [row["detected"] for row in rows[lost]] == ["0"] * 6
     assert sum(row["detected"] == "1" for row in rows) == FRAMES - 6
-    assert {row["voiced"] for row in rows_of(tmp_path / "out/mute.csv")} == {"0"}
+    assert {row["speaking"] for row in rows_of(tmp_path / "out/mute.csv")} == {"0"}
 
 
 def test_a_split_and_a_system_can_be_chosen(root: Path, tmp_path: Path) -> None:
@@ -150,7 +150,10 @@ def test_an_earlier_prediction_comes_back_from_any_table(format_name: str, tmp_p
     write_csv(tmp_path / "expected.csv", trace)
     assert (tmp_path / "out/a.b.csv").read_bytes() == (tmp_path / "expected.csv").read_bytes()
     content = json.loads((tmp_path / "out/a.b.json").read_text())
-    assert (content["system"], content["frames"]["voiced"]) == ("dynamic", trace.voiced.astype(int).tolist())
+    assert (content["system"], content["frames"]["speaking"]) == (
+        "dynamic",
+        trace.speaking.astype(int).tolist(),
+    )
 
 
 def test_one_recording_can_be_named_from_within_its_folder(

@@ -110,7 +110,7 @@ def test_the_system_predicts_without_training(
     assert result.exit_code == 0, result.output
     assert "mean nothing" not in result.output
     header, *rows = (tmp_path / clip.stem / f"{clip.stem}.csv").read_text().splitlines()
-    assert header == "frame,time_s,valence,arousal,detected,voiced" and len(rows) == 75
+    assert header == "frame,time_s,valence,arousal,detected,speaking" and len(rows) == 75
 
 
 def spoilt(change: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

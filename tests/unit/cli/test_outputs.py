@@ -18,7 +18,7 @@ from valaro.recordings.outputs import trace_of
 from valaro.recordings.trained import find_trained
 
 
-def findings(time_s: list[float], detected: list[bool], voiced: list[bool]) -> Findings:
+def findings(time_s: list[float], detected: list[bool], speaking: list[bool]) -> Findings:
     """A trace whose valence is the frame's number / 10 and whose arousal is its negative."""
     grid_s = np.arange(len(detected)) / 5
     values = np.arange(len(time_s)) / 10
@@ -27,7 +27,7 @@ def findings(time_s: list[float], detected: list[bool], voiced: list[bool]) -> F
         valence_arousal=np.column_stack([values, -values]).astype(np.float32),
         grid_time_s=grid_s,
         detected=np.array(detected),
-        voiced=np.array(voiced),
+        speaking=np.array(speaking),
         box_xyxy=np.zeros((len(detected), 4), np.float32),
         facts={"duration_s": time_s[-1] + 0.04},
         notes=[],
@@ -52,7 +52,7 @@ def test_the_table_carries_flags_from_the_grid_to_the_frames(tmp_path: Path) -> 
     found = findings([0.0, 0.04, 0.12, 0.3, 0.4], [True, False, True], [False, True, False])
     write_csv(tmp_path / "t.csv", trace_of("t", Path("t.mp4"), found, "", {}))
     assert (tmp_path / "t.csv").read_text() == (
-        "frame,time_s,valence,arousal,detected,voiced\n"
+        "frame,time_s,valence,arousal,detected,speaking\n"
         "0,0.000000,0.000000,-0.000000,1,0\n"
         "1,0.040000,0.100000,-0.100000,1,0\n"
         "2,0.120000,0.200000,-0.200000,0,1\n"

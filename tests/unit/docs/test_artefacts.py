@@ -254,7 +254,7 @@ def test_the_figures_committed_have_the_keys_named() -> None:
     metrics = REPOSITORY / "metrics"
     assert {"best", "ahead", "systems"} <= read_json(metrics / "evaluate.json").keys()
     for file, keys in {
-        "audio/v3/metrics.json": {"voiced_window_ccc"},
+        "audio/v3/metrics.json": {"speaking_window_ccc"},
         "kelm/mean_max.json": {"c", "gamma", "validation"},
         "dynamic/metrics.json": {"best", "windows"},
     }.items():

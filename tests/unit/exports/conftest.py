@@ -23,7 +23,7 @@ def trace_of(
         time_s=time_s,
         valence_arousal=rng.uniform(-1, 1, (len(time_s), 2)).astype(np.float32),
         detected=share < 0.5,
-        voiced=(share > 0.25) & (share < 0.75),
+        speaking=(share > 0.25) & (share < 0.75),
         duration_s=float(time_s[-1]) + 0.04,
         summary={
             "file": f"{name}.mp4",

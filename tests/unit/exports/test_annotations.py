@@ -84,7 +84,7 @@ def test_elan_reads_every_tier(trace: Trace, tmp_path: Path) -> None:
     write_eaf(tmp_path / "t.eaf", trace)
     document = Eaf(str(tmp_path / "t.eaf"))
     assert list(document.get_tier_names()) == [
-        *("valence", "arousal", "voiced", "face seen"),
+        *("valence", "arousal", "speaking", "face seen"),
         *(["notice"] if trace.notice else []),
     ]
     seconds = seconds_of(trace)
@@ -99,7 +99,7 @@ def test_elan_reads_every_tier(trace: Trace, tmp_path: Path) -> None:
         assert [float(value) for _, _, value in read] == pytest.approx(
             seconds.valence_arousal[kept, column], abs=0.00501
         )
-    for tier, flags in (("voiced", trace.voiced), ("face seen", trace.detected)):
+    for tier, flags in (("speaking", trace.speaking), ("face seen", trace.detected)):
         read = sorted(document.get_annotation_data_for_tier(tier))
         expected = np.round(runs_s(flags, trace.time_s, trace.duration_s) * 1000).astype(int).tolist()
         assert [[begin, end] for begin, end, _ in read] == expected

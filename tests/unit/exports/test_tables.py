@@ -26,7 +26,7 @@ def require_same(columns: dict[str, np.ndarray], trace: Trace, tolerance: float)
     np.testing.assert_allclose(columns["valence"], trace.valence_arousal[:, 0], rtol=0, atol=tolerance)
     np.testing.assert_allclose(columns["arousal"], trace.valence_arousal[:, 1], rtol=0, atol=tolerance)
     assert columns["detected"].astype(bool).tolist() == trace.detected.tolist()
-    assert columns["voiced"].astype(bool).tolist() == trace.voiced.tolist()
+    assert columns["speaking"].astype(bool).tolist() == trace.speaking.tolist()
 
 
 def test_csv(trace: Trace, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_it_has_the_authors_parameters(aggregation: str, published: float) -> No
 
 
 @pytest.mark.parametrize("aggregation", ["stp", "mean", "concat"])
-@pytest.mark.parametrize("silence", ["voiced_mean", "as_heard"])
+@pytest.mark.parametrize("silence", ["speaking_mean", "as_heard"])
 def test_estimates_lie_within_the_scale_for_every_variant(aggregation: str, silence: str) -> None:
     estimate = model(aggregation=aggregation, silence=silence)(50 * windows())
     assert estimate.shape == (3, 7, 2)
@@ -59,7 +59,7 @@ def test_each_modality_counts() -> None:
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("silence", ["voiced_mean", "as_heard"])
+@pytest.mark.parametrize("silence", ["speaking_mean", "as_heard"])
 def test_what_stands_in_the_padding_is_never_seen(silence: str, training: bool) -> None:
     nets = [model(silence=silence, dropout=0.0).train(training) for _ in range(2)]
     features, valid = windows(), torch.ones(3, 7, dtype=torch.bool)
@@ -82,10 +82,10 @@ def test_a_padded_window_is_heard_as_its_real_steps() -> None:
     assert (fusion(first, second, valid)[1, 3:] == 0).all()
 
 
-def test_silence_is_filled_with_the_voiced_mean_of_its_window_or_of_training() -> None:
+def test_silence_is_filled_with_the_speaking_mean_of_its_window_or_of_training() -> None:
     audio = torch.tensor([[[1.0], [3.0], [100.0]], [[7.0], [8.0], [9.0]]])
-    voiced = torch.tensor([[True, True, False], [False, False, False]])
-    filled = fill_silence(audio, voiced, torch.tensor([0.5]))
+    speaking = torch.tensor([[True, True, False], [False, False, False]])
+    filled = fill_silence(audio, speaking, torch.tensor([0.5]))
     assert filled.squeeze(-1).tolist() == [[1.0, 3.0, 2.0], [0.5, 0.5, 0.5]]
 
 
@@ -94,7 +94,7 @@ def test_filled_silence_is_not_heard_and_as_heard_is() -> None:
     features[0, 2, -1] = 0
     changed = features.clone()
     changed[0, 2, 12:-1] += 5
-    for silence, same in (("voiced_mean", True), ("as_heard", False)):
+    for silence, same in (("speaking_mean", True), ("as_heard", False)):
         net = model(silence=silence)
         assert torch.equal(net(features), net(changed)) == same
 
@@ -122,4 +122,4 @@ def test_misuse_is_refused() -> None:
         model(aggregation="median")
     with pytest.raises(ValueError, match="'zeros'"):
         model(silence="zeros")
-    assert math.isclose(float(model().voiced_mean.sum()), 0)
+    assert math.isclose(float(model().speaking_mean.sum()), 0)

@@ -18,7 +18,7 @@ def lay(folder: Path, steps: np.ndarray, heard: np.ndarray, shift_s: float = 0.0
     write_arrays(paths[0], {"features": video, "time_s": steps * STEP_S}, fps_hz=1 / STEP_S)
     sound = np.repeat(heard, 3).reshape(len(heard), 3).astype(np.float16)
     write_arrays(paths[1], {"features": sound, "time_s": heard * STEP_S + shift_s}, fps_hz=1 / STEP_S)
-    write_arrays(paths[2], {"voiced": steps % 3 == 0, "time_s": steps * STEP_S})
+    write_arrays(paths[2], {"speaking": steps % 3 == 0, "time_s": steps * STEP_S})
     return paths
 
 
@@ -38,7 +38,7 @@ def test_a_step_meets_the_sound_of_its_own_time(heard: np.ndarray, shift_s: floa
     common = heard[heard < 20]
     np.testing.assert_array_equal(streams.seen[:, 0, 0], common)
     np.testing.assert_array_equal(streams.heard[:, 0], common)
-    np.testing.assert_array_equal(streams.voiced, common % 3 == 0)
+    np.testing.assert_array_equal(streams.speaking, common % 3 == 0)
     np.testing.assert_allclose(streams.time_s, common * STEP_S)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from stages.core.measures import ccc_per_target
 from stages.fusion.dirichlet import best_weights, fuse, target_moments
-from stages.fusion.voice import split_by_voice, voiced_share
+from stages.fusion.voice import speaking_share, split_by_voice
 
 GRID_S = np.arange(10) / 5
 VOICED = np.array([1, 1, 0, 0, 0, 0, 1, 0, 0, 1], bool)
@@ -24,16 +24,16 @@ VOICED = np.array([1, 1, 0, 0, 0, 0, 1, 0, 0, 1], bool)
         (7.0, 1.0, 1.0),  # past the end
     ],
 )
-def test_the_share_of_voiced_steps_around_a_time(time_s: float, window_s: float, share: float) -> None:
-    assert voiced_share(VOICED, GRID_S, np.array([time_s]), window_s).tolist() == pytest.approx([share])
+def test_the_share_of_speaking_steps_around_a_time(time_s: float, window_s: float, share: float) -> None:
+    assert speaking_share(VOICED, GRID_S, np.array([time_s]), window_s).tolist() == pytest.approx([share])
 
 
 def test_shares_are_those_of_a_plain_loop() -> None:
     rng = np.random.default_rng(0)
-    voiced, times = rng.random(200) < 0.4, np.sort(rng.uniform(0, 40, 500))
+    speaking, times = rng.random(200) < 0.4, np.sort(rng.uniform(0, 40, 500))
     grid = np.arange(200) / 5
-    expected = [voiced[np.abs(grid - t) <= 1.3].mean() for t in times]
-    np.testing.assert_allclose(voiced_share(voiced, grid, times, 2.6), expected)
+    expected = [speaking[np.abs(grid - t) <= 1.3].mean() for t in times]
+    np.testing.assert_allclose(speaking_share(speaking, grid, times, 2.6), expected)
 
 
 def corpus(frames: int = 3000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -83,9 +83,9 @@ def test_who_speaks_is_listened_to_and_the_plain_weights_are_a_special_case() ->
 def test_misuse_is_refused() -> None:
     truth, stacks, share = corpus(40)
     with pytest.raises(ValueError, match="must match"):
-        voiced_share(VOICED, GRID_S[:5], GRID_S, 1.0)
+        speaking_share(VOICED, GRID_S[:5], GRID_S, 1.0)
     with pytest.raises(ValueError, match="window_s 0"):
-        voiced_share(VOICED, GRID_S, GRID_S, 0)
+        speaking_share(VOICED, GRID_S, GRID_S, 0)
     with pytest.raises(ValueError, match=r"every share in 0\.\.1"):
         split_by_voice(stacks, share + 1)
     with pytest.raises(ValueError, match="2 blocks of 3 columns"):

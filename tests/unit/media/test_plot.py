@@ -54,7 +54,7 @@ def test_any_title_can_be_drawn(tmp_path: Path, title: str) -> None:
 
 
 def test_lengths_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    for flags in ({"detected": np.ones(499, bool)}, {"voiced": np.ones(501, bool)}):
+    for flags in ({"detected": np.ones(499, bool)}, {"speaking": np.ones(501, bool)}):
         with pytest.raises(ValueError, match="don't fit"):
             plot_trace(tmp_path / "a.png", "", TIME_S, TRACE, **flags)
     with pytest.raises(ValueError, match="don't fit"):

@@ -37,9 +37,9 @@ def lay_models(workspace: Workspace, params: Params) -> None:
     for version in params.audio.compare:
         lay_weights(workspace, f"audio/{version}")
         ccc = {"valence": 0.1, "arousal": 0.3, "mean": 0.2}
-        kept: dict[str, Any] = {"best": {"voiced_window_mean_ccc": {"epoch": 2, "value": 0.2}}}
+        kept: dict[str, Any] = {"best": {"speaking_window_mean_ccc": {"epoch": 2, "value": 0.2}}}
         counts = {"windows": 9, "validation_windows": 4}
-        content = kept | counts | {"voiced_window_ccc": ccc}
+        content = kept | counts | {"speaking_window_ccc": ccc}
         write_json(workspace.metrics(f"audio/{version}/metrics.json"), content)
 
 

@@ -84,8 +84,8 @@ def write_subject(workspace: Workspace, subject: Subject, error: float) -> None:
     faces = {"time_s": time_s, "detected": seen, "jpeg": jpeg, "jpeg_offset": offset}
     faces |= {"crop_index": np.arange(FRAMES), "box_xyxy": np.full((FRAMES, 4), 8, np.float32)}
     write_arrays(workspace.artefact("faces", subject.name), faces)
-    voiced = {"time_s": time_s, "voiced": np.arange(FRAMES) % 4 > 0}
-    write_arrays(workspace.artefact("speech", subject.name), voiced)
+    speaking = {"time_s": time_s, "speaking": np.arange(FRAMES) % 4 > 0}
+    write_arrays(workspace.artefact("speech", subject.name), speaking)
     write_arrays(workspace.artefact("decode", subject.video), {"time_s": time_s}, width=64, height=64)
 
 
@@ -287,7 +287,7 @@ def test_scores_and_counts_are_those_of_the_arrays(workspace: Workspace) -> None
         ).tolist()
         alone = ccc_per_target(truth[score.name], array("traces/dynamic", score.name)).mean()
         assert score.gain == pytest.approx(score.mean - alone)
-        assert (score.voiced, score.unseen) == pytest.approx((0.74, 0.1))
+        assert (score.speaking, score.unseen) == pytest.approx((0.74, 0.1))
         assert score.frames == FRAMES - 5
     pooled = np.concatenate([truth[name][5:, 0] for name in NAMES])
     predicted = np.concatenate([traces[name][5:, 0] for name in NAMES])

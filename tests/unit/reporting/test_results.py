@@ -66,7 +66,7 @@ def test_curves_are_grouped_by_what_they_measure_and_count_from_one(tmp_path: Pa
     written(plots / "train/loss.tsv", "step\tloss\n0\t2.5\n1\t1.5\n")
     written(plots / "train/learning_rate.tsv", "step\tlearning_rate\n0\t0.1\n")
     for target in ("valence", "arousal", "mean"):
-        name = f"voiced_window_{target}_ccc"
+        name = f"speaking_window_{target}_ccc"
         written(plots / f"validation/{name}.tsv", f"step\t{name}\n0\t0.1\n1\t\n")
     loss, ccc = results.read_trainings(tmp_path)
     assert (loss.title, ccc.title) == ("audio/v1: training loss", "audio/v1: CCC, validation")

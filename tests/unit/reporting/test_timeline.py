@@ -144,7 +144,7 @@ def test_two_hours_make_a_small_page(tmp_path: Path) -> None:
     grid_s = np.arange(36_000) / 5
     flicker = missing_spans(grid_s, grid_s % 2 < 1, 7200)
     boxes = Boxes(grid_s, rng.uniform(0, 1, (len(grid_s), 4)))
-    bands = [Band(name, flicker) for name in ("no face", "not voiced", "unlabelled")]
+    bands = [Band(name, flicker) for name in ("no face", "not speaking", "unlabelled")]
     page = written(tmp_path / "p.html", curves, duration_s=7200.0, bands=bands, boxes=boxes)
     assert (tmp_path / "p.html").stat().st_size < 2_000_000
     assert len(flicker) == 3600 and [len(band["spans"]) for band in page.data["bands"]] == [MAX_SPANS] * 3

@@ -65,7 +65,8 @@ def workspace(tmp_path: Path) -> Workspace:
             sound = said[heard, 1:] + 0.05 * rng.standard_normal((len(heard), 3))
             lay_features(workspace, subject.name, "audio", time_s[heard], sound)
         write_arrays(
-            workspace.artefact("speech", subject.name), {"voiced": rng.random(STEPS) < 0.5, "time_s": time_s}
+            workspace.artefact("speech", subject.name),
+            {"speaking": rng.random(STEPS) < 0.5, "time_s": time_s},
         )
         write_arrays(
             workspace.artefact("index", subject.name),

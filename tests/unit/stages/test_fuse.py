@@ -23,7 +23,7 @@ SETTINGS = FuseParams(
     min_leaf=[5],
     max_samples=[1.0],
     rows_hz=5,
-    voiced_window_s=0.8,
+    speaking_window_s=0.8,
     folds=5,
     seed=0,
 )
@@ -35,7 +35,7 @@ TIME_S = np.arange(100) / 25
 def workspace(tmp_path: Path) -> Workspace:
     """Four videos: `dynamic` knows valence, `audio` knows arousal, `kelm` nothing; `d` has no sound.
 
-    The first half of each is voiced.
+    The first half of each is speaking.
     """
     workspace, rng = Workspace(tmp_path), np.random.default_rng(5)
     for name in VIDEOS:
@@ -47,8 +47,8 @@ def workspace(tmp_path: Path) -> Workspace:
             if (system, name) != ("audio", "d"):
                 arrays = {"valence_arousal": trace, "time_s": TIME_S}
                 write_arrays(workspace.artefact(f"traces/{system}", name), arrays)
-        voiced = (np.arange(20) < 10) & (name != "d")
-        write_arrays(workspace.artefact("speech", name), {"voiced": voiced, "time_s": np.arange(20) / 5})
+        speaking = (np.arange(20) < 10) & (name != "d")
+        write_arrays(workspace.artefact("speech", name), {"speaking": speaking, "time_s": np.arange(20) / 5})
     return workspace
 
 
@@ -84,7 +84,7 @@ def test_what_was_fitted_is_saved_and_applied(workspace: Workspace, fusion: str)
     summary = read_json(workspace.metrics(f"fusion/{fusion}.json"))
     assert summary["systems"] == list(FUSIONS[fusion])
     if "weights" in summary:
-        for weights in np.split(np.array(summary["weights"]), 2 if "voiced" in fusion else 1):
+        for weights in np.split(np.array(summary["weights"]), 2 if "speaking" in fusion else 1):
             np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-5)
             assert weights[0, 0] > 0.9, "valence by who knows it"
             assert weights[1, 1] > 0.9, "arousal too"
@@ -116,7 +116,7 @@ def test_honest_traces_have_not_seen_their_own_video(workspace: Workspace) -> No
 
 
 def babble_in_silence(workspace: Workspace) -> None:
-    """Give `audio` its full knowledge in the voiced half, and noise in the other; `dynamic` knows a part."""
+    """Give `audio` its full knowledge in the speaking half, and noise in the other; `dynamic` knows a part."""
     rng = np.random.default_rng(7)
     for name in ("a", "b", "c"):
         index = workspace.artefact("index", name)
@@ -135,22 +135,22 @@ def test_weights_by_voice_listen_to_speech_alone(workspace: Workspace) -> None:
         n: read_arrays(workspace.artefact("index", n), "valence_arousal")["valence_arousal"] for n in "abc"
     }
     honest = {}
-    for fusion in ("dwf_dynamic_audio", "dwf_voiced_dynamic_audio"):
+    for fusion in ("dwf_dynamic_audio", "dwf_speaking_dynamic_audio"):
         do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion), SETTINGS)
         folder = workspace.folder("fused", f"{fusion}.grouped")
         traces = [read_arrays(folder / f"{n}.h5")["valence_arousal"] for n in "abc"]
         honest[fusion] = ccc_per_target(np.concatenate(list(truth.values())), np.concatenate(traces)).mean()
-    weights = np.array(read_json(workspace.metrics("fusion/dwf_voiced_dynamic_audio.json"))["weights"])
+    weights = np.array(read_json(workspace.metrics("fusion/dwf_speaking_dynamic_audio.json"))["weights"])
     assert (weights[1] < 0.35).all(), "in silence"
     assert (weights[3] > 0.9).all(), "in speech"
-    assert honest["dwf_voiced_dynamic_audio"] > honest["dwf_dynamic_audio"] + 0.05
+    assert honest["dwf_speaking_dynamic_audio"] > honest["dwf_dynamic_audio"] + 0.05
 
 
 def test_a_fusion_by_voice_knows_its_own_window(workspace: Workspace) -> None:
     """What it was fitted with counts, not what the parameters have become since."""
-    fusion = "dwf_voiced_dynamic_audio"
+    fusion = "dwf_speaking_dynamic_audio"
     do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion), SETTINGS)
-    assert read_config(workspace.model(f"fusion/{fusion}.safetensors"))["voiced_window_s"] == 0.8
+    assert read_config(workspace.model(f"fusion/{fusion}.safetensors"))["speaking_window_s"] == 0.8
 
 
 @pytest.mark.parametrize("rows_hz", [5, None])
@@ -174,5 +174,5 @@ def test_who_has_no_trace_at_all_is_left_out(workspace: Workspace) -> None:
     assert [unit.name for unit in units] == ["dwf_dynamic_audio/a"]
     (silent,) = applying_units(workspace, workspace, subjects("d"), "dwf_dynamic_audio")
     assert set(silent.reads) == {"model", "dynamic"}
-    (by_voice,) = applying_units(workspace, workspace, subjects("d", "nobody"), "dwf_voiced_dynamic_audio")
+    (by_voice,) = applying_units(workspace, workspace, subjects("d", "nobody"), "dwf_speaking_dynamic_audio")
     assert set(by_voice.reads) == {"model", "dynamic", "speech"}

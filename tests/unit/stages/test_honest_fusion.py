@@ -26,7 +26,7 @@ SETTINGS = FuseParams(
     min_leaf=[20],
     max_samples=[1.0],
     rows_hz=5,
-    voiced_window_s=2.0,
+    speaking_window_s=2.0,
     folds=4,
     seed=0,
 )
@@ -46,8 +46,8 @@ def lay(workspace: Workspace, subject: Subject, seed: int) -> np.ndarray:
         trace = np.clip(0.6 * truth + 0.5 * curves[:, place], -1, 1).astype(np.float32)
         arrays = {"valence_arousal": trace, "time_s": time_s}
         write_arrays(workspace.artefact(f"traces/{system}", subject.name), arrays)
-    voiced = {"voiced": rng.random(FRAMES // 2) < 0.5, "time_s": np.arange(FRAMES // 2) / 5}
-    write_arrays(workspace.artefact("speech", subject.name), voiced)
+    speaking = {"speaking": rng.random(FRAMES // 2) < 0.5, "time_s": np.arange(FRAMES // 2) / 5}
+    write_arrays(workspace.artefact("speech", subject.name), speaking)
     labels = {"valence_arousal": truth, "labelled": np.ones(FRAMES, bool), "time_s": time_s}
     if subject.split == "validation":
         write_arrays(workspace.artefact("index", subject.name), labels)

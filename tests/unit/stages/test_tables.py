@@ -33,7 +33,7 @@ def metrics(tmp_path: Path) -> Path:
     """What the stages leave, with figures that tell where they come from."""
     for k, version in enumerate(("v1", "v2", "v3")):
         gated = {"valence": 0.1 + k, "arousal": 0.2 + k, "mean": 0.15 + k}
-        write_json(tmp_path / f"audio/{version}/metrics.json", {"voiced_window_ccc": gated})
+        write_json(tmp_path / f"audio/{version}/metrics.json", {"speaking_window_ccc": gated})
     for backbone in ("efficientnet_b1", "pose_hrnet"):
         folder = tmp_path / "finetune" / backbone
         best = {"mean_rmse": {"epoch": 2, "value": 0.25}}
