@@ -49,4 +49,4 @@ $(READY): requirements.lock pyproject.toml
 # Solve the newest versions again; the lock carries versions and hashes, no index address.
 lock:
 	uv pip compile --universal --fork-strategy fewest --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-	    --extra dev --extra cluster pyproject.toml -o requirements.lock --upgrade
+	    --extra dev --extra cluster --extra spleeter pyproject.toml -o requirements.lock --upgrade
