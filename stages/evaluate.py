@@ -23,8 +23,8 @@ train_audio's.) Protocols:
     validation_grouped    a fusion that has seen other videos only: the honest figure
     optimism              of a fusion: the mean CCC of validation_paper less that of validation_grouped
 
-Intervals are by a bootstrap over subjects: each resample draws as many as there are, with replacement; the
-two of one video are drawn together, since light, camera and moment are the same for both.
+Intervals are by a bootstrap over subjects: each resample draws as many as there are, with replacement;
+people and parts of one recording are drawn together, since light, camera and moment are the same for them.
 
 `best`, the default for test and for `valaro predict`, is the fusion with the highest mean CCC under
 validation_grouped. Early stopping of the single systems flatters both kinds of figures alike, so the grouped
@@ -71,7 +71,7 @@ def score(
         squares += rmse_per_target(truth, trace) ** 2 * labelled.sum()
         frames += int(labelled.sum())
         parts = [Moments.of(truth[:, column], trace[:, [column]]) for column in range(2)]
-        moments.setdefault(subject.video, []).append(parts)
+        moments.setdefault(subject.recording, []).append(parts)
     if not moments:
         return None
     by_video = [

@@ -56,7 +56,7 @@ def fit_fusion(unit: Unit, settings: FuseParams) -> list[Note]:
     rows = _gather(unit, settings)
     videos = len(np.unique(rows.video))
     if videos < FEWEST_VIDEOS:
-        raise ValaroError(f"fusion needs {FEWEST_VIDEOS} labelled validation videos, there are {videos}")
+        raise ValaroError(f"fusion needs {FEWEST_VIDEOS} labelled validation recordings, there are {videos}")
     truth = rows.truth
     if is_forest(unit.facts["fusion"]):  # neighbouring frames are near-duplicates: a thinner grid says it all
         truth = np.where(rows.on_grid[:, None], truth, np.nan)
@@ -193,7 +193,7 @@ def fitting_unit(workspace: Workspace, subjects: list[Subject], fusion: str) -> 
         "summary": workspace.metrics(f"fusion/{fusion}.json"),
         "grouped": workspace.folder("fused", f"{fusion}{GROUPED}"),
     }
-    names = {subject.name: subject.video for subject in subjects}
+    names = {subject.name: subject.recording for subject in subjects}
     return Unit(
         fusion, reads, writes, {"fusion": fusion, "systems": list(FUSIONS[fusion]), "subjects": names}
     )

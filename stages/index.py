@@ -71,7 +71,9 @@ def run(stage: Stage, workspace: Workspace, params: Params) -> None:
     settings = params.index
     folder = Path(settings.corpus)
     test_list = folder / settings.test_list if settings.test_list else None
-    found, notes = discover(folder / settings.videos, folder / settings.annotations, test_list)
+    found, notes = discover(
+        folder / settings.videos, folder / settings.annotations, test_list, settings.group_parts
+    )
     stage.note(*notes)
     units = [unit_of(one, workspace, params.decode) for one in found]
     stage.run(index_subject, units, settings, compute=params.compute)

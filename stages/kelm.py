@@ -143,8 +143,8 @@ def _search(
         videos = len(set(training.video.tolist()))
         if videos < FEWEST_VIDEOS:
             raise ValaroError(
-                f"kelm.choose_on: train needs {FEWEST_VIDEOS} labelled training videos, there is {videos}. "
-                "Set it to validation (the paper's way), or add videos."
+                f"kelm.choose_on: train needs {FEWEST_VIDEOS} labelled training recordings, there is "
+                f"{videos}. Set it to validation (the paper's way), or add videos."
             )
         folds = min(settings.folds, videos)
         scored_in = assign_folds(training.video, folds, settings.seed)
@@ -188,7 +188,9 @@ def _windows(unit: Unit, split: str, settings: KelmParams) -> _Windows:
 def unit_of(workspace: Workspace, corpus: Corpus, functionals_name: str) -> Unit:
     """The one unit of this stage: everything it reads and writes."""
     fitted = workspace.fitted(corpus, "embeddings", "embeddings")
-    names: dict[str, Any] = {split: {s.name: s.video for s in subjects} for split, subjects in fitted.items()}
+    names: dict[str, Any] = {
+        split: {s.name: s.recording for s in subjects} for split, subjects in fitted.items()
+    }
     reads: dict[str, Path] = {}
     for name in [*names["train"], *names["validation"]]:
         reads[f"embeddings/{name}"] = workspace.artefact("embeddings", name)

@@ -169,7 +169,7 @@ def report() -> None:
         shown = workspace.having(corpus.of("validation"), "index", "faces")
         margins = margins_of(workspace, shown, TRACES[f"{best}{GROUPED}"])
         units = [
-            unit_of(workspace, each, corpus.videos[each.video], folder, best, margins.get(each.video))
+            unit_of(workspace, each, corpus.videos[each.video], folder, best, margins.get(each.recording))
             for each in shown
         ]
         stage.run(draw_video, units, jobs=1)  # a second or less each: a worker takes longer to start

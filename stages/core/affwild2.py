@@ -4,7 +4,8 @@
     <corpus>/<annotations>/{Train_Set,Validation_Set}/<subject>.txt       one line per native frame
     <corpus>/<test_list>                                                  test subjects, one name a line
 
-A subject's video bears the subject's name, or that name without `_left` / `_right` (two people in it).
+A subject's video bears the subject's name, or that name without `_left` / `_right` (two people in it); what
+the names say is in `stages/core/recordings.py`.
 """
 
 import unicodedata
@@ -16,10 +17,10 @@ from pathlib import Path
 from stages.core.corpus import Split, Subject
 from stages.core.errors import ValaroError
 from stages.core.notes import Note
+from stages.core.recordings import Side, recordings_of, siblings_left_out, split_side
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".ts"}
 LABEL_FOLDERS: dict[Split, str] = {"train": "Train_Set", "validation": "Validation_Set"}
-SIDES = ("left", "right")
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,16 @@ class Found:
     label_file: Path | None
 
 
-def discover(videos: Path, annotations: Path, test_list: Path | None) -> tuple[list[Found], list[Note]]:
+def discover(
+    videos: Path, annotations: Path, test_list: Path | None, parts: bool = True
+) -> tuple[list[Found], list[Note]]:
     """Match subjects to videos; what can't be matched becomes a note.
 
     Args:
         videos: folder of the videos, searched at any depth.
         annotations: folder that holds `Train_Set` and `Validation_Set`.
         test_list: file with the names of the test split; None if there is no test split.
+        parts: whether `X-1`, `X-2` are parts of one recording X (the group of folds and intervals).
 
     Returns:
         Subjects in the order of their names; and notes: duplicate names, labels without a video,
@@ -48,16 +52,14 @@ def discover(videos: Path, annotations: Path, test_list: Path | None) -> tuple[l
     """
     by_name, notes = _videos(videos)
     twice = {note.subject for note in notes}
-    found: dict[str, Found] = {}
+    found: dict[str, tuple[Split, Path, Side | None, Path | None]] = {}
     for split, name, label in _names(annotations, test_list, notes):
         if why := _unfit(name):
             notes.append(_aside(name, label or test_list, f"{name!r} {why}", "Rename it"))
             continue
         if name in found:
             where = label or test_list
-            notes.append(
-                _aside(name, where, f"{name!r} is in {found[name].subject.split} too", "Keep it in one split")
-            )
+            notes.append(_aside(name, where, f"{name!r} is in {found[name][0]} too", "Keep it in one split"))
             continue
         video, side = _video_of(name, by_name)
         if video is None:
@@ -66,18 +68,25 @@ def discover(videos: Path, annotations: Path, test_list: Path | None) -> tuple[l
                 problem, remedy = "its video's name isn't unique", "Keep one of the videos of that name"
             notes.append(_aside(name, label or test_list, problem, remedy))
             continue
-        stem = _normal(video.stem)
-        found[name] = Found(Subject(name, stem, side, split), video, label)
+        found[name] = split, video, side, label
     if not found:
         raise ValaroError(
             f"{annotations}: no subject with a video in {videos}. Check index.corpus and its folders."
         )
-    used = {subject.video_file for subject in found.values()}
+    used = {video for _, video, _, _ in found.values()}
     for name, video in by_name.items():
         if video not in used:
             remedy = "Nothing to do if that is meant; else add its labels or list it in the test split"
             notes.append(Note(name, str(video), "neither labelled nor in the test list: not used", remedy))
-    return [found[name] for name in sorted(found)], notes
+    recording = recordings_of(found, parts)
+    return [
+        Found(
+            Subject(name, _normal(video.stem), side, split, recording[name], siblings_left_out(name, found)),
+            video,
+            label,
+        )
+        for name, (split, video, side, label) in sorted(found.items())
+    ], notes
 
 
 def _videos(folder: Path) -> tuple[dict[str, Path], list[Note]]:
@@ -130,14 +139,10 @@ def _names(
             yield "test", name, None
 
 
-def _video_of(name: str, by_name: dict[str, Path]) -> tuple[Path | None, str | None]:
-    """The video of a subject, and the side its person is on where the video is named without one."""
-    if name in by_name:
-        return by_name[name], None
-    stem, _, side = name.rpartition("_")
-    if side in SIDES and stem in by_name:
-        return by_name[stem], side
-    return None, None
+def _video_of(name: str, by_name: dict[str, Path]) -> tuple[Path | None, Side | None]:
+    """The video of a subject (one of its own name goes before the recording's), and its person's side."""
+    recording, side = split_side(name)
+    return by_name.get(name) or by_name.get(recording), side
 
 
 def _normal(name: str) -> str:

@@ -4,8 +4,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from stages.core.artefacts import read_json, write_json
+import numpy as np
+
+from stages.core.arrays import Flags, Floats
+from stages.core.artefacts import read_arrays, read_json, write_json
 from stages.core.errors import ValaroError
+from stages.core.recordings import Side, split_side
 
 Split = Literal["train", "validation", "test"]
 FITTED_SPLITS: tuple[Split, ...] = ("train", "validation")
@@ -18,15 +22,40 @@ class Subject:
 
     Args:
         name: the annotation's name.
-        video: name (stem) of the video this person is in; also the group for cross-validation.
-        side: `left` or `right` where the video shows two people.
+        video: name (stem) of the file that shows this person, a key of `Corpus.videos`. Mostly the
+            recording's; a file of the side's own name (`X_left.mp4`, see `has_own_video`) goes before it.
+        side: `left` or `right` where the name says on which side of the recording's picture the person is.
         split: the official part of the corpus.
+        recording: what is recorded in one go: both people of a picture, and parts cut into files of their
+            own. It is the group of folds, bootstrap and margins, never the name of a file. Default: `video`.
+        leaves_out: names of the siblings with a side, where this one has none (`("video2_left",)` of
+            `video2`): the person is not one of them, and must not get their face. Empty for most.
+            `Corpus.sides_left_out` has their sides.
     """
 
     name: str
     video: str
-    side: str | None
+    side: Side | None
     split: Split
+    recording: str = ""
+    leaves_out: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """A video is a recording of its own if nothing else is said; JSON gives a list of siblings."""
+        object.__setattr__(self, "recording", self.recording or self.video)
+        object.__setattr__(self, "leaves_out", tuple(self.leaves_out))
+
+    @property
+    def has_own_video(self) -> bool:
+        """Whether a file bears this side's own name. It may show this person alone, anywhere in it."""
+        return self.side is not None and self.video == self.name
+
+
+def spans_of(flags: Flags, time_s: Floats) -> Floats:
+    """First and last time of each run of set flags. Shape: (N,), (N,) -> (R, 2)."""
+    edges = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
+    first, last = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
+    return np.stack([time_s[first], time_s[last]], axis=1)
 
 
 def is_sample(corpus: str) -> bool:
@@ -49,6 +78,12 @@ class Corpus:
     def in_video(self, video: str) -> list[Subject]:
         """The subjects of one video."""
         return [subject for subject in self.subjects if subject.video == video]
+
+    def sides_left_out(self, subject: Subject) -> dict[str, Side]:
+        """The siblings that this subject leaves out, and the side each is on; also those without an index."""
+        known = {each.name: each.side for each in self.subjects}
+        sides = {name: known.get(name) or split_side(name)[1] for name in subject.leaves_out}
+        return {name: side for name, side in sides.items() if side}
 
 
 @dataclass(frozen=True)
@@ -97,6 +132,18 @@ class Workspace:
             **facts,
         }
         write_json(self.corpus_file, content)
+
+    def labelled_spans_s(self, name: str) -> Floats:
+        """When a subject is labelled, by the index: a person is surely in the picture then.
+
+        Shape: -> (R, 2), first and last labelled time of each run of labelled native frames, in seconds from
+        the first frame, ascending; (0, 2) for the test split, and where nothing is indexed or labelled.
+        """
+        path = self.artefact("index", name)
+        if not path.is_file():
+            return np.empty((0, 2))
+        index = read_arrays(path, "labelled", "time_s")
+        return spans_of(index["labelled"], index["time_s"])
 
     def having(self, subjects: list[Subject], *stages: str) -> list[Subject]:
         """Those subjects for whom every stage named has an artefact (others were set aside there)."""

@@ -41,6 +41,7 @@ class IndexParams(Section):
     videos: str
     annotations: str
     test_list: str | None
+    group_parts: bool
     on_bad_input: Literal["warn", "fail"]
     count_frames: Literal["packets", "decoding"]
     max_label_surplus: Share

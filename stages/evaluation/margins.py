@@ -1,8 +1,8 @@
 """How far the truth lies from a trace, as validation teaches: the errors that an interval is made of.
 
-The errors of validation videos are pooled, and the middle nine tenths of them drawn around the trace (split
-conformal prediction, Vovk et al., 2005, with whole videos held out). The interval is equally wide everywhere:
-it says how far to trust a trace, not which of its moments.
+The errors of validation recordings are pooled, and the middle nine tenths of them drawn around the trace
+(split conformal prediction, Vovk et al., 2005, with whole recordings held out). The interval is equally wide
+everywhere: it says how far to trust a trace, not which of its moments.
 """
 
 import json
@@ -52,7 +52,7 @@ _MARGIN: TypeAdapter[Margin] = TypeAdapter(Margin)
 
 
 def margins_of(workspace: Workspace, subjects: Iterable[Subject], folder: str) -> dict[str, Margin]:
-    """Every video's margin, from the others; none where no other has labels. One subject is in memory.
+    """Every recording's margin, from the others; none where no other has labels. One subject is in memory.
 
     Args:
         workspace: holds the labels and the traces.
@@ -103,7 +103,7 @@ def read_margin(path: Path, system: str) -> Margin | None:
 
 
 def _errors(workspace: Workspace, subjects: Iterable[Subject], folder: str) -> dict[str, Floats]:
-    """Video -> how often each error occurs, of valence and arousal. Shape: -> (2, B)."""
+    """Recording -> how often each error occurs, of valence and arousal. Shape: -> (2, B)."""
     counts: dict[str, Floats] = {}
     for subject in workspace.having(list(subjects), "index", folder):
         truth = read_arrays(workspace.artefact("index", subject.name), "valence_arousal")["valence_arousal"]
@@ -111,7 +111,7 @@ def _errors(workspace: Workspace, subjects: Iterable[Subject], folder: str) -> d
         errors = np.clip((truth - trace)[~np.isnan(truth).any(axis=1)], -2, 2)
         if len(errors):
             found = np.array([np.histogram(column, _EDGES)[0] for column in errors.T], dtype=np.float64)
-            counts[subject.video] = counts.get(subject.video, np.zeros_like(found)) + found
+            counts[subject.recording] = counts.get(subject.recording, np.zeros_like(found)) + found
     return counts
 
 

@@ -10,7 +10,7 @@ from stages.core.arrays import Flags, Floats, Integers
 
 Model = TypeVar("Model")
 Groups = NDArray[Any]
-"""One label per row, strings or integers: the video, so that both people of one video stay together."""
+"""One label per row, strings or integers: the recording, so that its people and its parts stay together."""
 
 
 def assign_folds(groups: Groups, folds: int, seed: int, labelled: Flags | None = None) -> Integers:

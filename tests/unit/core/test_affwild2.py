@@ -76,7 +76,8 @@ def test_a_corpus_as_the_organisers_ship_it(lay: Lay, tmp_path: Path) -> None:
         (["a.mp4"], "a", None),
         (["a.mp4"], "a_left", "left"),
         (["a.mp4"], "a_right", "right"),
-        (["a.mp4", "a_left.mp4"], "a_left", None),  # a video of its own
+        (["a.mp4", "a_left.mp4"], "a_left", "left"),  # a video of its own
+        (["a_left.mp4"], "a_left", "left"),
         (["left_right.mp4"], "left_right_right", "right"),
         (["a b.mp4"], "a b", None),
         (['it\'s "quoted", twice.mkv'], 'it\'s "quoted", twice', None),
@@ -91,7 +92,24 @@ def test_names(lay: Lay, videos: list[str], subject: str, side: str | None) -> N
     found, _ = lay(videos, train=[subject])
     (one,) = found
     assert (one.subject.name, one.subject.side) == (subject, side)
-    assert one.subject.video == (subject if side is None else subject.rpartition("_")[0])
+    own = f"{subject}.mp4" in videos or side is None
+    assert one.subject.video == (subject if own else subject.rpartition("_")[0])
+    assert one.subject.has_own_video == (own and side is not None)
+    assert one.subject.recording == (subject if side is None else subject.rpartition("_")[0])
+
+
+def test_siblings_and_parts_come_from_all_names(lay: Lay) -> None:
+    found, _ = lay(
+        ["video2.mp4", "video86_1.mp4", "video86_2.mp4"],
+        train=["video2", "video2_left"],
+        validation=["video86_1", "video86_2"],
+    )
+    assert {one.subject.name: (one.subject.recording, one.subject.leaves_out) for one in found} == {
+        "video2": ("video2", ("video2_left",)),
+        "video2_left": ("video2", ()),
+        "video86_1": ("video86", ()),
+        "video86_2": ("video86", ()),
+    }
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])

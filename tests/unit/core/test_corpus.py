@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from stages.core.artefacts import read_json
+from stages.core.artefacts import read_json, write_arrays
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
 
@@ -12,6 +13,8 @@ SUBJECTS = [
     Subject("12-24-1920x1080", "12-24-1920x1080", None, "validation"),
     Subject("6-30-1920x1080_left", "6-30-1920x1080", "left", "train"),
     Subject("6-30-1920x1080_right", "6-30-1920x1080", "right", "train"),
+    Subject("video2", "video2", None, "test", "video2", ("video2_left",)),
+    Subject("video86_2", "video86_2", None, "test", "video86"),
     Subject('Zoë’s "v1.2" take', 'Zoë’s "v1.2" take', None, "test"),
 ]
 VIDEOS = {subject.video: f"corpus/videos/{subject.video}.mp4" for subject in SUBJECTS}
@@ -35,6 +38,26 @@ def test_subjects_by_split_and_by_video() -> None:
     assert CORPUS.of() == []
     assert CORPUS.in_video("6-30-1920x1080") == SUBJECTS[1:3]
     assert CORPUS.in_video("6-30-1920x1080_left") == []
+
+
+def test_a_video_is_a_recording_of_its_own_unless_it_is_a_part() -> None:
+    assert [subject.recording for subject in SUBJECTS[2:5]] == ["6-30-1920x1080", "video2", "video86"]
+
+
+def test_a_sibling_left_out_keeps_its_side_even_when_set_aside() -> None:
+    assert CORPUS.sides_left_out(SUBJECTS[3]) == {"video2_left": "left"}
+    assert CORPUS.sides_left_out(SUBJECTS[0]) == {}
+
+
+def test_labelled_spans(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    labelled, time_s = np.array([0, 1, 1, 0, 0, 1], bool), np.array([0, 0.1, 0.2, 0.4, 0.5, 0.7])
+    write_arrays(workspace.artefact("index", "a"), {"labelled": labelled, "time_s": time_s})
+    assert workspace.labelled_spans_s("a").tolist() == [[0.1, 0.2], [0.7, 0.7]]
+    write_arrays(workspace.artefact("index", "b"), {"labelled": ~labelled | labelled, "time_s": time_s})
+    assert workspace.labelled_spans_s("b").tolist() == [[0, 0.7]]
+    write_arrays(workspace.artefact("index", "c"), {"labelled": labelled & False, "time_s": time_s})
+    assert workspace.labelled_spans_s("c").shape == workspace.labelled_spans_s("none").shape == (0, 2)
 
 
 @pytest.mark.parametrize(

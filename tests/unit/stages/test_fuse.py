@@ -165,7 +165,7 @@ def test_forests_grow_on_a_thinned_grid_or_on_every_frame(
 
 
 def test_too_few_videos_to_fuse_are_refused(workspace: Workspace) -> None:
-    with pytest.raises(ValaroError, match="3 labelled validation videos, there are 2"):
+    with pytest.raises(ValaroError, match="3 labelled validation recordings, there are 2"):
         do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b"), "dwf_dynamic_audio"), SETTINGS)
 
 

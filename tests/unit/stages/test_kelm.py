@@ -178,7 +178,7 @@ def test_windows_are_those_with_labels(workspace: Workspace) -> None:
 def test_one_training_video_is_too_few_to_choose_by(workspace: Workspace) -> None:
     workspace.write_corpus(Corpus(SUBJECTS[2:], {}))
     with pytest.raises(
-        ValaroError, match=r"needs 2 labelled training videos, there is 1\. Set it to validation"
+        ValaroError, match=r"needs 2 labelled training recordings, there is 1\. Set it to validation"
     ):
         run(workspace)
     assert run(workspace, choose_on="validation")["choice"]["on"] == "validation"

@@ -1,0 +1,56 @@
+"""What a name says about who is meant and what belongs together: sides, siblings, parts of one recording.
+
+1. `X_left` and `X_right` are the two people of the recording X. An `X` beside one of them is the other.
+2. `X-1`, `X-2` or `X_1`, `X_2`, ... are parts of one recording, cut into files of their own, where X is
+   itself a numbered recording (`122-60-1920x1080-1`, `video86_2`). `clip_1` is no part, since `clip` has no
+   number; nor is `21-24`, since 21 is nothing else; nor is the only part there is.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from typing import Literal
+
+Side = Literal["left", "right"]
+SIDES: tuple[Side, ...] = ("left", "right")
+
+_PART = re.compile(r"(?P<whole>.+)[-_]\d{1,2}")
+
+
+def split_side(name: str) -> tuple[str, Side | None]:
+    """A subject's name without its side, and the side; ("video2", "left") of `video2_left`."""
+    for side in SIDES:
+        if name.endswith(f"_{side}") and name != f"_{side}":
+            return name.removesuffix(f"_{side}"), side
+    return name, None
+
+
+def siblings_left_out(name: str, subjects: Collection[str]) -> tuple[str, ...]:
+    """Whose faces an unsuffixed subject is not: those of its siblings that have a side; () without any."""
+    if split_side(name)[1] is not None:
+        return ()
+    return tuple(f"{name}_{side}" for side in SIDES if f"{name}_{side}" in subjects)
+
+
+def recordings_of(names: Iterable[str], parts: bool = True) -> dict[str, str]:
+    """The recording of each of these names (of videos or subjects, with or without a side).
+
+    Args:
+        names: all of the corpus; what is a part shows only beside its siblings.
+        parts: whether `X-1`, `X-2` are one recording X; False: only the sides are taken off.
+    """
+    bare = {name: split_side(name)[0] for name in names}
+    members: dict[str, set[str]] = defaultdict(set)
+    for name in bare.values():
+        members[_whole(name)].add(name)
+    return {
+        name: whole if parts and len(members[whole := _whole(video)]) > 1 else video
+        for name, video in bare.items()
+    }
+
+
+def _whole(name: str) -> str:
+    """The recording that this would be a part of; its own name where it can't be a part."""
+    match = _PART.fullmatch(name)
+    whole = match["whole"] if match else name
+    return whole if match and re.search(r"\d", whole) and not whole.isdecimal() else name
