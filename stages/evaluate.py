@@ -45,15 +45,13 @@ import numpy as np
 from stages.core.artefacts import read_arrays, read_json, whole, write_json
 from stages.core.corpus import Subject, Workspace
 from stages.core.errors import ValaroError
-from stages.core.measures import Moments, ccc_per_target, merge_all, rmse_per_target
+from stages.core.measures import TARGETS, Moments, ccc_per_target, merge_all, rmse_per_target
 from stages.core.params import EvaluateParams, load_params
 from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
 from stages.engine.progress import say, say_table
 from stages.engine.stage import NOTES, Stage, main
 from stages.evaluation.intervals import ccc_intervals
 from stages.evaluation.margins import FILE, Margin, margin_of_all, to_json
-
-TARGETS = ("valence", "arousal")
 
 
 def score(

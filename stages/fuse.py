@@ -30,10 +30,10 @@ from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.notes import Note
 from stages.core.params import FuseParams, load_params
-from stages.core.systems import FUSIONS, GROUPED, chosen_by_groups, is_forest, weighs_by_voice
+from stages.core.systems import FUSIONS, GROUPED
 from stages.engine.stage import Stage, Unit, main
 from stages.fusion.grouped import Groups, assign_folds, cross_fitted
-from stages.fusion.methods import Fitted, fit_forests, fit_weighted, from_arrays
+from stages.fusion.methods import METHODS, Fitted
 from stages.fusion.voice import speaking_share, split_by_voice
 
 FEWEST_VIDEOS = 3
@@ -58,17 +58,19 @@ def fit_fusion(unit: Unit, settings: FuseParams) -> list[Note]:
     if videos < FEWEST_VIDEOS:
         raise ValaroError(f"fusion needs {FEWEST_VIDEOS} labelled validation recordings, there are {videos}")
     truth = rows.truth
-    if is_forest(unit.facts["fusion"]):  # neighbouring frames are near-duplicates: a thinner grid says it all
+    fusion = FUSIONS[unit.facts["fusion"]]
+    method = METHODS[fusion.method]
+    if method.thins:  # neighbouring frames are near-duplicates: a thinner grid says it all
         truth = np.where(rows.on_grid[:, None], truth, np.nan)
     known = ~np.isnan(truth).any(axis=1)
-    fit = partial(_fit, unit.facts["fusion"], settings)
+    fit = partial(method.fit, settings, 2 if fusion.by_speech else 1)
     fold = assign_folds(rows.video, min(settings.folds, videos), settings.seed, known)
-    honest = cross_fitted(
+    out_of_fold = cross_fitted(
         fit, lambda fitted, stacks: fitted.predict(stacks), rows.stacks, truth, rows.video, fold
     )
     for name in unit.facts["subjects"]:
         own = rows.subject == name
-        arrays = {"valence_arousal": _clip(honest[own]), "time_s": rows.time_s[own]}
+        arrays = {"valence_arousal": _clip(out_of_fold[own]), "time_s": rows.time_s[own]}
         write_arrays(unit.writes["grouped"] / f"{name}.h5", arrays)
     _save(unit, fit(rows.stacks[known], truth[known], rows.video[known]), settings.speaking_window_s)
     return []
@@ -80,7 +82,8 @@ def apply_fusion(unit: Unit, _settings: None) -> list[Note]:
 
     config = read_config(unit.reads["model"])
     stack, time_s = read_stack(unit, config["systems"], config.get("speaking_window_s"))
-    fused = _clip(from_arrays(load_file(unit.reads["model"])).predict(stack))
+    method = METHODS[FUSIONS[config["fusion"]].method]
+    fused = _clip(method.load(load_file(unit.reads["model"])).predict(stack))
     write_arrays(unit.writes["trace"], {"valence_arousal": fused, "time_s": time_s})
     return []
 
@@ -112,35 +115,10 @@ def read_stack(
     ), time_s
 
 
-def _fit(fusion: str, settings: FuseParams, stacks: Floats, truth: Floats, groups: Groups) -> Fitted:
-    """Fit one fusion on labelled rows."""
-    if is_forest(fusion):
-        return fit_forests(
-            stacks,
-            truth,
-            groups,
-            choose_by="grouped" if chosen_by_groups(fusion) else "out_of_bag",
-            trees=settings.trees,
-            min_leaf=settings.min_leaf,
-            max_samples=settings.max_samples,
-            folds=settings.folds,
-            seed=settings.seed,
-        )
-    return fit_weighted(
-        stacks,
-        truth,
-        draws=settings.draws,
-        seed=settings.seed,
-        per_target=settings.per_target,
-        refine=settings.refine,
-        blocks=2 if weighs_by_voice(fusion) else 1,
-    )
-
-
 def _save(unit: Unit, fitted: Fitted, speaking_window_s: float) -> None:
     fusion = unit.facts["fusion"]
     config = {"systems": unit.facts["systems"], "fusion": fusion}
-    if weighs_by_voice(fusion):
+    if FUSIONS[fusion].by_speech:
         config["speaking_window_s"] = speaking_window_s
     write_tensors(unit.writes["model"], fitted.to_arrays(), **config)
     write_json(unit.writes["summary"], config | fitted.summary())
@@ -148,7 +126,7 @@ def _save(unit: Unit, fitted: Fitted, speaking_window_s: float) -> None:
 
 def _gather(unit: Unit, settings: FuseParams) -> _Rows:
     """All frames of all validation subjects; `on_grid` marks about rows_hz of them a second."""
-    window_s = settings.speaking_window_s if weighs_by_voice(unit.facts["fusion"]) else None
+    window_s = settings.speaking_window_s if FUSIONS[unit.facts["fusion"]].by_speech else None
     parts = []
     for name, video in unit.facts["subjects"].items():
         own = {
@@ -195,7 +173,7 @@ def fitting_unit(workspace: Workspace, subjects: list[Subject], fusion: str) -> 
     }
     names = {subject.name: subject.recording for subject in subjects}
     return Unit(
-        fusion, reads, writes, {"fusion": fusion, "systems": list(FUSIONS[fusion]), "subjects": names}
+        fusion, reads, writes, {"fusion": fusion, "systems": list(FUSIONS[fusion].systems), "subjects": names}
     )
 
 
@@ -215,10 +193,11 @@ def applying_units(
 
 
 def _inputs(workspace: Workspace, subject: Subject, fusion: str) -> dict[str, Path]:
-    """The traces that there are by their systems, and the voice if it counts; nothing without a trace."""
-    paths = {system: workspace.artefact(f"traces/{system}", subject.name) for system in FUSIONS[fusion]}
+    """The existing traces by system, and speech if the fusion needs it; empty where there is no trace."""
+    systems = FUSIONS[fusion].systems
+    paths = {system: workspace.artefact(f"traces/{system}", subject.name) for system in systems}
     found = {system: path for system, path in paths.items() if path.is_file()}
-    if found and weighs_by_voice(fusion):
+    if found and FUSIONS[fusion].by_speech:
         found["speech"] = workspace.artefact("speech", subject.name)
     return found
 

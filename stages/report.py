@@ -28,6 +28,7 @@ from pathlib import Path
 
 from stages.core.artefacts import read_facts, read_json, whole
 from stages.core.corpus import Subject, Workspace
+from stages.core.measures import SCORED
 from stages.core.notes import Note
 from stages.core.params import load_params
 from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
@@ -43,7 +44,6 @@ from stages.reporting.results import PROTOCOLS, read_sweeps
 from stages.reporting.timeline import TimelinePage, write_timeline
 
 DEFINITION, INDEX = Path("dvc.yaml"), "index.html"
-TARGETS = ("valence", "arousal", "mean")
 TRACES = {
     **{system: f"traces/{system}" for system in SYSTEMS},
     **{f"{fusion}{GROUPED}": f"fused/{fusion}{GROUPED}" for fusion in FUSIONS},
@@ -115,7 +115,7 @@ def system_rows(workspace: Workspace) -> list[list[str]]:
         for protocol, words in PROTOCOLS.items():
             if protocol in scores:
                 ccc = scores[protocol]["ccc"]
-                figures = [ccc[target]["value"] for target in TARGETS]
+                figures = [ccc[target]["value"] for target in SCORED]
                 bounds = [ccc["mean"].get(bound, figures[-1]) for bound in ("low", "high")]
                 rows.append([system, words, *(f"{number:.4f}" for number in (*figures, *bounds))])
     return rows
@@ -126,9 +126,9 @@ def window_rows(workspace: Workspace) -> list[list[str]]:
     rows = [["window_s", "valence_ccc", "arousal_ccc", "mean_ccc"]]
     for sweep in read_sweeps(workspace.metrics("sweeps")):
         lines = {line.name: dict(zip(line.x, line.y, strict=True)) for line in sweep.lines}
-        if sweep.parameter == WINDOWS and lines.keys() >= set(TARGETS):
-            common = sorted(set.intersection(*(set(lines[target]) for target in TARGETS)))
-            rows += [[f"{x:g}", *(f"{lines[target][x]:.4f}" for target in TARGETS)] for x in common]
+        if sweep.parameter == WINDOWS and lines.keys() >= set(SCORED):
+            common = sorted(set.intersection(*(set(lines[target]) for target in SCORED)))
+            rows += [[f"{x:g}", *(f"{lines[target][x]:.4f}" for target in SCORED)] for x in common]
     return rows
 
 

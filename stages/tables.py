@@ -21,6 +21,7 @@ from typing import Any
 
 from stages.core.artefacts import read_json, whole
 from stages.core.corpus import Workspace, is_sample
+from stages.core.measures import SCORED
 from stages.core.optimisation import OptimSettings
 from stages.core.params import (
     AudioParams,
@@ -36,18 +37,9 @@ from stages.evaluation import published
 from stages.evaluation.published import Published
 from stages.evaluation.tables import ABSENT, Cell, Table
 
-TARGETS = ("valence", "arousal", "mean")
 POSE = "pose_hrnet"
 SAMPLE_MARK = "sample corpus: generated faces and voices; says nothing about people"
 OURS_AND_THEIRS = ["valence", "arousal", "mean", "paper_valence", "paper_arousal", "paper_mean"]
-NAMES = {
-    "audio": "audio, whole videos",
-    "kelm": "functionals, KELM",
-    "cross_attention": "cross-attention (model-based)",
-    "dwf_speaking_dynamic_audio": "DWF (1, audio), weights by voice",
-    "rf_grouped_dynamic_audio_kelm": "RF (1, audio, functionals), grouped choice",
-}
-"""Rows of table 5 that the paper hasn't."""
 
 
 def audio_table(metrics: Path, settings: AudioParams, mark: str) -> Table:
@@ -56,7 +48,7 @@ def audio_table(metrics: Path, settings: AudioParams, mark: str) -> Table:
     for version in settings.compare:
         found = _json(metrics / "audio" / version / "metrics.json").get("speaking_window_ccc", {})
         theirs = published.AUDIO[version]
-        rows.append([theirs.name, version, *(found.get(target) for target in TARGETS), *_figures(theirs)])
+        rows.append([theirs.name, version, *(found.get(target) for target in SCORED), *_figures(theirs)])
     notes = (
         "CCC over 4 s windows of speaking, labelled time, each window by itself (`speaking_window_ccc`).",
         f"Not comparable with table 5: there `audio` ({settings.version}) is scored over whole videos, "
@@ -107,7 +99,7 @@ def functionals_table(metrics: Path, settings: KelmParams, mark: str) -> Table:
         found = _json(metrics / "kelm" / f"{functionals}.json")
         theirs = published.FUNCTIONALS.get(functionals)
         name = theirs.name if theirs else functionals.replace("_", "+")
-        ours = [found.get("validation", {}).get(f"{target}_ccc") for target in TARGETS]
+        ours = [found.get("validation", {}).get(f"{target}_ccc") for target in SCORED]
         grid = [f"{found[key]:.3g}" if key in found else None for key in ("c", "gamma")]
         rows.append([name, *ours, *_figures(theirs), *grid, found.get("choice", {}).get("on")])
     notes = (
@@ -147,11 +139,11 @@ def systems_table(metrics: Path, finetune: FinetuneParams, embed: EmbedParams, m
 SYSTEM_COLUMNS = [
     "row",
     "system",
-    *(f"dev_{name}" for name in (*TARGETS, "mean_low", "mean_high")),
-    *(f"grouped_{name}" for name in (*TARGETS, "mean_low", "mean_high")),
+    *(f"dev_{name}" for name in (*SCORED, "mean_low", "mean_high")),
+    *(f"grouped_{name}" for name in (*SCORED, "mean_low", "mean_high")),
     "optimism",
-    *(f"paper_dev_{name}" for name in TARGETS),
-    *(f"paper_test_{name}" for name in TARGETS),
+    *(f"paper_dev_{name}" for name in SCORED),
+    *(f"paper_test_{name}" for name in SCORED),
 ]
 
 
@@ -159,7 +151,7 @@ def _system_row(name: str, scores: dict[str, Any]) -> list[Cell]:
     dev, test = published.SYSTEMS.get(name), published.SYSTEMS_TEST.get(name)
     first = _protocol(scores, "validation_paper" if name in FUSIONS else "validation")
     return [
-        dev.name if dev else NAMES.get(name, name),
+        dev.name if dev else (FUSIONS.get(name) or SYSTEMS[name]).title,
         name,
         *_scored(first),
         *_scored(_protocol(scores, "validation_grouped")),
@@ -176,7 +168,7 @@ def _protocol(scores: dict[str, Any], protocol: str) -> dict[str, Any]:
 
 def _scored(ccc: dict[str, Any]) -> list[Cell]:
     """Valence, arousal, mean, and the bounds of the mean."""
-    figures = [ccc.get(target, {}).get("value") for target in TARGETS]
+    figures = [ccc.get(target, {}).get("value") for target in SCORED]
     return [*figures, *(ccc.get("mean", {}).get(bound) for bound in ("low", "high"))]
 
 
@@ -201,7 +193,7 @@ def compact(table: Table) -> Table:
 
 
 def _triple(cell: dict[str, Cell], name: str, decimals: int = 3) -> str | None:
-    figures = [cell[f"{name}_{target}"] for target in TARGETS]
+    figures = [cell[f"{name}_{target}"] for target in SCORED]
     if all(figure is None for figure in figures):
         return None
     return " ".join(f"{figure:.{decimals}f}" if isinstance(figure, float) else ABSENT for figure in figures)

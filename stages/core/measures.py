@@ -13,6 +13,11 @@ import numpy as np
 
 from stages.core.arrays import Flags, Floats
 
+TARGETS = ("valence", "arousal")
+"""The two columns of every label and prediction, in this order."""
+SCORED = (*TARGETS, "mean")
+"""What is reported: a measure per target, and the mean of the two."""
+
 
 def ccc(truth: Floats, prediction: Floats) -> float:
     """Concordance correlation coefficient, population moments (paper, equation 2).

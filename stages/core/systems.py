@@ -1,33 +1,135 @@
-"""The systems by name: those that predict by themselves, and how they are fused (paper, table 5)."""
+"""The systems and their fusions: one record each, which holds all that sets it apart (paper, table 5).
 
-SYSTEMS = ("dynamic", "kelm", "audio", "cross_attention")
-"""Face-based end-to-end (system 1), functionals with KELM, audio, and the model-based fusion of face and
-audio."""
+A single system predicts from the video; a fusion combines the traces of single systems. Where the name of one
+of them decides anything, it is looked up here; nothing is read out of the name itself.
+"""
 
-FUSIONS: dict[str, tuple[str, ...]] = {
-    "dwf_dynamic_audio": ("dynamic", "audio"),
-    "dwf_speaking_dynamic_audio": ("dynamic", "audio"),
-    "dwf_dynamic_audio_kelm": ("dynamic", "audio", "kelm"),
-    "rf_dynamic_audio_kelm": ("dynamic", "audio", "kelm"),
-    "rf_grouped_dynamic_audio_kelm": ("dynamic", "audio", "kelm"),
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class System:
+    """A system that predicts valence and arousal by itself.
+
+    Args:
+        title: its row in table 5, where the paper has no title for it.
+        weights: its files below `models/`, without `.safetensors`; `{section.key}` stands for the value of a
+            parameter.
+        sections: of the parameters that made it, besides those of preparation and smoothing.
+        sees: whether it looks at face embeddings.
+        hears: whether it is given sound.
+        leans_on: systems whose features it needs; they run first.
+    """
+
+    title: str
+    weights: tuple[str, ...]
+    sections: tuple[str, ...]
+    sees: bool = False
+    hears: bool = False
+    leans_on: tuple[str, ...] = ()
+
+    def files(self, params: Any) -> list[str]:
+        """Its weights below `models/`.
+
+        Args:
+            params: the `Params` that it was trained with.
+        """
+        sections = {name: getattr(params, name) for name in type(params).model_fields}
+        return [f"{pattern.format_map(sections)}.safetensors" for pattern in self.weights]
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """A combination of the traces of single systems.
+
+    Args:
+        title: its row in table 5, where the paper has no title for it.
+        systems: whose traces it combines, in the order of the stack.
+        method: how it is fitted and applied, a name in `stages.fusion.methods.METHODS`.
+        holds: what its file holds, for its model card.
+        by_speech: whether the stack is split by the share of speaking time around a frame.
+    """
+
+    title: str
+    systems: tuple[str, ...]
+    method: str
+    holds: str
+    by_speech: bool = False
+
+
+_STATIC = "static/{embed.backbone}"
+
+SYSTEMS: Mapping[str, System] = {
+    "dynamic": System(  # the paper's system 1
+        title="face-based E2E",
+        weights=(_STATIC, "dynamic/valence", "dynamic/arousal", "dynamic/normalisation"),
+        sections=("finetune", "embed", "dynamic"),
+        sees=True,
+    ),
+    "kelm": System(
+        title="functionals, KELM",
+        weights=(_STATIC, "kelm/{kelm.functionals}"),
+        sections=("finetune", "embed", "kelm"),
+        sees=True,
+    ),
+    "audio": System(
+        title="audio, whole videos",
+        weights=("audio/{audio.version}",),
+        sections=("voice", "speech", "audio"),
+        hears=True,
+    ),
+    "cross_attention": System(
+        title="cross-attention (model-based)",
+        weights=("cross_attention/valence", "cross_attention/arousal", "cross_attention/normalisation"),
+        sections=("cross_attention",),
+        leans_on=("dynamic", "audio"),
+    ),
 }
-"""Systems 2 and 3, Dirichlet-weighted, and 2 with weights that follow the share of speaking time; system 4, a
-random forest chosen out of bag as published, and one chosen by video-grouped folds."""
+"""Those that predict by themselves, by name."""
+
+FUSIONS: Mapping[str, Fusion] = {
+    "dwf_dynamic_audio": Fusion(  # the paper's system 2
+        title="DWF (1, audio)", systems=("dynamic", "audio"), method="dirichlet", holds="Weights for"
+    ),
+    "dwf_speaking_dynamic_audio": Fusion(  # ours: its weights follow the speaking time
+        title="DWF (1, audio), weights by voice",
+        systems=("dynamic", "audio"),
+        method="dirichlet",
+        holds="Weights for",
+        by_speech=True,
+    ),
+    "dwf_dynamic_audio_kelm": Fusion(  # the paper's system 3
+        title="DWF (1, audio, functionals)",
+        systems=("dynamic", "audio", "kelm"),
+        method="dirichlet",
+        holds="Weights for",
+    ),
+    "rf_dynamic_audio_kelm": Fusion(  # the paper's system 4
+        title="RF (1, audio, functionals)",
+        systems=("dynamic", "audio", "kelm"),
+        method="forest",
+        holds="A forest over",
+    ),
+    "rf_grouped_dynamic_audio_kelm": Fusion(  # ours: chosen on folds of whole videos
+        title="RF (1, audio, functionals), grouped choice",
+        systems=("dynamic", "audio", "kelm"),
+        method="grouped_forest",
+        holds="A forest over",
+    ),
+}
+"""The fusions, by name."""
 
 GROUPED = ".grouped"
-"""Ending of the folder that holds a fusion's honest traces: every video fused by what other videos taught."""
+"""Ending of the folder of a fusion's out-of-fold traces: each video is fused by a fit on the other videos."""
 
 
-def is_forest(fusion: str) -> bool:
-    """Whether a fusion is a random forest; the others are weighted sums."""
-    return fusion.startswith("rf_")
+def parts_of(system: str) -> tuple[str, ...]:
+    """The single systems that a system or a fusion needs, in the order in which they must run.
 
-
-def chosen_by_groups(forest: str) -> bool:
-    """Whether a forest's size and growth are chosen by video-grouped folds; the others' out of bag."""
-    return forest.startswith("rf_grouped_")
-
-
-def weighs_by_voice(fusion: str) -> bool:
-    """Whether a weighted sum has weights of its own for silence and for speech."""
-    return fusion.startswith("dwf_speaking_")
+    >>> parts_of("cross_attention")
+    ('dynamic', 'audio', 'cross_attention')
+    """
+    singles = FUSIONS[system].systems if system in FUSIONS else (system,)
+    return tuple(dict.fromkeys(name for one in singles for name in (*SYSTEMS[one].leans_on, one)))

@@ -1,4 +1,4 @@
-"""The code that every stage of dvc.yaml depends on, written from what the stage's file imports.
+"""What dvc.yaml repeats of the code: what each stage imports, and the metrics of every fusion.
 
     python -m stages.engine.dependencies          (make deps)
 
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from stages.core.systems import FUSIONS
 from stages.engine import fingerprint
 from stages.engine.fingerprint import PACKAGE, ROOT
 
@@ -23,6 +24,7 @@ TYPES_ONLY = {f"{PACKAGE}/core/arrays.py"}
 """Files whose statements name types and nothing else."""
 _STAGE = re.compile(r"^  (\w+):$")
 _CODE = re.compile(rf"^      - {PACKAGE}/\S+$")
+_FUSION = re.compile(r"^      - metrics/fusion/\w+\.json: {cache: false}$")
 
 
 @cache
@@ -56,20 +58,27 @@ def _modules_in(folder: str) -> frozenset[str]:
 
 
 def rewritten(text: str) -> str:
-    """The content of dvc.yaml with the code dependencies of every stage as they should be."""
+    """The content of dvc.yaml with code dependencies and fusions as they should be."""
     return "\n".join(_lines(text.split("\n")))
 
 
 def _lines(lines: list[str]) -> Iterator[str]:
-    stage, written = "", False
+    stage, written = "", set[re.Pattern[str]]()
     for line in lines:
         if match := _STAGE.match(line):
-            stage, written = match[1], False
-        if not _CODE.match(line):
+            stage = match[1]
+            written.clear()
+        pattern = next((pattern for pattern in (_CODE, _FUSION) if pattern.match(line)), None)
+        if pattern is None:
             yield line
-        elif not written:  # in the place of the first one that stood there
-            written = True
-            yield from (f"      - {path}" for path in dependencies_of(stage))
+        elif pattern not in written:  # in the place of the first one that stood there
+            written.add(pattern)
+            paths = dependencies_of(stage) if pattern is _CODE else _metrics_of_fusions()
+            yield from (f"      - {path}" for path in paths)
+
+
+def _metrics_of_fusions() -> list[str]:
+    return [f"metrics/fusion/{fusion}.json: {{cache: false}}" for fusion in FUSIONS]
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from stages.core.measures import SCORED
 from stages.exports.trace import printable
 
-TARGETS = ("valence", "arousal", "mean")
 PROTOCOLS = {
     "train": "on what it learnt from: optimistic",
     "validation": "videos that its early stopping has seen",
@@ -165,7 +165,7 @@ def _result(card: Card, protocol: str) -> dict[str, Any]:
                 "name": f"CCC, {target} ({protocol})",
                 "value": round(figures[target]["value"], 4),
             }
-            for target in TARGETS
+            for target in SCORED
         ],
     }
 
@@ -230,7 +230,7 @@ def _evaluated(card: Card) -> Iterator[str]:
     yield "| protocol | valence | arousal | mean | RMSE, mean |"
     yield "|---|---|---|---|---:|"
     for protocol, figures in card.scores.items():
-        cells = [_with_interval(figures["ccc"][target]) for target in TARGETS]
+        cells = [_with_interval(figures["ccc"][target]) for target in SCORED]
         yield f"| {protocol} | {' | '.join(cells)} | {figures['rmse']['mean']:.3f} |"
     yield ""
     for protocol in card.scores:

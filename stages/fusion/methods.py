@@ -1,20 +1,21 @@
-"""The two late fusions behind one interface: fitted on stacks, applied to stacks, kept as plain arrays.
+"""The late fusions behind one interface: fitted on stacks, applied to stacks, kept as plain arrays.
 
 A stack holds the predictions of M systems side by side, (N, M, 2); a fusion makes (N, 2) of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from stages.core.arrays import Floats
+from stages.core.measures import TARGETS
+from stages.core.params import FuseParams
 from stages.fusion.dirichlet import best_weights, fuse, target_moments
 from stages.fusion.forest import Forest
 from stages.fusion.grouped import Groups, assign_folds
 
-TARGETS = ("valence", "arousal")
 ROWS_WORTH_THREADS = 20_000
 """Below, starting threads costs more than growing trees; their number doesn't change a forest."""
 
@@ -27,7 +28,7 @@ class Fitted(Protocol):
         ...
 
     def to_arrays(self) -> dict[str, Floats]:
-        """Plain arrays, as safetensors wants them; see `from_arrays`."""
+        """Plain arrays, as safetensors wants them; see `Method.load`."""
         ...
 
     def summary(self) -> dict[str, Any]:
@@ -81,10 +82,13 @@ class Forests:
         return dict(zip(TARGETS, self.choices, strict=True))
 
 
-def from_arrays(arrays: Mapping[str, Floats]) -> Fitted:
-    """The inverse of `to_arrays`."""
-    if "weights" in arrays:
-        return Weighted(arrays["weights"])
+def load_weighted(arrays: Mapping[str, Floats]) -> Weighted:
+    """The inverse of `Weighted.to_arrays`."""
+    return Weighted(arrays["weights"])
+
+
+def load_forests(arrays: Mapping[str, Floats]) -> Forests:
+    """The inverse of `Forests.to_arrays`."""
     parts: dict[str, dict[str, Floats]] = {target: {} for target in TARGETS}
     for key, array in arrays.items():
         target, name = key.split(".", 1)
@@ -142,3 +146,60 @@ def fit_forests(
         growth = {"min_leaf": best.growth.min_leaf, "max_samples": best.growth.max_samples}
         choices.append({"trees": best.trees, **growth, "chosen_by": choose_by, "chosen_by_ccc": best.ccc})
     return Forests(tuple(forests), tuple(choices))
+
+
+def _dirichlet(settings: FuseParams, blocks: int, stacks: Floats, truth: Floats, _groups: Groups) -> Fitted:
+    return fit_weighted(
+        stacks,
+        truth,
+        draws=settings.draws,
+        seed=settings.seed,
+        per_target=settings.per_target,
+        refine=settings.refine,
+        blocks=blocks,
+    )
+
+
+def _forests(choose_by: Literal["out_of_bag", "grouped"]) -> "Fit":
+    def fit(settings: FuseParams, _blocks: int, stacks: Floats, truth: Floats, groups: Groups) -> Fitted:
+        return fit_forests(
+            stacks,
+            truth,
+            groups,
+            choose_by=choose_by,
+            trees=settings.trees,
+            min_leaf=settings.min_leaf,
+            max_samples=settings.max_samples,
+            folds=settings.folds,
+            seed=settings.seed,
+        )
+
+    return fit
+
+
+Fit = Callable[[FuseParams, int, Floats, Floats, Groups], Fitted]
+"""Parameters, blocks of the stack (2 where it is split by speaking time, else 1), stacks (N, M, 2), truth
+(N, 2) without NaN, recording of each row (N,) -> a fitted fusion."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to fuse; `Fusion.method` in `stages.core.systems` names it.
+
+    Args:
+        fit: fits it on labelled rows.
+        load: the inverse of `Fitted.to_arrays`.
+        thins: whether it is fitted on `fuse.rows_hz` rows a second instead of on every frame.
+    """
+
+    fit: Fit
+    load: Callable[[Mapping[str, Floats]], Fitted]
+    thins: bool = False
+
+
+METHODS: Mapping[str, Method] = {
+    "dirichlet": Method(_dirichlet, load_weighted),
+    "forest": Method(_forests("out_of_bag"), load_forests, thins=True),
+    "grouped_forest": Method(_forests("grouped"), load_forests, thins=True),
+}
+"""Every method by name."""

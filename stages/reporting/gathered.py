@@ -10,12 +10,11 @@ import numpy as np
 from stages.core.arrays import Floats
 from stages.core.artefacts import read_arrays, read_facts
 from stages.core.corpus import Corpus, Split, Subject, Workspace
-from stages.core.measures import ccc_per_target
+from stages.core.measures import TARGETS, ccc_per_target
 from stages.core.systems import FUSIONS, GROUPED
 
 BINS = 40
 CALIBRATION_BINS = 20
-TARGETS = ("valence", "arousal")
 
 
 def va_counts(workspace: Workspace, subjects: list[Subject]) -> Floats:

@@ -6,6 +6,7 @@ from typing import Any
 
 from stages.core.artefacts import read_json
 from stages.core.corpus import Workspace
+from stages.core.measures import SCORED
 from stages.core.params import (
     AudioParams,
     CrossAttentionParams,
@@ -21,12 +22,11 @@ from stages.core.params import (
     SpeechParams,
     VoiceParams,
 )
-from stages.core.systems import FUSIONS, is_forest
+from stages.core.systems import FUSIONS
 from stages.corpora.table import EMOTIONS
 from stages.exports.card import VALENCE_AROUSAL, Measured
 from stages.reporting.results import read_epoch
 
-TARGETS = ("valence", "arousal", "mean")
 FACES = ("decode", "faces")
 VOICES = ("decode", "faces", "voice", "speech")
 TRAINED = "Trained on the training split of {corpus}; the validation split chose the epoch."
@@ -125,7 +125,7 @@ def _static(workspace: Workspace, backbone: str, made: Made) -> Model:
     figures = _figures(workspace, f"finetune/{backbone}/metrics.json")
     epoch: int = figures["best"]["mean_rmse"]["epoch"]
     curves = read_epoch(workspace.metrics(f"finetune/{backbone}/plots/validation"), epoch)
-    wanted = [f"{target}_{score}" for score in ("rmse", "ccc") for target in TARGETS]
+    wanted = [f"{target}_{score}" for score in ("rmse", "ccc") for target in SCORED]
     return Model(
         name=f"static/{backbone}",
         files=(f"static/{backbone}.safetensors",),
@@ -198,7 +198,7 @@ def _audio(workspace: Workspace, version: str, made: Made) -> Model:
         ),
         learnt=TRAINED,
         chosen=f"{FLATTERED} They are over windows of speaking time, each by itself (table 2).",
-        measured=tuple(Measured(f"CCC, {target}", ccc[target], epoch) for target in TARGETS),
+        measured=tuple(Measured(f"CCC, {target}", ccc[target], epoch) for target in SCORED),
         seen=_counted(figures, "windows", "validation_windows"),
         system="audio" if version == made.audio.version else "",
         hears=True,
@@ -225,15 +225,14 @@ def _cross_attention(workspace: Workspace, made: Made) -> Model:
 
 
 def _fusion(fusion: str, made: Made) -> Model:
-    systems = ", ".join(f"`{system}`" for system in FUSIONS[fusion])
-    kind = "A forest over" if is_forest(fusion) else "Weights for"
+    systems = ", ".join(f"`{system}`" for system in FUSIONS[fusion].systems)
     return Model(
         name=f"fusion/{fusion}",
         files=(f"fusion/{fusion}.safetensors",),
         sections=("smooth", "fuse"),
         output=(
-            f"{kind} the smoothed traces of {systems}, in this order. For every native frame two values, in",
-            "this order, both from -1 to 1:",
+            f"{FUSIONS[fusion].holds} the smoothed traces of {systems}, in this order. For every",
+            "native frame two values, in this order, both from -1 to 1:",
             "",
             *VALENCE_AROUSAL,
         ),
@@ -283,7 +282,7 @@ def _best_of(figures: Mapping[str, Any]) -> tuple[Measured, ...]:
 
 
 def _named_ccc(figures: Mapping[str, float]) -> tuple[Measured, ...]:
-    return tuple(Measured(f"CCC, {target}", figures[f"{target}_ccc"]) for target in TARGETS)
+    return tuple(Measured(f"CCC, {target}", figures[f"{target}_ccc"]) for target in SCORED)
 
 
 def _scores(figures: Mapping[str, Any]) -> list[tuple[str, float]]:

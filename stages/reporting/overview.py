@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from stages.core.artefacts import read_json
 from stages.core.corpus import Subject, Workspace, is_sample
+from stages.core.measures import TARGETS
 from stages.reporting import charts, gathered, pipeline, results
 from stages.reporting.cards import CARDS, cards_in
 from stages.reporting.gathered import VideoScore
@@ -129,7 +130,7 @@ def _headline(
     aside = sum(note["quarantined"] for note in notes)
     return [
         ("mean CCC", _value(found, "mean"), names.get(evaluated["best"], evaluated["best"])),
-        *((f"{target} CCC", _value(found, target), _interval(found, target)) for target in gathered.TARGETS),
+        *((f"{target} CCC", _value(found, target), _interval(found, target)) for target in TARGETS),
         ("subjects", by_name["subjects"][-1], f"{by_name['subjects'][1]} in validation"),
         ("video", by_name["length"][-1], f"{by_name['videos'][-1]} files"),
         ("set aside", str(aside), f"and {len(notes) - aside} warnings"),

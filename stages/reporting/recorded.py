@@ -35,7 +35,7 @@ def curves_of(index: Path, traces: Mapping[str, Path], shown: str) -> list[Curve
         shown: the fusion that the report calls best.
     """
     labels = read_arrays(index, "time_s", "valence_arousal")
-    visible = {shown, *FUSIONS.get(shown, ())}
+    visible = {shown, *(FUSIONS[shown].systems if shown in FUSIONS else ())}
     curves = [Curve("truth", labels["time_s"], labels["valence_arousal"], "truth")]
     ordered = sorted(traces, key=lambda name: (name.removesuffix(GROUPED) != shown, name in FUSIONS, name))
     for name in ordered:

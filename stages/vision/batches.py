@@ -7,11 +7,10 @@ import numpy as np
 from torch.utils.data import DataLoader, RandomSampler
 
 from stages.core.arrays import Floats
-from stages.core.measures import ccc_per_target, rmse_per_target
+from stages.core.measures import TARGETS, ccc_per_target, rmse_per_target
 from stages.engine.device import torch_device
 from stages.engine.mapping import cores
 
-TARGETS = ("valence", "arousal")
 MOST_WORKERS = 8
 
 

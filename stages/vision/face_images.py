@@ -22,7 +22,6 @@ from stages.vision.crops import crop_face, letterbox
 from stages.vision.views import View
 
 HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
-HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 OPEN_FILES = 64
 """HDF5 files that one process keeps open at a time."""
 

@@ -8,7 +8,7 @@ from stages import __version__
 from stages.core.artefacts import read_json, whole, write_json
 from stages.core.errors import ValaroError
 from stages.core.params import PARAMS_FILE
-from stages.core.systems import FUSIONS
+from stages.core.systems import FUSIONS, SYSTEMS
 from stages.evaluation.margins import COVERAGE, FILE, to_json
 from stages.exports.card import PROTOCOLS, Card, render
 from stages.exports.facts import part_of, pretraining_of, splits_of
@@ -19,13 +19,6 @@ from valaro.recordings.trained import Trained, find_trained
 CARD, CONFIG = "README.md", "config.json"
 PROVENANCE_FILE, SCORES = "models/fusion/provenance.json", "metrics/evaluate.json"
 MARGINS = f"metrics/{FILE}"
-SECTIONS = {
-    "dynamic": ("finetune", "embed", "dynamic"),
-    "kelm": ("finetune", "embed", "kelm"),
-    "audio": ("voice", "speech", "audio"),
-    "cross_attention": ("cross_attention",),
-}
-"""Sections of the parameters that make each system."""
 PREPARED, FINISHED = ("decode", "faces"), ("smooth",)
 
 
@@ -119,7 +112,7 @@ def card_of(trained: Trained) -> Card:
 
 def _sections(trained: Trained) -> dict[str, Any]:
     """The parameters that made the system."""
-    made = [section for system in trained.systems for section in SECTIONS[system]]
+    made = [section for system in trained.systems for section in SYSTEMS[system].sections]
     fused = ("fuse",) if trained.system in FUSIONS else ()
     content = trained.params.model_dump(mode="json")
     return {section: content[section] for section in dict.fromkeys([*PREPARED, *made, *FINISHED, *fused])}
@@ -127,8 +120,8 @@ def _sections(trained: Trained) -> dict[str, Any]:
 
 def origin_of(trained: Trained) -> Origin:
     """Where the system comes from."""
-    params, systems = trained.params, set(trained.systems)
-    sees, hears = {"dynamic", "kelm"} & systems, "audio" in systems
+    params, systems = trained.params, [SYSTEMS[name] for name in trained.systems]
+    sees, hears = any(system.sees for system in systems), any(system.hears for system in systems)
     return Origin(
         corpus=trained.corpus,
         faces=params.faces,

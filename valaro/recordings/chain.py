@@ -4,7 +4,7 @@ The recording gets a private workspace and is the only subject of a corpus of it
 the order of dvc.yaml, without the memo; each list of units is made when the steps before it are done.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,8 @@ from stages.core.artefacts import read_arrays, read_facts
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import BadInput
 from stages.core.notes import Note
-from stages.core.systems import FUSIONS
+from stages.core.params import Params
+from stages.core.systems import FUSIONS, SYSTEMS
 from stages.engine.stage import Unit, Work, do_unit
 from valaro.recordings.trained import Trained, pretrained
 
@@ -121,24 +122,49 @@ def _steps(video: Path, workspace: Workspace, trained: Trained) -> Iterator[Step
 
 
 def _predictions(workspace: Workspace, trained: Trained, corpus: Corpus) -> Iterator[Step]:
-    """The systems that are needed, each with what only it needs."""
-    params, models, subjects = trained.params, trained.models, corpus.subjects
-    if {"dynamic", "kelm"} & set(trained.systems):
+    """The systems that are needed, after what they look at and listen to."""
+    params, models = trained.params, trained.models
+    if any(SYSTEMS[system].sees for system in trained.systems):
         embedding = embed.units(workspace, models, corpus, params.embed)
         yield Step("embed", embed.embed_subject, embedding, params.embed)
-    if "dynamic" in trained.systems:
-        yield Step("dynamic", predict.predict_dynamic, predict.dynamic_units(workspace, models, subjects))
-    if "kelm" in trained.systems:
-        kelm_units = predict.kelm_units(workspace, models, subjects, params.kelm.functionals)
-        yield Step("kelm", predict.predict_kelm, kelm_units)
-    if "audio" in trained.systems:
+    if any(SYSTEMS[system].hears for system in trained.systems):
         voice_units = voice.units(workspace, corpus, params.voice, pretrained(models))
         yield Step("voice", voice.take_voice, voice_units, params.voice)
-        audio_units = predict.audio_units(workspace, models, subjects, params.audio.version)
-        yield Step("audio", predict.predict_audio, audio_units)
-    if "cross_attention" in trained.systems:
-        paired = predict_cross_attention.units(workspace, models, subjects)
-        yield Step("cross_attention", predict_cross_attention.predict_subject, paired)
+    for system in trained.systems:
+        work, units_of = PREDICTORS[system]
+        yield Step(system, work, units_of(workspace, models, corpus.subjects, params))
+
+
+class Predictor(NamedTuple):
+    """How a single system predicts: the function that does a unit, and what lists the units."""
+
+    work: Work
+    units: Callable[[Workspace, Workspace, list[Subject], Params], list[Unit]]
+
+
+PREDICTORS: Mapping[str, Predictor] = {
+    "dynamic": Predictor(
+        predict.predict_dynamic,
+        lambda workspace, models, subjects, _: predict.dynamic_units(workspace, models, subjects),
+    ),
+    "kelm": Predictor(
+        predict.predict_kelm,
+        lambda workspace, models, subjects, params: predict.kelm_units(
+            workspace, models, subjects, params.kelm.functionals
+        ),
+    ),
+    "audio": Predictor(
+        predict.predict_audio,
+        lambda workspace, models, subjects, params: predict.audio_units(
+            workspace, models, subjects, params.audio.version
+        ),
+    ),
+    "cross_attention": Predictor(
+        predict_cross_attention.predict_subject,
+        lambda workspace, models, subjects, _: predict_cross_attention.units(workspace, models, subjects),
+    ),
+}
+"""One for each system of `stages.core.systems.SYSTEMS`."""
 
 
 def _require_a_face(video: Path, workspace: Workspace) -> None:

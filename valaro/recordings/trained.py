@@ -8,7 +8,7 @@ from stages.core.artefacts import read_json
 from stages.core.corpus import Workspace, is_sample
 from stages.core.errors import ValaroError
 from stages.core.params import PARAMS_FILE, FacesParams, Params, load_params
-from stages.core.systems import FUSIONS, SYSTEMS
+from stages.core.systems import FUSIONS, SYSTEMS, parts_of
 from stages.core.weights import find_weights
 from stages.engine.fingerprint import ROOT, md5_of
 from stages.evaluation.margins import FILE, Margin, read_margin
@@ -17,8 +17,6 @@ from stages.exports.origins import SAMPLE_NOTICE
 BEST = "best"
 MIN_SCORE = {"retinaface": 0.8, "blazeface_short": 0.5, "blazeface_full": 0.5}
 """Least score of a face where the detector isn't that of the parameters (paper, 4.2.2; MediaPipe's own)."""
-LEANS_ON = {"cross_attention": ("dynamic", "audio")}
-"""Systems that look at what others computed."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Trained:
     @property
     def systems(self) -> tuple[str, ...]:
         """The single systems that must run."""
-        return systems_of(self.system)
+        return parts_of(self.system)
 
     def facts(self) -> dict[str, Any]:
         """What tells this system from another: JSON for the summary."""
@@ -109,26 +107,11 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
 _REMEDY = "Run `make repro` in the repository, or name a folder of trained models (--models)."
 
 
-def systems_of(system: str) -> tuple[str, ...]:
-    """The single systems that a system or a fusion needs, those others lean on first."""
-    singles = FUSIONS.get(system, (system,))
-    return tuple(dict.fromkeys(name for single in singles for name in (*LEANS_ON.get(single, ()), single)))
-
-
 def model_files(system: str, params: Params) -> list[str]:
     """Every file below `models/` that a system or a fusion needs."""
-    static = f"static/{params.embed.backbone}"
-    files = {
-        "dynamic": (static, "dynamic/valence", "dynamic/arousal", "dynamic/normalisation"),
-        "kelm": (static, f"kelm/{params.kelm.functionals}"),
-        "audio": (f"audio/{params.audio.version}",),
-        "cross_attention": tuple(
-            f"cross_attention/{part}" for part in ("valence", "arousal", "normalisation")
-        ),
-    }
-    names = {name for single in systems_of(system) for name in files[single]}
-    fusion = {f"fusion/{system}"} if system in FUSIONS else set()
-    return [f"{name}.safetensors" for name in sorted(names | fusion)]
+    names = {name for single in parts_of(system) for name in SYSTEMS[single].files(params)}
+    fusion = {f"fusion/{system}.safetensors"} if system in FUSIONS else set()
+    return sorted(names | fusion)
 
 
 def _md5(path: Path, system: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from stages.core.artefacts import write_json
-from stages.core.systems import FUSIONS, is_forest, weighs_by_voice
+from stages.core.systems import FUSIONS
 from stages.evaluation.margins import Margin, to_json
 from stages.fusion.forest import Forest
 from valaro.cli import app
@@ -92,14 +92,15 @@ def save_plain_models(models: Path) -> None:
         config = {"model": CROSS_ATTENTION, "window": 20, "step_s": 0.2}
         path = models / f"cross_attention/{target}.safetensors"
         save_model(path, CrossAttentionModel(**CROSS_ATTENTION), config)
-    for fusion, systems in FUSIONS.items():
+    for fusion, described in FUSIONS.items():
+        systems = described.systems
         config = {"systems": list(systems), "fusion": fusion}
-        if is_forest(fusion):
+        if "forest" in described.method:
             tree = {"left": [1, -1, -1], "right": [2, -1, -1], "feature": [0, 0, 0], "threshold": [0.0] * 3}
             tree |= {"first_node": [0, 3], "value": [0.0, -0.5, 0.5]}  # the sign of the first system, halved
             forest = Forest(**{name: np.array(values) for name, values in tree.items()}).to_arrays()
             arrays = {f"{t}.{name}": a for t in ("valence", "arousal") for name, a in forest.items()}
-        elif weighs_by_voice(fusion):  # the same in silence and in speech: the plain sum
+        elif described.by_speech:  # the same in silence and in speech: the plain sum
             arrays = {"weights": np.full((2 * len(systems), 2), 1 / len(systems))}
             config["speaking_window_s"] = 4.0
         else:

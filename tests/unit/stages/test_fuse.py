@@ -82,7 +82,7 @@ def test_what_was_fitted_is_saved_and_applied(workspace: Workspace, fusion: str)
         True,
     ]
     summary = read_json(workspace.metrics(f"fusion/{fusion}.json"))
-    assert summary["systems"] == list(FUSIONS[fusion])
+    assert summary["systems"] == list(FUSIONS[fusion].systems)
     if "weights" in summary:
         for weights in np.split(np.array(summary["weights"]), 2 if "speaking" in fusion else 1):
             np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-5)
