@@ -13,45 +13,25 @@ Paper, section 4.2.2: RetinaFace (MobileNet-0.25), 15 px margin. Faces are found
 two people of a `_left` / `_right` pair.
 """
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from stages.core.arrays import Image, Integers
 from stages.core.artefacts import read_arrays, read_facts, write_arrays
 from stages.core.corpus import Corpus, Workspace
+from stages.core.detectors import DETECTORS
 from stages.core.notes import Note
 from stages.core.params import FacesParams, load_params
-from stages.core.weights import find_weights
-from stages.engine.device import torch_device
+from stages.core.weights import PRETRAINED, find_weights
 from stages.engine.prefetch import decoding_threads, prefetch_batches
 from stages.engine.stage import Stage, Unit, main
 from stages.media.jpeg import Blob, pack_jpegs, unpack_jpeg
 from stages.vision.crops import crop_face, reuse_last
 from stages.vision.detection import Detections, FaceDetector
+from stages.vision.detectors import detector_of, device_of
 from stages.vision.tracks import Track, follow_target
 
-PRETRAINED = Path("models/pretrained")
 BATCHES_AT_A_TIME = 4
-
-
-@cache
-def detector_of(
-    name: str, min_score: float, nms_iou: float, batch_size: int, weights: str | None
-) -> FaceDetector:
-    """The face detector of the parameters; one per process."""
-    if name == "retinaface":
-        from stages.vision.retinaface import RetinaFace
-
-        return RetinaFace(Path(str(weights)), torch_device(), min_score, nms_iou, batch_size)
-    from stages.vision.blazeface import BlazeFace
-
-    return BlazeFace("full" if name == "blazeface_full" else "short", min_score)
-
-
-def device_of(detector: str) -> str:
-    """Where a detector runs; BlazeFace does without PyTorch, whose import costs seconds and 500 MB."""
-    return torch_device() if detector == "retinaface" else "cpu"
 
 
 def detect_frames(
@@ -71,9 +51,7 @@ def find_faces(unit: Unit, settings: FacesParams) -> list[Note]:
     video = unit.reads["frames"]
     frames, facts = read_arrays(video, "jpeg", "jpeg_offset", "time_s"), read_facts(video)
     weights = str(unit.reads["weights"]) if "weights" in unit.reads else None
-    detector = detector_of(
-        settings.detector, settings.min_score, settings.nms_iou, settings.batch_size, weights
-    )
+    detector = detector_of(settings, weights)
     found = detect_frames(
         detector,
         device_of(settings.detector),
@@ -132,7 +110,8 @@ def units(
     workspace: Workspace, corpus: Corpus, settings: FacesParams, pretrained: Path = PRETRAINED
 ) -> list[Unit]:
     """One unit per decoded video, with all subjects in it."""
-    weights = {"weights": find_weights("retinaface", pretrained)} if settings.detector == "retinaface" else {}
+    needed = DETECTORS[settings.detector].weights
+    weights = {"weights": find_weights(needed, pretrained)} if needed else {}
     return [
         Unit(
             video,

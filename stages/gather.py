@@ -22,9 +22,10 @@ from pathlib import Path
 
 from stages.core.arrays import Image
 from stages.core.corpus import Workspace
+from stages.core.detectors import DETECTORS
 from stages.core.notes import Note
 from stages.core.params import FacesParams, load_params
-from stages.core.weights import find_weights
+from stages.core.weights import PRETRAINED, find_weights
 from stages.corpora.adapters import ADAPTERS, present
 from stages.corpora.crops import picture_crops, video_crops
 from stages.corpora.labelled_faces import write_shard
@@ -32,17 +33,16 @@ from stages.corpora.shards import shards
 from stages.corpora.table import Problems, Sample
 from stages.engine.progress import say
 from stages.engine.stage import Stage, Unit, main
-from stages.faces import PRETRAINED, detector_of, jobs_for
+from stages.faces import jobs_for
 from stages.media.jpeg import pack_jpegs
+from stages.vision.detectors import detector_of
 
 
 def gather_shard(unit: Unit, settings: FacesParams) -> list[Note]:
     """Cut out the faces of one shard's samples."""
     samples = [Sample(*row) for row in unit.facts["samples"]]
     weights = str(unit.reads["weights"]) if "weights" in unit.reads else None
-    detector = detector_of(
-        settings.detector, settings.min_score, settings.nms_iou, settings.batch_size, weights
-    )
+    detector = detector_of(settings, weights)
     paths = {sample.source: unit.reads[f"corpus/{sample.source}"] for sample in samples}
     found: list[int] = []
 
@@ -88,7 +88,8 @@ def units(
     pretrained: Path = PRETRAINED,
 ) -> list[Unit]:
     """One unit per video of a corpus, or portion of its pictures."""
-    weights = {"weights": find_weights("retinaface", pretrained)} if settings.detector == "retinaface" else {}
+    needed = DETECTORS[settings.detector].weights
+    weights = {"weights": find_weights(needed, pretrained)} if needed else {}
     return [
         Unit(
             f"{corpus}/{shard}",

@@ -18,13 +18,12 @@ from typing import Any
 from stages.core.corpus import Corpus, Workspace
 from stages.core.notes import Note
 from stages.core.params import VoiceParams, load_params
+from stages.core.weights import PRETRAINED
 from stages.engine.device import torch_device
 from stages.engine.stage import Stage, Unit, main
 from stages.media.sound import to_mono
 from stages.separation.separation import BACKENDS, Separator
 from stages.separation.streaming import rate_of, read_blocks, resample_blocks, write_blocks
-
-PRETRAINED = Path("models/pretrained")
 
 
 @cache

@@ -18,13 +18,13 @@ Everything heavy is imported inside the commands, so that `--help` answers at on
 Exit status: 0 all is well, 1 something failed, 2 the command itself makes no sense.
 """
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stages import __version__
+from stages.core.detectors import DETECTORS, known_detector
 from valaro.commands.terminal import Quiet, Verbose, begin, report_user_errors, result
 
 app = typer.Typer(
@@ -32,12 +32,11 @@ app = typer.Typer(
 )
 
 
-class Detector(StrEnum):
-    """Face detectors, as in params.yaml."""
-
-    RETINAFACE = "retinaface"
-    BLAZEFACE_SHORT = "blazeface_short"
-    BLAZEFACE_FULL = "blazeface_full"
+def _detector(name: str | None) -> str | None:
+    try:
+        return name and known_detector(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _version(wanted: bool) -> None:
@@ -74,7 +73,12 @@ Models = Annotated[
     ),
 ]
 DetectorName = Annotated[
-    Detector | None, typer.Option(help="Face detector. Default: the one used in training.")
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        callback=_detector,
+        help=f"Face detector: {', '.join(DETECTORS)}. Default: the one used in training.",
+    ),
 ]
 Formats = Annotated[
     list[str] | None,

@@ -10,9 +10,10 @@ from pathlib import Path
 from reprlib import Repr
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 
+from stages.core.detectors import known_detector
 from stages.core.errors import ValaroError
 from stages.core.optimisation import MixedPrecision, OptimSettings
 
@@ -73,7 +74,7 @@ class DecodeParams(Section):
 class FacesParams(Section):
     """Face detection, the target's track, crops (paper, section 4.2.2)."""
 
-    detector: Literal["retinaface", "blazeface_short", "blazeface_full"]
+    detector: Annotated[str, AfterValidator(known_detector)]
     min_score: Share
     nms_iou: Share
     pad_px: Annotated[float, Field(ge=0)]

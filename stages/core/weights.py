@@ -1,4 +1,4 @@
-"""Foreign weights: one table, three places to look, one hash that is always checked.
+"""Pretrained weights: one table, three places to look, one hash that is always checked.
 
 A file is looked for in the given folder (`models/pretrained/`), then in the folders of the environment
 variable `VALARO_WEIGHTS`, and is downloaded into the first only if neither has it. Nothing here opens the
@@ -16,6 +16,10 @@ from pathlib import Path
 
 from stages.core.errors import ValaroError
 
+PRETRAINED = Path("models/pretrained")
+"""Where pretrained weights lie in a repository."""
+FOLDERS = "VALARO_WEIGHTS"
+"""Environment variable that names further folders of weights."""
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 30.0
 
@@ -85,15 +89,16 @@ def find_weights(name: str, folder: Path, table: Mapping[str, Weights] = WEIGHTS
     if name not in table:
         raise ValueError(f"no weights named {name!r}; the table has {', '.join(sorted(table))}")
     weights = table[name]
-    for place in (folder, *_user_folders()):
+    for place in (folder, *user_folders()):
         if (path := place / weights.file).is_file():
             _require_hash(path, _sha256(path), weights)
             return path
     return _download(weights, folder)
 
 
-def _user_folders() -> list[Path]:
-    return [Path(place) for place in os.environ.get("VALARO_WEIGHTS", "").split(os.pathsep) if place]
+def user_folders() -> list[Path]:
+    """The folders that the user names in VALARO_WEIGHTS."""
+    return [Path(place) for place in os.environ.get(FOLDERS, "").split(os.pathsep) if place]
 
 
 def _sha256(path: Path) -> str:
@@ -124,9 +129,9 @@ def _download(weights: Weights, folder: Path) -> Path:
         partial.replace(target)
     except (OSError, HTTPException) as error:
         raise ValaroError(
-            f"{weights.file} is in none of {_listed((folder, *_user_folders()))}, and can't be fetched from "
+            f"{weights.file} is in none of {_listed((folder, *user_folders()))}, and can't be fetched from "
             f"{weights.url} ({error}). Download its {weights.size_bytes} bytes elsewhere (SHA-256 "
-            f"{weights.sha256}) and put it into {folder}, or name its folder in VALARO_WEIGHTS."
+            f"{weights.sha256}) and put it into {folder}, or name its folder in {FOLDERS}."
         ) from error
     finally:
         partial.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stages.core.corpus import is_sample
+from stages.core.detectors import DETECTORS
 from stages.core.params import BackboneParams, FacesParams, VoiceParams
 from stages.core.weights import WEIGHTS
 from stages.exports.card import Upstream
@@ -86,11 +87,8 @@ class Origin:
         return Upstream(self.corpus, "its organisers': research only, by agreement", "labels and videos")
 
     def _tools(self) -> Iterator[Upstream]:
-        if self.faces.detector == "retinaface":
-            found = WEIGHTS["retinaface"]
-            yield Upstream(found.source, found.licence, "face detector, not in here")
-        else:
-            yield Upstream("MediaPipe", "Apache-2.0", "face detector, not in here")
+        detector = DETECTORS[self.faces.detector]
+        yield Upstream(detector.source, detector.licence, "face detector, not in here")
         if self.voice and self.voice.backend.startswith("spleeter"):
             spleeter = WEIGHTS[f"spleeter_{self.voice.spleeter_model}"]
             yield Upstream(spleeter.source, spleeter.licence, "separation of the voice, not in here")

@@ -1,4 +1,4 @@
-"""The static models by name: description, what builds them, where foreign weights lie. No torch in here.
+"""The static models by name: description, what builds them, where pretrained weights lie. No torch in here.
 
 A static model file (`models/pretrained_static/<backbone>.safetensors` by pre-training,
 `models/static/<backbone>.safetensors` by fine-tuning) holds all of a model's weights and, in its header, the
@@ -6,12 +6,12 @@ configuration made by `static_config`; `architectures.build_static` builds the m
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from stages.core.errors import ValaroError
 from stages.core.params import BackboneParams, FinetuneParams
+from stages.core.weights import FOLDERS, user_folders
 
 Input = Literal["face", "frame", "person"]
 """What a static model is shown: the face's crop, the whole frame, or a crop around the person."""
@@ -67,13 +67,12 @@ def foreign_weights(description: BackboneParams) -> Path | None:
     if description.weights is None:
         return None
     path = Path(description.weights)
-    folders = [Path(folder) for folder in os.environ.get("VALARO_WEIGHTS", "").split(os.pathsep) if folder]
-    for candidate in (path, *(folder / path.name for folder in folders)):
+    for candidate in (path, *(folder / path.name for folder in user_folders())):
         if candidate.is_file():
             return candidate
     raise ValaroError(
         f"{path}, named by finetune.backbones, is missing. models/README.md says where to get it; "
-        f"put it there or into a folder of VALARO_WEIGHTS. weights: null starts at random."
+        f"put it there or into a folder of {FOLDERS}. weights: null starts at random."
     )
 
 

@@ -1,17 +1,16 @@
 """Weights from elsewhere, as `valaro doctor` sees them: which are needed, where they lie, are they whole."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from stages.core.detectors import DETECTORS
 from stages.core.errors import ValaroError
 from stages.core.params import Params
-from stages.core.weights import WEIGHTS, Weights
+from stages.core.weights import PRETRAINED, WEIGHTS, Weights, user_folders
 from stages.vision.backbones import describe, foreign_weights
 
-PRETRAINED = Path("models/pretrained")
 MEGA = 1_000_000
 
 Seen = tuple[Literal["ok", "note", "MISSING"], str, str, str]
@@ -21,7 +20,7 @@ Seen = tuple[Literal["ok", "note", "MISSING"], str, str, str]
 def check_weights(params: Params) -> Iterator[Seen]:
     """Every file of the table and of the parameters; one line where there is nothing to say."""
     found = list(_all(params))
-    yield from found or [("ok", "weights", "none from elsewhere are needed", "")]
+    yield from found or [("ok", "weights", "no pretrained weights needed", "")]
 
 
 def _all(params: Params) -> Iterator[Seen]:
@@ -36,7 +35,7 @@ def _all(params: Params) -> Iterator[Seen]:
 
 def needed_weights(params: Params) -> set[str]:
     """Names in the table of what the active parameters use."""
-    detector = {"retinaface"} if params.faces.detector == "retinaface" else set()
+    detector = {weights} if (weights := DETECTORS[params.faces.detector].weights) else set()
     separation = params.voice.backend == "spleeter_torch"
     return detector | ({f"spleeter_{params.voice.spleeter_model}"} if separation else set())
 
@@ -83,5 +82,4 @@ def _of_audio(backbone: str) -> Seen:
 
 
 def _places() -> list[Path]:
-    named = os.environ.get("VALARO_WEIGHTS", "").split(os.pathsep)
-    return [PRETRAINED, *(Path(place) for place in named if place)]
+    return [PRETRAINED, *user_folders()]

@@ -6,6 +6,7 @@ from typing import Any
 
 from stages.core.artefacts import read_json
 from stages.core.corpus import Workspace, is_sample
+from stages.core.detectors import DETECTORS
 from stages.core.errors import ValaroError
 from stages.core.params import PARAMS_FILE, FacesParams, Params, load_params
 from stages.core.systems import FUSIONS, SYSTEMS, parts_of
@@ -15,8 +16,6 @@ from stages.evaluation.margins import FILE, Margin, read_margin
 from stages.exports.origins import SAMPLE_NOTICE
 
 BEST = "best"
-MIN_SCORE = {"retinaface": 0.8, "blazeface_short": 0.5, "blazeface_full": 0.5}
-"""Least score of a face where the detector isn't that of the parameters (paper, 4.2.2; MediaPipe's own)."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,8 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
     params = load_params(models.root / "params.yaml")
     faces, notes = _faces(params.faces, detector)
     other_faces = bool(notes)  # the margin was measured with those of the parameters
-    if faces.detector == "retinaface":
-        find_weights("retinaface", pretrained(models))  # now, and not after the first video is decoded
+    if needed := DETECTORS[faces.detector].weights:
+        find_weights(needed, pretrained(models))  # now, and not after the first video is decoded
     corpus, now = _corpus(models) or params.index.corpus, params.index.corpus
     if corpus != now:
         notes.append(f"the models learnt from {corpus}, params.yaml now names {now}: run `make repro`")
@@ -155,7 +154,9 @@ def _faces(faces: FacesParams, detector: str | None) -> tuple[FacesParams, list[
     if detector in (None, faces.detector):
         return faces, []
     note = f"faces found by {detector}; in training it was {faces.detector}"
-    changed = {"detector": detector, "min_score": MIN_SCORE[str(detector)]}
+    if detector not in DETECTORS:
+        raise ValaroError(f"{detector!r} is none of the face detectors {', '.join(DETECTORS)}.")
+    changed = {"detector": detector, "min_score": DETECTORS[detector].least_score}
     return FacesParams.model_validate(faces.model_dump() | changed), [note]
 
 

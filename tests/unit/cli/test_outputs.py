@@ -119,8 +119,8 @@ def test_no_folder_of_models_says_how_to_get_one(tmp_path: Path) -> None:
 
 
 def test_the_least_score_follows_the_detector(repository: Path) -> None:
-    from valaro.recordings.trained import MIN_SCORE
+    from stages.core.detectors import DETECTORS
 
     for profile in (repository / "profiles").glob("*.yaml"):
         faces = load_params(profile).faces
-        assert MIN_SCORE[faces.detector] == faces.min_score
+        assert DETECTORS[faces.detector].least_score == faces.min_score

@@ -73,10 +73,11 @@ def test_a_stage_that_uses_it_does_without_pytorch() -> None:
     """Its import takes seconds and 500 MB in every worker."""
     code = (
         "import sys, numpy as np\n"
+        "from stages.core.params import load_params\n"
         "from stages.faces import detect_frames, detector_of, device_of\n"
         "from stages.media.jpeg import pack_jpegs\n"
         "packed = pack_jpegs([np.zeros((90, 160, 3), np.uint8)])\n"
-        "detector = detector_of('blazeface_short', 0.5, 0.4, 4, None)\n"
+        "detector = detector_of(load_params().faces, None)\n"
         "found = detect_frames(detector, device_of('blazeface_short'), *packed, range(1), 4)\n"
         "sys.exit(len(found) != 1 or 'torch' in sys.modules)"
     )

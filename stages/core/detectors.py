@@ -1,0 +1,63 @@
+"""The face detectors: one record each. `stages.vision.detectors` holds the line that builds each of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A face detector that `faces.detector` may name.
+
+    Args:
+        method: what it is, for people.
+        source: who publishes it.
+        licence: the terms of its weights, as a model card states them.
+        least_score: least score of a face, in 0..1, where nobody chose another.
+        weights: its name in `stages.core.weights.WEIGHTS`; None where the library that runs it ships them.
+        on_gpu: whether it runs on a GPU where there is one; the others always run on the processor.
+    """
+
+    method: str
+    source: str
+    licence: str
+    least_score: float
+    weights: str | None = None
+    on_gpu: bool = False
+
+
+_BLAZEFACE = "BlazeFace for faces within {} m of the camera, through MediaPipe"
+
+DETECTORS: Mapping[str, Detector] = {
+    "retinaface": Detector(
+        method="RetinaFace with MobileNet-0.25 (paper, section 4.2.2)",
+        source="github.com/biubug6/Pytorch_Retinaface, trained on WIDER FACE",
+        licence="MIT",
+        least_score=0.8,  # paper, section 4.2.2
+        weights="retinaface",
+        on_gpu=True,
+    ),
+    "blazeface_short": Detector(
+        method=_BLAZEFACE.format(2),
+        source="MediaPipe",
+        licence="Apache-2.0",
+        least_score=0.5,  # MediaPipe's own
+    ),
+    "blazeface_full": Detector(
+        method=_BLAZEFACE.format(5),
+        source="MediaPipe",
+        licence="Apache-2.0",
+        least_score=0.5,
+    ),
+}
+"""Every detector by its name in params.yaml."""
+
+
+def known_detector(name: str) -> str:
+    """The name itself, if it is a detector's.
+
+    Raises:
+        ValueError: it isn't; the message lists those that are.
+    """
+    if name not in DETECTORS:
+        raise ValueError(f"{name!r} is none of {', '.join(DETECTORS)}")
+    return name
