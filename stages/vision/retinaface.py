@@ -2,6 +2,7 @@
 
 Deng et al. 2019; the detector of the paper (section 3.1). 1. The network answers for every anchor. 2. Anchors
 under the threshold are dropped; the rest are decoded. 3. Of overlapping boxes the most confident stays.
+4. Close and far faces are searched for on copies of the frame (`scales`).
 """
 
 import math
@@ -18,6 +19,7 @@ from torch import Tensor
 from stages.core.arrays import Floats, Image, Integers
 from stages.vision.detection import Detections, require_images
 from stages.vision.retinaface_net import ANCHORS_PX, BGR_MEAN, STRIDES, load_retinaface
+from stages.vision.scales import Scales, search_at_scales
 
 Answer = Callable[[Image], tuple[Floats, Floats, Floats]]
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
@@ -34,6 +36,8 @@ class RetinaFace:
         overlap: boxes whose intersection over union exceeds this are one face.
         batch_size: frames per forward pass of a GPU, at most. On a processor batches gain nothing; there
             every thread takes a frame, so give `detect` several at a time.
+        scales: many: also on copies of the frame, for faces over some 560 px and under 16 px (see `scales`);
+            native: on the frame alone, as published.
         precision: of the network. None: float32 on a processor, float16 on a GPU (on photographs it moved
             scores by up to 0.01 and boxes by up to a pixel, emulated on a processor). A processor computes
             anything but float32 through PyTorch, and slower.
@@ -47,6 +51,7 @@ class RetinaFace:
         overlap: float = 0.4,
         batch_size: int = 4,
         precision: torch.dtype | None = None,
+        scales: Scales = "many",
     ) -> None:
         if not 0 < threshold < 1 or not 0 < overlap <= 1 or batch_size < 1:
             raise ValueError(
@@ -58,7 +63,7 @@ class RetinaFace:
         on_cpu = self.device.type == "cpu"
         self.precision = precision or (torch.float32 if on_cpu else torch.float16)
         self.net = load_retinaface(state).to(self.device).to(memory_format=torch.channels_last)
-        self.overlap, self.batch_size = overlap, batch_size
+        self.overlap, self.batch_size, self.scales = overlap, batch_size, scales
         self.least_logit = math.log(threshold / (1 - threshold))
         self.in_frames = on_cpu and self.precision == torch.float32
 
@@ -68,6 +73,10 @@ class RetinaFace:
         Shape: each image (H, W, 3) uint8, RGB.
         """
         require_images(images)
+        return self._search(images) if self.scales == "native" else search_at_scales(self._search, images)
+
+    def _search(self, images: Sequence[Image]) -> list[Detections]:
+        """The faces of each image at its own scale."""
         if self.in_frames:
             return list(self._pool.map(self._detect_frame, images))
         by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
