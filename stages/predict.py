@@ -19,7 +19,6 @@ features are what the last layers make predictions of, for the cross-attention (
 by a layer norm or a batch norm, so half precision is off by 0.05 % at most; it halves 3.7 GB on Aff-Wild2.
 """
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.arrays import Floats
-from stages.core.artefacts import Arrays, files_of, read_arrays, read_facts, remove, write_arrays
+from stages.core.artefacts import Arrays, files_of, read_arrays, read_config, read_facts, remove, write_arrays
 from stages.core.corpus import Subject, Workspace
 from stages.core.notes import Note
 from stages.core.params import ComputeParams, load_params
@@ -110,10 +109,10 @@ def _write_features(unit: Unit, described: Arrays, time_s: Floats, fps_hz: float
 @cache
 def _dynamic(path: Path) -> tuple[Any, dict[str, Any]]:
     from stages.temporal.dynamic import DynamicModel
-    from stages.training.checkpoints import load_config, load_model
+    from stages.training.checkpoints import load_model
 
     model = load_model(path, lambda config: DynamicModel(**config["model"]))
-    return model.to(torch_device()), load_config(path)
+    return model.to(torch_device()), read_config(path)
 
 
 @cache
@@ -125,13 +124,11 @@ def _normaliser(path: Path) -> Normaliser:
 
 @cache
 def _kelm(path: Path) -> tuple[Any, Normaliser, dict[str, Any]]:
-    from safetensors import safe_open
     from safetensors.numpy import load_file
 
     from stages.temporal.kelm import Kelm
 
-    with safe_open(path, "numpy") as file:
-        config = json.loads(file.metadata()["config"])
+    config = read_config(path)
     parts: dict[str, dict[str, Floats]] = {"kelm": {}, "normalisation": {}}
     for key, array in load_file(path).items():
         part, name = key.split(".", 1)
@@ -143,10 +140,10 @@ def _kelm(path: Path) -> tuple[Any, Normaliser, dict[str, Any]]:
 def _audio(path: Path) -> tuple[Any, dict[str, Any]]:
     from stages.audio.backbone import build_backbone
     from stages.audio.model import AudioModel
-    from stages.training.checkpoints import load_config, load_model
+    from stages.training.checkpoints import load_model
 
     model = load_model(path, lambda config: AudioModel(build_backbone(config["backbone"]), **config["head"]))
-    return model.to(torch_device()), load_config(path)
+    return model.to(torch_device()), read_config(path)
 
 
 def dynamic_units(workspace: Workspace, models: Workspace, subjects: list[Subject]) -> list[Unit]:

@@ -49,11 +49,12 @@ def predict_subject(unit: Unit, _settings: None) -> list[Note]:
 
 @cache
 def _model(path: Path) -> tuple[Any, dict[str, Any]]:
+    from stages.core.artefacts import read_config
     from stages.fusion.cross_attention import CrossAttentionModel
-    from stages.training.checkpoints import load_config, load_model
+    from stages.training.checkpoints import load_model
 
     model = load_model(path, lambda config: CrossAttentionModel(**config["model"]))
-    return model.to(torch_device()), load_config(path)
+    return model.to(torch_device()), read_config(path)
 
 
 @cache

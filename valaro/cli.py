@@ -334,13 +334,12 @@ def import_checkpoint(
 @app.command()
 def params(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
     """Check params.yaml, and print what is in force."""
-    import yaml
-
     from stages.core.params import load_params
+    from stages.core.yaml_text import yaml_text
 
     with report_user_errors():
         content = load_params().model_dump(mode="json")
-        for line in yaml.safe_dump(content, sort_keys=False, allow_unicode=True).splitlines():
+        for line in yaml_text(content).splitlines():
             result(line)
 
 

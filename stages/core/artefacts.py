@@ -5,8 +5,7 @@ target, flushes it to the disk and renames it: a reader never meets half a file,
 a hidden one that the next run sweeps away.
 
 Of HDF5 only a small part is written, and nothing else is read: named arrays, each in one piece, and scalar
-facts. The rest is where a damaged or hostile file makes libhdf5 crash (chunks), turn for ever (text of
-variable length: one wrong bit is enough), allocate what it only declares, or read other files (links).
+facts. What nobody here writes isn't handed to the library: a damaged or hostile file could misuse it.
 """
 
 import json
@@ -16,12 +15,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.errors import ValaroError
+from stages.core.errors import BadInput, ValaroError
 
 PARTIAL = ".partial-"
 FIRST_FORMAT = 1  # its files bear no number
@@ -218,12 +217,45 @@ def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any]], **config: Any)
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial, header)
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """What the header of a safetensors file says beside its arrays."""
+class Header(NamedTuple):
+    """The header of a safetensors file: what its writer added, and the shape of each tensor by name."""
+
+    metadata: dict[str, str]
+    shapes: dict[str, tuple[int, ...]]
+
+
+def read_header(path: Path) -> Header:
+    """The header of a safetensors file; no tensor is read.
+
+    Raises:
+        BadInput: the file is missing or damaged.
+    """
     from safetensors import safe_open
 
-    with safe_open(path, "numpy") as file:
-        config: dict[str, Any] = json.loads((file.metadata() or {}).get("config", "{}"))
+    try:
+        with safe_open(path, "numpy") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            return Header(file.metadata() or {}, shapes)
+    except FileNotFoundError:
+        raise BadInput(path, "no such weights", "Run the stage that trains this model") from None
+    except Exception as damage:  # safetensors raises its own class for every kind of damage
+        raise BadInput(path, f"not a readable safetensors file ({damage})", "Restore or retrain it") from None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The configuration in the header of a safetensors file (see `write_tensors`, `checkpoints.save_model`).
+
+    Raises:
+        BadInput: the file is missing or damaged, or holds no configuration.
+    """
+    try:
+        config = json.loads(read_header(path).metadata["config"])
+    except KeyError:
+        raise BadInput(path, "holds no model configuration", "Give weights that a stage wrote") from None
+    except ValueError as error:
+        raise BadInput(path, f"its configuration isn't JSON ({error})", "Restore or retrain it") from None
+    if not isinstance(config, dict):
+        raise BadInput(path, f"its configuration is {config!r:.80}", "Restore or retrain it")
     return config
 
 

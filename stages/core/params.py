@@ -1,8 +1,7 @@
 """The parameters: one typed section per concern, checked before any work.
 
 `params.yaml` holds the active profile; `profiles/` the complete, commented ones. Unknown keys are refused
-and an error names the key, the value and what is legal. The reader is DVC's own (YAML 1.2): `dvc exp run -S`
-rewrites the file without quotes around `no`, which YAML 1.1 would take for false.
+and an error names the key, the value and what is legal.
 """
 
 from collections.abc import Iterable
@@ -11,11 +10,11 @@ from reprlib import Repr
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
 
 from stages.core.detectors import known_detector
 from stages.core.errors import ValaroError
 from stages.core.optimisation import MixedPrecision, OptimSettings
+from stages.core.yaml_text import read_yaml
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -362,18 +361,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     Raises:
         ValaroError: the file is missing, isn't YAML, or holds a value that isn't legal.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ValaroError(
-            f"{path.absolute()} is missing. Run this from the repository, or copy a profile."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise ValaroError(f"{path}: byte {error.start} is not UTF-8. Save it as UTF-8 text.") from None
-    try:
-        content = YAML(typ="safe", pure=True).load(text)
-    except Exception as error:  # besides its own: ValueError, IndexError … of an impossible date or number
-        raise ValaroError(f"{path}: not valid YAML: {error}") from None
+    content = read_yaml(path)
     try:
         return Params.model_validate(content)
     except ValidationError as error:

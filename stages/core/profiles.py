@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from stages.core.artefacts import whole
 from stages.core.errors import ValaroError
 from stages.core.params import PARAMS_FILE, load_params
+from stages.core.yaml_text import read_yaml, yaml_text
 
 ABSENT = "(absent)"
 
@@ -98,8 +97,7 @@ def _plain(value: Any) -> str:
     """A value as it stands in YAML, on one line."""
     if value == ABSENT:
         return ABSENT
-    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True, sort_keys=False)
-    return text.removesuffix("\n").removesuffix("\n...")
+    return yaml_text(value, flow=True)
 
 
 def _edits(params: Path, profiles: dict[str, Path]) -> str:
@@ -108,7 +106,7 @@ def _edits(params: Path, profiles: dict[str, Path]) -> str:
     compared = {name: list(differences(_content(path), content)) for name, path in profiles.items()}
     name = min(compared, key=lambda name: len(compared[name]))
     if not compared[name]:
-        return f"comments that {name} hasn't"
+        return f"only comments or the layout differ from {name}"
     more = f" and {len(compared[name]) - 1} more" if len(compared[name]) > 1 else ""
     return f"against {name}: {compared[name][0]}{more}"
 
@@ -116,8 +114,8 @@ def _edits(params: Path, profiles: dict[str, Path]) -> str:
 def _content(path: Path) -> dict[str, Any]:
     """The keys of a parameter file; none where it is missing or broken."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except Exception:  # PyYAML lets through what an impossible date or number raises
+        content = read_yaml(path)
+    except ValaroError:
         return {}
     return content if isinstance(content, dict) else {}
 

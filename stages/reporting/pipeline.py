@@ -17,6 +17,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from stages.core.yaml_text import read_yaml
 from stages.reporting.svg import WIDTH, element, group, picture
 
 Edges = dict[str, set[str]]
@@ -49,9 +50,7 @@ class Node:
 
 def read_nodes(path: Path) -> list[Node]:
     """The stages of a dvc.yaml, in its order."""
-    import yaml
-
-    stages: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
+    stages: dict[str, dict[str, Any]] = read_yaml(path)["stages"]
     return [
         Node(
             name,

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from stages.core.artefacts import whole
+from stages.core.artefacts import read_config, whole
 from stages.core.errors import BadInput
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -46,33 +45,12 @@ def load_model(path: Path, build: Callable[[dict[str, Any]], Model]) -> Model:
     Raises:
         BadInput: the file is missing, isn't one of ours, or doesn't fit the model it describes.
     """
-    model = build(load_config(path))
+    model = build(read_config(path))
     try:
         model.load_state_dict(load_file(path))
     except RuntimeError as mismatch:
         raise BadInput(path, f"weights don't fit the model: {mismatch}", "Train this model again") from None
     return model.eval()
-
-
-def load_config(path: Path) -> dict[str, Any]:
-    """The configuration stored beside the weights.
-
-    Raises:
-        BadInput: the file is missing, damaged, or holds no configuration.
-    """
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-        config: dict[str, Any] = json.loads(metadata["config"])
-        if not isinstance(config, dict):
-            raise ValueError(f"its configuration is {config!r:.80}")
-    except FileNotFoundError:
-        raise BadInput(path, "no such weights", "Run the stage that trains this model") from None
-    except KeyError:
-        raise BadInput(path, "holds no model configuration", "Give weights saved by save_model") from None
-    except Exception as damage:  # safetensors raises its own class for every kind of damage
-        raise BadInput(path, f"not a readable safetensors file ({damage})", "Restore or retrain it") from None
-    return config
 
 
 def authors_state(path: Path) -> dict[str, Tensor]:

@@ -5,11 +5,11 @@ A static model file (`models/pretrained_static/<backbone>.safetensors` by pre-tr
 configuration made by `static_config`; `architectures.build_static` builds the model from that alone.
 """
 
-import json
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from stages.core.errors import ValaroError
+from stages.core.artefacts import read_config
+from stages.core.errors import BadInput, ValaroError
 from stages.core.params import BackboneParams, FinetuneParams
 from stages.core.weights import FOLDERS, user_folders
 
@@ -82,16 +82,10 @@ def header_of(path: Path) -> dict[str, Any]:
     Raises:
         ValaroError: the file is missing, damaged, or holds no configuration.
     """
-    from safetensors import safe_open
-
     try:
-        with safe_open(path, "numpy") as file:
-            config: dict[str, Any] = json.loads((file.metadata() or {})["config"])
-    except FileNotFoundError:
-        raise ValaroError(f"{path}: no such weights. Run the stage that trains this model.") from None
-    except Exception as damage:  # safetensors raises its own class for every kind of damage
-        raise ValaroError(f"{path}: not a static model ({damage!r}). Restore or retrain it.") from None
-    return config
+        return read_config(path)
+    except BadInput as error:
+        raise ValaroError(f"{error}") from None
 
 
 def input_of(path: Path) -> Input:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
+from stages.core.artefacts import read_header
 from stages.core.errors import ValaroError
 
 EMBEDDING = 256
@@ -160,8 +160,7 @@ def _build_backbone(
 
 def _require_all(backbone: nn.Module, weights: Path) -> None:
     """Refuse a file that leaves some of the backbone as it was drawn: timm only logs that."""
-    with safe_open(weights, "pt") as file:
-        given = set(file.keys())
+    given = read_header(weights).shapes
     if missing := [name for name, _ in backbone.named_parameters() if name not in given]:
         raise ValueError(f"it has no {missing[0]!r} and {len(missing) - 1} more")
 

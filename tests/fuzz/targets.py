@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stages.core.affwild2 import discover
-from stages.core.artefacts import read_arrays, read_facts, write_arrays
+from stages.core.artefacts import read_arrays, read_config, read_facts, write_arrays
 from stages.core.errors import BadInput, ValaroError
 from stages.core.labels import read_labels
 from stages.core.params import Params, load_params
@@ -23,7 +23,7 @@ from stages.media.source import choose_audio, choose_video, open_media, packets
 from stages.separation.crc32c import crc32c, masked
 from stages.separation.tensorbundle import FOOTER_BYTES, TRAILER_BYTES, _block, _handle, read_bundle
 from stages.submission import rows_expected
-from stages.training.checkpoints import authors_state, load_config, save_state
+from stages.training.checkpoints import authors_state, save_state
 from tests.unit.corpora.conftest import TREES
 from valaro.commands.contracts import CONTRACTS, Lengths, faults_of
 
@@ -168,7 +168,7 @@ def sealed_index(content: bytes) -> bytes:
 
 
 def tensors(path: Path) -> None:
-    assert isinstance(load_config(path), dict)
+    assert isinstance(read_config(path), dict)
 
 
 def weights(path: Path) -> None:

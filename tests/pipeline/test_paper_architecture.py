@@ -136,19 +136,20 @@ def test_every_grid_step_has_an_embedding(trained: Any, subject: str) -> None:
 
 
 def test_the_static_model_is_efficientnet_b1(trained: Any) -> None:
-    from stages.training.checkpoints import load_config, load_model
+    from stages.core.artefacts import read_config
+    from stages.training.checkpoints import load_model
     from stages.vision.architectures import build_static
 
     path = trained / "models/static/efficientnet_b1.safetensors"
-    assert (load_config(path)["architecture"], load_config(path)["image_size"]) == ("efficientnet_b1", 240)
+    assert (read_config(path)["architecture"], read_config(path)["image_size"]) == ("efficientnet_b1", 240)
     backbone = load_model(path, build_static).backbone
     assert sum(p.numel() for p in backbone.parameters()) == 6_513_184  # 7,794,184 without its 1000 classes
 
 
 def test_the_pose_model_learns_from_whole_frames(trained: Any) -> None:
-    from stages.training.checkpoints import load_config
+    from stages.core.artefacts import read_config
 
-    config = load_config(trained / "models/static/pose_hrnet.safetensors")
+    config = read_config(trained / "models/static/pose_hrnet.safetensors")
     assert (config["input"], config["image_size"], config["options"]) == ("frame", 256, {})
     assert read_json(trained / "metrics/finetune/pose_hrnet/metrics.json")["best"]["mean_rmse"]["value"] > 0
 
@@ -158,10 +159,11 @@ def test_the_audio_model_hears_4_s_as_20_steps(trained: Any) -> None:
 
     from stages.audio.backbone import build_backbone
     from stages.audio.model import AudioModel
-    from stages.training.checkpoints import load_config, load_model
+    from stages.core.artefacts import read_config
+    from stages.training.checkpoints import load_model
 
     path = trained / "models/audio/v3.safetensors"
-    assert load_config(path)["window_s"] * load_config(path)["fps_hz"] == WINDOW_STEPS
+    assert read_config(path)["window_s"] * read_config(path)["fps_hz"] == WINDOW_STEPS
     model = load_model(path, lambda c: AudioModel(build_backbone(c["backbone"]), **c["head"]))
     assert model.backbone.config.num_hidden_layers == 12
     assert sum(p.numel() for p in model.backbone.parameters()) == pytest.approx(165e6, rel=0.02)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.core.errors import ValaroError
+from stages.core.yaml_text import read_yaml
 from valaro.commands.terminal import note, result
 
 if TYPE_CHECKING:
@@ -65,10 +66,7 @@ def entries_of(definition: Path, params: Path) -> dict[str, list[str]]:
         definition: dvc.yaml; each matrix names lists, or parameters that are lists.
         params: their file.
     """
-    import yaml
-
-    stages = yaml.safe_load(definition.read_text(encoding="utf-8"))["stages"]
-    values = yaml.safe_load(params.read_text(encoding="utf-8"))
+    stages, values = read_yaml(definition)["stages"], read_yaml(params)
 
     def listed(axis: list[Any] | str) -> list[Any]:
         if isinstance(axis, str):
@@ -131,7 +129,5 @@ def _status() -> dict[str, Any]:
 
 def _locked() -> list[str]:
     """The stages that have run."""
-    import yaml
-
-    content = yaml.safe_load(LOCK.read_text(encoding="utf-8")) if LOCK.is_file() else {}
+    content = read_yaml(LOCK) if LOCK.is_file() else {}
     return list(content.get("stages", {}))

@@ -15,6 +15,7 @@ from typing import Any
 
 from stages.core.artefacts import whole
 from stages.core.errors import ValaroError
+from stages.core.yaml_text import read_yaml
 from stages.engine.progress import plain_table
 from valaro.commands.terminal import note, result
 
@@ -93,9 +94,7 @@ def experiments() -> list[dict[str, Any]]:
 
 
 def _lock() -> dict[str, Any]:
-    from ruamel.yaml import YAML
-
     if not LOCK.is_file():
         return {}
-    content: dict[str, Any] = YAML(typ="safe", pure=True).load(LOCK.read_text(encoding="utf-8")) or {}
+    content: dict[str, Any] = read_yaml(LOCK) or {}
     return content

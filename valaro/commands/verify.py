@@ -18,6 +18,7 @@ from pathlib import Path
 from stages.core.artefacts import PARTIAL, files_of, read_json, remove
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
+from stages.core.yaml_text import read_yaml
 from stages.engine.fingerprint import md5_of
 from stages.engine.memo import RECORD, dvc_cache
 from valaro.commands.contracts import Lengths, contract_of, faults_of
@@ -69,13 +70,10 @@ def verify(repair: bool = False) -> bool:
 
 def _locked() -> list[tuple[str, list[tuple[Path, str]]]]:
     """The stages that have run and still are in dvc.yaml, with the MD5 of each output."""
-    from ruamel.yaml import YAML
-
     if not LOCK.is_file():
         raise ValaroError(f"{LOCK.absolute()} is missing: nothing has run here. Run `dvc repro` first.")
-    read = YAML(typ="safe", pure=True).load
-    locked = (read(LOCK.read_text(encoding="utf-8")) or {}).get("stages", {})
-    defined = read(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    locked = (read_yaml(LOCK) or {}).get("stages", {})
+    defined = read_yaml(Path("dvc.yaml"))["stages"]
     return [
         (stage, [(Path(out["path"]), out["md5"]) for out in entry.get("outs", [])])
         for stage, entry in locked.items()

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.core.artefacts import read_json
+from stages.core.artefacts import read_header, read_json
 from stages.core.corpus import Workspace, is_sample
 from stages.core.detectors import DETECTORS
-from stages.core.errors import ValaroError
+from stages.core.errors import BadInput, ValaroError
 from stages.core.params import PARAMS_FILE, FacesParams, Params, load_params
 from stages.core.systems import FUSIONS, SYSTEMS, parts_of
 from stages.core.weights import find_weights
@@ -115,15 +115,13 @@ def model_files(system: str, params: Params) -> list[str]:
 
 def _md5(path: Path, system: str) -> str:
     """Hash of a model file that can be opened."""
-    from safetensors import safe_open
-
     if not path.is_file():
         raise ValaroError(f"{path} is missing: the system {system} isn't trained. {_REMEDY}")
     try:
-        with safe_open(path, "numpy"):
-            return md5_of(path)
-    except Exception as damage:  # safetensors raises its own class for every kind of damage
-        raise ValaroError(f"{path} is damaged ({damage}). {_REMEDY}") from None
+        read_header(path)
+    except BadInput as damage:
+        raise ValaroError(f"{path} is damaged ({damage.problem}). {_REMEDY}") from None
+    return md5_of(path)
 
 
 def pretrained(models: Workspace) -> Path:

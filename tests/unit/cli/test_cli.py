@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from stages import __version__
+from stages.core.yaml_text import read_yaml
 from valaro.cli import app
 
 HEAVY = [
@@ -131,7 +131,8 @@ def test_an_unknown_profile_ends_with_2(root: Path) -> None:
 def test_params_prints_what_is_in_force(root: Path) -> None:
     result = CliRunner().invoke(app, ["params"])
     assert result.exit_code == 0
-    assert yaml.safe_load(result.stdout) == yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    (root / "printed.yaml").write_text(result.stdout, encoding="utf-8")
+    assert read_yaml(root / "printed.yaml") == read_yaml(root / "params.yaml")
 
 
 FAULTS = {

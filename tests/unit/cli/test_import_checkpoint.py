@@ -49,8 +49,9 @@ def test_the_static_model_estimates_as_theirs(system: Path, shared: Path):
 
 @pytest.mark.parametrize("target", ["valence", "arousal"])
 def test_the_dynamic_models_estimate_as_theirs(target: str, system: Path, shared: Path):
+    from stages.core.artefacts import read_config
     from stages.temporal.dynamic import DynamicModel
-    from stages.training.checkpoints import load_config, load_model
+    from stages.training.checkpoints import load_model
 
     golden, path = (
         np.load(shared / "golden/dynamic_v3_io.npz"),
@@ -60,7 +61,7 @@ def test_the_dynamic_models_estimate_as_theirs(target: str, system: Path, shared
     with torch.no_grad():
         output = model(torch.from_numpy(golden["embedding"].astype(np.float32)))
     np.testing.assert_allclose(output, golden["valence_arousal"], atol=TOLERANCE)
-    assert load_config(path)["window"] == 30, "6 s at 5 Hz, as in their submission"
+    assert read_config(path)["window"] == 30, "6 s at 5 Hz, as in their submission"
 
 
 @pytest.mark.slow

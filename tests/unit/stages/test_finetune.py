@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from stages import finetune
-from stages.core.artefacts import read_json
+from stages.core.artefacts import read_config, read_json
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import FinetuneParams
 from stages.engine.stage import Unit, do_unit
-from stages.training.checkpoints import load_config, load_model, save_model
+from stages.training.checkpoints import load_model, save_model
 from stages.training.curves import Curves
 from stages.vision.architectures import build_static
 from stages.vision.backbones import describe, input_of, only, static_config
@@ -62,7 +62,7 @@ def test_it_learns_what_faces_tell(prepare: Any, finetune_params: Settings) -> N
     assert (record["train_images"], record["validation_images"]) == (3 * USABLE, 2 * USABLE)
     assert record["best"]["mean_rmse"]["value"] < 0.35, "guessing the mean gives 0.7"
     assert input_of(unit.writes["model"]) == "face"
-    assert load_config(unit.writes["model"])["architecture"] == "test_resnet"
+    assert read_config(unit.writes["model"])["architecture"] == "test_resnet"
 
 
 @pytest.mark.parametrize("unfrozen", [None, 2])
@@ -169,7 +169,7 @@ def test_other_backbones_and_where_weights_lay_decide_nothing(finetune_params: S
 
 def test_a_start_of_another_architecture_is_refused(prepare: Any, finetune_params: Settings) -> None:
     unit, settings = prepare(finetune_params())
-    config = load_config(unit.reads["start"]) | {"image_size": 64}
+    config = read_config(unit.reads["start"]) | {"image_size": 64}
     save_model(unit.reads["start"], build_static(config), config)
     with pytest.raises(ValaroError, match=r"small\.safetensors: image_size is 64, wanted 32"):
         do_unit(finetune.train, unit, settings)

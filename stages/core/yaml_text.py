@@ -1,0 +1,53 @@
+"""The one reader of YAML: version 1.2, as DVC reads and writes it.
+
+`dvc exp run -S` rewrites params.yaml: it takes the quotes off `no` and writes 0.00001 as `1e-05`. In YAML 1.1
+the first is false and the second a string, so a reader of 1.1 would see edits that nobody made.
+"""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from stages.core.errors import ValaroError
+
+ONE_LINE = 10_000
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file.
+
+    Raises:
+        ValaroError: there is no such file, it isn't UTF-8, or it isn't YAML.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ValaroError(
+            f"{path.absolute()} is missing. Run this from the repository, or copy a profile."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ValaroError(f"{path}: byte {error.start} is not UTF-8. Save it as UTF-8 text.") from None
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except Exception as error:  # besides its own: ValueError, IndexError … of an impossible date or number
+        raise ValaroError(f"{path}: not valid YAML: {error}") from None
+
+
+def yaml_text(value: Any, *, flow: bool = False) -> str:
+    """A value as YAML, keys in their order, without the line end.
+
+    Args:
+        value: made of mappings, lists and scalars.
+        flow: on one line, with braces and brackets.
+
+    >>> yaml_text({"mixed_precision": "no", "rate": 1e-05}, flow=True)
+    '{mixed_precision: no, rate: 1e-05}'
+    """
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.default_flow_style, yaml.width, yaml.allow_unicode = flow, ONE_LINE, True
+    yaml.sort_base_mapping_type_on_output = False
+    text = StringIO()
+    yaml.dump(value, text)
+    return text.getvalue().removesuffix("\n").removesuffix("\n...")
