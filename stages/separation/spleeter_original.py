@@ -1,8 +1,8 @@
-"""Spleeter itself, in an environment of its own, for whoever wants the very program the paper used.
+"""The original Spleeter program, in a Python environment of its own.
 
 It needs TensorFlow 2.12 on Python 3.10 or 3.11, and NumPy 1: `pip install spleeter` into an environment
-beside ours. One process per recording, all of it in memory. Without a checkpoint it would say nothing and
-separate by random numbers: so here the checkpoint is read and checked first.
+beside ours. One process per recording, all of it in memory. Without a checkpoint it would silently use random
+weights: so the checkpoint is read and checked first.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import numpy as np
 
 from stages.core.arrays import Floats
 from stages.core.errors import BadInput, ValaroError
-from stages.core.weights import find_weights
 from stages.separation.separation import Separator, clean
 from stages.separation.spleeter import RATE_HZ
+from stages.separation.spleeter_checkpoint import CHECKPOINT, fetch_checkpoint
 from stages.separation.spleeter_net import MODELS
-from stages.separation.spleeter_weights import CHECKPOINT, extract, state_of
+from stages.separation.spleeter_weights import state_of
 from stages.separation.streaming import through_rate
 from stages.separation.tensorbundle import read_bundle
 
@@ -50,12 +50,13 @@ def original_checkpoint(name: str, folder: Path) -> Path:
         folder: `models/pretrained/`; the checkpoint goes to `spleeter/<name>/` below it.
 
     Raises:
-        ValaroError: the published archive is nowhere, or isn't itself.
+        ValaroError: no source has the checkpoint, or one isn't intact (see `fetch_checkpoint`).
     """
     home = folder / "spleeter" / name
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent) as place:
-        fresh = extract(find_weights(f"spleeter_{name}", folder), Path(place))
+        fresh = Path(place)
+        fetch_checkpoint(name, folder, fresh)
         (fresh / PROBE).write_text("OK")
         if filecmp.cmpfiles(fresh, home, [*CHECKPOINT, PROBE], shallow=False)[0] != [*CHECKPOINT, PROBE]:
             shutil.rmtree(home, ignore_errors=True)
@@ -101,7 +102,7 @@ class SpleeterOriginal(Separator):
                 raise ValaroError(f"{problem}. Name the interpreter of Spleeter's environment.") from error
             if done.returncode or not target.is_file():
                 last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-                remedy = "Mend its environment, or take backend spleeter_torch, which needs none"
+                remedy = "Repair its environment, or use backend spleeter_torch, which needs none"
                 raise ValaroError(f"{self.python}: Spleeter failed: {last}. {remedy}.")
             return np.asarray(np.load(target), dtype=np.float32)
 

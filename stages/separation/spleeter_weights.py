@@ -1,17 +1,15 @@
-"""Spleeter's published weights: out of the archive, checked, and converted once to safetensors.
+"""Spleeter's published weights: checked, and converted once from TensorFlow's checkpoint to safetensors.
 
-The archives are TensorFlow checkpoints. What must hold before a number is believed: the archive's SHA-256
-as its publisher gives it (`stages/core/weights.py`), only plain files in it, the checkpoint's own checksums,
-and exactly the variables of the network, in their shapes. The converted file carries the archive's SHA-256
-and one of its own tensors, and is made again where either is wrong.
+What must hold before a number is used: the SHA-256 of what the checkpoint came out of
+(`spleeter_checkpoint.py`), the checkpoint's own checksums, and exactly the variables of the network, in their
+shapes. The converted file carries the SHA-256 of its source and one of its own tensors, and is made again
+where either is wrong.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tarfile
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,12 +24,10 @@ from torch import Tensor
 
 from stages.core.artefacts import whole
 from stages.core.errors import BadInput
-from stages.core.weights import WEIGHTS, find_weights
+from stages.separation.spleeter_checkpoint import fetch_checkpoint, known_sources
 from stages.separation.spleeter_net import LEVELS, MODELS, SpleeterNet, sub_pixel_kernel
 from stages.separation.tensorbundle import read_bundle
 
-CHECKPOINT = ("checkpoint", "model.index", "model.data-00000-of-00001")
-MAX_FILE_BYTES = 1 << 30
 NORM_THEIRS = ("gamma", "beta", "moving_mean", "moving_variance")
 NORM_OURS = ("weight", "bias", "running_mean", "running_var")
 
@@ -41,52 +37,26 @@ Variables = Mapping[str, NDArray[Any]]
 
 
 def converted_weights(name: str, folder: Path) -> Path:
-    """The converted weights of a published model, made from its archive if they aren't there yet.
+    """The converted weights of a published model, made from its checkpoint if they aren't there yet.
 
     Args:
         name: `2stems`, `4stems` or `5stems`.
-        folder: `models/pretrained/`: where the result lies, and the archive is looked for first.
+        folder: `models/pretrained/`: where the result lies, and the release is looked for first.
 
     Raises:
-        ValaroError: neither is there, and the archive can't be downloaded: the message says which file to
-            put where; or the archive isn't the published one.
+        ValaroError: they aren't there, and no source has the checkpoint: the message says which file to put
+            where; or a source isn't the published one.
     """
-    path, key = folder / f"spleeter_{name}.safetensors", f"spleeter_{name}"
-    if not _is_sound(path, WEIGHTS[key].sha256):
-        archive = find_weights(key, folder)
+    path = folder / f"spleeter_{name}.safetensors"
+    if not _is_sound(path, known_sources(name)):
         with tempfile.TemporaryDirectory() as place:
-            convert(extract(archive, Path(place)) / "model", name, path, WEIGHTS[key].sha256)
+            source_sha256 = fetch_checkpoint(name, folder, Path(place))
+            convert(Path(place) / "model", name, path, source_sha256)
     return path
 
 
-def extract(archive: Path, folder: Path) -> Path:
-    """Take a checkpoint out of an archive; nothing else of it touches the disk.
-
-    Raises:
-        BadInput: the archive is damaged, lacks a file of the checkpoint, or holds anything but plain files
-            below it (links, devices, absolute paths, `..`).
-    """
-    try:
-        with tarfile.open(archive, "r:gz") as content:
-            for member in content:
-                tarfile.data_filter(member, str(folder))
-                name = Path(member.name).name
-                if member.isdir():
-                    continue
-                if not member.isreg() or member.name.startswith("/") or member.size > MAX_FILE_BYTES:
-                    raise BadInput(archive, f"{member.name} isn't a plain file of a checkpoint", _AGAIN)
-                if name in CHECKPOINT and (source := content.extractfile(member)):
-                    with source, (folder / name).open("xb") as target:
-                        shutil.copyfileobj(source, target)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise BadInput(archive, f"not a sound archive ({error})", _AGAIN) from error
-    if missing := [name for name in CHECKPOINT if not (folder / name).is_file()]:
-        raise BadInput(archive, f"no {missing[0]} in it", _AGAIN)
-    return folder
-
-
-def convert(prefix: Path, name: str, path: Path, archive_sha256: str) -> None:
-    """Turn a checkpoint into safetensors; the same checkpoint gives the same bytes.
+def convert(prefix: Path, name: str, path: Path, source_sha256: str) -> None:
+    """Turn a checkpoint into safetensors; the same checkpoint and source give the same bytes.
 
     Raises:
         BadInput: damaged, or not a checkpoint of this model.
@@ -98,7 +68,7 @@ def convert(prefix: Path, name: str, path: Path, archive_sha256: str) -> None:
         SpleeterNet(filters, MODELS[name]).load_state_dict(state)
     except (KeyError, RuntimeError, ValueError) as error:
         raise BadInput(prefix, f"not a checkpoint of Spleeter's {name}: {error}", _AGAIN) from error
-    hashes = {"archive_sha256": archive_sha256, "tensors_sha256": digest(state)}
+    hashes = {"source_sha256": source_sha256, "tensors_sha256": digest(state)}
     facts = {"filters": filters, "model": name, **hashes}
     with whole(path) as partial:
         save_file(state, partial, {"spleeter": json.dumps(facts, sort_keys=True)})
@@ -189,8 +159,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return facts, state
 
 
-def _is_sound(path: Path, archive_sha256: str) -> bool:
+def _is_sound(path: Path, sources: set[str]) -> bool:
     try:
-        return path.is_file() and _read(path)[0]["archive_sha256"] == archive_sha256
+        return path.is_file() and _read(path)[0].get("source_sha256") in sources
     except BadInput:
         return False

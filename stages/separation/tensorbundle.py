@@ -8,7 +8,7 @@ shard, offset, length, CRC-32C). `model.data-00000-of-00001` is the numbers, raw
 Everything is checked before it is believed: magic number, checksums of blocks and tensors, shapes against
 lengths, lengths against the files.
 
-Source: tensorflow/core/protobuf/tensor_bundle.proto; leveldb/doc/table_format.md.
+Source: tensorflow/core/protobuf/tensor_bundle.proto; leveldb/doc/table_format.md; RFC 3720, appendix B.4.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.errors import BadInput
-from stages.separation.crc32c import crc32c, masked
 
 FOOTER_BYTES = 48
 MAGIC = 0xDB4775248B80FB57
@@ -38,6 +38,12 @@ MAX_NAME_BYTES = 512
 """Names share their beginnings: without a limit, an index of a megabyte could spell out gigabytes of them."""
 
 REMEDY = "Remove it and let it be extracted again from the published archive"
+
+
+def checksum(content: bytes) -> int:
+    """Masked CRC-32C, as LevelDB stores it: rotated and shifted, so that it can cover other checksums."""
+    value = int(google_crc32c.value(content))
+    return (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 class _Damaged(Exception):
@@ -105,7 +111,7 @@ def _tensor(prefix: Path, shards: int, name: str, entry: Entry) -> NDArray[Any]:
             content = file.read(entry.size)
     except OSError as error:
         raise BadInput(path, f"can't be read ({error.strerror})", REMEDY) from error
-    if masked(crc32c(content)) != entry.checksum:
+    if checksum(content) != entry.checksum:
         raise BadInput(path, f"the checksum of {name} is wrong", REMEDY)
     try:
         return np.frombuffer(content, entry.dtype).reshape(entry.shape)
@@ -152,7 +158,7 @@ def _block(content: bytes, offset: int, size: int) -> Iterator[tuple[bytes, byte
     block = content[offset : offset + size + TRAILER_BYTES]
     if len(block) != size + TRAILER_BYTES or size < 8:
         raise _Damaged(f"a block at byte {offset} runs over its end")
-    if masked(crc32c(block[:-4])) != int.from_bytes(block[-4:], "little"):
+    if checksum(block[:-4]) != int.from_bytes(block[-4:], "little"):
         raise _Damaged(f"the checksum of the block at byte {offset} is wrong")
     if block[size] != 0:
         raise _Damaged(f"the block at byte {offset} is compressed")

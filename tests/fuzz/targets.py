@@ -20,8 +20,7 @@ from stages.core.profiles import find_profiles
 from stages.gather import read_corpus
 from stages.media.sound import read_wav, write_wav
 from stages.media.source import choose_audio, choose_video, open_media, packets
-from stages.separation.crc32c import crc32c, masked
-from stages.separation.tensorbundle import FOOTER_BYTES, TRAILER_BYTES, _block, _handle, read_bundle
+from stages.separation.tensorbundle import FOOTER_BYTES, TRAILER_BYTES, _block, _handle, checksum, read_bundle
 from stages.submission import rows_expected
 from stages.training.checkpoints import authors_state, save_state
 from tests.unit.corpora.conftest import TREES
@@ -154,8 +153,8 @@ def sealed_index(content: bytes) -> bytes:
 
     def seal(offset: int, size: int) -> None:
         if offset + size + TRAILER_BYTES <= len(data):
-            checksum = masked(crc32c(bytes(data[offset : offset + size + 1])))
-            data[offset + size + 1 : offset + size + TRAILER_BYTES] = checksum.to_bytes(4, "little")
+            mended = checksum(bytes(data[offset : offset + size + 1]))
+            data[offset + size + 1 : offset + size + TRAILER_BYTES] = mended.to_bytes(4, "little")
 
     with suppress(Exception):  # the footer leads nowhere: then the checksums don't matter
         footer = content[-FOOTER_BYTES:]

@@ -36,6 +36,7 @@ NOT_COPIED = ("tests/", "benchmarks/", "data/", "models/", "metrics/", "dvc.lock
 
 SMALLEST: dict[str, Any] = {
     "index": {"corpus": "corpus"},
+    "voice": {"backend": "classical"},  # Spleeter's weights would be converted anew in every repository
     "speech": {"min_run_s": 0.4, "window_s": 1.0, "hop_s": 0.6, "max_closure_s": 0.2, "open_window_s": 0.6},
     "finetune": {
         "compare": ["test_resnet"],

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from stages.core.download import partial_path
 from stages.core.errors import ValaroError
 from stages.core.weights import WEIGHTS, Weights, find_weights
 
@@ -17,16 +19,34 @@ CONTENT = bytes(range(256)) * 20_000  # more than four chunks
 
 
 class _Handler(BaseHTTPRequestHandler):
+    """`/good` honours Range, `/whole` ignores it, `/short` breaks off 7 bytes before the end."""
+
+    log: ClassVar[list[tuple[str, str | None]]] = []
+
     def do_GET(self) -> None:
         if self.path == "/missing":
             self.send_error(404)
             return
-        body = {"/good": CONTENT, "/bad": CONTENT[::-1], "/short": CONTENT[:-7], "/endless": CONTENT * 5}[
-            self.path
-        ]
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body) + 10 * (self.path == "/short")))
+        pages = {
+            "/good": CONTENT,
+            "/whole": CONTENT,
+            "/bad": CONTENT[::-1],
+            "/short": CONTENT,
+            "/endless": CONTENT * 5,
+        }
+        body, asked = pages[self.path], self.headers.get("Range")
+        self.log.append((self.path, asked))
+        begin = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.path != "/whole" else 0
+        if begin >= len(body):
+            self.send_error(416)
+            return
+        self.send_response(206 if begin else 200)
+        if begin:
+            self.send_header("Content-Range", f"bytes {begin}-{len(body) - 1}/{len(body)}")
+        body = body[begin:]
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        body = body[:-7] if self.path == "/short" else body
         try:
             self.wfile.write(body)
         except ConnectionError:
@@ -41,11 +61,22 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.delenv("VALARO_WEIGHTS", raising=False)
     with HTTPServer(("127.0.0.1", 0), _Handler) as server:
+        _Handler.log.clear()
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def served(server: str) -> list[tuple[str, str | None]]:
+    """What the server was asked for: page and range."""
+    return _Handler.log
+
+
+def visible(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir() if not file.name.startswith("."))
 
 
 def _table(url: str) -> dict[str, Weights]:
@@ -59,14 +90,56 @@ def test_a_missing_file_is_downloaded_once(server: str, tmp_path: Path) -> None:
     assert path == folder / "net.pth"
     assert path.read_bytes() == CONTENT
     assert find_weights("net", folder, _table(f"{server}/missing")) == path, "a second call stays offline"
-    assert [file.name for file in folder.iterdir()] == ["net.pth"]
+    assert visible(folder) == ["net.pth"]
 
 
-@pytest.mark.parametrize("page", ["bad", "short", "endless", "missing"])
-def test_a_download_that_is_not_the_file_leaves_nothing(server: str, tmp_path: Path, page: str) -> None:
+@pytest.mark.parametrize(
+    ("page", "kept"), [("bad", False), ("endless", False), ("missing", False), ("short", True)]
+)
+def test_a_download_that_is_not_the_file_shows_nothing(
+    server: str, tmp_path: Path, page: str, kept: bool
+) -> None:
+    """Only what a broken connection left is kept, to go on from."""
     with pytest.raises(ValaroError, match=r"net\.pth.*5120000 bytes"):
         find_weights("net", tmp_path, _table(f"{server}/{page}"))
-    assert list(tmp_path.iterdir()) == []
+    assert visible(tmp_path) == []
+    assert partial_path(tmp_path / "net.pth").is_file() == kept
+
+
+@pytest.mark.parametrize(
+    ("left", "page", "asked"),
+    [
+        (CONTENT[:1_000_000], "good", [1_000_000]),
+        (CONTENT[:1_000_000], "whole", [1_000_000]),  # the server sends everything: start over
+        (CONTENT, "good", [len(CONTENT)]),  # 416: nothing was missing but the renaming
+        (b"another version" * 9, "good", [135, None]),  # wrong when complete: once more from the start
+        (CONTENT + b"more", "good", [len(CONTENT)]),  # of a server that sent too much
+    ],
+)
+def test_a_broken_download_is_resumed(
+    server: str,
+    served: list[tuple[str, str | None]],
+    tmp_path: Path,
+    left: bytes,
+    page: str,
+    asked: list[int | None],
+) -> None:
+    partial_path(tmp_path / "net.pth").write_bytes(left)
+    path = find_weights("net", tmp_path, _table(f"{server}/{page}"))
+    assert path.read_bytes() == CONTENT
+    assert [where for _, where in served] == [None if n is None else f"bytes={n}-" for n in asked]
+    assert not partial_path(path).exists()
+
+
+def test_after_a_broken_connection_the_next_call_fetches_the_rest(
+    server: str, served: list[tuple[str, str | None]], tmp_path: Path
+) -> None:
+    reports: list[tuple[int, int]] = []
+    with pytest.raises(ValaroError, match="broke after 5119993 of 5120000 bytes"):
+        find_weights("net", tmp_path, _table(f"{server}/short"))
+    find_weights("net", tmp_path, _table(f"{server}/good"), report=lambda *seen: reports.append(seen))
+    assert served == [("/short", None), ("/good", f"bytes={len(CONTENT) - 7}-")]
+    assert reports == [(len(CONTENT), len(CONTENT))]
 
 
 def test_offline_the_message_says_which_file_goes_where(
