@@ -28,6 +28,7 @@ LIBRARIES = {
     "accelerate": "accelerate",
     "av": "av",
     "cv2": "opencv-contrib-python-headless",
+    "google_crc32c": "google-crc32c",
     "h5py": "h5py",
     "mediapipe": "mediapipe",
     "numpy": "numpy",

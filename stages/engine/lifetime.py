@@ -1,11 +1,10 @@
-"""One stage at a time, and none that outlives its master.
+"""One run of a stage at a time, and none that outlives the process that started it.
 
 A SIGKILLed `dvc` leaves the command it started running, and that orphan could overwrite the output of the
 next run. So a stage watches the `dvc` process above it and its own parent, and ends when either is gone;
 workers watch the stage; and a lock held for life makes a second run wait until the first has really ended.
 """
 
-import fcntl
 import os
 import threading
 import time
@@ -27,26 +26,22 @@ def single_instance(lock: Path, patience_s: float = 20.0) -> Iterator[None]:
     Raises:
         ValaroError: another process still holds it after `patience_s` seconds.
     """
+    from filelock import FileLock, Timeout
+
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as file:
-        deadline = time.monotonic() + patience_s
-        while not _lock(file.fileno()):
-            if time.monotonic() > deadline:
-                raise ValaroError(f"{lock}: this stage is already running here. Wait for it, or end it.")
-            time.sleep(0.1)
-        yield
-
-
-def _lock(descriptor: int) -> bool:
+    held = FileLock(lock, fallback_to_soft=False)  # a soft lock would outlive a process that is killed
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        held.acquire(timeout=patience_s, poll_interval=0.1)
+    except Timeout:
+        raise ValaroError(f"{lock}: this stage is already running here. Wait for it, or end it.") from None
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def exit_with_parents(masters: list[int]) -> None:
-    """End this process at once when one of the processes `masters` is gone (a thread looks now and then)."""
+    """End this process as soon as one of the processes `masters` is gone; a thread polls them."""
     import psutil
 
     watched = []
@@ -61,7 +56,7 @@ def exit_with_parents(masters: list[int]) -> None:
             time.sleep(POLL_S)
         os._exit(1)
 
-    threading.Thread(target=watch, name="end-with-master", daemon=True).start()
+    threading.Thread(target=watch, name="exit-with-parents", daemon=True).start()
 
 
 def _lives(process: Any) -> bool:

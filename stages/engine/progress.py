@@ -4,12 +4,19 @@ import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from stages.core.notes import Note
 from stages.engine.launch import rank
 
+if TYPE_CHECKING:
+    from rich.box import Box
+    from rich.table import Table
+
 LINES_WITHOUT_TERMINAL = 4
 NOTES_SHOWN = 8
+WIDEST = 10_000
+"""Columns of a console that cuts nothing."""
 
 
 class Bar:
@@ -132,25 +139,29 @@ def say_table(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | No
 
 def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None) -> list[str]:
     """The lines of a table in plain text, two blanks between columns; letters may be two cells wide."""
-    from rich.cells import cell_len
+    from io import StringIO
 
-    cells = _marked(head, rows, best)
-    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
-    right = _numeric(cells[1:])
-    return ["  ".join(map(_padded, row, widths, right)).rstrip() for row in cells]
+    from rich.console import Console
 
-
-def _marked(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None) -> list[list[str]]:
-    """The whole table, with a last column that points to the best row."""
-    marks = ["", *("<- best" if number == best else "" for number in range(len(rows)))]
-    return [[*row, mark] for row, mark in zip([head, *rows], marks, strict=True)]
+    text = StringIO()
+    Console(file=text, width=WIDEST, color_system=None).print(_table(head, rows, best, box=None))
+    return [line.rstrip() for line in text.getvalue().splitlines()]
 
 
-def _padded(cell: str, width: int, at_right: bool) -> str:
-    from rich.cells import cell_len
+def _table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None, box: "Box | None"
+) -> "Table":
+    """The table, with a last column that points to the best row."""
+    from rich.table import Table
+    from rich.text import Text
 
-    blanks = " " * (width - cell_len(cell))
-    return blanks + cell if at_right else cell + blanks
+    table = Table(box=box, header_style="bold", pad_edge=False, padding=(0, 1 if box else 2, 0, 0))
+    for name, at_right in zip([*head, ""], [*_numeric(rows), False], strict=True):
+        table.add_column(Text(name), justify="right" if at_right else "left", no_wrap=True)
+    for number, row in enumerate(rows):
+        is_best = number == best
+        table.add_row(*map(Text, [*row, "<- best" if is_best else ""]), style="bold green" if is_best else "")
+    return table
 
 
 def _numeric(rows: Sequence[Sequence[str]]) -> list[bool]:
@@ -163,22 +174,16 @@ def _is_number(cell: str) -> bool:
 
 def _draw(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.cells import cell_len
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    console, (names, *cells) = Console(stderr=True), _marked(head, rows, best)
-    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    for name, at_right in zip(names, _numeric(cells), strict=True):
-        table.add_column(Text(name), justify="right" if at_right else "left", no_wrap=True)
-    for number, row in enumerate(cells):
-        table.add_row(*map(Text, row), style="bold green" if number == best else "")
-    if max(map(cell_len, plain_table(head, rows, best))) + 2 <= console.width:  # an edge on either side
+    console, table = Console(stderr=True), _table(head, rows, best, SIMPLE_HEAD)
+    if console.measure(table, options=console.options.update(width=WIDEST)).maximum <= console.width:
         console.print(table)
         return
-    for number, (name, *figures) in enumerate(cells):  # too narrow: a paragraph each
+    for number, (name, *figures) in enumerate(rows):  # too narrow: a paragraph each
         words = ", ".join(
-            f"{what} {cell}".strip() for what, cell in zip(names[1:], figures, strict=True) if cell
+            f"{what} {cell}".strip() for what, cell in zip(head[1:], figures, strict=True) if cell
         )
-        console.print(Text(f"{name}: {words}", "bold green" if number == best else ""))
+        mark = ",  <- best" if number == best else ""
+        console.print(Text(f"{name}: {words}{mark}", "bold green" if number == best else ""))

@@ -1,6 +1,5 @@
 """Several recordings, one at a time: a folder each, that appears whole or not at all."""
 
-import fcntl
 import os
 import tempfile
 import traceback
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from stages.core.artefacts import remove
 from stages.core.corpus import Workspace
@@ -121,8 +122,7 @@ def private_folder(out: Path) -> Iterator[Path]:
         if _abandoned(leftover / LOCK):
             remove(leftover)
     folder = Path(tempfile.mkdtemp(prefix=HIDDEN, dir=out))
-    with (folder / LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(folder / LOCK, fallback_to_soft=False):
         try:
             yield folder
         finally:
@@ -130,12 +130,13 @@ def private_folder(out: Path) -> Iterator[Path]:
 
 
 def _abandoned(lock: Path) -> bool:
-    try:
-        with lock.open() as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if not lock.is_file():  # its run has just begun
         return False
-    return True
+    try:
+        with FileLock(lock, timeout=0, fallback_to_soft=False):
+            return True
+    except (OSError, Timeout):
+        return False
 
 
 def _refuse_to_replace(folder: Path, video: Path, force: bool) -> None:
