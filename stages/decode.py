@@ -24,6 +24,7 @@ from stages.core.artefacts import write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.notes import Note
 from stages.core.params import DecodeParams, load_params
+from stages.engine.advance import counted
 from stages.engine.stage import Stage, Unit, main
 
 MAX_DAMAGED_SHARE = 0.01  # more native frames lost than this deserve a note
@@ -44,7 +45,7 @@ def decode_video(unit: Unit, settings: DecodeParams) -> list[Note]:
     size = np.zeros(2, int)
 
     def images() -> Iterator[Image]:
-        for frame in grid:
+        for frame in counted(grid):
             shown_s[frame.k] = frame.frame_time_s
             size[:] = frame.image.shape[:2]
             yield frame.image

@@ -33,7 +33,8 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
 
     track = read_arrays(unit.reads["faces"], "box_xyxy", "crop_index", "detected", "time_s")
     pictures = read_arrays(unit.reads.get("frames", unit.reads["faces"]), "jpeg", "jpeg_offset")
-    model, view = _static(unit.reads["model"], settings.compile), view_of(unit.facts["shown"], track)
+    model = _static(unit.reads["model"], torch_device(), settings.compile)
+    view = view_of(unit.facts["shown"], track)
     embedding, valence_arousal = embed_track(
         model,
         pictures["jpeg"],
@@ -57,12 +58,12 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
 
 
 @cache
-def _static(path: Path, compiled: bool) -> Any:
+def _static(path: Path, device: str, compiled: bool) -> Any:
     from stages.training.checkpoints import load_model
     from stages.vision.architectures import build_static
 
-    model = load_model(path, build_static).to(torch_device())
-    if compiled and torch_device() != "cpu":
+    model = load_model(path, build_static).to(device)
+    if compiled and device != "cpu":
         model.compile()  # in place: its attributes stay at hand
     return model
 

@@ -6,7 +6,8 @@ Reads   data/decode/<video>.h5      frames
 Writes  data/faces/<subject>.h5     box_xyxy (T, 4) float32 pixels of the decoded frame, score (T,), both NaN
                                     without a face; detected (T,) bool; jpeg, jpeg_offset: the crops;
                                     crop_index (T,): the crop that stands for each frame, the last one where
-                                    the face is missing, -1 (black) before the first; time_s (T,); fps_hz
+                                    the face is missing, -1 (black) before the first; faces_in_frame (T,)
+                                    int32, whoever they are; time_s (T,); fps_hz
 Params  faces
 
 Paper, section 4.2.2: RetinaFace (MobileNet-0.25), 15 px margin. Faces are found once per video, also for the
@@ -15,6 +16,8 @@ two people of a `_left` / `_right` pair.
 
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from stages.core.arrays import Image, Integers
 from stages.core.artefacts import read_arrays, read_facts, write_arrays
@@ -51,10 +54,11 @@ def find_faces(unit: Unit, settings: FacesParams) -> list[Note]:
     video = unit.reads["frames"]
     frames, facts = read_arrays(video, "jpeg", "jpeg_offset", "time_s"), read_facts(video)
     weights = str(unit.reads["weights"]) if "weights" in unit.reads else None
+    device = device_of(settings.detector)
     detector = detector_of(settings, weights)
     found = detect_frames(
         detector,
-        device_of(settings.detector),
+        device,
         frames["jpeg"],
         frames["jpeg_offset"],
         range(len(frames["time_s"])),
@@ -71,7 +75,7 @@ def find_faces(unit: Unit, settings: FacesParams) -> list[Note]:
             jump_s=settings.max_jump_s,
             reacquire_s=settings.reacquire_s,
         )
-        _write(unit.writes[subject], frames, facts, track, settings)
+        _write(unit.writes[subject], frames, facts, track, [len(faces) for faces in found], settings)
         if not track.detected.any():
             problem = f"no face of {subject} in any of {len(found)} frames"
             notes.append(unit.warn(video, problem, "Look at the video; its traces mean nothing"))
@@ -79,7 +83,12 @@ def find_faces(unit: Unit, settings: FacesParams) -> list[Note]:
 
 
 def _write(
-    path: Path, frames: dict[str, Any], facts: dict[str, Any], track: Track, settings: FacesParams
+    path: Path,
+    frames: dict[str, Any],
+    facts: dict[str, Any],
+    track: Track,
+    faces_in_frame: list[int],
+    settings: FacesParams,
 ) -> None:
     crops = (
         crop_face(
@@ -100,6 +109,7 @@ def _write(
             "jpeg": jpeg,
             "jpeg_offset": offset,
             "crop_index": reuse_last(track.detected),
+            "faces_in_frame": np.array(faces_in_frame, np.int32),
             "time_s": frames["time_s"],
         },
         fps_hz=facts["fps_hz"],

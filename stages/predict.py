@@ -45,7 +45,7 @@ def predict_dynamic(unit: Unit, _settings: None) -> list[Note]:
     normalised = _normaliser(unit.reads["normalisation.safetensors"]).apply(embedded["embedding"])
     columns, features = [], []
     for column, target in enumerate(("valence", "arousal")):
-        model, config = _dynamic(unit.reads[f"{target}.safetensors"])
+        model, config = _dynamic(unit.reads[f"{target}.safetensors"], torch_device())
         window = config["window"]
         said = describe_sequence(model, normalised, window, max(1, window // 2))
         columns.append(said.valence_arousal[:, column])
@@ -77,7 +77,7 @@ def predict_audio(unit: Unit, _settings: None) -> list[Note]:
     from stages.media.sound import read_wav, to_mono
 
     speech = read_arrays(unit.reads["speech"], "inference_window_s", "time_s")
-    model, config = _audio(unit.reads["model"])
+    model, config = _audio(unit.reads["model"], torch_device())
     waveform, rate_hz = read_wav(unit.reads["voice"])
     predicted, features = predict_recording(
         model,
@@ -107,12 +107,12 @@ def _write_features(unit: Unit, described: Arrays, time_s: Floats, fps_hz: float
 
 
 @cache
-def _dynamic(path: Path) -> tuple[Any, dict[str, Any]]:
+def _dynamic(path: Path, device: str) -> tuple[Any, dict[str, Any]]:
     from stages.temporal.dynamic import DynamicModel
     from stages.training.checkpoints import load_model
 
     model = load_model(path, lambda config: DynamicModel(**config["model"]))
-    return model.to(torch_device()), read_config(path)
+    return model.to(device), read_config(path)
 
 
 @cache
@@ -137,13 +137,13 @@ def _kelm(path: Path) -> tuple[Any, Normaliser, dict[str, Any]]:
 
 
 @cache
-def _audio(path: Path) -> tuple[Any, dict[str, Any]]:
+def _audio(path: Path, device: str) -> tuple[Any, dict[str, Any]]:
     from stages.audio.backbone import build_backbone
     from stages.audio.model import AudioModel
     from stages.training.checkpoints import load_model
 
     model = load_model(path, lambda config: AudioModel(build_backbone(config["backbone"]), **config["head"]))
-    return model.to(torch_device()), read_config(path)
+    return model.to(device), read_config(path)
 
 
 def dynamic_units(workspace: Workspace, models: Workspace, subjects: list[Subject]) -> list[Unit]:

@@ -37,7 +37,7 @@ def predict_subject(unit: Unit, _settings: None) -> list[Note]:
     scaled = streams.scaled(_normaliser(unit.reads["normalisation.safetensors"]).apply)
     columns = []
     for column, target in enumerate(("valence", "arousal")):
-        model, config = _model(unit.reads[f"{target}.safetensors"])
+        model, config = _model(unit.reads[f"{target}.safetensors"], torch_device())
         window, step_s = config["window"], config["step_s"]
         hop = max(1, window // 2)
         predicted = predict_runs(model, scaled, streams.time_s, step_s=step_s, window=window, hop=hop)
@@ -48,13 +48,13 @@ def predict_subject(unit: Unit, _settings: None) -> list[Note]:
 
 
 @cache
-def _model(path: Path) -> tuple[Any, dict[str, Any]]:
+def _model(path: Path, device: str) -> tuple[Any, dict[str, Any]]:
     from stages.core.artefacts import read_config
     from stages.fusion.cross_attention import CrossAttentionModel
     from stages.training.checkpoints import load_model
 
     model = load_model(path, lambda config: CrossAttentionModel(**config["model"]))
-    return model.to(torch_device()), read_config(path)
+    return model.to(device), read_config(path)
 
 
 @cache

@@ -28,14 +28,14 @@ from stages.separation.streaming import rate_of, read_blocks, resample_blocks, w
 
 @cache
 def separator_of(
-    backend: str, weights: str, python: str | None, options: tuple[tuple[str, Any], ...]
+    backend: str, weights: str, python: str | None, device: str, options: tuple[tuple[str, Any], ...]
 ) -> Separator:
     """The separator of the parameters; one per process."""
     if backend == "spleeter_torch":
         from stages.separation.spleeter import SpleeterTorch
         from stages.separation.spleeter_weights import load_net
 
-        return SpleeterTorch(load_net(Path(weights)), torch_device(), **dict(options))
+        return SpleeterTorch(load_net(Path(weights)), device, **dict(options))
     if backend == "spleeter":
         from stages.separation.spleeter_original import SpleeterOriginal
 
@@ -50,7 +50,8 @@ def take_voice(unit: Unit, settings: VoiceParams) -> list[Note]:
         ("mask_extension", settings.spleeter_mask_extension),
         ("precision", settings.spleeter_precision),
     )
-    separator = separator_of(settings.backend, weights, settings.spleeter_python, options)
+    device = torch_device() if settings.backend == "spleeter_torch" else "cpu"
+    separator = separator_of(settings.backend, weights, settings.spleeter_python, device, options)
     sound = unit.reads["sound"]
     rate_hz = rate_of(sound)
     voice = map(to_mono, separator.stream(read_blocks(sound), rate_hz))

@@ -24,8 +24,16 @@ from typing import Annotated
 import typer
 
 from stages import __version__
-from stages.core.detectors import DETECTORS, known_detector
-from valaro.commands.terminal import Quiet, Verbose, begin, report_user_errors, result
+from stages.core.detectors import DETECTORS
+from valaro.commands.terminal import (
+    Quiet,
+    Verbose,
+    begin,
+    report_user_errors,
+    report_wrong_option,
+    result,
+)
+from valaro.suggestions import unknown
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
@@ -33,10 +41,9 @@ app = typer.Typer(
 
 
 def _detector(name: str | None) -> str | None:
-    try:
-        return name and known_detector(name)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+    if name and name not in DETECTORS:
+        raise typer.BadParameter(unknown("detector", name, DETECTORS))
+    return name
 
 
 def _version(wanted: bool) -> None:
@@ -58,6 +65,17 @@ def valaro(
 
 
 Videos = Annotated[list[Path], typer.Argument(metavar="VIDEO", help="Video files of any common format.")]
+Recordings = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RECORDING",
+        help="Videos of any common format; a folder, or a pattern in quotes such as 'clips/**/*.mp4'.",
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Where to compute: cpu, cuda, cuda:1. Default: a GPU if there is one."),
+]
 Out = Annotated[
     Path,
     typer.Option(metavar="DIR", file_okay=False, help="Folder for the results: DIR/<name>/<name>.csv …"),
@@ -99,7 +117,7 @@ Overlay = Annotated[
 System = Annotated[
     str, typer.Option(metavar="NAME", help="System, or fusion of systems; best: by the evaluation.")
 ]
-Jobs = Annotated[int, typer.Option(metavar="N", min=1, help="Videos at a time.")]
+Jobs = Annotated[int, typer.Option(metavar="N", min=1, help="Recordings at a time.")]
 Replace = Annotated[bool, typer.Option("--force", help="Replace the results of earlier runs.")]
 Results = Annotated[
     list[Path] | None,
@@ -174,10 +192,11 @@ ReportPage = Annotated[Path, typer.Option("--out", metavar="FILE", dir_okay=Fals
 
 @app.command()
 def predict(
-    videos: Videos,
+    recordings: Recordings,
     out: Out,
     models: Models = None,
     detector: DetectorName = None,
+    device: Device = None,
     formats: Formats = None,
     html: Html = False,
     overlay: Overlay = None,
@@ -187,9 +206,9 @@ def predict(
     _verbose: Verbose = False,
     _quiet: Quiet = False,
 ) -> None:
-    """Estimate valence and arousal in every frame of each VIDEO.
+    """Estimate valence and arousal in every frame of each RECORDING.
 
-    One line per video: what was found, or why it can't be done (the others go on). The CSV has a row per
+    One line per recording: what was found, or why it can't be done (the others go on). The CSV has a row per
     frame: frame, time_s, valence, arousal, detected, speaking.
     """
     from valaro.commands.predict import chosen_formats
@@ -198,11 +217,12 @@ def predict(
     wanted = chosen_formats(formats, html=html, overlay=overlay)
     with report_user_errors():
         failed = run(
-            videos,
+            recordings,
             out,
             models=models,
             system=system,
             detector=detector,
+            device=device,
             formats=wanted,
             jobs=jobs,
             force=force,
@@ -253,10 +273,11 @@ def export_model(
     valaro predict VIDEO --model DIR --out TRACES takes the folder as it is.
     """
     from valaro.commands.export_model import export_model as run
-    from valaro.recordings.trained import default_models, system_names
+    from valaro.recordings.trained import default_models
+    from valaro.systems import require_system
 
-    if system not in (names := system_names()):
-        raise typer.BadParameter(f"{system!r} is none of {', '.join(names)}", param_hint="--system")
+    with report_wrong_option("--system"):
+        require_system(system)
     with report_user_errors():
         run(out, models=models or default_models(), system=system, force=force)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.arrays import Flags, Floats, Image, Integers
+from stages.engine.advance import counted
 from stages.engine.native_stderr import quiet_native_stderr
 
 UPPER_LIP = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
@@ -63,7 +64,7 @@ class MouthMeter:
         Shape: T crops (H, W, 3) uint8 RGB, of any sizes -> (T,) float32, NaN where no mesh was found.
         """
         mesh = _mesh(os.getpid(), self.threshold)
-        return np.array([mesh.area(crop) for crop in crops], np.float32)
+        return np.array([mesh.area(crop) for crop in counted(crops)], np.float32)
 
 
 class _Mesh:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from stages.engine.advance import advance
 from stages.engine.mapping import cores
 
 Prepared = TypeVar("Prepared")
@@ -30,5 +31,7 @@ def prefetch_batches(
             ahead.append([pool.submit(prepare, k) for k in range(start, min(start + batch_size, count))])
             if len(ahead) > 1:
                 yield [one.result() for one in ahead.popleft()]
+                advance(start, count)
         for batch in ahead:
             yield [one.result() for one in batch]
+        advance(count, count)

@@ -15,14 +15,13 @@ ABAW_HEADER = ("image_location", "valence", "arousal")
 
 
 def write_csv(path: Path, trace: Trace) -> None:
-    """The columns of COLUMNS; a notice is a last column: comment lines would break readers."""
-    notice = [plain_cell(printable(trace.notice))] if trace.notice else []
+    """The columns of COLUMNS. A notice has no place in it: comment lines would break readers."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *(["notice"] if notice else [])])
+        writer.writerow(COLUMNS)
         for frame, time_s, *values, detected, speaking in _rows(trace):
             texts = (f"{value:.6f}" for value in (time_s, *values))
-            writer.writerow([frame, *texts, int(detected), int(speaking), *notice])
+            writer.writerow([frame, *texts, int(detected), int(speaking)])
 
 
 def _rows(trace: Trace) -> Iterator[tuple[Any, ...]]:

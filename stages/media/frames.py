@@ -170,8 +170,13 @@ def decode_grid(
         raise ValueError(f"fps_hz={fps_hz} and max_side_px={max_side_px} must be positive")
     limits = limits or Limits()
     facts = facts or probe(path, limits=limits)
-    count = int(np.floor(facts.time_s[-1] * fps_hz + _TIE_S)) + 1
+    count = grid_length(facts.time_s, fps_hz)
     return GridDecoding(path, facts, np.arange(count) / fps_hz, max_side_px, threads, limits)
+
+
+def grid_length(time_s: Floats, fps_hz: float) -> int:
+    """Grid times t_k = k / fps_hz from 0 up to the last native time. (N,) -> T."""
+    return int(np.floor(time_s[-1] * fps_hz + _TIE_S)) + 1
 
 
 def _fit(width: int, height: int, max_side_px: int | None) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import matplotlib as mpl
 import numpy as np
@@ -11,15 +12,18 @@ from matplotlib.figure import Figure
 from stages.core.arrays import Flags, Floats
 
 _STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+VALENCE, AROUSAL = "#0b62c4", "#b8480b"
+"""As on the pages (`--valence`, `--arousal` of reporting/assets/style.css) and in the films (`panel`)."""
 _BANDS = (("no face", "#d9a0a0", 0.0, 0.06), ("no voice", "#a8b4c8", 0.06, 0.12))
 
 
 def plot_trace(
-    out: Path,
+    out: Path | BinaryIO,
     title: str,
     time_s: Floats,
     valence_arousal: Floats,
     *,
+    interval: Floats | None = None,
     flag_time_s: Floats | None = None,
     detected: Flags | None = None,
     speaking: Flags | None = None,
@@ -27,13 +31,62 @@ def plot_trace(
 ) -> None:
     """Write a PNG (1200 × 420) with both curves on [-1, 1]; the same input gives the same bytes.
 
+    Args:
+        out: the file to write, whatever its name ends in, or one that is open for bytes.
+        title: as `draw_trace`, like what follows.
+        time_s: (N,).
+        valence_arousal: (N, 2).
+        interval: (N, 2, 2).
+        flag_time_s: (T,).
+        detected: (T,).
+        speaking: (T,).
+        notice: a sentence above the axes, on the right; "" for none.
+
+    Raises:
+        ValueError: lengths that don't fit.
+    """
+    with mpl.rc_context({**mpl.rcParamsDefault, **_STYLE}):
+        figure = Figure(figsize=(10, 3.5), dpi=120, layout="constrained")
+        axes = figure.add_subplot()
+        draw_trace(
+            axes,
+            title,
+            time_s,
+            valence_arousal,
+            interval=interval,
+            flag_time_s=flag_time_s,
+            detected=detected,
+            speaking=speaking,
+            notice=notice,
+        )
+        figure.legend(loc="outside lower center", ncols=4, frameon=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a name in a script the font lacks: boxes will do
+            figure.savefig(out, format="png", metadata={"Software": None})
+
+
+def draw_trace(
+    axes: Axes,
+    title: str,
+    time_s: Floats,
+    valence_arousal: Floats,
+    *,
+    interval: Floats | None = None,
+    flag_time_s: Floats | None = None,
+    detected: Flags | None = None,
+    speaking: Flags | None = None,
+    notice: str = "",
+) -> None:
+    """Draw both curves on [-1, 1] into axes.
+
     Spans without a face and without a voice are coloured bands along the lower edge.
 
     Args:
-        out: the file to write, whatever its name ends in.
+        axes: Matplotlib's; what is in them stays.
         title: above the axes.
         time_s: (N,) seconds, increasing.
         valence_arousal: (N, 2); NaN leaves a gap.
+        interval: (N, 2, 2) low and high of valence, of arousal; None draws none.
         flag_time_s: (T,) times of the masks; None: they are at time_s.
         detected: (T,) a face was found; None draws no band.
         speaking: (T,) someone speaks; None draws no band.
@@ -48,23 +101,18 @@ def plot_trace(
         m is not None and len(m) != len(times) for m in masks
     ):
         raise ValueError(f"{len(time_s)} times, values {valence_arousal.shape}: lengths that don't fit")
-    with mpl.rc_context({**mpl.rcParamsDefault, **_STYLE}):
-        figure = Figure(figsize=(10, 3.5), dpi=120, layout="constrained")
-        axes = figure.add_subplot()
-        for mask, (label, colour, low, high) in zip(masks, _BANDS, strict=True):
-            if mask is not None and not mask.all():
-                _band(axes, times, ~mask, label, colour, low, high)
-        axes.axhline(0, color="0.8", linewidth=0.8)
-        axes.plot(time_s, valence_arousal[:, 0], color="#1f6fb4", linewidth=1.2, label="valence")
-        axes.plot(time_s, valence_arousal[:, 1], color="#d9661f", linewidth=1.2, label="arousal")
-        axes.set(xlabel="time (s)", ylabel="valence, arousal (−1 to 1)", ylim=(-1.05, 1.05))
-        axes.set_xlim(0, max(float(time_s[-1]), 1e-3) if len(time_s) else 1)
-        axes.set_title(title, loc="left", parse_math=False)
-        axes.text(1, 1.02, notice, transform=axes.transAxes, ha="right", style="italic", parse_math=False)
-        figure.legend(loc="outside lower center", ncols=4, frameon=False)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph")  # a name in a script the font lacks: boxes will do
-            figure.savefig(out, format="png", metadata={"Software": None})
+    for mask, (label, colour, low, high) in zip(masks, _BANDS, strict=True):
+        if mask is not None and not mask.all():
+            _band(axes, times, ~mask, label, colour, low, high)
+    axes.axhline(0, color="0.8", linewidth=0.8)
+    for column, (label, colour) in enumerate((("valence", VALENCE), ("arousal", AROUSAL))):
+        if interval is not None:
+            axes.fill_between(time_s, *interval[:, column].T, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(time_s, valence_arousal[:, column], color=colour, linewidth=1.2, label=label)
+    axes.set(xlabel="time (s)", ylabel="valence, arousal (−1 to 1)", ylim=(-1.05, 1.05))
+    axes.set_xlim(0, max(float(time_s[-1]), 1e-3) if len(time_s) else 1)
+    axes.set_title(title, loc="left", parse_math=False)
+    axes.text(1, 1.02, notice, transform=axes.transAxes, ha="right", style="italic", parse_math=False)
 
 
 def _band(

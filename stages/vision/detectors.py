@@ -10,14 +10,18 @@ from stages.engine.device import torch_device
 from stages.vision.detection import FaceDetector
 
 
-@cache
 def detector_of(settings: FacesParams, weights: str | None) -> FaceDetector:
-    """The face detector of the parameters; one per process.
+    """The face detector of the parameters; one per process and device.
 
     Args:
         settings: the section `faces`.
         weights: path of its weights; None where it needs none.
     """
+    return _built(settings, weights, device_of(settings.detector))
+
+
+@cache
+def _built(settings: FacesParams, weights: str | None, _device: str) -> FaceDetector:
     return BUILDERS[settings.detector](settings, weights)
 
 

@@ -30,6 +30,7 @@ CONTRACTS: dict[str, Contract] = {
         "box_xyxy": ("float32", ("T", 4)),
         "score": ("float32", ("T",)),
         "crop_index": ("int64", ("T",)),
+        "faces_in_frame": ("int32", ("T",)),
         "jpeg": ("uint8", ("bytes",)),
         "jpeg_offset": ("int64", ("images + 1",)),
     },

@@ -16,7 +16,7 @@ from stages.exports.origins import SAMPLE_NOTICE
 from stages.exports.trace import Trace, file_name
 from valaro.commands.submission import ABAW, SUBMISSION, require_free, write_submission
 from valaro.commands.terminal import detail, note, result
-from valaro.recordings.trained import BEST
+from valaro.systems import BEST
 
 SPLITS = ("train", "validation", "test")
 

@@ -4,23 +4,35 @@ import os
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from stages.core.errors import ValaroError
-from stages.engine.progress import Bar, frames_per_second
+from stages.engine.device import AUTO, require_device_name
 from stages.exports.formats import names_in, require_writers
-from stages.exports.trace import Trace
 from valaro.commands.submission import ABAW, SUBMISSION, require_free, write_submission
-from valaro.commands.terminal import detail, fail, is_quiet, note, readable, result
-from valaro.recordings.batch import Outcome, Task, predict_all, private_folder, require_distinct
-from valaro.recordings.outputs import DEFAULT_FORMATS, FILM, KNOWN_FORMATS, PAGE
-from valaro.recordings.trained import Trained, default_models, find_trained, system_names
+from valaro.commands.terminal import (
+    detail,
+    fail,
+    is_quiet,
+    is_verbose,
+    note,
+    report_wrong_option,
+    result,
+)
+from valaro.recordings.formats import DEFAULT_FORMATS, FILM, KNOWN_FORMATS, PAGE
+from valaro.sources import missing, recordings_in, require_distinct
+from valaro.systems import require_system
+
+if TYPE_CHECKING:
+    from valaro.prediction import Predictions
+    from valaro.progress import Progress
+    from valaro.recordings.batch import Outcome
+    from valaro.recordings.trained import Trained
+    from valaro.trace import Trace
 
 
 def chosen_formats(
@@ -46,66 +58,109 @@ def chosen_formats(
 
 
 def predict(
-    videos: Sequence[Path],
+    sources: Sequence[Path],
     out: Path,
     *,
     models: Path | None,
     system: str,
     detector: str | None,
+    device: str | None,
     formats: Sequence[str],
     jobs: int,
     force: bool,
 ) -> int:
     """Predict, and say what was found in each recording; the number of those that failed.
 
+    Names and files are checked first: what comes after takes seconds to import.
+
     Raises:
-        typer.BadParameter: no such system, or two videos would share a folder.
+        typer.BadParameter: no such system, or two recordings would share a folder.
         ValaroError: the system isn't complete, or a format's library is missing.
     """
-    if system not in (names := system_names()):
-        raise typer.BadParameter(f"{system!r} is none of {', '.join(names)}", param_hint="--system")
-    try:
-        require_distinct(videos, out)
-    except ValaroError as error:
-        raise typer.BadParameter(readable(str(error)), param_hint="VIDEO") from None
+    recordings = _checked(sources, out, system, device)
     require_writers(formats)
     submission = out / SUBMISSION
     if ABAW in formats:
         require_free(submission, force)
-    failed, traces = 0, dict[Path, Trace]()
-    trained = find_trained(models or default_models(), system, detector)
-    _introduce(trained)
-    with (
-        private_folder(out) as scratch,
-        _Console(len(videos), jobs) as console,
-        _ended_by_signals(scratch, console),
-    ):
-        single = tuple(name for name in formats if name != ABAW)
-        task = Task(out, scratch, trained, single, force, console.before_step)
-        for outcome in predict_all(task, videos, jobs):
-            console.report(outcome)
-            if outcome.trace is None:
-                failed += 1
-            elif ABAW in formats:
+    absent = missing(recordings)
+    for recording in absent:
+        fail(f"{recording}: no such file. Check the name.")
+    if not (present := [one for one in recordings if one not in absent]):
+        return len(absent)
+
+    from valaro.model import load_model
+    from valaro.prediction import Predictions, files_for
+
+    model = load_model(models, system=system, detector=detector, device=device)
+    _introduce(model.trained)
+    files = files_for(present, out, [name for name in formats if name != ABAW], force=force)
+    found = Predictions(model, present, files, jobs=jobs, progress=_progress())
+    traces: dict[Path, Trace] = {}
+    with _ended_by_signals(found):
+        for outcome in found.outcomes():
+            _report(outcome)
+            if outcome.trace is not None and ABAW in formats:
                 traces[outcome.video] = outcome.trace
-    if len(videos) > 1:
-        note(f"{len(videos) - failed} of {len(videos)} videos done; the results are in {out}")
+    failed = len(absent) + len(found.failures)
+    if len(recordings) > 1:
+        note(_count(len(recordings) - failed, len(recordings), out))
     if traces:
-        write_submission(submission, [traces[video] for video in videos if video in traces])
-    for remark in [*trained.notes, *filter(None, [trained.notice])]:
+        write_submission(submission, [traces[video] for video in present if video in traces])
+    for remark in [*model.trained.notes, *filter(None, [model.notice])]:
         note(f"note: {remark}")
     return failed
 
 
-def _introduce(trained: Trained) -> None:
+def _checked(sources: Sequence[Path], out: Path, system: str, device: str | None) -> list[Path]:
+    """The recordings, once it is sure that names make sense.
+
+    Raises:
+        typer.BadParameter: one of them doesn't.
+    """
+    with report_wrong_option("--system"):
+        require_system(system)
+    with report_wrong_option("--device"):
+        require_device_name(device or AUTO)
+    with report_wrong_option("RECORDING"):
+        recordings = recordings_in(sources)
+        require_distinct(recordings, out)
+    return recordings
+
+
+def _count(done: int, total: int, out: Path) -> str:
+    results = f"; the results are in {out}" if done else ""
+    return f"{done} of {total} recordings done{results}"
+
+
+def _progress() -> bool | Callable[["Progress"], None]:
+    """A bar on a terminal; elsewhere `-v` gets a line per step."""
+    if sys.stderr.isatty() and not is_quiet():
+        return True
+    return _Steps() if is_verbose() else False
+
+
+class _Steps:
+    """A line per step."""
+
+    def __init__(self) -> None:
+        self._latest: tuple[Path, str] | None = None
+
+    def __call__(self, progress: "Progress") -> None:
+        now = progress.recording, progress.step
+        if now != self._latest and progress.share < 1:
+            self._latest = now
+            detail(f"{progress.recording.name}: {progress.step}")
+
+
+def _introduce(trained: "Trained") -> None:
     detail(f"system {trained.system}, trained on {trained.corpus}; models in {trained.models.model('')}")
     for name, md5 in trained.models_md5.items():
         detail(f"  {name} (md5 {md5})")
 
 
-def _report(outcome: Outcome) -> None:
+def _report(outcome: "Outcome") -> None:
     if outcome.trace is None:
-        fail(outcome.failure)
+        fail(str(outcome.error))
         return
     result(f"{outcome.folder}: {_in_brief(outcome.trace.summary)}")
     for remark in outcome.trace.summary["notes"]:
@@ -114,15 +169,18 @@ def _report(outcome: Outcome) -> None:
 
 def _in_brief(summary: dict[str, Any]) -> str:
     means = ", ".join(f"{name} {summary[name]['mean'] or 0:+.2f}" for name in ("valence", "arousal"))
-    shares = f"face {summary['detected_share']:.0%}, voice {summary['speaking_share']:.0%}"
-    return (
-        f"{summary['duration_s']:.1f} s, {summary['frames']} frames, {shares}; {means} ({summary['system']})"
-    )
+    shares = f"face {summary['detected_share']:.0%}, speaking {summary['speaking_share']:.0%}"
+    length = {
+        "video": f"{summary['duration_s']:.1f} s, {summary['frames']} frames, {shares}",
+        "sound": f"{summary['duration_s']:.1f} s of sound",
+        "picture": "picture",
+    }[summary["kind"]]
+    return f"{length}; {means} ({summary['system']})"
 
 
 @contextmanager
-def _ended_by_signals(scratch: Path, console: "_Console") -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C end the program at once, workers included, and leave nothing in `scratch`.
+def _ended_by_signals(found: "Predictions") -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C end the program at once, workers included, and leave no unfinished files.
 
     Not by an exception: it may strike while C++ has called Python (MediaPipe does at its import), and is then
     taken for a failed import, or ends the program without any `finally`.
@@ -130,13 +188,15 @@ def _ended_by_signals(scratch: Path, console: "_Console") -> Iterator[None]:
     import psutil
 
     def end(number: int, _frame: object) -> NoReturn:
-        console.hide()
+        if found.bar:
+            found.bar.hide()
         workers = psutil.Process().children(recursive=True)
         for worker in workers:
             with suppress(psutil.NoSuchProcess):
                 worker.kill()
         psutil.wait_procs(workers, timeout=5)
-        shutil.rmtree(scratch, ignore_errors=True)
+        if found.scratch:
+            shutil.rmtree(found.scratch, ignore_errors=True)
         sys.stdout.flush()
         os._exit(128 + number)
 
@@ -146,48 +206,3 @@ def _ended_by_signals(scratch: Path, console: "_Console") -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _Console:
-    """What the terminal shows meanwhile: a bar of the videos, and which step is at work.
-
-    Elsewhere `-v` gets a line per step. Several videos at a time, in processes of their own, tell none.
-    """
-
-    def __init__(self, videos: int, jobs: int) -> None:
-        self._bar = Bar("predict", videos) if sys.stderr.isatty() and not is_quiet() else None
-        self._begin, self._frames = time.monotonic(), 0
-        self.before_step: Callable[[Path, str], None] = self._step if jobs == 1 else _nothing
-
-    def __enter__(self) -> "_Console":
-        if self._bar:
-            self._bar.show()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.hide()
-
-    def hide(self) -> None:
-        """Give the terminal back."""
-        if self._bar:
-            self._bar.hide()
-
-    def report(self, outcome: Outcome) -> None:
-        """What became of a recording, in a line that stays."""
-        self._frames += len(outcome.trace) if outcome.trace else 0
-        self.hide()
-        _report(outcome)
-        if self._bar:
-            self._bar.advance(frames_per_second(self._frames, time.monotonic() - self._begin))
-            self._bar.show()
-
-    def _step(self, video: Path, step: str) -> None:
-        words = readable(f"{video.name}: {step}")
-        if self._bar:
-            self._bar.at_work(words)
-        else:
-            detail(words)
-
-
-def _nothing(_video: Path, _step: str) -> None:
-    """A display that displays nothing; worker processes can be given it."""

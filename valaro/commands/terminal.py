@@ -64,6 +64,19 @@ def report_user_errors() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
+@contextmanager
+def report_wrong_option(option: str) -> Iterator[None]:
+    """An option that makes no sense is a fault of the command: exit status 2.
+
+    Args:
+        option: its name as the user types it.
+    """
+    try:
+        yield
+    except ValaroError as error:
+        raise typer.BadParameter(readable(str(error)), param_hint=option) from None
+
+
 def begin(quiet: bool, verbose: bool) -> None:
     """Say how much is said from now on."""
     _Level.value = NORMAL

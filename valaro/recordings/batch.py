@@ -3,8 +3,6 @@
 import os
 import tempfile
 import traceback
-import unicodedata
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,14 +14,35 @@ from filelock import FileLock, Timeout
 from stages.core.artefacts import remove
 from stages.core.corpus import Workspace
 from stages.core.errors import BadInput, ValaroError
+from stages.engine.advance import watched
 from stages.engine.mapping import map_units
-from stages.exports.trace import Trace
 from valaro.recordings.chain import analyse
-from valaro.recordings.outputs import SUFFIXES, write_outputs
-from valaro.recordings.trained import Trained
+from valaro.recordings.formats import SUFFIXES
+from valaro.recordings.kinds import kind_of
+from valaro.recordings.outputs import summarise, trace_of, write_outputs
+from valaro.recordings.trained import Trained, for_kind
+from valaro.sources import name_of
+from valaro.trace import Trace
 
 HIDDEN = ".valaro-"
 LOCK = "lock"
+RESULTS = "results"
+"""The last step of a recording: its files are written."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is written of every recording, and where.
+
+    Args:
+        out: the folder that gets a folder per recording.
+        formats: of the files beside the summary, see `formats.KNOWN_FORMATS`.
+        force: whether to replace what an earlier run left.
+    """
+
+    out: Path
+    formats: tuple[str, ...]
+    force: bool
 
 
 @dataclass(frozen=True)
@@ -31,30 +50,26 @@ class Task:
     """How every recording is treated.
 
     Args:
-        out: the folder that gets a folder per recording.
-        scratch: a private folder on the same disk.
+        scratch: a private folder; where files are written, on the same disk as they.
         trained: the system.
-        formats: of the files beside the summary, see `outputs.KNOWN_FORMATS`.
-        force: whether to replace what an earlier run left.
-        before_step: told the recording and the step that begins.
+        files: to write; None: the traces are all that is wanted.
+        tell: told the recording, the step at work, and what share of that step is done.
     """
 
-    out: Path
     scratch: Path
     trained: Trained
-    formats: tuple[str, ...]
-    force: bool
-    before_step: Callable[[Path, str], None]
+    files: Files | None
+    tell: Callable[[Path, str, float], None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a recording: the folder and the trace, or the line that says what went wrong."""
+    """What became of a recording: its trace, and the folder that holds its files; or what went wrong."""
 
     video: Path
-    folder: Path
+    folder: Path | None = None
     trace: Trace | None = None
-    failure: str = ""
+    error: ValaroError | None = None
 
 
 def predict_all(task: Task, videos: Sequence[Path], jobs: int = 1) -> Iterator[Outcome]:
@@ -63,52 +78,50 @@ def predict_all(task: Task, videos: Sequence[Path], jobs: int = 1) -> Iterator[O
 
 
 def predict_one(task: Task, video: Path) -> Outcome:
-    """One recording, from the file to its folder."""
-    folder = task.out / name_of(video)
+    """One recording, from the file to its trace and its folder."""
+    folder = task.files.out / name_of(video) if task.files else None
     try:
-        with tempfile.TemporaryDirectory(dir=task.scratch) as private:
-            _refuse_to_replace(folder, video, task.force)
-            workspace, result = Workspace(Path(private)), Path(private) / "results"
-            found = analyse(video, workspace, task.trained, partial(task.before_step, video))
-            task.before_step(video, "results")
-            trace = write_outputs(result, folder, video, workspace, found, task.trained, formats=task.formats)
-            _put_in_place(result, folder, Path(private))
+        trace = _predict(task, video, folder)
     except BadInput as error:
-        return Outcome(video, folder, failure=str(error))
+        return Outcome(video, folder, error=error)
     except ValaroError as error:
-        return Outcome(video, folder, failure=f"{video}: {error}")
+        return Outcome(video, folder, error=ValaroError(f"{video}: {error}"))
     except OSError as error:
-        return Outcome(
-            video, folder, failure=f"{video}: {error.strerror or error} ({error.filename or folder})."
-        )
+        place = error.filename or folder or video
+        return Outcome(video, folder, error=ValaroError(f"{video}: {error.strerror or error} ({place})."))
     except Exception as error:  # a defect of ours, or of a library: the other recordings go on
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        problem = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: {error}"
-        remedy = "This is a fault of the program, not of the file: please report it"
-        return Outcome(video, folder, failure=f"{video}: {' '.join(problem.split())}. {remedy}.")
+        return Outcome(video, folder, error=_defect(video, error))
     return Outcome(video, folder, trace)
 
 
-def name_of(video: Path) -> str:
-    """Name of a recording's folder and files: the file's, without its ending where that leaves a name."""
-    return video.stem if video.stem.strip(".") else video.name
-
-
-def require_distinct(videos: Sequence[Path], out: Path) -> None:
-    """Two recordings can't share a folder (nor names that some file systems take for the same).
-
-    Raises:
-        ValaroError: two videos have one stem.
-    """
-    by_name: dict[str, list[Path]] = defaultdict(list)
-    for video in videos:
-        by_name[unicodedata.normalize("NFC", name_of(video)).casefold()].append(video)
-    for same in by_name.values():
-        if len(same) > 1:
-            named = " and ".join(str(video) for video in same)
-            raise ValaroError(
-                f"{named} would share the folder {out / name_of(same[0])}. Run them with different --out."
+def _predict(task: Task, video: Path, folder: Path | None) -> Trace:
+    with tempfile.TemporaryDirectory(dir=task.scratch) as private:
+        workspace, result = Workspace(Path(private)), Path(private) / "results"
+        if task.files and folder:
+            _refuse_to_replace(folder, video, task.files.force)
+        kind = kind_of(video)
+        trained = for_kind(task.trained, kind, video)
+        found = analyse(video, workspace, trained, partial(task.tell, video), kind)
+        if not (task.files and folder):
+            summary = summarise(video, found, trained)
+            return trace_of(name_of(video), video, found, trained.notice, summary, trained.margin)
+        task.tell(video, RESULTS, 0.0)
+        with watched(partial(task.tell, video, RESULTS)):
+            trace = write_outputs(
+                result, folder, video, workspace, found, trained, formats=task.files.formats
             )
+        _put_in_place(result, folder, Path(private))
+        return trace
+
+
+def _defect(video: Path, error: Exception) -> ValaroError:
+    """A fault of the program in one line; the error itself is its cause."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    problem = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: {error}"
+    remedy = "This is a fault of the program, not of the file: please report it"
+    said = ValaroError(f"{video}: {' '.join(problem.split())}. {remedy}.")
+    said.__cause__ = error
+    return said
 
 
 @contextmanager

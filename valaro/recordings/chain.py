@@ -6,6 +6,7 @@ the order of dvc.yaml, without the memo; each list of units is made when the ste
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,15 +26,18 @@ from stages import (
     voice,
 )
 from stages.core.affwild2 import Found
-from stages.core.arrays import Flags, Floats
+from stages.core.arrays import Flags, Floats, Integers
 from stages.core.artefacts import read_arrays, read_facts
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import BadInput
 from stages.core.notes import Note
 from stages.core.params import Params
 from stages.core.systems import FUSIONS, SYSTEMS
+from stages.engine.advance import watched
 from stages.engine.stage import Unit, Work, do_unit
+from valaro.recordings.kinds import lay_out_sound, stand_in_for_picture
 from valaro.recordings.trained import Trained, pretrained
+from valaro.sources import Kind
 
 RECORDING = "recording"  # the subject's name in the workspace: the file's own may be anything
 
@@ -58,8 +62,11 @@ class Findings:
         detected: (T,) a face was found.
         speaking: (T,) the person speaks.
         box_xyxy: (T, 4) pixels of the upright native picture, NaN without a face.
+        face_score: (T,) the detector's, NaN without a face.
+        faces_in_frame: (T,) faces in the picture, whoever they are.
         facts: of the container: duration_s, width, height, average_rate_hz, has_audio …
         notes: what the stages had to say, such as lost frames.
+        kind: of the recording; a sound file has no faces, a picture one frame.
     """
 
     time_s: Floats
@@ -68,38 +75,61 @@ class Findings:
     detected: Flags
     speaking: Flags
     box_xyxy: Floats
+    face_score: Floats
+    faces_in_frame: Integers
     facts: dict[str, Any]
     notes: list[str]
+    kind: Kind = "video"
+
+
+def _tell_nobody(_step: str, _share: float) -> None:
+    """Of the progress of a recording that nobody watches."""
 
 
 def analyse(
-    video: Path, workspace: Workspace, trained: Trained, before_step: Callable[[str], None] = lambda _: None
+    recording: Path,
+    workspace: Workspace,
+    trained: Trained,
+    tell: Callable[[str, float], None] = _tell_nobody,
+    kind: Kind = "video",
 ) -> Findings:
-    """Run every step on one video.
+    """Run every step on one recording.
 
     Args:
-        video: the file.
+        recording: the file.
         workspace: an empty one; everything in between lands there.
-        trained: the system.
-        before_step: told the name of each step as it begins.
+        trained: the system; of a sound file one that only listens, see `trained.for_kind`.
+        tell: told the name of each step as it begins, and what share of it is done (0 to 1) as it goes on.
+        kind: what the file is.
 
     Raises:
         BadInput: the file can't be used, shows no face, or has no sound where the system
             (`audio`, `cross_attention`) needs some.
     """
     notes: list[Note] = []
-    for step in _steps(video, workspace, trained):
-        before_step(step.name)
+    for step in _begin(recording, workspace, trained, kind):
+        tell(step.name, 0.0)
         for unit in step.units:
             try:
-                notes += do_unit(step.work, unit, step.settings)
+                with watched(partial(tell, step.name)):
+                    notes += do_unit(step.work, unit, step.settings)
             except BadInput as error:
                 if workspace.root not in Path(error.file).parents:
                     raise
-                raise BadInput(
-                    video, error.problem, error.remedy
-                ) from error  # that file is nothing to the user
-    return _gather(video, workspace, trained, notes)
+                # That file is nothing to the user.
+                raise BadInput(recording, error.problem, error.remedy) from error
+    return _gather(recording, workspace, trained, notes, kind)
+
+
+def _begin(recording: Path, workspace: Workspace, trained: Trained, kind: Kind) -> Iterator[Step]:
+    """The steps that this kind of recording goes through, once it is laid out for them."""
+    limits = trained.params.decode
+    if kind == "sound":
+        lay_out_sound(recording, workspace, limits, RECORDING)
+        return _steps_of_sound(recording, workspace, trained)
+    if kind == "picture":
+        return _steps(stand_in_for_picture(recording, workspace, limits), workspace, trained)
+    return _steps(recording, workspace, trained)
 
 
 def _steps(video: Path, workspace: Workspace, trained: Trained) -> Iterator[Step]:
@@ -111,7 +141,7 @@ def _steps(video: Path, workspace: Workspace, trained: Trained) -> Iterator[Step
     yield Step("decode", decode.decode_video, decode.units(workspace, corpus), params.decode)
     face_units = faces.units(workspace, corpus, params.faces, pretrained(models))
     yield Step("faces", faces.find_faces, face_units, params.faces)
-    _require_a_face(video, workspace)
+    _require_a_face(workspace)
     yield Step("mouth", mouth.measure_mouth, mouth.units(workspace, corpus), params.mouth)
     yield Step("speech", speech.find_speech, speech.units(workspace, corpus), params.speech)
     yield from _predictions(workspace, trained, corpus)
@@ -119,6 +149,14 @@ def _steps(video: Path, workspace: Workspace, trained: Trained) -> Iterator[Step
     if trained.system in FUSIONS:
         fused = fuse.applying_units(workspace, models, corpus.subjects, trained.system)
         yield Step("fuse", fuse.apply_fusion, fused)
+
+
+def step_names(trained: Trained) -> list[str]:
+    """What `analyse` tells of a video, in order; the writing of results comes after."""
+    seen = ["embed"] if any(SYSTEMS[system].sees for system in trained.systems) else []
+    heard = ["voice"] if any(SYSTEMS[system].hears for system in trained.systems) else []
+    fused = ["fuse"] if trained.system in FUSIONS else []
+    return ["index", "decode", "faces", "mouth", "speech", *seen, *heard, *trained.systems, "smooth", *fused]
 
 
 def _predictions(workspace: Workspace, trained: Trained, corpus: Corpus) -> Iterator[Step]:
@@ -167,22 +205,36 @@ PREDICTORS: Mapping[str, Predictor] = {
 """One for each system of `stages.core.systems.SYSTEMS`."""
 
 
-def _require_a_face(video: Path, workspace: Workspace) -> None:
-    detected = read_arrays(workspace.artefact("faces", RECORDING), "detected")["detected"]
+def _steps_of_sound(sound: Path, workspace: Workspace, trained: Trained) -> Iterator[Step]:
+    """Of a file that shows nobody: what only listens."""
+    params = trained.params
+    corpus = Corpus([Subject(RECORDING, RECORDING, None, "test")], {RECORDING: str(sound)})
+    yield Step("speech", speech.find_speech, speech.units(workspace, corpus), params.speech)
+    yield from _predictions(workspace, trained, corpus)
+    yield Step("smooth", smooth.smooth_subject, smooth.units(workspace, corpus), params.smooth)
+
+
+def _require_a_face(workspace: Workspace) -> None:
+    faces_found = workspace.artefact("faces", RECORDING)
+    detected = read_arrays(faces_found, "detected")["detected"]
     if not detected.any():
         problem = f"no face in any of the {len(detected)} frames looked at"
-        raise BadInput(video, problem, "Try another --detector, or a video in which the face is larger")
+        raise BadInput(faces_found, problem, "Try another --detector, or a video in which the face is larger")
 
 
-def _gather(video: Path, workspace: Workspace, trained: Trained, notes: list[Note]) -> Findings:
-    kind = "fused" if trained.system in FUSIONS else "traces"
-    trace = workspace.artefact(f"{kind}/{trained.system}", RECORDING)
+def _gather(
+    recording: Path, workspace: Workspace, trained: Trained, notes: list[Note], kind: Kind
+) -> Findings:
+    place = "fused" if trained.system in FUSIONS else "traces"
+    trace = workspace.artefact(f"{place}/{trained.system}", RECORDING)
     if not trace.is_file():
         raise BadInput(
-            video, f"no sound, and {trained.system} says nothing without", "Choose another --system"
+            recording, f"no sound, and {trained.system} says nothing without", "Choose another --system"
         )
     found = read_arrays(trace, "time_s", "valence_arousal")
-    faces_found = read_arrays(workspace.artefact("faces", RECORDING), "time_s", "detected", "box_xyxy")
+    faces_found = read_arrays(
+        workspace.artefact("faces", RECORDING), "time_s", "detected", "box_xyxy", "score", "faces_in_frame"
+    )
     return Findings(
         time_s=found["time_s"],
         valence_arousal=found["valence_arousal"],
@@ -190,6 +242,9 @@ def _gather(video: Path, workspace: Workspace, trained: Trained, notes: list[Not
         detected=faces_found["detected"],
         speaking=read_arrays(workspace.artefact("speech", RECORDING), "speaking")["speaking"],
         box_xyxy=faces_found["box_xyxy"] / read_facts(workspace.artefact("decode", RECORDING))["scale"],
+        face_score=faces_found["score"],
+        faces_in_frame=faces_found["faces_in_frame"],
         facts=read_facts(workspace.artefact("index", RECORDING)),
-        notes=list(dict.fromkeys(note.problem for note in notes)),
+        notes=list(dict.fromkeys(note.problem for note in notes)) if kind == "video" else [],
+        kind=kind,
     )

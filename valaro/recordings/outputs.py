@@ -1,7 +1,7 @@
 """What the user gets for a recording: a table, a summary, a picture, a film, and other programs' formats.
 
-A notice (see `Trained.notice`) is in each of them; in the table it is a last column, since comment lines
-break CSV readers and a file beside the table gets lost.
+A notice (see `Trained.notice`) is in the summary, and in every format that has a place for it beside the
+frames; CSV has none.
 """
 
 import importlib.metadata
@@ -13,19 +13,15 @@ from stages import __version__
 from stages.core.arrays import Flags
 from stages.core.artefacts import write_json
 from stages.core.corpus import Workspace
+from stages.evaluation.margins import Margin
 from stages.exports.formats import FORMATS
-from stages.exports.trace import COLUMNS, Trace, moments, nearest, printable
+from stages.exports.trace import COLUMNS, moments, nearest, printable
 from valaro.recordings.chain import Findings
+from valaro.recordings.formats import FILM, PAGE, PICTURE, formats_of
 from valaro.recordings.trained import Trained
+from valaro.trace import Faces, Trace, no_faces
 
 LIBRARIES = ("av", "mediapipe", "numpy", "timm", "torch", "transformers")
-MAX_TITLE = 45  # letters; the notice is on the same line
-PICTURE, FILM, PAGE = "png", "mp4", "html"
-KNOWN_FORMATS = (*FORMATS, PICTURE, FILM, PAGE)
-DEFAULT_FORMATS = ("csv", PICTURE, FILM)
-"""Beside the summary, which is always written."""
-SUFFIXES = frozenset(f".{name}" for name in KNOWN_FORMATS)
-"""Of every file that a recording's folder may hold."""
 
 
 def write_outputs(
@@ -47,7 +43,7 @@ def write_outputs(
         workspace: what the steps left, for the page.
         found: what the system found in the recording.
         trained: the system.
-        formats: of KNOWN_FORMATS; json adds the frames to the summary.
+        formats: of `formats.KNOWN_FORMATS`; json adds the frames to the summary.
 
     Returns:
         The trace, with the summary in it.
@@ -56,11 +52,11 @@ def write_outputs(
     folder.mkdir()
     summary = summarise(video, found, trained)
     write_json(folder / f"{name}.json", summary)
-    trace = trace_of(name, video, found, trained.notice, summary)
-    for wanted in formats:
+    trace = trace_of(name, video, found, trained.notice, summary, trained.margin)
+    for wanted in formats_of(found.kind, formats):
         path = folder / f"{name}.{wanted}"
         if wanted == PICTURE:
-            _plot(path, found, trained.notice)
+            trace.save(path)
         elif wanted == FILM:
             _film(path, video, found, trained.notice)
         elif wanted == PAGE:
@@ -70,8 +66,15 @@ def write_outputs(
     return trace
 
 
-def trace_of(name: str, video: Path, found: Findings, notice: str, summary: dict[str, Any]) -> Trace:
-    """The findings as the exports take them: the flags of the time grid carried to the native frames."""
+def trace_of(
+    name: str,
+    video: Path,
+    found: Findings,
+    notice: str,
+    summary: dict[str, Any],
+    margin: Margin | None = None,
+) -> Trace:
+    """The findings as the user gets them: the flags of the time grid carried to the native frames."""
     k = nearest(found.grid_time_s, found.time_s)
     return Trace(
         name=name,
@@ -80,20 +83,32 @@ def trace_of(name: str, video: Path, found: Findings, notice: str, summary: dict
         valence_arousal=found.valence_arousal,
         detected=found.detected[k],
         speaking=found.speaking[k],
-        duration_s=found.facts["duration_s"],
+        duration_s=summary.get("duration_s", found.facts["duration_s"]),
         summary=summary,
         notice=notice,
+        interval=margin.around(found.valence_arousal) if margin else None,
+        faces=no_faces() if found.kind == "sound" else _faces_of(found),
     )
 
 
+def _faces_of(found: Findings) -> Faces:
+    return Faces(found.grid_time_s, found.detected, found.box_xyxy, found.face_score, found.faces_in_frame)
+
+
 def summarise(video: Path, found: Findings, trained: Trained) -> dict[str, Any]:
-    """The recording in figures. Means are over the frames whose face was really seen."""
-    seen = found.detected[nearest(found.grid_time_s, found.time_s)]
+    """The recording in figures. Means are over the frames whose face was really seen, of a sound over all."""
+    heard_only = found.kind == "sound"
+    seen = found.detected[nearest(found.grid_time_s, found.time_s)] | heard_only
     facts = {
         name: found.facts[name] for name in ("duration_s", "width", "height", "has_audio", "variable_rate")
     }
+    if found.kind == "sound":
+        facts |= {"width": None, "height": None}
+    if found.kind == "picture":
+        facts |= {"duration_s": 0.0}
     return {
         "file": printable(str(video)),
+        "kind": found.kind,
         **facts,
         "frames": len(found.time_s),
         "rate_hz": found.facts["average_rate_hz"],
@@ -101,8 +116,8 @@ def summarise(video: Path, found: Findings, trained: Trained) -> dict[str, Any]:
         "speaking_share": float(found.speaking.mean()),
         "valence": moments(found.valence_arousal[:, 0], seen),
         "arousal": moments(found.valence_arousal[:, 1], seen),
-        "mean_over": "frames with a face",
-        "notes": [*trained.notes, *found.notes, *_few_faces(found.detected)],
+        "mean_over": "all times" if heard_only else "frames with a face",
+        "notes": [*trained.notes, *found.notes, *([] if heard_only else _few_faces(found.detected))],
         "notice": trained.notice or None,
         **trained.facts(),
         "columns": COLUMNS,
@@ -114,22 +129,6 @@ def _few_faces(detected: Flags) -> list[str]:
     share = float(detected.mean())
     return (
         [f"a face in {share:.0%} of the time only; elsewhere the last one stands in"] if share < 0.5 else []
-    )
-
-
-def _plot(path: Path, found: Findings, notice: str) -> None:
-    from stages.media.plot import plot_trace
-
-    name = printable(path.stem)
-    plot_trace(
-        path,
-        name if len(name) <= MAX_TITLE else f"{name[: MAX_TITLE - 1]}…",
-        found.time_s,
-        found.valence_arousal,
-        flag_time_s=found.grid_time_s,
-        detected=found.detected,
-        speaking=found.speaking,
-        notice=notice,
     )
 
 

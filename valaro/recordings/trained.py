@@ -1,6 +1,6 @@
 """The trained system that `valaro predict` applies: models, the parameters they go with, their origin."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from stages.core.weights import find_weights
 from stages.engine.fingerprint import ROOT, md5_of
 from stages.evaluation.margins import FILE, Margin, read_margin
 from stages.exports.origins import SAMPLE_NOTICE
-
-BEST = "best"
+from valaro.sources import Kind
+from valaro.suggestions import unknown
+from valaro.systems import BEST
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,32 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
     )
 
 
-_REMEDY = "Run `make repro` in the repository, or name a folder of trained models (--models)."
+def for_kind(trained: Trained, kind: Kind, recording: Path) -> Trained:
+    """The system for one recording: of a sound file, the part of it that only listens.
+
+    Raises:
+        BadInput: nothing of the system can do without pictures.
+    """
+    if kind != "sound":
+        return trained
+    listening = [name for name in trained.systems if SYSTEMS[name].hears and not SYSTEMS[name].leans_on]
+    listening = [name for name in listening if not SYSTEMS[name].sees]
+    if not listening:
+        problem = f"no pictures, and {trained.system} says nothing without"
+        raise BadInput(recording, problem, "Choose the system audio")
+    system = listening[0]
+    files = set(model_files(system, trained.params))
+    said = "" if system == trained.system else f"a sound file: by {system} alone; "
+    return replace(
+        trained,
+        system=system,
+        notes=(*trained.notes, f"{said}who speaks when isn't known without pictures"),
+        models_md5={name: md5 for name, md5 in trained.models_md5.items() if name in files},
+        margin=read_margin(trained.models.metrics(FILE), system),
+    )
+
+
+_REMEDY = "Run `make repro` in the repository, or name a folder of trained models (--models, model=)."
 
 
 def model_files(system: str, params: Params) -> list[str]:
@@ -142,7 +168,7 @@ def _resolve(system: str, models: Workspace) -> str:
     if not scores.is_file():
         names = ", ".join([*SYSTEMS, *FUSIONS])
         raise ValaroError(
-            f"{scores} is missing: nothing tells the best system. {_REMEDY} Or choose --system: {names}."
+            f"{scores} is missing: nothing tells the best system. {_REMEDY} Or choose a system: {names}."
         )
     return str(read_json(scores)["best"])
 
@@ -153,7 +179,7 @@ def _faces(faces: FacesParams, detector: str | None) -> tuple[FacesParams, list[
         return faces, []
     note = f"faces found by {detector}; in training it was {faces.detector}"
     if detector not in DETECTORS:
-        raise ValaroError(f"{detector!r} is none of the face detectors {', '.join(DETECTORS)}.")
+        raise ValaroError(unknown("detector", str(detector), DETECTORS))
     changed = {"detector": detector, "min_score": DETECTORS[detector].least_score}
     return FacesParams.model_validate(faces.model_dump() | changed), [note]
 
@@ -161,8 +187,3 @@ def _faces(faces: FacesParams, detector: str | None) -> tuple[FacesParams, list[
 def default_models() -> Path:
     """Where trained models lie if nobody says: in this repository, else in the checkout."""
     return Path("models") if Path(PARAMS_FILE).is_file() else ROOT / "models"
-
-
-def system_names() -> list[str]:
-    """Everything that `find_trained` takes for a system."""
-    return [BEST, *SYSTEMS, *FUSIONS]

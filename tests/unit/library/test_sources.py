@@ -1,0 +1,59 @@
+"""Files, folders and patterns become a list of recordings."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.core.errors import BadInput
+from valaro.sources import is_many, recordings_in
+from valaro.suggestions import unknown
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """A folder of recordings, and of what is none."""
+    folder = tmp_path / "clips"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "folder.mp4").mkdir()
+    for name in ("b.MP4", "a.mov", "c.wav", "d.png", "notes.txt", ".hidden.mp4", "deeper/e.mp4"):
+        (folder / name).touch()
+    return folder
+
+
+CASES = {
+    "a folder": (["."], ["a.mov", "b.MP4", "c.wav", "d.png"]),
+    "a pattern": (["*.m*"], ["a.mov"]),
+    "a pattern of folders": (["**/*.mp4"], ["deeper/e.mp4"]),
+    "files keep their order": (["c.wav", "a.mov"], ["c.wav", "a.mov"]),
+    "each once": (["b.MP4", ".", "b.MP4"], ["b.MP4", "a.mov", "c.wav", "d.png"]),
+    "a file may have any ending, and may be missing": (["notes.txt", "none.mp4"], ["notes.txt", "none.mp4"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_the_sources_name(case: str, clips: Path) -> None:
+    sources, expected = CASES[case]
+    found = recordings_in([clips / source for source in sources])
+    assert found == [clips / name for name in expected]
+
+
+@pytest.mark.parametrize("source", ["deeper/none", "*.xyz"])
+def test_a_place_without_recordings_is_refused(source: str, clips: Path) -> None:
+    (clips / "deeper/none").mkdir()
+    with pytest.raises(BadInput, match=r"\.mp4"):
+        recordings_in([clips / source])
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_itself(tmp_path: Path) -> None:
+    odd = tmp_path / "take [1]*.mp4"
+    odd.touch()
+    assert not is_many(odd)
+    assert recordings_in([odd]) == [odd]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("dynamc", "Did you mean dynamic?"), ("AUDIO", "Did you mean audio?"), ("zzz", "is no system. Systems")],
+)
+def test_what_may_have_been_meant(name: str, said: str) -> None:
+    assert said in unknown("system", name, ["audio", "dynamic"])

@@ -1,0 +1,112 @@
+"""A trace as a table, a picture, a file."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.core.errors import ValaroError
+from valaro.trace import BOX_COLUMNS, Faces, Trace, no_faces, table_of
+
+TIME_S = np.arange(6) / 10
+
+
+def trace_of(name: str = "clip", *, faces: bool = True, interval: bool = True) -> Trace:
+    """Six frames; the face is looked at twice, and lost the second time."""
+    values = np.column_stack([np.linspace(-0.5, 0.5, 6), np.full(6, 0.25)]).astype(np.float32)
+    seen = Faces(
+        np.array([0.0, 0.4]),
+        np.array([True, False]),
+        np.array([[1, 2, 30, 40], [np.nan] * 4]),
+        np.array([0.9, np.nan]),
+        np.array([2, 0]),
+    )
+    return Trace(
+        name=name,
+        video=Path(f"{name}.mp4"),
+        time_s=TIME_S,
+        valence_arousal=values,
+        detected=np.array([True, True, True, False, False, False]),
+        speaking=np.zeros(6, bool),
+        duration_s=0.6,
+        summary={"system": "dynamic", "duration_s": 0.6, "notes": ["a <b>"]},
+        notice="generated faces only",
+        interval=np.stack([values - 0.1, values + 0.2], axis=2) if interval else None,
+        faces=seen if faces else no_faces(),
+    )
+
+
+def test_a_row_per_frame_with_interval_and_face() -> None:
+    table = trace_of().to_pandas()
+    assert len(table) == 6
+    assert table["frame"].tolist() == list(range(6))
+    np.testing.assert_allclose(table["valence_low"], table["valence"] - 0.1, atol=1e-6)
+    np.testing.assert_allclose(table["arousal_high"], table["arousal"] + 0.2, atol=1e-6)
+    assert table["faces_in_frame"].tolist() == [2, 2, 2, 0, 0, 0]
+    assert table.loc[0, list(BOX_COLUMNS)].tolist() == [1, 2, 30, 40]
+    assert table["face_score"].isna().tolist() == [False] * 3 + [True] * 3
+    assert table.attrs == {"name": "clip", "file": "clip.mp4", "notice": "generated faces only"}
+
+
+def test_without_interval_or_pictures_the_cells_are_empty_and_the_columns_the_same() -> None:
+    full, bare = trace_of().to_pandas(), trace_of(faces=False, interval=False).to_pandas()
+    assert list(full) == list(bare)
+    assert bare[["valence_low", "arousal_high", *BOX_COLUMNS]].isna().all(axis=None)
+    assert bare["faces_in_frame"].eq(0).all()
+
+
+def test_csv_comes_back_as_it_was(tmp_path: Path) -> None:
+    trace = trace_of()
+    trace.to_csv(tmp_path / "t.csv")
+    back = pd.read_csv(tmp_path / "t.csv")
+    expected = trace.to_pandas().astype({"detected": int, "speaking": int})
+    pd.testing.assert_frame_equal(back, expected, check_dtype=False, atol=1e-6)
+    assert "notice" not in back
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "json", "vtt", "eaf", "png", "PNG"])
+def test_every_format_by_its_ending(suffix: str, tmp_path: Path) -> None:
+    trace_of().save(tmp_path / f"t.{suffix}")
+    assert [path.name for path in tmp_path.iterdir()] == [f"t.{suffix}"]
+    assert (tmp_path / f"t.{suffix}").stat().st_size > 100
+
+
+@pytest.mark.parametrize(("name", "said"), [("t.cvs", "Did you mean csv"), ("t", "is no format")])
+def test_another_ending_is_refused(name: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ValaroError, match=said):
+        trace_of().save(tmp_path / name)
+    assert not any(tmp_path.iterdir())
+
+
+def test_it_shows_itself_in_a_notebook() -> None:
+    trace = trace_of()
+    assert trace._repr_png_().startswith(b"\x89PNG")
+    shown = trace._repr_html_()
+    assert "data:image/png;base64," in shown
+    assert "a &lt;b&gt;" in shown and "a <b>" not in shown
+    assert repr(trace) == "<Trace of 'clip': 0.6 s, 6 frames, mean valence -0.30, arousal +0.25, dynamic>"
+
+
+def test_the_interval_is_in_the_picture() -> None:
+    assert trace_of()._repr_png_() != trace_of(interval=False)._repr_png_()
+
+
+def test_it_draws_into_axes_that_are_there() -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    assert trace_of().plot(axes) is axes
+    assert {line.get_label() for line in axes.lines} >= {"valence", "arousal"}
+
+
+def test_one_table_over_several() -> None:
+    table = table_of([trace_of("a"), trace_of("=b")])
+    assert table["recording"].tolist() == ["a"] * 6 + ["'=b"] * 6  # no formula for a spreadsheet
+    assert list(table)[1:] == list(trace_of().to_pandas())
+
+
+def test_faces_as_a_table() -> None:
+    table = trace_of().faces.to_pandas()
+    assert table["time_s"].tolist() == [0.0, 0.4]
+    assert table["detected"].tolist() == [True, False]

@@ -1,0 +1,237 @@
+"""Recordings through a trained system: one gives a trace, several give an iterator of traces."""
+
+import sys
+import tempfile
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from stages.core.errors import BadInput, ValaroError
+from stages.engine.device import on_device
+from stages.exports.formats import require_writers
+from valaro.model import Model, load_model
+from valaro.progress import Bar, Meter, Tell, ignore, nobody
+from valaro.recordings.batch import RESULTS, Files, Outcome, Task, predict_all, private_folder
+from valaro.recordings.chain import step_names
+from valaro.recordings.formats import KNOWN_FORMATS
+from valaro.recordings.table import TracesTable
+from valaro.sources import Source, is_many, recordings_in, require_distinct
+from valaro.suggestions import unknown
+from valaro.trace import Trace, table_of
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class RecordingWarning(UserWarning):
+    """A recording among several could not be used; the text says why, and the others go on."""
+
+
+class Predictions(Iterator[Trace]):
+    """The traces of several recordings, computed one after the other as they are asked for.
+
+    A recording that can't be used is a warning (`RecordingWarning`) and an entry of `failures`; the others go
+    on. `len()` is the number of recordings.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        recordings: Sequence[Path],
+        files: Files | None = None,
+        *,
+        jobs: int = 1,
+        progress: bool | Tell | None = None,
+    ) -> None:
+        self.model, self.recordings, self.failures = model, recordings, list[ValaroError]()
+        self.scratch: Path | None = None
+        """The private folder while the work goes on."""
+        self._files, self._jobs = files, jobs
+        shown = sys.stderr.isatty() if progress is None else progress is True
+        self.bar = Bar(len(recordings)) if shown else None
+        tell = progress if callable(progress) else self.bar or ignore
+        steps = [*step_names(model.trained), *([RESULTS] if files else [])]
+        self._meter = Meter(steps, len(recordings), tell)
+        self._outcomes = self._work()
+
+    def __len__(self) -> int:
+        return len(self.recordings)
+
+    def __next__(self) -> Trace:
+        for outcome in self.outcomes():
+            if outcome.trace is not None:
+                return outcome.trace
+            warnings.warn(str(outcome.error), RecordingWarning, stacklevel=2)
+        raise StopIteration
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """What became of each recording, the failures too, as they finish."""
+        while True:
+            with on_device(self.model.device), self.bar or nullcontext():
+                outcome = next(self._outcomes, None)
+            if outcome is None:
+                return
+            if outcome.error:
+                self.failures.append(outcome.error)
+            yield outcome
+
+    def to_pandas(self) -> "DataFrame":
+        """One table over all recordings that are left: that of `Trace.to_pandas`, with a column `recording`.
+
+        Raises:
+            ValaroError: none of them gave a trace.
+        """
+        traces = list(self)
+        if not traces:
+            raise ValaroError("none of the recordings gave a trace; `failures` says why.")
+        return table_of(traces)
+
+    def close(self) -> None:
+        """Give up what is left, and remove what is unfinished."""
+        self._outcomes.close()
+
+    def __repr__(self) -> str:
+        return f"<Predictions of {len(self)} recordings by {self.model.system}>"
+
+    def _work(self) -> Generator[Outcome, None, None]:
+        with ExitStack() as stack:
+            if self._files:
+                self.scratch = stack.enter_context(private_folder(self._files.out))
+            else:
+                self.scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="valaro-")))
+            # Worker processes tell nobody.
+            tell = self._meter if self._jobs == 1 else nobody
+            task = Task(self.scratch, self.model.trained, self._files, tell)
+            table = None
+            if self._files:
+                table = TracesTable(self._files.out, self.scratch, self._files.formats)
+                stack.callback(table.finish, self.recordings)
+            for outcome in predict_all(task, self.recordings, self._jobs):
+                self._meter.finished(outcome.video)
+                if table and outcome.trace is not None:
+                    table.add(outcome.video, outcome.trace)
+                yield outcome
+
+
+@overload
+def predict(  # type: ignore[overload-overlap]
+    source: Source,
+    *,
+    model: Model | Source | None = ...,
+    system: str = ...,
+    detector: str | None = ...,
+    device: str | None = ...,
+    progress: bool | Tell | None = ...,
+    out: Source | None = ...,
+    formats: Sequence[str] = ...,
+    force: bool = ...,
+    jobs: int = ...,
+) -> Trace | Any: ...  # an iterator where it is a folder or a pattern
+
+
+@overload
+def predict(
+    source: Iterable[Source],
+    *,
+    model: Model | Source | None = ...,
+    system: str = ...,
+    detector: str | None = ...,
+    device: str | None = ...,
+    progress: bool | Tell | None = ...,
+    out: Source | None = ...,
+    formats: Sequence[str] = ...,
+    force: bool = ...,
+    jobs: int = ...,
+) -> Predictions: ...
+
+
+def predict(
+    source: Source | Iterable[Source],
+    *,
+    model: Model | Source | None = None,
+    system: str = "best",
+    detector: str | None = None,
+    device: str | None = None,
+    progress: bool | Tell | None = None,
+    out: Source | None = None,
+    formats: Sequence[str] = ("csv",),
+    force: bool = False,
+    jobs: int = 1,
+) -> Trace | Predictions:
+    """Estimate valence and arousal in every frame of a recording, or of several.
+
+    >>> import valaro
+    >>> trace = valaro.predict("interview.mp4")                     # doctest: +SKIP
+    >>> trace.to_pandas().head()                                    # doctest: +SKIP
+    >>> for trace in valaro.predict("clips/", progress=True):       # doctest: +SKIP
+    ...     print(trace)
+
+    Args:
+        source: a file; or a folder (the recordings in it), a pattern (`clips/**/*.mp4`) or a list of these.
+        model: from `load_model`, or what it takes; None: the models of this repository.
+        system: a system or a fusion of systems (`dynamic`, `dwf_dynamic_audio`); `best`: by the evaluation.
+        detector: a face detector other than the one used in training.
+        device: `cpu`, `cuda` or `cuda:1`; None: a GPU if there is one.
+        progress: True shows a bar, False doesn't, None does on a terminal; or a function that is told a
+            `Progress` at every step.
+        out: a folder for files, as `valaro predict` writes them: OUT/<name>/<name>.csv ..., and
+            OUT/traces.csv (.parquet) with all recordings; None writes none.
+        formats: of these files: csv, parquet, json, vtt, eaf, png, mp4, html. The summary (JSON) is always
+            there.
+        force: replace files of earlier runs.
+        jobs: recordings at a time, in processes of their own.
+
+    Returns:
+        A `Trace` for a file, else an iterator of traces (`Predictions`) that computes each when it is asked
+        for.
+
+    Raises:
+        BadInput: the file can't be used: what is wrong with it, and what to do. Of several recordings, such a
+            one is a warning, and the others go on.
+        ValaroError: the model, the system, the device or a format isn't there.
+    """
+    single = isinstance(source, str | Path) or hasattr(source, "__fspath__")
+    named: list[Source] = [source] if single else list(source)  # type: ignore[arg-type, list-item]
+    recordings = recordings_in(named)
+    alone = single and not is_many(named[0])
+    if alone and not recordings[0].exists():
+        raise BadInput(recordings[0], "no such file", "Check the name")
+    chosen = _model_of(model, system, detector, device)
+    files = files_for(recordings, Path(out), formats, force=force) if out is not None else None
+    found = Predictions(chosen, recordings, files, jobs=jobs, progress=progress)
+    if not alone:
+        return found
+    outcome = next(found.outcomes())
+    found.close()
+    if outcome.trace is None:
+        raise outcome.error or ValaroError(f"{recordings[0]}: no trace.")
+    return outcome.trace
+
+
+def files_for(recordings: Sequence[Path], out: Path, formats: Sequence[str], *, force: bool) -> Files:
+    """What to write of every recording, once it is sure that it can be.
+
+    Raises:
+        ValaroError: a format is unknown or its library is missing, or two recordings would share a folder.
+    """
+    for name in formats:
+        if name not in KNOWN_FORMATS:
+            raise ValaroError(unknown("format", name, KNOWN_FORMATS))
+    require_writers(formats)
+    require_distinct(recordings, out)
+    return Files(out, tuple(formats), force)
+
+
+def _model_of(model: Model | Source | None, system: str, detector: str | None, device: str | None) -> Model:
+    """The model as it is, or loaded.
+
+    Raises:
+        ValaroError: it is loaded already, and another system, detector or device is wanted.
+    """
+    if not isinstance(model, Model):
+        return load_model(model, system=system, detector=detector, device=device)
+    if (system, detector, device) != ("best", None, None):
+        raise ValaroError("the model is loaded already: give system, detector and device to load_model.")
+    return model

@@ -1,0 +1,149 @@
+"""One table over all recordings of a folder of results: `traces.csv`, `traces.parquet`.
+
+A run adds its recordings to what earlier runs left; those that it computed again are replaced. One recording
+is in memory at a time.
+"""
+
+import csv
+import fcntl
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stages.core.artefacts import remove, whole
+from stages.core.errors import ValaroError
+from stages.exports.trace import printable
+from valaro.trace import FIRST_COLUMN, Trace, rounded, table_of
+
+STEM = "traces"
+SUFFIXES = (".csv", ".parquet")
+
+
+class TracesTable:
+    """The rows of a run, until they go to the tables of its folder.
+
+    Args:
+        out: the folder of results.
+        scratch: a private folder.
+        formats: of the run; those of `csv` and `parquet` that it has get a table.
+
+    Raises:
+        ValaroError: a file that isn't such a table has its place.
+    """
+
+    def __init__(self, out: Path, scratch: Path, formats: Collection[str]) -> None:
+        self._scratch, self._parts = scratch, dict[Path, Path]()
+        self.files = [out / f"{STEM}{suffix}" for suffix in SUFFIXES if suffix[1:] in formats]
+        self._notices = set[str]()
+        for file in self.files:
+            if file.exists():
+                _require_ours(file)
+
+    def add(self, recording: Path, trace: Trace) -> None:
+        """Keep the rows of one recording."""
+        part = self._scratch / f"part-{len(self._parts)}.parquet"
+        table_of([trace]).to_parquet(part, index=False)
+        self._parts[recording] = part
+        self._notices |= {trace.notice} - {""}
+
+    def finish(self, order: Sequence[Path]) -> None:
+        """Write the tables; the recordings of this run come last, in the order given."""
+        parts = [self._parts[recording] for recording in order if recording in self._parts]
+        for file in self.files if parts else ():
+            with _alone(file.parent), whole(file) as partial:
+                _WRITERS[file.suffix](file, partial, parts, self._notices)
+        for part in parts:
+            remove(part)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time writes the tables of a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _require_ours(file: Path) -> None:
+    """Nothing is replaced that isn't such a table.
+
+    Raises:
+        ValaroError: it isn't.
+    """
+    expected = [FIRST_COLUMN, *Trace.column_names()]
+    try:
+        found = _header(file)
+    except Exception:  # of a folder, of bytes that are no text, of pyarrow's own kinds
+        found = []
+    if found != expected:
+        raise ValaroError(
+            f"{file} is no table of this version of `valaro predict`. Move it away, or use another --out."
+        )
+
+
+def _header(file: Path) -> list[str]:
+    if file.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        return list(pq.read_schema(file).names)
+    with file.open(newline="", encoding="utf-8") as opened:
+        return next(csv.reader(opened))
+
+
+def _write_csv(earlier: Path, path: Path, parts: Sequence[Path], _notices: Collection[str]) -> None:
+    import pandas as pd
+
+    again = {_name_in(part) for part in parts}
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([FIRST_COLUMN, *Trace.column_names()])
+        if earlier.is_file():
+            with earlier.open(newline="", encoding="utf-8") as opened:
+                rows = csv.reader(opened)
+                next(rows)
+                writer.writerows(row for row in rows if row[0] not in again)
+        for part in parts:
+            rounded(pd.read_parquet(part)).to_csv(file, index=False, header=False, lineterminator="\n")
+
+
+def _write_parquet(earlier: Path, path: Path, parts: Sequence[Path], notices: Collection[str]) -> None:
+    """A row group per recording; the metadata of the schema hold the notices."""
+    import pyarrow.parquet as pq
+
+    again = {_name_in(part) for part in parts}
+    kept = _row_groups(earlier, again) if earlier.is_file() else iter(())
+    before = pq.read_schema(earlier).metadata or {} if earlier.is_file() else {}
+    said = {*notices, before.get(b"notice", b"").decode("utf-8", "replace")} - {""}
+    schema = pq.read_schema(parts[0]).with_metadata({"notice": printable("; ".join(sorted(said)))})
+    with path.open("wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for table in kept:
+            writer.write_table(table.cast(schema))
+        for part in parts:
+            writer.write_table(pq.read_table(part).cast(schema))
+
+
+def _row_groups(file: Path, without: Collection[str]) -> Iterator[Any]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as opened:
+        for number in range(opened.num_row_groups):
+            table = opened.read_row_group(number)
+            if table[FIRST_COLUMN][0].as_py() not in without:
+                yield table
+
+
+def _name_in(part: Path) -> str:
+    import pyarrow.parquet as pq
+
+    return str(pq.read_table(part, columns=[FIRST_COLUMN])[FIRST_COLUMN][0].as_py())
+
+
+_WRITERS: dict[str, Callable[[Path, Path, Sequence[Path], Collection[str]], None]] = {
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+}
