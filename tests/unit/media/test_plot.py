@@ -8,7 +8,7 @@ from stages.media.plot import plot_trace
 
 TIME_S = np.arange(0, 20, 0.04)
 TRACE = np.column_stack([np.full(500, 0.5), np.full(500, -0.5)])
-BLUE, ORANGE, NO_FACE = (0x1F, 0x6F, 0xB4), (0xD9, 0x66, 0x1F), (0xD9, 0xA0, 0xA0)
+BLUE, ORANGE, NO_FACE = (0x0B, 0x62, 0xC4), (0xB8, 0x48, 0x0B), (0xD9, 0xA0, 0xA0)
 
 
 def drawn(path: Path, colour: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
