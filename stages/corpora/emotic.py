@@ -57,9 +57,7 @@ def _of_table(folder: Path, table: Path, part: Part, problems: Problems) -> Iter
 
 def _of_mat(folder: Path, annotations: Path, problems: Problems) -> Iterator[Sample]:
     try:
-        people = call_in_own_process(
-            _people, annotations
-        )  # SciPy's reader takes its process along on a damaged file
+        people = call_in_own_process(_people, annotations)  # a native reader could end its process
     except BrokenProcessPool:
         problems.add(annotations, "crashes the reader of MATLAB files", "Get an intact copy")
         return

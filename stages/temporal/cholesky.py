@@ -5,9 +5,8 @@
     3. Its square corner is factored, the rest solved against the corner.
     4. Forward and backward substitution run over the panels.
 
-The factor takes about 4 n^2 bytes, half of what the whole matrix would. The library routines for the whole
-(LAPACK's potrf behind SciPy's cho_factor, and numpy's X @ X.T) crash at n = 20 000 with two threads; here no
-call sees a triangle larger than one block.
+The factor takes about 4 n^2 bytes, half of what the whole matrix would; no library call sees a triangle
+larger than one block.
 """
 
 from collections.abc import Callable

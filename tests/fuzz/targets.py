@@ -378,11 +378,10 @@ READERS: dict[str, Reader] = {
         layout: Reader(
             lambda path, layout=layout: annotation(layout, path.parent / layout).read_bytes(),
             corpus_of(layout),
-            200 if layout == "emotic, MATLAB" else 2_000,  # a process dies of every tenth, and is replaced
-            alone=layout == "emotic, MATLAB",
+            2_000,
         )
         for layout in TREES
-        if layout != "savee"  # its labels are the names of its videos
+        if layout not in ("savee", "emotic, MATLAB")  # names of videos; read in a process of its own
     },
     "old_hdf5": Reader(old_hdf5, artefact, 4_000, ".h5", alone=True),
 }

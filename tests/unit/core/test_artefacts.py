@@ -287,12 +287,11 @@ def test_what_has_no_checksums_never_reaches_the_library(
 
 
 def test_no_byte_of_an_artefact_can_be_wrong_without_a_plain_answer(tmp_path: Path) -> None:
-    """Where text of variable length lay, one wrong bit made the library turn for ever."""
     path = tmp_path / "a.h5"
     write_arrays(path, {"time_s": np.arange(3.0)}, codec="h264", frames=3)
     sound = path.read_bytes()
     outcomes = set()
-    assert b"GCOL" not in sound, "the heap for such text, which has no checksum"
+    assert b"GCOL" not in sound, "no heap: it has no checksum"
     for place in range(0, len(sound), 7):
         path.write_bytes(sound[:place] + bytes([sound[place] ^ 0x18]) + sound[place + 1 :])
         try:
