@@ -26,7 +26,7 @@ import numpy as np
 
 from stages.core.arrays import Flags, Floats
 from stages.core.artefacts import read_arrays, read_config, read_json, write_arrays, write_json, write_tensors
-from stages.core.corpus import Corpus, Subject, Workspace
+from stages.core.corpus import LEAST_RECORDINGS, Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.notes import Note
 from stages.core.params import FuseParams, load_params
@@ -36,7 +36,7 @@ from stages.fusion.grouped import Groups, assign_folds, cross_fitted
 from stages.fusion.methods import METHODS, Fitted
 from stages.fusion.voice import speaking_share, split_by_voice
 
-FEWEST_VIDEOS = 3
+FEWEST_VIDEOS = LEAST_RECORDINGS["validation"]
 """One to score on, two to fit on: the forest's own choice holds one of these out again."""
 
 

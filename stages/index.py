@@ -2,25 +2,37 @@
 
     python -m stages.index          (dvc repro index)
 
-Reads   <index.corpus>                      videos and annotations in Aff-Wild2's layout
+Reads   <index.corpus>                      videos, annotations and lists, wherever they lie below it
 Writes  data/index/<subject>.h5             time_s (N,) native frames, valence_arousal (N, 2) float32
-                                            (NaN where unlabelled), labelled (N,); container facts
-        data/index/corpus.json              subjects, splits, videos, counts; source: the corpus' folder
+                                            (NaN where unlabelled), labelled (N,), row (N,): the label row of
+                                            each frame; container facts
+        data/index/corpus.json              subjects, splits, videos, counts; source: the corpus' folder;
+                                            sample_rows: the organisers' rows per test subject, in their order
         data/index/notes.json               what was set aside or looks odd, with reason and remedy
-Params  index; decode.max_* (the limits)
+Params  index; submission.sample_file; decode.max_* (the limits)
+
+All that the last stage needs is checked here, before anything is computed: annotations, test list, sample
+submission, and what fusion and cross-validation need at least.
 """
 
-from pathlib import Path
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.core.affwild2 import Found, discover
+from stages.core.arrays import Floats, Integers
 from stages.core.artefacts import read_facts, write_arrays
-from stages.core.corpus import Corpus, Workspace
-from stages.core.labels import align_labels, read_labels
+from stages.core.corpus import LEAST_RECORDINGS, SPLITS, Corpus, Workspace
+from stages.core.labels import RowMatch, align_labels, match_rows, read_labels
 from stages.core.notes import Note
 from stages.core.params import DecodeParams, IndexParams, Params, load_params
+from stages.engine.progress import say
 from stages.engine.stage import Stage, Unit, main
+from stages.layouts.affwild2 import list_corpus
+from stages.layouts.listing import Found
+
+if TYPE_CHECKING:
+    from stages.media.container import ContainerFacts
 
 CONTAINER_FACTS = (
     *("duration_s", "width", "height", "rotation_deg", "average_rate_hz", "variable_rate", "video_codec"),
@@ -30,60 +42,120 @@ CONTAINER_FACTS = (
 
 
 def index_subject(unit: Unit, settings: IndexParams) -> list[Note]:
-    """Put one subject's labels on the time base of its video; label row i belongs to native frame i."""
+    """Put one subject's labels on the time base of its video; `core.labels` says which row is whose."""
     from stages.media.container import Limits, probe
 
     facts = probe(unit.reads["video"], settings.count_frames, Limits(**unit.facts["limits"]))
     time_s = facts.time_s
-    rows = read_labels(unit.reads["labels"]) if "labels" in unit.reads else np.empty((0, 2), np.float32)
-    valence_arousal, labelled = align_labels(rows, len(time_s))
+    labels = read_labels(unit.reads["labels"]) if "labels" in unit.reads else np.empty((0, 2), np.float32)
+    rows = len(labels) if "labels" in unit.reads else unit.facts["rows_expected"] or len(time_s)
+    match = match_rows(rows, slots_of(facts), facts.declared_frames)
+    valence_arousal, labelled = align_labels(labels, match.row)
     write_arrays(
         unit.writes["index"],
-        {"time_s": time_s, "valence_arousal": valence_arousal, "labelled": labelled},
-        label_rows=len(rows) if "labels" in unit.reads else None,
+        {"time_s": time_s, "valence_arousal": valence_arousal, "labelled": labelled, "row": match.row},
+        label_rows=len(labels) if "labels" in unit.reads else None,
         frames=len(time_s),
         labelled_frames=int(labelled.sum()),
         **{name: getattr(facts, name) for name in CONTAINER_FACTS},
     )
-    return _label_notes(unit, settings, len(rows), len(time_s)) if "labels" in unit.reads else []
+    notes = [*_row_notes(unit, settings, rows, facts, match)]
+    return [*notes, *_value_notes(unit, valence_arousal[labelled])] if "labels" in unit.reads else notes
 
 
-def _label_notes(unit: Unit, settings: IndexParams, rows: int, frames: int) -> list[Note]:
+def slots_of(facts: "ContainerFacts") -> Integers:
+    """The slot of each native frame by a clock that ticks once a frame (AVI); else 0 .. N - 1.
+
+    Shape: -> (N,).
+    """
+    ticks: Integers = np.rint(facts.time_s / float(facts.time_base)).astype(np.int64)
+    if facts.stamped and len(ticks) > 1 and np.median(np.diff(ticks)) == 1:
+        return ticks + max(0, facts.origin_pts)
+    return np.arange(len(ticks))
+
+
+def _row_notes(
+    unit: Unit, settings: IndexParams, rows: int, facts: "ContainerFacts", match: RowMatch
+) -> Iterator[Note]:
+    """What is odd about the number of rows."""
+    file, frames = unit.reads.get("labels", unit.reads["video"]), facts.frame_count
+    if match.by_slot:
+        problem = (
+            f"{facts.declared_frames - frames} of {facts.declared_frames} frames were dropped by the camera; "
+            f"its {rows} rows are counted with them"
+        )
+        yield unit.warn(file, problem, "Nothing to do: each row is on its frame's time")
+        return
     surplus = rows - frames
     share = abs(surplus) / frames
-    if abs(surplus) <= settings.max_label_surplus_frames and share <= settings.max_label_surplus:
-        return []
-    what = f"{abs(surplus)} label rows {'more' if surplus > 0 else 'fewer'} than frames"
-    problem = f"{what} ({rows} rows, {frames} frames: {share:.1%}); they may belong to another video"
-    remedy = f"Compare them, or raise index.max_label_surplus (now {settings.max_label_surplus:g})"
-    return [unit.warn(unit.reads["labels"], problem, remedy)]
+    if abs(surplus) > settings.max_label_surplus_frames or share > settings.max_label_surplus:
+        of_what = "label rows" if "labels" in unit.reads else "rows of the sample submission"
+        what = f"{abs(surplus)} {of_what} {'more' if surplus > 0 else 'fewer'} than frames"
+        off = (
+            f"up to {match.off_rows} frames, {match.off_rows / facts.average_rate_hz:.1f} s"
+            if match.off_rows
+            else ""
+        )
+        problem = f"{what} ({rows} rows, {frames} frames: {share:.1%})" + (
+            f"; labels may be off by {off}" if off else ""
+        )
+        remedy = f"Compare them, or raise index.max_label_surplus (now {settings.max_label_surplus:g})"
+        yield unit.warn(file, problem, remedy)
+
+
+def _value_notes(unit: Unit, labels: Floats) -> Iterator[Note]:
+    """Labels that say nothing. Shape: (L, 2), the labelled ones."""
+    if not len(labels):
+        yield unit.warn(
+            unit.reads["labels"], "every row is -5: nothing is labelled", "Nothing to do: not fitted on"
+        )
+    elif len(labels) > 1 and (labels == labels[0]).all():
+        valence, arousal = labels[0].tolist()
+        problem = f"all {len(labels)} labels are {valence:g}, {arousal:g}"
+        yield unit.warn(unit.reads["labels"], problem, "Nothing to do: they count as they are")
 
 
 def unit_of(found: Found, workspace: Workspace, decode: DecodeParams) -> Unit:
     """What indexing one subject reads and writes; what decoding would refuse is refused here."""
     reads = {"video": found.video_file} | ({"labels": found.label_file} if found.label_file else {})
     writes = {"index": workspace.artefact("index", found.subject.name)}
-    return Unit(found.subject.name, reads, writes, {"limits": decode.limits()})
+    facts = {"limits": decode.limits(), "rows_expected": found.rows_expected}
+    return Unit(found.subject.name, reads, writes, facts)
 
 
 def run(stage: Stage, workspace: Workspace, params: Params) -> None:
     """Index every subject whose files can be read."""
     settings = params.index
-    folder = Path(settings.corpus)
-    test_list = folder / settings.test_list if settings.test_list else None
-    found, notes = discover(
-        folder / settings.videos, folder / settings.annotations, test_list, settings.group_parts
-    )
-    stage.note(*notes)
-    units = [unit_of(one, workspace, params.decode) for one in found]
+    listing = list_corpus(settings, params.submission.sample_file)
+    for line in listing.summary:
+        say(f"index: {line}")
+    stage.note(*listing.notes)
+    units = [unit_of(one, workspace, params.decode) for one in listing.found]
     stage.run(index_subject, units, settings, compute=params.compute)
-    kept = [one for one in found if workspace.artefact("index", one.subject.name).is_file()]
+    kept = [one for one in listing.found if workspace.artefact("index", one.subject.name).is_file()]
+    if len(kept) < listing.annotations:
+        say(f"index: {len(kept)} of {listing.annotations} annotations usable")
     videos = {one.subject.video: one.video_file.as_posix() for one in kept}
     counts = {one.subject.name: read_facts(workspace.artefact("index", one.subject.name)) for one in kept}
+    corpus = Corpus([one.subject for one in kept], videos)
     workspace.write_corpus(
-        Corpus([one.subject for one in kept], videos), facts=counts, source=settings.corpus
+        corpus, facts=counts, source=settings.corpus, sample_rows=[*listing.sample_rows.items()]
     )
     stage.claim(workspace.corpus_file)
+    labelled = {name for name, facts in counts.items() if facts["labelled_frames"]}
+    stage.note(*_too_few(settings.corpus, corpus, labelled))
+
+
+def _too_few(source: str, corpus: Corpus, labelled: set[str]) -> Iterator[Note]:
+    """Splits that have fewer labelled recordings than later stages need."""
+    for split in SPLITS[:2]:
+        recordings = {each.recording for each in corpus.of(split) if each.name in labelled}
+        if len(recordings) < (least := LEAST_RECORDINGS[split]):
+            problem = f"{len(recordings)} labelled recordings of the {split} split; {least} are needed"
+            yield Note(split, source, problem, f"Add some: {NEEDED_FOR[split]} will fail")
+
+
+NEEDED_FOR = {"train": "kelm", "validation": "fuse"}
 
 
 def index() -> None:

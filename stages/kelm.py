@@ -26,7 +26,7 @@ import numpy as np
 
 from stages.core.arrays import Floats
 from stages.core.artefacts import read_arrays, read_facts, write_json, write_tensors
-from stages.core.corpus import Corpus, Workspace
+from stages.core.corpus import LEAST_RECORDINGS, Corpus, Workspace
 from stages.core.errors import ValaroError
 from stages.core.labels import resample_labels
 from stages.core.measures import ccc_per_target
@@ -42,7 +42,7 @@ from stages.temporal.kelm import Kelm, fit_kelm, gamma_scale, plan_solution
 from stages.temporal.kelm_search import Candidate, search_kelm
 from stages.temporal.normalisation import Normaliser
 
-FEWEST_VIDEOS = 2
+FEWEST_VIDEOS = LEAST_RECORDINGS["train"]
 """For a cross-validation by video: one to fit on, one to score on."""
 
 WORTH_A_GPU = 5000

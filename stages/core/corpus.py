@@ -12,7 +12,10 @@ from stages.core.errors import ValaroError
 from stages.core.recordings import Side, split_side
 
 Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 FITTED_SPLITS: tuple[Split, ...] = ("train", "validation")
+LEAST_RECORDINGS: dict[Split, int] = {"train": 2, "validation": 3}
+"""Labelled recordings that cross-validation on train, and the grouped estimate of fusions, need at least."""
 SAMPLE_CORPUS = ("data", "sample")
 
 
@@ -123,6 +126,10 @@ class Workspace:
             raise ValaroError(f"{self.corpus_file} is missing. Run `dvc repro index` first.")
         content: dict[str, Any] = read_json(self.corpus_file)
         return Corpus([Subject(**subject) for subject in content["subjects"]], content["videos"])
+
+    def sample_rows(self) -> dict[str, int]:
+        """Rows per subject in the organisers' sample submission, in their order; empty without one."""
+        return dict(read_json(self.corpus_file).get("sample_rows", []))
 
     def write_corpus(self, corpus: Corpus, **facts: Any) -> None:
         """Write the index, with further facts for the reader."""

@@ -1,11 +1,17 @@
-"""Aff-Wild2 annotation files, and their labels on the axes of native frames and of the 5 Hz grid."""
+"""Aff-Wild2 annotation files, and their labels on the axes of native frames and of the 5 Hz grid.
 
+Label row i belongs to native frame i, or, in an AVI with empty chunks (frames that the camera dropped and
+the header counts), to slot i of its clock; `match_rows` decides which.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from stages.core.arrays import Flags, Floats
+from stages.core.arrays import Flags, Floats, Integers
 from stages.core.errors import BadInput
+from stages.core.notes import quoted
 
 HEADER = "valence,arousal"
 UNLABELLED = -5.0
@@ -14,8 +20,8 @@ UNLABELLED = -5.0
 def read_labels(path: Path) -> Floats:
     """Read one annotation file: the header, then one `valence,arousal` line per native frame.
 
-    A line with -5 in either column is unlabelled. A byte order mark, CRLF line ends and blank lines at the
-    end are accepted; a blank line elsewhere is not: every label after it would belong to another frame.
+    A line with -5 in either column is unlabelled. A byte order mark, CRLF or CR line ends and blank lines at
+    the end are accepted; a blank line elsewhere is not: every label after it would belong to another frame.
 
     Returns:
         (rows, 2) float32 in [-1, 1], both columns NaN where unlabelled.
@@ -27,7 +33,7 @@ def read_labels(path: Path) -> Floats:
     header = lines[0].replace(" ", "").lower()
     if header != HEADER:
         raise BadInput(
-            path, f"line 1 is {lines[0]!r}", f"The first line must be {HEADER!r}; labels follow it"
+            path, f"line 1 is {quoted(lines[0])}", f"The first line must be {HEADER!r}; labels follow it"
         )
     if len(lines) == 1:
         raise BadInput(path, "no label after the header", "Give one valence,arousal line per frame")
@@ -54,6 +60,7 @@ def _lines(path: Path) -> list[str]:
         raise BadInput(
             path, f"byte {error.start} is not UTF-8", "Save the file as plain UTF-8 text"
         ) from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     lines = [line.strip() for line in text.rstrip().split("\n")]
     if lines == [""]:
         raise BadInput(path, "the file is empty", f"It must start with {HEADER!r}, then a line per frame")
@@ -63,47 +70,85 @@ def _lines(path: Path) -> list[str]:
 def _row(path: Path, number: int, line: str) -> list[float]:
     values = line.split(",")
     if len(values) != 2:
-        problem = f"line {number}: {line!r} has {len(values) if line else 0} values"
+        problem = f"line {number}: {quoted(line)} has {len(values) if line else 0} values"
         raise BadInput(path, problem, "Write two, valence,arousal; -5,-5 where unlabelled")
     try:
         return [float(value) for value in values]
     except ValueError:
         remedy = "Write two numbers, valence,arousal; -5,-5 where unlabelled"
-        raise BadInput(path, f"line {number}: {line!r} is not numeric", remedy) from None
+        raise BadInput(path, f"line {number}: {quoted(line)} is not numeric", remedy) from None
 
 
-def align_labels(rows: Floats, frames: int) -> tuple[Floats, Flags]:
-    """Label row i belongs to native frame i. Surplus rows are dropped, surplus frames stay unlabelled.
+MAX_ROWS_MORE, MAX_ROWS_FEWER = 2, 3
+"""How far the rows of Aff-Wild2 lie from the header's count of frames, all but three of 561 subjects."""
 
-    Shape: (R, 2) -> (frames, 2), (frames,).
+
+@dataclass(frozen=True)
+class RowMatch:
+    """Which label row belongs to which native frame.
+
+    Args:
+        row: (N,) row of each frame, increasing.
+        by_slot: rows count the slots of the clock, those of dropped frames too.
+        off_rows: by how many rows a frame's labels may be off; 0 where rows and frames, or slots, agree.
+    """
+
+    row: Integers
+    by_slot: bool
+    off_rows: int
+
+
+def match_rows(rows: int, slots: Integers, declared: int) -> RowMatch:
+    """Match rows to frames, or to the slots of the clock where the header counts more slots than frames.
+
+    Args:
+        rows: how many there are.
+        slots: (N,) slot of each native frame, from 0, increasing; 0 .. N - 1 where none was dropped.
+        declared: frames by the header, dropped ones included; 0 where it says nothing.
+    """
+    frames = len(slots)
+    dropped = declared > frames and int(slots[-1]) > frames - 1
+    by_slot = dropped and _agree(rows, declared) and abs(rows - declared) < abs(rows - frames)
+    if by_slot:
+        return RowMatch(slots, True, 0)
+    off = 0 if _agree(rows, frames) else abs(rows - frames)
+    return RowMatch(np.arange(frames), False, max(off, abs(rows - declared)) if off and dropped else off)
+
+
+def _agree(rows: int, frames: int) -> bool:
+    return -MAX_ROWS_FEWER <= rows - frames <= MAX_ROWS_MORE
+
+
+def align_labels(rows: Floats, row_of_frame: Integers) -> tuple[Floats, Flags]:
+    """Labels of the native frames. Rows of no frame are dropped, frames beyond the rows stay unlabelled.
+
+    Shape: (R, 2), (N,) -> (N, 2), (N,).
 
     Returns:
         Valence and arousal, float32, NaN where unlabelled; and the mask of labelled frames.
-
-    Raises:
-        ValueError: frames is negative.
     """
-    if frames < 0:
-        raise ValueError(f"frames is {frames}, must be 0 or more")
-    aligned = np.full((frames, 2), np.nan, np.float32)
-    kept = min(frames, len(rows))
-    aligned[:kept] = rows[:kept]
+    aligned = np.full((len(row_of_frame), 2), np.nan, np.float32)
+    there = row_of_frame < len(rows)
+    aligned[there] = rows[row_of_frame[there]]
     labelled: Flags = ~np.isnan(aligned).any(axis=1)
     aligned[~labelled] = np.nan
     return aligned, labelled
 
 
-def rows_of_frames(trace: Floats, rows: int) -> Floats:
-    """The way back, for a submission: one prediction per label row; the last frame serves surplus rows.
+def trace_of_rows(trace: Floats, rows: int, row_of_frame: Integers) -> Floats:
+    """The way back, for a submission: each row takes the last frame that isn't after it.
 
-    Shape: (N, 2) -> (rows, 2).
+    Surplus rows repeat the last frame, as participants do.
+
+    Shape: (N, 2), (N,) -> (rows, 2).
 
     Raises:
         ValueError: there is no frame to take a prediction from.
     """
     if not len(trace):
         raise ValueError(f"no predicted frame for {rows} rows")
-    return np.asarray(trace[np.minimum(np.arange(rows), len(trace) - 1)])
+    frame = np.searchsorted(row_of_frame, np.arange(rows), side="right") - 1
+    return np.asarray(trace[np.clip(frame, 0, len(trace) - 1)])
 
 
 def resample_labels(

@@ -8,6 +8,14 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+QUOTED_CHARACTERS = 60
+
+
+def quoted(text: str) -> str:
+    """A piece of a file as a message may quote it: in quotes, cut after some 60 characters."""
+    return repr(text if len(text) <= QUOTED_CHARACTERS else f"{text[: QUOTED_CHARACTERS - 4]} ...")
+
+
 @dataclass(frozen=True)
 class Note:
     """A warning, or the reason why one input was set aside (`quarantined`)."""

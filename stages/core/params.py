@@ -40,6 +40,7 @@ class IndexParams(Section):
     corpus: str
     videos: str
     annotations: str
+    lists: str
     test_list: str | None
     group_parts: bool
     on_bad_input: Literal["warn", "fail"]

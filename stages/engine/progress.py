@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 LINES_WITHOUT_TERMINAL = 4
-NOTES_SHOWN = 8
 WIDEST = 10_000
 """Columns of a console that cuts nothing."""
+NOTES_SHOWN, ALIKE_SHOWN, NAMES_SHOWN = 8, 3, 10
+"""Lines of notes on the console; notes with one remedy before they are one line; names in that line."""
 
 
 class Bar:
@@ -114,12 +115,24 @@ def say(line: str) -> None:
 
 
 def say_notes(stage: str, notes: list[Note]) -> None:
-    """The notes of a stage, quarantined inputs first, cut after a few."""
-    ordered = sorted(notes, key=lambda note: not note.quarantined)
-    for note in ordered[:NOTES_SHOWN]:
-        say(f"{stage}: {'SET ASIDE' if note.quarantined else 'note'}: {note}")
-    if len(ordered) > NOTES_SHOWN:
-        say(f"{stage}: and {len(ordered) - NOTES_SHOWN} more notes")
+    """The notes of a stage, quarantined inputs first, cut after a few; many of a kind are one line."""
+    kinds: dict[tuple[bool, str], list[Note]] = {}
+    for note in sorted(notes, key=lambda note: not note.quarantined):
+        kinds.setdefault((note.quarantined, note.remedy), []).append(note)
+    lines = [(note, alike) for notes in kinds.values() for note, alike in _shown(notes)]
+    for note, alike in lines[:NOTES_SHOWN]:
+        say(f"{stage}: {'SET ASIDE' if note.quarantined else 'note'}: {note}{alike}")
+    if rest := sum(map(len, kinds.values())) - NOTES_SHOWN if len(lines) > NOTES_SHOWN else 0:
+        say(f"{stage}: and {rest} more notes")
+
+
+def _shown(notes: list[Note]) -> list[tuple[Note, str]]:
+    """Notes of one kind, each with what is said of those that are left out for being like it."""
+    if len(notes) <= ALIKE_SHOWN:
+        return [(note, "") for note in notes]
+    names = [note.subject for note in notes[1:]]
+    listed = ", ".join(names[:NAMES_SHOWN]) + (" ..." if len(names) > NAMES_SHOWN else "")
+    return [(notes[0], f" The same of {len(names)} more: {listed}")]
 
 
 def say_table(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from stages.core.arrays import Floats
 from stages.core.artefacts import read_arrays, read_facts
-from stages.core.corpus import Corpus, Split, Subject, Workspace
+from stages.core.corpus import SPLITS, Corpus, Subject, Workspace
 from stages.core.measures import TARGETS, ccc_per_target
 from stages.core.systems import FUSIONS, GROUPED
 
@@ -124,9 +124,6 @@ def corpus_rows(workspace: Workspace, corpus: Corpus) -> list[tuple[str, list[st
     """Facts of the corpus by split: a name, and its values for train, validation, test and all."""
     parts = [[_Counts.of(workspace, s) for s in _known(workspace, corpus.of(split))] for split in SPLITS]
     return [*_rows([*parts, [counts for part in parts for counts in part]])]
-
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from stages.core.artefacts import read_json
-from stages.core.corpus import Subject, Workspace, is_sample
+from stages.core.corpus import SPLITS, Subject, Workspace, is_sample
 from stages.core.measures import TARGETS
 from stages.reporting import charts, gathered, pipeline, results
 from stages.reporting.cards import CARDS, cards_in
@@ -93,7 +93,7 @@ def write_overview(
         agreement=_agreement(agreement),
         trainings=_trainings(workspace),
         cards={name: link(card, page) for name, card in cards_in(folder / CARDS).items()},
-        splits=(*gathered.SPLITS, "all"),
+        splits=(*SPLITS, "all"),
         facts=facts,
         planes=[_plane(workspace, corpus.of(split), split) for split in ("train", "validation")],
         notes=sorted(notes, key=lambda note: (not note["quarantined"], note["stage"], note["file"])),

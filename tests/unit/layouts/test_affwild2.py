@@ -6,12 +6,42 @@ from pathlib import Path
 
 import pytest
 
-from stages.core.affwild2 import Found, discover
 from stages.core.corpus import Subject
 from stages.core.errors import ValaroError
 from stages.core.notes import Note
+from stages.core.params import IndexParams
+from stages.core.suffixes import VIDEO_SUFFIXES, VIDEO_SUFFIXES_OF
+from stages.layouts.affwild2 import list_corpus
+from stages.layouts.listing import Found
+from stages.media.source import FORMATS
 
 Lay = Callable[..., tuple[list[Found], list[Note]]]
+LABELS = "valence,arousal\n0,0\n"
+
+
+def settings_of(corpus: Path, **changes: object) -> IndexParams:
+    """A corpus in which everything is looked for."""
+    values = {
+        "corpus": str(corpus),
+        "videos": ".",
+        "annotations": ".",
+        "lists": ".",
+        "test_list": "auto",
+        "group_parts": True,
+        "on_bad_input": "warn",
+        "count_frames": "packets",
+        "max_label_surplus": 0.01,
+        "max_label_surplus_frames": 5,
+    }
+    return IndexParams.model_validate(values | changes)
+
+
+def discover(root: Path, **changes: object) -> tuple[list[Found], list[Note]]:
+    """Subjects and notes of videos/ and annotations/ below a folder."""
+    listing = list_corpus(
+        settings_of(root, **{"videos": "videos", "annotations": "annotations"} | changes), None
+    )
+    return listing.found, listing.notes
 
 
 @pytest.fixture
@@ -33,11 +63,10 @@ def lay(tmp_path: Path) -> Lay:
             for name in names:
                 path = tmp_path / folder / f"{name}{suffix}"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(b"")
-        test_list = tmp_path / "test.txt" if test is not None else None
-        if test_list and test is not None:
-            test_list.write_bytes(test if isinstance(test, bytes) else test.encode())
-        return discover(tmp_path / "videos", tmp_path / "annotations", test_list)
+                path.write_text(LABELS if suffix else path.name)
+        if test is not None:
+            (tmp_path / "test.txt").write_bytes(test if isinstance(test, bytes) else test.encode())
+        return discover(tmp_path, test_list=None if test is None else "test.txt")
 
     return build
 
@@ -125,6 +154,7 @@ def test_accents_are_spelt_one_way(lay: Lay, form: str) -> None:
     [
         ({"videos": ["a.mp4", "b.mp4"]}, [("b", "neither labelled nor", False)]),
         ({"videos": ["a.mp4"], "train": ["a", "lost"]}, [("lost", "no video named", True)]),
+        ({"videos": ["a.mp4"], "test": "v\n"}, [("v", "'v' is in", True)]),
         ({"videos": ["a.mp4"], "test": "lost\n"}, [("lost", "no video named", True)]),
         ({"videos": ["a.mp4"], "validation": ["v", "a"]}, [("a", "'a' is in", True)]),
         ({"videos": ["a.mp4"], "test": "a\n"}, [("a", "'a' is in", True)]),
@@ -161,16 +191,18 @@ def test_an_empty_split_is_noted(lay: Lay) -> None:
     [
         ("videos", r"videos: no such folder of videos\. Set index\.corpus and index\.videos"),
         ("annotations", r"no such folder of annotations\. Set index\.corpus and index\.annotations"),
+        ("annotations/Train_Set", r"no label files, valence,arousal per frame, .* or set index\.corpus"),
         ("test.txt", r"no such list of test subjects\. Set index\.test_list, or make it null"),
     ],
 )
 def test_a_missing_part_names_the_parameter(tmp_path: Path, missing: str, says: str) -> None:
     for folder in ("videos", "annotations/Train_Set"):
         (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "annotations/Train_Set/a.txt").write_text(LABELS)
     (tmp_path / "test.txt").write_text("")
     (tmp_path / missing).rename(tmp_path / "elsewhere")
     with pytest.raises(ValaroError, match=says):
-        discover(tmp_path / "videos", tmp_path / "annotations", tmp_path / "test.txt")
+        discover(tmp_path, test_list="test.txt")
 
 
 def test_nothing_that_fits_together_stops_the_work(lay: Lay) -> None:
@@ -212,7 +244,59 @@ def test_a_name_that_is_no_text_is_set_aside(lay: Lay, tmp_path: Path) -> None:
     lay(["a.mp4"], train=["a"])
     for folder, suffix in (("videos", ".mp4"), ("annotations/Train_Set", ".txt")):
         (tmp_path / folder / f"b\udcff{suffix}").touch()
-    found, notes = discover(tmp_path / "videos", tmp_path / "annotations", None)
+    found, notes = discover(tmp_path, test_list=None)
     assert [one.subject.name for one in found] == ["a"]
     for note in notes:
         str(note).encode()
+
+
+def test_every_format_that_is_opened_has_its_endings() -> None:
+    sound_only = {"wav", "mp3", "aac", "ac3", "flac"}
+    raw = {"m4v"}  # MPEG-4 without a container; files of that ending are MP4
+    assert set(VIDEO_SUFFIXES_OF) == set(FORMATS.split(",")) - sound_only - raw
+
+
+@pytest.mark.parametrize("suffix", sorted(VIDEO_SUFFIXES))
+def test_every_ending_counts(lay: Lay, suffix: str) -> None:
+    (one,), _ = lay([f"12-x{suffix.upper()}"], train=["12-x"])
+    assert one.video_file.suffix == suffix.upper()
+
+
+def test_labels_in_capitals_count(lay: Lay, tmp_path: Path) -> None:
+    lay(["a.mp4", "b.mp4"], train=["a"])
+    (tmp_path / "annotations/Train_Set/b.TXT").write_text(LABELS)
+    found, _ = discover(tmp_path, test_list=None)
+    assert [one.subject.name for one in found] == ["a", "b"]
+
+
+def test_a_file_of_another_ending_is_named(lay: Lay) -> None:
+    _, notes = lay(["a.mp4", "lost.m4a"], train=["a", "lost_left"])
+    (note,) = [note for note in notes if note.quarantined]
+    assert note.problem.endswith("; lost.m4a has no ending of a video")
+
+
+def test_copies_in_several_folders_count_once(lay: Lay, tmp_path: Path) -> None:
+    names = [f"v{k}" for k in range(7)]
+    lay([f"{folder}/{name}.mp4" for folder in ("AUSet", "ExpressionSet", "VASet") for name in names], names)
+    found, notes = discover(tmp_path, test_list=None)
+    assert [one.subject.name for one in found] == names
+    assert {one.video_file.parent.name for one in found} == {"AUSet"}
+    (note,) = [note for note in notes if note.subject == "copies"]
+    assert note.problem.startswith("7 videos (v0, v1, v2, v3, v4 ...) are in several folders")
+    (tmp_path / "videos/VASet/v3.mp4").write_text("another encoding")
+    found, notes = discover(tmp_path, test_list=None)
+    assert [one.subject.name for one in found] == [name for name in names if name != "v3"]
+    assert [note.subject for note in notes if note.quarantined] == ["v3", "v3"]
+
+
+def test_links_to_folders_are_followed_once(lay: Lay, tmp_path: Path) -> None:
+    lay(["v.mp4"], train=["v"])
+    (tmp_path / "annotations/Train_Set/a.txt").write_text(LABELS)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (disk / "a.mp4").touch()
+    (tmp_path / "videos/batch1").symlink_to(disk)
+    (disk / "loop").symlink_to(tmp_path / "videos")
+    (one, _), notes = discover(tmp_path, test_list=None)
+    assert one.video_file == tmp_path / "videos/batch1/a.mp4"
+    assert [note.subject for note in notes] == ["Validation_Set"]

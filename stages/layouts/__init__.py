@@ -1,0 +1,1 @@
+"""How corpora lie on disk: which files there are, and who is annotated in which."""
