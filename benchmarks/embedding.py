@@ -14,7 +14,7 @@ from mesh import crops
 
 from stages.engine.runlog import peak_mb
 from stages.media.jpeg import pack_jpegs
-from stages.vision.face_images import HALF, embed_track
+from stages.vision.embedding import HALF, TorchNetwork, embed_track
 from stages.vision.static_model import StaticModel
 from stages.vision.views import View
 
@@ -46,7 +46,7 @@ def main() -> None:
 
     @torch.no_grad()
     def bare() -> None:
-        half = HALF.get(chosen.precision)
+        half = getattr(torch, HALF[chosen.precision]) if chosen.precision in HALF else None
         for _ in range(passes):
             with torch.autocast("cuda" if on_gpu else "cpu", half, enabled=half is not None):
                 model(noise)
@@ -55,7 +55,7 @@ def main() -> None:
         {
             "bare forward pass": bare,
             "ours": lambda: embed_track(
-                model, jpeg, offset, view, chosen.size, chosen.batch, chosen.precision
+                TorchNetwork(model, chosen.precision), jpeg, offset, view, chosen.batch
             ),
         },
         chosen.rounds,

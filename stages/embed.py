@@ -7,12 +7,13 @@ Reads   data/faces/<subject>.h5          crops, boxes
         models/static/<backbone>.safetensors
 Writes  data/embeddings/<subject>.h5     embedding (T, 256) float32; valence_arousal (T, 2) by the static
                                          model; detected (T,) bool; time_s (T,); fps_hz
-Params  embed
+Params  embed, compute.engine, compute.precision
 
 Where the face is missing the last crop's embedding stands (`detected` is false), before the first a black
 image's (paper, section 4.2.2); likewise the last picture of the person. Whole frames are always their own.
 """
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,29 +21,28 @@ from typing import Any
 from stages.core.artefacts import read_arrays, read_facts, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.notes import Note
-from stages.core.params import EmbedParams, load_params
+from stages.core.optimisation import MixedPrecision
+from stages.core.params import ComputeParams, EmbedParams, load_params
 from stages.engine.device import torch_device
 from stages.engine.stage import Stage, Unit, main
+from stages.inference.engines import Engine, engine_of
 from stages.vision.backbones import input_of
 
 
 def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
     """Embed the images of one subject."""
-    from stages.vision.face_images import embed_track
+    from stages.vision.embedding import embed_track
     from stages.vision.views import view_of
 
     track = read_arrays(unit.reads["faces"], "box_xyxy", "crop_index", "detected", "time_s")
     pictures = read_arrays(unit.reads.get("frames", unit.reads["faces"]), "jpeg", "jpeg_offset")
-    model = _static(unit.reads["model"], torch_device(), settings.compile)
+    engine = Engine(unit.facts["engine"], unit.facts["precision"])
+    network = _network(
+        unit.reads["model"], torch_device(), engine, settings.mixed_precision, settings.compile
+    )
     view = view_of(unit.facts["shown"], track)
     embedding, valence_arousal = embed_track(
-        model,
-        pictures["jpeg"],
-        pictures["jpeg_offset"],
-        view,
-        model.image_size,
-        settings.batch_size,
-        settings.mixed_precision,
+        network, pictures["jpeg"], pictures["jpeg_offset"], view, settings.batch_size
     )
     write_arrays(
         unit.writes["embeddings"],
@@ -58,27 +58,35 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
 
 
 @cache
-def _static(path: Path, device: str, compiled: bool) -> Any:
+def _network(path: Path, device: str, engine: Engine, mixed_precision: MixedPrecision, compiled: bool) -> Any:
+    from stages.inference.graphs import GraphMismatch
+    from stages.vision.embedding import GraphNetwork, TorchNetwork
+
+    if engine.library == "openvino":
+        with suppress(GraphMismatch):
+            return GraphNetwork(path, engine)
     from stages.training.checkpoints import load_model
     from stages.vision.architectures import build_static
 
     model = load_model(path, build_static).to(device)
     if compiled and device != "cpu":
         model.compile()  # in place: its attributes stay at hand
-    return model
+    return TorchNetwork(model, mixed_precision)
 
 
-def units(workspace: Workspace, models: Workspace, corpus: Corpus, settings: EmbedParams) -> list[Unit]:
+def units(
+    workspace: Workspace, models: Workspace, corpus: Corpus, settings: EmbedParams, compute: ComputeParams
+) -> list[Unit]:
     """One unit per subject with faces."""
     model = models.model(f"static/{settings.backbone}.safetensors")
-    shown = input_of(model)
+    shown, engine = input_of(model), engine_of(compute).facts()
     return [
         Unit(
             subject.name,
             {"faces": workspace.artefact("faces", subject.name), "model": model}
             | ({} if shown == "face" else {"frames": workspace.artefact("decode", subject.video)}),
             {"embeddings": workspace.artefact("embeddings", subject.name)},
-            {"shown": shown},
+            {"shown": shown} | engine,
         )
         for subject in workspace.having(corpus.subjects, "faces")
     ]
@@ -88,7 +96,7 @@ def embed() -> None:
     """Run the stage on params.yaml."""
     params, workspace = load_params(), Workspace()
     with Stage("embed", workspace.folder("embeddings")) as stage:
-        work = units(workspace, workspace, workspace.corpus(), params.embed)
+        work = units(workspace, workspace, workspace.corpus(), params.embed, params.compute)
         stage.run(embed_subject, work, params.embed, jobs=1, compute=params.compute)
 
 

@@ -305,12 +305,14 @@ class SubmissionParams(Section):
 
 
 class ComputeParams(Section):
-    """Where the work is done; decides no result."""
+    """Where the work is done, and by which library: results differ by `engine` and `precision` alone."""
 
     jobs: Count | None
     backend: Literal["local", "dask", "ray"]
     address: str | None
     unit_time_limit_s: Positive | None
+    engine: Literal["auto", "torch", "openvino"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
 class Params(Section):

@@ -1,9 +1,11 @@
-"""Where torch computes: VALARO_DEVICE (`cpu`, `cuda`, `cuda:1`), else a GPU if there is one."""
+"""Where networks compute: VALARO_DEVICE (`cpu`, `cuda`, `cuda:1`), else a GPU if there is one."""
 
+import ctypes
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from stages.core.errors import ValaroError
 
@@ -13,10 +15,12 @@ DEVICES = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def torch_device() -> str:
-    """Name of the device, as torch knows it."""
+    """Name of the device, as torch knows it. Torch is imported only where the machine has a GPU."""
     chosen = os.environ.get(VARIABLE, AUTO)
     if chosen != AUTO:
         return chosen
+    if not _driver_finds_a_gpu():
+        return "cpu"
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -60,3 +64,14 @@ def on_device(name: str | None) -> Iterator[None]:
     finally:
         if name is not None:
             os.environ.pop(VARIABLE) if before is None else os.environ.update({VARIABLE: before})
+
+
+@cache
+def _driver_finds_a_gpu() -> bool:
+    """Whether there is a CUDA driver that counts at least one device."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int()
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0

@@ -1,4 +1,4 @@
-"""Pictures of people as model input: a data set for training, and the embeddings of a whole track."""
+"""Pictures of people as a data set for training."""
 
 import os
 from collections import OrderedDict
@@ -9,19 +9,13 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from stages.core.arrays import Floats, Image, Integers
-from stages.core.optimisation import MixedPrecision
-from stages.engine.prefetch import decoding_threads, prefetch_batches
-from stages.media.jpeg import unpack_jpeg
 from stages.vision.augmentation import Change
-from stages.vision.crops import crop_face, letterbox
-from stages.vision.views import View
+from stages.vision.embedding import shown
 
-HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 OPEN_FILES = 64
 """HDF5 files that one process keeps open at a time."""
 
@@ -83,7 +77,7 @@ class FaceImages(Dataset[FaceSample]):
     def __getitem__(self, index: int) -> FaceSample:
         jpeg, offset = self._tracks.get(self._files[self._file_index[index]])
         box = None if self._box_xyxy is None else self._box_xyxy[index]
-        image = as_tensor(_shown(jpeg, offset, int(self._crop_index[index]), box, self._size_px))
+        image = as_tensor(shown(jpeg, offset, int(self._crop_index[index]), box, self._size_px))
         return FaceSample(self._augment(image) if self._augment else image, self._target[index])
 
 
@@ -119,58 +113,6 @@ class OpenTracks:
         return {"_open": OrderedDict(), "_process": -1}
 
 
-def _shown(jpeg: Any, jpeg_offset: Integers, picture: int, box_xyxy: Floats | None, size_px: int) -> Image:
-    """One picture, or the part of it in a box, as the square a model takes; -1 is a black one."""
-    if picture < 0:
-        return np.zeros((size_px, size_px, 3), np.uint8)
-    image = unpack_jpeg(jpeg, jpeg_offset, picture)
-    return letterbox(image if box_xyxy is None else crop_face(image, box_xyxy, pad_px=0.0), size_px)
-
-
 def as_tensor(image: Image) -> Tensor:
     """(H, W, 3) array -> (3, H, W) tensor, uint8."""
     return torch.from_numpy(image).permute(2, 0, 1)
-
-
-@torch.no_grad()
-def embed_track(
-    model: nn.Module,
-    jpeg: NDArray[np.uint8],
-    jpeg_offset: Integers,
-    view: View,
-    size_px: int,
-    batch_size: int,
-    mixed_precision: MixedPrecision = "no",
-) -> tuple[Floats, Floats]:
-    """What a static model says of every step of a track; a picture that is reused is computed once.
-
-    Shape: T steps -> embedding (T, 256) float32, valence_arousal (T, 2) float32.
-
-    Args:
-        model: a static model (or any module with a `StaticOutput`) in eval mode, on any device.
-        jpeg: the pictures, see `jpeg.pack_jpegs`.
-        jpeg_offset: likewise.
-        view: which of them, or which part of it, stands for each step.
-        size_px: side of the model's input.
-        batch_size: images at a time. On a GPU the last batch is filled up: one shape, one compilation.
-        mixed_precision: of the forward pass on a GPU; "fp16" moved embeddings by a thousandth of
-            their spread (EfficientNet-B1, random weights, emulated on a processor).
-    """
-    pictures, first, place = np.unique(view.picture, return_index=True, return_inverse=True)
-    boxes = [None] * len(first) if view.box_xyxy is None else list(view.box_xyxy[first])
-    device = next(model.parameters()).device
-    on_gpu = device.type != "cpu"
-    half = HALF.get(mixed_precision) if on_gpu else None
-
-    def show(k: int) -> Tensor:
-        return as_tensor(_shown(jpeg, jpeg_offset, int(pictures[k]), boxes[k], size_px))
-
-    embeddings, estimates = [], []
-    for images in prefetch_batches(show, len(pictures), batch_size, decoding_threads(device.type)):
-        filled = images + images[-1:] * (batch_size - len(images) if on_gpu else 0)
-        with torch.autocast(device.type, half, enabled=half is not None):
-            output = model(torch.stack(filled).to(device))
-        # They stay on the device: to fetch them now would let it wait for the next batch.
-        embeddings.append(output.embedding[: len(images)].float())
-        estimates.append(output.valence_arousal[: len(images)].float())
-    return torch.cat(embeddings).cpu().numpy()[place], torch.cat(estimates).cpu().numpy()[place]

@@ -163,7 +163,7 @@ def _predictions(workspace: Workspace, trained: Trained, corpus: Corpus) -> Iter
     """The systems that are needed, after what they look at and listen to."""
     params, models = trained.params, trained.models
     if any(SYSTEMS[system].sees for system in trained.systems):
-        embedding = embed.units(workspace, models, corpus, params.embed)
+        embedding = embed.units(workspace, models, corpus, params.embed, params.compute)
         yield Step("embed", embed.embed_subject, embedding, params.embed)
     if any(SYSTEMS[system].hears for system in trained.systems):
         voice_units = voice.units(workspace, corpus, params.voice, pretrained(models))

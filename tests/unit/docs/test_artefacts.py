@@ -158,7 +158,11 @@ def estimate(workspace: Workspace, corpus: Corpus, params: Params) -> None:
     config = static_config(SMALL, 0.1, True)
     static = workspace.model(f"static/{params.embed.backbone}.safetensors")
     save_model(static, new_static(config, None), config)
-    do(embed.embed_subject, embed.units(workspace, workspace, corpus, params.embed), params.embed)
+    do(
+        embed.embed_subject,
+        embed.units(workspace, workspace, corpus, params.embed, params.compute),
+        params.embed,
+    )
     lay_models(workspace, params)
     subjects = corpus.subjects
     do(predict.predict_dynamic, predict.dynamic_units(workspace, workspace, subjects))

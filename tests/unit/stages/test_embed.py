@@ -11,8 +11,8 @@ from stages.core.artefacts import read_arrays, read_facts
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import EmbedParams
-from stages.embed import _static, embed_subject, units
-from stages.engine.stage import do_unit
+from stages.embed import _network, embed_subject, units
+from stages.engine.stage import HERE, do_unit
 from stages.media.jpeg import unpack_jpeg
 from stages.training.checkpoints import load_model, save_model
 from stages.vision.architectures import build_static
@@ -21,6 +21,7 @@ from stages.vision.crops import letterbox
 from stages.vision.views import person_boxes
 
 SETTINGS = EmbedParams(backbone="chosen", batch_size=3, mixed_precision="no", compile=False)
+EXACT = HERE.model_copy(update={"precision": "float32"})
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def model(people: Workspace, finetune_params: Any) -> Any:
         config = static_config(description, 0.0, True)
         torch.manual_seed(2)
         save_model(people.model("static/chosen.safetensors"), build_static(config), config)
-        _static.cache_clear()
+        _network.cache_clear()
         return load_model(people.model("static/chosen.safetensors"), build_static)
 
     return save
@@ -53,7 +54,7 @@ def test_every_step_has_the_embedding_of_what_it_shows(
     people: Workspace, model: Any, architecture: str, shown: Input
 ) -> None:
     net = model(architecture, shown)
-    found = units(people, people, people.corpus(), SETTINGS)
+    found = units(people, people, people.corpus(), SETTINGS, EXACT)
     assert [unit.name for unit in found] == ["a", "b_left", "b_right", "v", "w"]
     assert ("frames" in found[1].reads) == (shown != "face")
     do_unit(embed_subject, found[1], SETTINGS)
@@ -85,12 +86,12 @@ def test_every_step_has_the_embedding_of_what_it_shows(
 
 def test_a_missing_model_says_what_to_run(people: Workspace) -> None:
     with pytest.raises(ValaroError, match=r"static/chosen\.safetensors.*Run the stage"):
-        units(people, people, people.corpus(), SETTINGS)
+        units(people, people, people.corpus(), SETTINGS, EXACT)
 
 
 def test_batches_decide_nothing(people: Workspace, model: Any) -> None:
     model("small", "face")
-    (unit, *_) = units(people, people, people.corpus(), SETTINGS)
+    (unit, *_) = units(people, people, people.corpus(), SETTINGS, EXACT)
     results = []
     for batch_size in (1, 64):
         apart = {"embeddings": people.root / f"{batch_size}.h5"}

@@ -5,14 +5,11 @@ import pickle
 import h5py
 import numpy as np
 import pytest
-import torch
 from torch.utils.data import DataLoader
 
 from stages.media.jpeg import pack_jpegs
 from stages.vision import face_images
-from stages.vision.face_images import FaceImages, OpenTracks, embed_track
-from stages.vision.static_model import StaticModel, StaticOutput
-from stages.vision.views import View
+from stages.vision.face_images import FaceImages, OpenTracks
 
 LEVELS = [[20, 90, 160], [60, 230]]  # grey levels of the crops of two tracks
 
@@ -74,14 +71,6 @@ def test_a_box_shows_its_part_clipped_to_the_picture(tmp_path):
     assert [level(images[i].image) for i in range(3)] == pytest.approx([30, 220, 220], abs=3)
 
 
-def test_parts_of_a_track_are_embedded_by_their_boxes():
-    view = View(np.array([-1, 0, 1, 1]), np.array([LEFT, LEFT, RIGHT, RIGHT], float))
-    model = MeanLevel()
-    _, estimate = embed_track(model, *pack_jpegs([halves(), halves()]), view, 30, 2)
-    assert estimate[:, 0] == pytest.approx([0, 30, 220, 220], abs=3)
-    assert model.seen == 3
-
-
 def test_augmentation_is_applied(tracks):
     flipped = FaceImages(
         tracks, np.array([0]), np.array([0]), np.zeros((1, 2)), 30, augment=lambda x: 255 - x
@@ -109,44 +98,3 @@ def test_few_files_are_open_at_a_time(tracks, monkeypatch):
 def test_indices_that_do_not_fit_are_refused(tracks, files, crops, rows, message):
     with pytest.raises(ValueError, match=message):
         FaceImages(tracks, np.array(files), np.array(crops), np.zeros((rows, 2)), 30)
-
-
-class MeanLevel(torch.nn.Module):
-    """Stands for a static model: says the mean grey level; counts the images it saw."""
-
-    def __init__(self):
-        super().__init__()
-        self.parameter, self.seen = torch.nn.Parameter(torch.zeros(1)), 0
-
-    def forward(self, image):
-        self.seen += len(image)
-        mean = image.float().mean((1, 2, 3))[:, None]
-        return StaticOutput(mean.expand(-1, 256), mean.expand(-1, 2), mean)
-
-
-@pytest.mark.parametrize("batch_size", [1, 2, 64])
-def test_a_track_is_embedded_step_by_step_and_each_crop_once(batch_size):
-    crop_index = np.array([-1, -1, 0, 1, 1, 1, 2, 0])
-    model = MeanLevel()
-    pictures, view = crops_of([30, 120, 210]), View(crop_index, None)
-    embedding, estimate = embed_track(model, *pictures, view, 30, batch_size)
-    expected = np.array([0, 0, 30, 120, 120, 120, 210, 30]) * 20 / 30  # a third of the square is black
-    assert embedding.shape == (8, 256)
-    assert embedding[:, 7] == pytest.approx(expected, abs=1.5)
-    assert estimate[:, 1] == pytest.approx(expected, abs=1.5)
-    assert model.seen == 4
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("compiled", [False, True])
-def test_half_precision_on_a_gpu_gives_nearly_the_same_embeddings(cuda, compiled):
-    torch.manual_seed(0)
-    model = StaticModel("resnet10t", image_size=64).eval()
-    pictures, view = crops_of(range(0, 250, 25)), View(np.arange(10), None)
-    exact = embed_track(model, *pictures, view, 64, 4)
-    model.to(cuda)
-    if compiled:
-        model.compile()
-    for one, other in zip(exact, embed_track(model, *pictures, view, 64, 4, "fp16"), strict=True):
-        assert one.shape == other.shape  # the last batch was filled up, and cut again
-        assert other == pytest.approx(one, abs=5e-3)

@@ -1,0 +1,159 @@
+"""Graphs: trained networks in OpenVINO's form, each exported once from its PyTorch module.
+
+1. A graph is found by what decides it: the bytes of the weights, the code that builds the module, the
+   versions of PyTorch and OpenVINO.
+2. Where there is none yet, PyTorch builds the module, OpenVINO converts it, and both compute the same
+   inputs. Only a graph that agrees within TOLERANCE is kept; else `GraphMismatch` says by how much.
+3. From then on neither PyTorch nor the libraries of the architecture are imported.
+
+Exporting takes some ten seconds of processor time a network, opening it half a second.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.core.artefacts import remove, whole
+from stages.core.errors import ValaroError
+from stages.engine.fingerprint import code_of, key_of, md5_of
+from stages.inference.engines import Precision, graphs_folder
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Arrays = list[NDArray[Any]]
+Run = Callable[..., Arrays]
+MODEL = "model.xml"
+TOLERANCE = 1e-3
+"""Largest difference from PyTorch, in units of the output's largest absolute value (at least 1)."""
+MOST_GRAPHS = 12
+"""Kept in the folder; the ones used longest ago go first."""
+
+
+class GraphMismatch(ValaroError):
+    """The network can't be exported, or its graph computes something else: PyTorch has to run it."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What is needed to export one network.
+
+    Args:
+        code: module whose code, with all it imports, decides what the network computes.
+        build: the module with its weights, in eval mode on the CPU; takes and returns tensors, in a tuple if
+            there are several.
+        examples: inputs of a batch of two, for conversion and comparison; the first axis stays free.
+    """
+
+    code: str
+    build: Callable[[], "nn.Module"]
+    examples: Sequence[NDArray[Any]]
+
+
+def open_graph(weights: Path, exported: Callable[[], Exported], code: str, precision: Precision) -> Run:
+    """The network of a weights file as a function of arrays, exported first if need be.
+
+    Shape: one array per input (B, ...) -> one array per output (B, ...), float32.
+
+    Args:
+        weights: the file; it and the code name the graph.
+        exported: what is needed where the graph isn't there yet.
+        code: module whose code decides what the network computes.
+        precision: of the layers.
+
+    Raises:
+        GraphMismatch: there is no graph that computes what PyTorch does.
+    """
+    folder = graphs_folder() / key_of(
+        weights=md5_of(weights), code=code_of(code), openvino=version("openvino"), torch=version("torch")
+    )
+    if not (folder / MODEL).is_file():
+        _export(exported(), folder)
+        _prune(folder.parent)
+    os.utime(folder)
+    return _compiled(folder / MODEL, precision)
+
+
+def _export(network: Exported, folder: Path) -> None:
+    import torch
+
+    module = network.build().eval()
+    tensors = tuple(torch.from_numpy(example) for example in network.examples)
+    with torch.no_grad():
+        outputs = module(*tensors)
+        graph = _converted(network, module, tensors)
+    with whole(folder) as partial:
+        partial.mkdir(parents=True, exist_ok=True)
+        _save(graph, partial / MODEL)
+        _require_equal(outputs if isinstance(outputs, tuple) else (outputs,), partial / MODEL, network)
+
+
+def _converted(network: Exported, module: "nn.Module", tensors: tuple[Any, ...]) -> Any:
+    import openvino
+
+    free = [([-1, *example.shape[1:]], openvino.Type(example.dtype)) for example in network.examples]
+    try:
+        with warnings.catch_warnings():  # of PyTorch's, about its own tracing
+            warnings.simplefilter("ignore")
+            return openvino.convert_model(module, example_input=tensors, input=free)
+    except Exception as refusal:  # an operation that OpenVINO doesn't know, or that can't be traced
+        reason = " ".join(str(refusal).split())
+        raise GraphMismatch(f"{network.code}: can't be exported ({reason:.200})") from None
+
+
+def _save(graph: Any, file: Path) -> None:
+    import openvino
+
+    openvino.save_model(graph, file, compress_to_fp16=False)
+
+
+def _require_equal(outputs: Sequence[Any], file: Path, network: Exported) -> None:
+    """Refuse a graph that answers otherwise than the module did."""
+    for k, (wanted, found) in enumerate(
+        zip(outputs, _compiled(file, "float32")(*network.examples), strict=True)
+    ):
+        right = wanted.float().numpy()
+        off = float(np.abs(found - right).max() / max(1.0, np.abs(right).max()))
+        if not off <= TOLERANCE:
+            raise GraphMismatch(
+                f"{network.code}: output {k} of the exported graph is off by {off:.2g}, over {TOLERANCE:g}"
+            )
+
+
+def _compiled(file: Path, precision: Precision) -> Run:
+    """The graph as a function, on as many threads as OMP_NUM_THREADS says (PyTorch's own rule)."""
+    options = {
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
+        "INFERENCE_NUM_THREADS": int(os.environ.get("OMP_NUM_THREADS", "2")),
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,  # the workers of a stage would all be pinned to the same cores
+    }
+    compiled = _core().compile_model(file, "CPU", options)
+
+    def run(*arrays: NDArray[Any]) -> Arrays:
+        answers = compiled([np.ascontiguousarray(array) for array in arrays])
+        return [np.array(answers[k], np.float32) for k in range(len(compiled.outputs))]
+
+    return run
+
+
+@cache
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
+def _prune(folder: Path) -> None:
+    """Remove the graphs used longest ago, beyond MOST_GRAPHS."""
+    found = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in found[MOST_GRAPHS:]:
+        remove(path)

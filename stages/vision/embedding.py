@@ -1,0 +1,133 @@
+"""The embeddings of a whole track: its pictures through a static model, each picture once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.core.arrays import Floats, Image, Integers
+from stages.core.optimisation import MixedPrecision
+from stages.engine.prefetch import decoding_threads, prefetch_batches
+from stages.inference.engines import Engine
+from stages.media.jpeg import unpack_jpeg
+from stages.vision.backbones import header_of
+from stages.vision.crops import crop_face, letterbox
+from stages.vision.views import View
+
+if TYPE_CHECKING:
+    from stages.vision.architectures import Static
+
+HALF = {"fp16": "float16", "bf16": "bfloat16"}
+"""Precision of a forward pass on a GPU, by its name in params.yaml, as torch calls it."""
+
+
+class StaticNetwork(Protocol):
+    """A static model that answers batches of images; the answers may stay where they are until fetched."""
+
+    image_size: int
+    threads: int
+    """That decode pictures beside it."""
+    full_batches: bool
+    """Whether the last batch is to be filled up: one shape, one compilation."""
+
+    def answer(self, images: NDArray[np.uint8]) -> Any:
+        """Shape: (B, S, S, 3) uint8 RGB."""
+
+    def fetch(self, answers: Sequence[Any]) -> tuple[Floats, Floats]:
+        """All answers in a row: embedding (N, 256), valence_arousal (N, 2), float32."""
+
+
+class GraphNetwork:
+    """A static model as a graph on the processor; see `inference.networks.open_static`.
+
+    Args:
+        file: the model, with its configuration in the header.
+        engine: precision of the layers.
+    """
+
+    def __init__(self, file: Path, engine: Engine) -> None:
+        from stages.inference.networks import open_static
+
+        self.image_size: int = header_of(file)["image_size"]
+        self.threads, self.full_batches = decoding_threads("cpu"), False
+        self._run = open_static(file, self.image_size, engine.precision)
+
+    def answer(self, images: NDArray[np.uint8]) -> list[Floats]:
+        """See `StaticNetwork`."""
+        return self._run(images.transpose(0, 3, 1, 2))
+
+    def fetch(self, answers: Sequence[list[Floats]]) -> tuple[Floats, Floats]:
+        """See `StaticNetwork`."""
+        embedding, valence_arousal = (np.concatenate(parts) for parts in zip(*answers, strict=True))
+        return embedding, valence_arousal
+
+
+class TorchNetwork:
+    """A static model in PyTorch, on the device that it lies on.
+
+    Args:
+        model: in eval mode.
+        mixed_precision: of the forward pass on a GPU; "fp16" moved embeddings by a thousandth of their spread
+            (EfficientNet-B1, random weights, emulated on a processor).
+    """
+
+    def __init__(self, model: "Static", mixed_precision: MixedPrecision = "no") -> None:
+        self._model, self._device = model, next(model.parameters()).device
+        on_gpu = self._device.type != "cpu"
+        self.image_size, self.threads = model.image_size, decoding_threads(self._device.type)
+        self.full_batches, self._half = on_gpu, HALF.get(mixed_precision) if on_gpu else None
+
+    def answer(self, images: NDArray[np.uint8]) -> Any:
+        """See `StaticNetwork`."""
+        import torch
+
+        half = getattr(torch, self._half) if self._half else None
+        with torch.no_grad(), torch.autocast(self._device.type, half, enabled=half is not None):
+            output = self._model(torch.from_numpy(images).permute(0, 3, 1, 2).to(self._device))
+        # They stay on the device: to fetch them now would let it wait for the next batch.
+        return output.embedding.float(), output.valence_arousal.float()
+
+    def fetch(self, answers: Sequence[Any]) -> tuple[Floats, Floats]:
+        """See `StaticNetwork`."""
+        import torch
+
+        embedding, valence_arousal = (torch.cat(parts).cpu().numpy() for parts in zip(*answers, strict=True))
+        return embedding, valence_arousal
+
+
+def shown(jpeg: Any, jpeg_offset: Integers, picture: int, box_xyxy: Floats | None, size_px: int) -> Image:
+    """One picture, or the part of it in a box, as the square a model takes; -1 is a black one."""
+    if picture < 0:
+        return np.zeros((size_px, size_px, 3), np.uint8)
+    image = unpack_jpeg(jpeg, jpeg_offset, picture)
+    return letterbox(image if box_xyxy is None else crop_face(image, box_xyxy, pad_px=0.0), size_px)
+
+
+def embed_track(
+    network: StaticNetwork, jpeg: NDArray[np.uint8], jpeg_offset: Integers, view: View, batch_size: int
+) -> tuple[Floats, Floats]:
+    """What a static model says of every step of a track; a picture that is reused is computed once.
+
+    Shape: T steps -> embedding (T, 256) float32, valence_arousal (T, 2) float32.
+
+    Args:
+        network: a static model.
+        jpeg: the pictures, see `jpeg.pack_jpegs`.
+        jpeg_offset: likewise.
+        view: which of them, or which part of it, stands for each step.
+        batch_size: images at a time.
+    """
+    pictures, first, place = np.unique(view.picture, return_index=True, return_inverse=True)
+    boxes = [None] * len(first) if view.box_xyxy is None else list(view.box_xyxy[first])
+
+    def show(k: int) -> Image:
+        return shown(jpeg, jpeg_offset, int(pictures[k]), boxes[k], network.image_size)
+
+    answers = []
+    for images in prefetch_batches(show, len(pictures), batch_size, network.threads):
+        missing = batch_size - len(images) if network.full_batches else 0
+        answers.append(network.answer(np.stack(images + images[-1:] * missing)))
+    embedding, valence_arousal = network.fetch(answers)
+    return embedding[place], valence_arousal[place]
