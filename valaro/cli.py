@@ -7,6 +7,8 @@
     valaro doctor                            is everything there, and what to do where it isn't
     valaro sweep PARAM                       one parameter against what came out of the experiments with it
     valaro import-checkpoint KIND FILE       take the authors' published weights
+    valaro models                            pretrained models by name, and which are here
+    valaro fetch-model NAME                  download one of them
     valaro profile [NAME]                    list the profiles, or make one the active parameters
     valaro params                            check and print the active parameters
     valaro speed                             what every stage took, beside the run before
@@ -173,6 +175,7 @@ ProfileName = Annotated[
 Discard = Annotated[
     bool, typer.Option("--force", help="Even if params.yaml has edits that no profile has (a copy is kept).")
 ]
+ModelName = Annotated[str, typer.Argument(metavar="NAME", help="As `valaro models` lists it.")]
 Parameter = Annotated[
     str, typer.Argument(metavar="PARAM", help="Dotted name in params.yaml, e.g. dynamic.window_s.")
 ]
@@ -350,6 +353,27 @@ def import_checkpoint(
 
     with report_user_errors():
         run(kind, file, out)
+
+
+@app.command()
+def models(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
+    """List the pretrained models: name, size, licence, task, source, and where each lies."""
+    from valaro.commands.models import list_models
+
+    with report_user_errors():
+        list_models()
+
+
+@app.command("fetch-model")
+def fetch_model(name: ModelName, _verbose: Verbose = False, _quiet: Quiet = False) -> None:
+    """Download a pretrained model by its NAME in `valaro models`, or a backbone by timm's name.
+
+    An interrupted download goes on where it stopped; the SHA-256 is checked before the file appears.
+    """
+    from valaro.commands.models import fetch_model as run
+
+    with report_user_errors():
+        run(name)
 
 
 @app.command()

@@ -18,12 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.core.errors import BadInput
-
-PDEM = "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim"
-"""The paper's backbone on the hub (section 3.1)."""
-
-PDEM_LICENCE = "CC-BY-NC-SA-4.0"
-"""Its weights, and whatever is trained from them, are for non-commercial use: tell the user."""
+from stages.core.weights import PDEM, PRETRAINED
 
 TRAINING_NOISE = {"layerdrop": 0.0, "apply_spec_augment": False}
 """Off whatever the configuration says: frozen layers must give the same features twice."""
@@ -90,9 +85,11 @@ def _classes(family: str) -> tuple[Any, Any]:
 def _loaded(source: str, offline: bool) -> nn.Module:
     from transformers import AutoConfig
 
+    source = str(_fetched(source) or source)
     local = Path(source).is_dir()
     remedy = (
-        f"Put the model's config.json and weights into a folder and name it, or go online once for {PDEM}"
+        "Put the model's config.json and weights into a folder and name it, or go online once: "
+        f"`valaro fetch-model pdem` gets {PDEM}"
     )
     try:
         config = AutoConfig.from_pretrained(source, local_files_only=local or offline)
@@ -114,6 +111,12 @@ def _loaded(source: str, offline: bool) -> nn.Module:
         raise BadInput(source, f"{len(missing)} weights are missing, {missing[0]} among them", remedy)
     backbone: nn.Module = model
     return backbone.float()
+
+
+def _fetched(source: str) -> Path | None:
+    """The folder that `valaro fetch-model` put a model of the hub into."""
+    folder = PRETRAINED / source.rpartition("/")[2]
+    return folder if not Path(source).is_dir() and (folder / "config.json").is_file() else None
 
 
 def _first_line(error: Exception) -> str:

@@ -21,6 +21,16 @@ PRETRAINED = Path("models/pretrained")
 FOLDERS = "VALARO_WEIGHTS"
 """Environment variable that names further folders of weights."""
 
+PDEM = "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim"
+"""The paper's audio backbone on the Hugging Face hub (section 3.1)."""
+PDEM_LICENCE = "CC-BY-NC-SA-4.0"
+"""Its weights, and whatever is trained from them, are for non-commercial use: tell the user."""
+
+POSE_FOLDER = "github.com/leoxiaobin/deep-high-resolution-net.pytorch"
+"""HRNet's authors: their model zoo has the pose weights, in folders that a browser opens."""
+AUTHORS_FOLDER = "drive.google.com/drive/folders/12LLx9DiEJSlnzgL745m9z_XAz1Rw_Vz6"
+"""The paper's authors: the shared folder with their trained models that their repository names."""
+
 
 @dataclass(frozen=True)
 class Weights:

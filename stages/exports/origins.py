@@ -7,7 +7,7 @@ from typing import Any
 from stages.core.corpus import is_sample
 from stages.core.detectors import DETECTORS
 from stages.core.params import BackboneParams, FacesParams, VoiceParams
-from stages.core.weights import WEIGHTS
+from stages.core.weights import PDEM, PDEM_LICENCE, WEIGHTS
 from stages.exports.card import Upstream
 
 PUBLISHED = "the authors' published checkpoints"
@@ -72,11 +72,7 @@ class Origin:
         yield from self._tools()
 
     def _pdem(self) -> Upstream | None:
-        """The paper's audio backbone, if it is this one's; torch is imported only where it may be."""
-        if not isinstance(self.audio_backbone, str):
-            return None
-        from stages.audio.backbone import PDEM, PDEM_LICENCE
-
+        """The paper's audio backbone, if it is this one's."""
         return Upstream(PDEM, PDEM_LICENCE, "") if self.audio_backbone == PDEM else None
 
     def _corpus(self) -> Upstream:

@@ -12,6 +12,7 @@ from stages.core.artefacts import read_config
 from stages.core.errors import BadInput, ValaroError
 from stages.core.params import BackboneParams, FinetuneParams
 from stages.core.weights import FOLDERS, user_folders
+from stages.vision.hub import from_hub, hub_weights, timm_name
 
 Input = Literal["face", "frame", "person"]
 """What a static model is shown: the face's crop, the whole frame, or a crop around the person."""
@@ -59,13 +60,16 @@ def static_config(description: BackboneParams, dropout: float, tanh_output: bool
 def foreign_weights(description: BackboneParams) -> Path | None:
     """The weights from elsewhere to start at: at their path, or by their name in a folder of VALARO_WEIGHTS.
 
-    None where the description names none: the model starts at random.
+    None where the description names none: the model starts at random. `hub` and `hub:<tag>` name timm's,
+    which are downloaded where no folder has them (`hub.py`).
 
     Raises:
-        ValaroError: the file is in none of these places.
+        ValaroError: the file is in none of these places, and can't be downloaded.
     """
     if description.weights is None:
         return None
+    if from_hub(description.weights):
+        return hub_weights(timm_name(description.architecture, description.weights))
     path = Path(description.weights)
     for candidate in (path, *(folder / path.name for folder in user_folders())):
         if candidate.is_file():

@@ -10,6 +10,7 @@ from stages.core.errors import ValaroError
 from stages.core.params import Params
 from stages.core.weights import PRETRAINED, WEIGHTS, Weights, user_folders
 from stages.vision.backbones import describe, foreign_weights
+from stages.vision.hub import from_hub, local_hub_weights, timm_name
 
 MEGA = 1_000_000
 
@@ -59,8 +60,12 @@ def _of_table(weights: Weights, *, needed: bool) -> Iterator[Seen]:
 
 
 def _of_backbone(params: Params, backbone: str) -> Iterator[Seen]:
+    described = describe(params.finetune, backbone)
     try:
-        path = foreign_weights(describe(params.finetune, backbone))
+        if described.weights and from_hub(described.weights):
+            yield _of_hub(timm_name(described.architecture, described.weights), backbone)
+            return
+        path = foreign_weights(described)
     except ValaroError as error:
         problem, _, remedy = str(error).partition(". ")
         yield "MISSING", "weights", f"{backbone}: {problem}", remedy
@@ -69,15 +74,24 @@ def _of_backbone(params: Params, backbone: str) -> Iterator[Seen]:
         yield "ok", "weights", f"{path}, for {backbone}", ""
 
 
+def _of_hub(name: str, backbone: str) -> Seen:
+    """A backbone of timm's: a file, or to be downloaded."""
+    if path := local_hub_weights(name):
+        return "ok", "weights", f"{path}, for {backbone}", ""
+    remedy = f"Fetched on first use when online, or by `valaro fetch-model {name}`."
+    return "note", "weights", f"{name}, for {backbone}, isn't here yet", remedy
+
+
 def _of_audio(backbone: str) -> Seen:
     """The audio backbone: a folder, or a name on the hub, which may be in its cache."""
-    if Path(backbone).is_dir():
-        return "ok", "weights", f"{backbone}, for audio", ""
+    for folder in (Path(backbone), PRETRAINED / backbone.rpartition("/")[2]):
+        if folder.is_dir():
+            return "ok", "weights", f"{folder}, for audio", ""
     from huggingface_hub import try_to_load_from_cache
 
     if isinstance(try_to_load_from_cache(backbone, "config.json"), str):
         return "ok", "weights", f"{backbone}, for audio, in the hub's cache", ""
-    remedy = "Fetched on first use when online; else audio.backbone may name a folder. Look at its licence."
+    remedy = "Fetched on first use when online, or by `valaro fetch-model pdem`. Look at its licence."
     return "note", "weights", f"{backbone}, for audio, isn't in the hub's cache", remedy
 
 
