@@ -14,6 +14,7 @@ import numpy as np
 
 from stages.core.arrays import Flags, Floats, Image, Integers
 from stages.engine.advance import counted
+from stages.engine.lazy_imports import loaded_on_use
 from stages.engine.native_stderr import quiet_native_stderr
 
 UPPER_LIP = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
@@ -71,7 +72,8 @@ class _Mesh:
     """One running MediaPipe graph."""
 
     def __init__(self, threshold: float) -> None:
-        from mediapipe.python.solutions.face_mesh import FaceMesh
+        with loaded_on_use("matplotlib.pyplot"):
+            from mediapipe.python.solutions.face_mesh import FaceMesh
 
         with quiet_native_stderr():
             self.solution: Any = FaceMesh(

@@ -1,7 +1,6 @@
 """From 5 Hz predictions to smooth traces at the native frames (paper, section 4.3)."""
 
 import numpy as np
-from scipy.ndimage import convolve1d
 
 from stages.core.arrays import Floats
 
@@ -57,8 +56,14 @@ def hamming_smooth(trace: Floats, rate_hz: float, window_s: float) -> Floats:
     if frames < 3 - 1e-9 or not len(trace):
         return trace
     taps = np.hamming(2 * int(frames / 2 + 1e-9) + 1)
-    inside = convolve1d(np.ones(len(trace)), taps, mode="constant")
-    return np.asarray(convolve1d(trace, taps, axis=0, mode="constant") / inside[:, None])
+    columns = [_centred(column, taps) for column in (np.ones(len(trace)), *trace.T)]
+    return np.stack(columns[1:], axis=1) / columns[0][:, None]
+
+
+def _centred(values: Floats, taps: Floats) -> Floats:
+    """Weighted sums around every value, of those that are there. Shape: (N,), (odd,) -> (N,)."""
+    half = len(taps) // 2
+    return np.convolve(values, taps)[half : half + len(values)]
 
 
 def mean_rate_hz(time_s: Floats) -> float:

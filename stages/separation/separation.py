@@ -15,8 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import uniform_filter
-from scipy.signal import istft, stft
 
 from stages.core.arrays import Floats
 
@@ -109,6 +107,8 @@ class Classical(Separator):
             yield _faded_in(self._block(held, rate_hz), faded, rise)
 
     def _block(self, mixture: Floats, rate_hz: int) -> Floats:
+        from scipy.signal import istft, stft  # a second of import
+
         frame = 2 ** max(round(np.log2(self.frame_s * rate_hz)), 4)
         options = {"fs": rate_hz, "nperseg": frame, "noverlap": 3 * frame // 4}
         padded = np.pad(mixture, [(0, max(frame - len(mixture), 0)), (0, 0)])
@@ -142,6 +142,8 @@ def _power(spectrum: Floats) -> Floats:
 
 def _smooth(power: Floats) -> Floats:
     """Mean over 3 frequencies and 5 frames: a single point of noise says little about its mean power."""
+    from scipy.ndimage import uniform_filter
+
     return np.asarray(uniform_filter(power, size=(3, 5), mode="nearest"))
 
 
