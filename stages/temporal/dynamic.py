@@ -199,7 +199,7 @@ def dynamic_from_authors(state: Mapping[str, Tensor]) -> tuple[DynamicModel, dic
     """The authors' published dynamic model ("dynamic_v3") in ours, in eval mode, and what builds it.
 
     Args:
-        state: their state dict (see `checkpoints.authors_state`).
+        state: their state dict (see `valaro.recordings.state_dicts`).
 
     Raises:
         KeyError: a parameter is missing from `state`.

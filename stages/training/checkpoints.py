@@ -1,12 +1,10 @@
 """Weights on disk: one safetensors file per model, its configuration inside, the same bytes every time."""
 
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -51,35 +49,3 @@ def load_model(path: Path, build: Callable[[dict[str, Any]], Model]) -> Model:
     except RuntimeError as mismatch:
         raise BadInput(path, f"weights don't fit the model: {mismatch}", "Train this model again") from None
     return model.eval()
-
-
-def authors_state(path: Path) -> dict[str, Tensor]:
-    """The state dict of one of the authors' published checkpoints; code in a pickle never runs.
-
-    Takes safetensors, or `torch.save` files: a bare state dict, or one under "model_state_dict" or
-    "state_dict". Prefixes "module." of a data-parallel run are dropped.
-
-    Raises:
-        BadInput: the file is unreadable, would need arbitrary code to load, or holds something else.
-    """
-    try:
-        _refuse_packed(path)
-        loaded = (
-            load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-        )
-    except Exception as damage:  # every reader has its own classes; each means the same to the user
-        raise BadInput(path, f"not a loadable checkpoint ({damage})", "Give a plain state dict") from None
-    for key in ("model_state_dict", "state_dict"):
-        loaded = loaded.get(key, loaded) if isinstance(loaded, Mapping) else loaded
-    if not isinstance(loaded, Mapping) or not all(isinstance(each, Tensor) for each in loaded.values()):
-        raise BadInput(path, "holds no state dict: names and their tensors", "Give a plain state dict")
-    return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
-
-
-def _refuse_packed(path: Path) -> None:
-    """Refuse an archive larger than its file: `torch.save` compresses nothing, `torch.load` unpacks all."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > path.stat().st_size:
-            raise ValueError(f"an archive that unpacks to {unpacked} bytes, from {path.stat().st_size}")

@@ -182,7 +182,7 @@ def static_from_authors(state: Mapping[str, Tensor]) -> StaticModel:
     Their checkpoints hold no emotion layer: ours is set to zero, so that all its logits are 0.
 
     Args:
-        state: their state dict (see `checkpoints.authors_state`).
+        state: their state dict (see `valaro.recordings.state_dicts`).
 
     Raises:
         ValueError: a parameter isn't one of theirs; names it.

@@ -22,9 +22,10 @@ from stages.layouts.texts import rows_expected
 from stages.media.sound import read_wav, write_wav
 from stages.media.source import choose_audio, choose_video, open_media, packets
 from stages.separation.tensorbundle import FOOTER_BYTES, TRAILER_BYTES, _block, _handle, checksum, read_bundle
-from stages.training.checkpoints import authors_state, save_state
+from stages.training.checkpoints import save_state
 from tests.unit.corpora.conftest import TREES
 from valaro.commands.contracts import CONTRACTS, Lengths, faults_of
+from valaro.recordings.state_dicts import state_dict_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUNDLE = REPOSITORY / "tests/data/spleeter/2stems/model"
@@ -177,7 +178,7 @@ def tensors(path: Path) -> None:
 
 
 def weights(path: Path) -> None:
-    assert all(hasattr(tensor, "shape") for tensor in authors_state(path).values())
+    assert all(hasattr(tensor, "shape") for tensor in state_dict_of(path).values())
 
 
 def container(path: Path) -> None:

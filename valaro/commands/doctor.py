@@ -17,6 +17,7 @@ from stages.core.errors import ValaroError
 from stages.core.params import Params, load_params
 from stages.core.profiles import active_profile
 from stages.engine.fingerprint import ROOT
+from valaro.commands.corpus_check import check_corpus
 from valaro.commands.terminal import is_quiet, readable
 from valaro.commands.weights import check_weights
 
@@ -175,14 +176,11 @@ def _disk() -> Finding:
 
 
 def _corpus(params: Params) -> Iterator[Finding]:
-    corpus = Path(params.index.corpus)
-    if (corpus / params.index.videos).is_dir():
-        yield Finding(Grade.OK, "corpus", str(corpus))
-    elif corpus == SAMPLE:
-        yield Finding(Grade.NOTE, "corpus", f"{corpus} isn't drawn yet", "`make repro` draws it.")
-    else:
-        remedy = "Put the corpus, or a link to it, there (README), or `valaro profile sample`."
-        yield Finding(Grade.MISSING, "corpus", f"{corpus / params.index.videos} is missing", remedy)
+    if Path(params.index.corpus) == SAMPLE and not SAMPLE.is_dir():
+        yield Finding(Grade.NOTE, "corpus", f"{SAMPLE} isn't drawn yet", "`make repro` draws it.")
+        return
+    for grade, words, remedy in check_corpus(params):
+        yield Finding(Grade(grade), "corpus", words, remedy)
 
 
 def _imported(name: str, look: Callable[[], Finding]) -> Iterator[Finding]:

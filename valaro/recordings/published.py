@@ -52,9 +52,9 @@ def import_checkpoint(kind: str, file: Path, root: Path, profile: Path) -> list[
     Raises:
         BadInput: the file can't be read, or is no checkpoint of this kind; names what is missing or differs.
     """
-    from stages.training.checkpoints import authors_state
+    from valaro.recordings.state_dicts import state_dict_of
 
-    state = authors_state(file)
+    state = state_dict_of(file)
     try:
         written = KINDS[kind](state, root / "models")
     except (KeyError, ValueError, RuntimeError) as error:

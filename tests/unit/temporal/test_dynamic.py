@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from stages.temporal.dynamic import DynamicModel, dynamic_from_authors, predict_sequence
-from stages.training.checkpoints import authors_state, load_model, save_model
+from stages.training.checkpoints import load_model, save_model
+from valaro.recordings.state_dicts import state_dict_of
 
 SMALL = {"features": 12, "d_model": 16, "layers": 2, "heads": 4}
 
@@ -18,7 +19,7 @@ def model(request):
 
 def test_the_authors_weights_give_the_authors_estimates(shared):
     golden = np.load(shared / "golden" / "dynamic_v3_io.npz")
-    model, _ = dynamic_from_authors(authors_state(shared / "golden" / "dynamic_v3.safetensors"))
+    model, _ = dynamic_from_authors(state_dict_of(shared / "golden" / "dynamic_v3.safetensors"))
     with torch.no_grad():
         estimate = model(torch.from_numpy(golden["embedding"]).float()).numpy()
     assert np.abs(estimate - golden["valence_arousal"]).max() < 1e-5
@@ -26,7 +27,7 @@ def test_the_authors_weights_give_the_authors_estimates(shared):
 
 
 def test_a_missing_parameter_is_named(shared):
-    state = authors_state(shared / "golden" / "dynamic_v3.safetensors")
+    state = state_dict_of(shared / "golden" / "dynamic_v3.safetensors")
     del state["second_transformer.feed_forward.layer_1.bias"]
     with pytest.raises(KeyError, match=r"second_transformer\.feed_forward\.layer_1\.bias"):
         dynamic_from_authors(state)

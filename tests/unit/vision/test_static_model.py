@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from stages.training.checkpoints import authors_state, load_model, save_model
+from stages.training.checkpoints import load_model, save_model
 from stages.training.freezing import check_groups
 from stages.vision.static_model import CLASSES, MEAN, STD, StaticModel, static_from_authors
+from valaro.recordings.state_dicts import state_dict_of
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def small():
 
 def test_the_authors_weights_give_the_authors_estimates(shared):
     golden = np.load(shared / "golden" / "static_efficientnet_b1_io.npz")
-    model = static_from_authors(authors_state(shared / "golden" / "static_efficientnet_b1.safetensors"))
+    model = static_from_authors(state_dict_of(shared / "golden" / "static_efficientnet_b1.safetensors"))
     with torch.no_grad():
         output = model(torch.from_numpy(golden["image"]).float())
     assert np.abs(output.embedding.numpy() - golden["embedding"]).max() < 1e-4
@@ -26,7 +27,7 @@ def test_the_authors_weights_give_the_authors_estimates(shared):
 
 
 def test_a_foreign_parameter_is_named(shared):
-    state = authors_state(shared / "golden" / "static_efficientnet_b1.safetensors")
+    state = state_dict_of(shared / "golden" / "static_efficientnet_b1.safetensors")
     with pytest.raises(ValueError, match="cubist_layer"):
         static_from_authors(state | {"cubist_layer.weight": torch.ones(1)})
 
