@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 from stages.core.artefacts import FORMAT, PARTIAL, remove, sweep, whole, write_json
 from stages.core.errors import BadInput, ValaroError
-from stages.core.notes import Note
+from stages.core.notes import Note, printable
 from stages.core.params import ComputeParams
 from stages.engine.crashes import Marked, map_with_crash_recovery
 from stages.engine.fingerprint import FileHashes, code_of, key_of
@@ -37,6 +37,8 @@ from stages.engine.progress import Progress, say, say_notes
 from stages.engine.runlog import Cost, Stopwatch, append, extent, peak_mb
 
 NOTES = "notes.json"
+ROLE = "role of the file: "
+"""Begins what stands for a file's name in remembered notes."""
 ARGUMENTS: ContextVar[tuple[str, ...]] = ContextVar("arguments", default=())
 """Of the stage's command: which entry of a matrix this is."""
 
@@ -137,7 +139,9 @@ class Stage:
             sweep(folder)
         keys = self._keys(work, units, settings)
         remembered = {unit.name: self._memo.recall(keys[unit.name], unit.writes) for unit in units}
-        records = {name: record for name, record in remembered.items() if record}
+        records = {
+            unit.name: _named(record, unit) for unit in units if (record := remembered[unit.name]) is not None
+        }
         do = partial(_do, work, settings, self._memo, self._home / "scratch" / self.name)
         calls = [(unit, keys[unit.name]) for unit in units if unit.name not in records]
         engine = compute or HERE
@@ -209,7 +213,7 @@ class Stage:
         def finished(call: Call) -> Outcome | None:
             unit, key = call
             record = self._memo.recall(key, _away(unit, hidden))
-            return (unit.name, record, Cost(0.0, 0.0)) if record else None
+            return (unit.name, _named(record, unit), Cost(0.0, 0.0)) if record else None
 
         return map_with_crash_recovery(marked, calls, apply, finished, _lost)
 
@@ -311,11 +315,23 @@ def _do(
             raise trouble from None
         return unit.name, traceback.format_exc(), Cost(time.monotonic() - began, peak_mb())
     try:
-        record = memo.remember(key, away, notes)
+        record = memo.remember(key, away, [_nameless(note, unit) for note in notes])
     except OSError as error:
         raise machine_trouble(error, _folder(unit)) or error from None
     remove(scratch / key)
-    return unit.name, record, Cost(time.monotonic() - began, peak_mb(), *extent(away))
+    return unit.name, _named(record, unit), Cost(time.monotonic() - began, peak_mb(), *extent(away))
+
+
+def _nameless(note: Note, unit: Unit) -> Note:
+    """The note with the role of its file in place of the name: a corpus may lie elsewhere next time."""
+    roles = {printable(str(path)): f"{ROLE}{role}" for role, path in unit.reads.items()}
+    return replace(note, file=roles.get(note.file, note.file))
+
+
+def _named(record: Record, unit: Unit) -> Record:
+    """The record with the names that its files have now."""
+    paths = {f"{ROLE}{role}": str(path) for role, path in unit.reads.items()}
+    return replace(record, notes=[replace(n, file=paths.get(n.file, n.file)) for n in record.notes])
 
 
 def _put_in_place(unit: Unit, record: Record, hidden: str) -> None:

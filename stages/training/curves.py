@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from stages.core.artefacts import write_json
+from stages.core.errors import ValaroError
 from stages.engine.progress import say
 from stages.training.loop import EpochRecord, Fitted
 
@@ -16,16 +17,26 @@ class Curves:
     Args:
         name: of the model, for the console.
         folder: scratch for DVCLive's files.
+
+    Raises:
+        ValaroError: the git repository that this runs in has no commit yet; without git all is well.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
         from dvclive import Live
+        from scmrepo.exceptions import SCMError
 
         self._name, self._folder = name, folder
         shutil.rmtree(folder, ignore_errors=True)  # a resumed run reports its past epochs again
-        self._live = Live(
-            dir=str(folder), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False
-        )
+        try:
+            self._live = Live(
+                dir=str(folder), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False
+            )
+        except SCMError as error:
+            raise ValaroError(
+                f"DVCLive, which logs the training, can't read this git repository ({error}). "
+                "If it has no commit yet, run `git add --all && git commit --message start` first."
+            ) from None
 
     def __enter__(self) -> "Curves":
         return self

@@ -141,6 +141,9 @@ def _repository() -> Iterator[Finding]:
     if not inside:
         remedy = "Run this from a clone; predict works anywhere, the pipeline doesn't."
         yield Finding(Grade.NOTE, "git", "this is no repository", remedy)
+    elif not _git("rev-parse", "--short", "HEAD"):
+        remedy = "Run `git add --all && git commit --message start`: training is logged through DVCLive."
+        yield Finding(Grade.NOTE, "git", "no commit yet", remedy)
     else:
         changed = len(_git("status", "--porcelain", "--untracked-files=no").splitlines())
         words = f"{changed} files differ from it" if changed else "nothing differs from it"

@@ -1,7 +1,10 @@
 """How much is said, and where: results on stdout, notes, progress and errors on stderr."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -59,6 +62,10 @@ def report_user_errors() -> Iterator[None]:
     """What the user can mend is one line, not a traceback."""
     try:
         yield
+    except BrokenPipeError:  # `| head` has read enough
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())  # what is flushed at the end goes there
+        raise typer.Exit(0) from None
     except (ValaroError, OSError) as error:
         fail(str(error))
         raise typer.Exit(1) from None

@@ -94,8 +94,8 @@ def _listing(cache: Path, path: Path, md5: str) -> dict[Path, str]:
 
 def md5_of_folder(folder: Path) -> str:
     """DVC's name for a folder: the MD5 of its list of files."""
-    names = sorted(path.relative_to(folder).parts for path in files_of(folder))
-    entries = [{"md5": md5_of(folder.joinpath(*parts)), "relpath": "/".join(parts)} for parts in names]
+    names = sorted(path.relative_to(folder).as_posix() for path in files_of(folder))  # "a.b/c" before "a/c"
+    entries = [{"md5": md5_of(folder / name), "relpath": name} for name in names]
     return hashlib.md5(json.dumps(entries).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 

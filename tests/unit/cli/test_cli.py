@@ -164,3 +164,12 @@ def test_outside_a_repository_the_error_says_so(
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 1
     assert "Run this from the repository" in result.stderr
+
+
+def test_a_reader_that_has_read_enough_is_no_error(repository: Path) -> None:
+    """`valaro params | head -1`"""
+    command = f"{sys.executable} -m valaro.cli params | head -1"
+    done = subprocess.run(
+        ("bash", "-o", "pipefail", "-c", command), cwd=repository, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "index:\n", "")

@@ -59,22 +59,22 @@ Run = Callable[..., list[str]]
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Write the texts, run the stage on them; returns the units computed."""
 
-    def once(texts: dict[str, str], gain: int = 1, strict: bool = False) -> list[str]:
+    def once(texts: dict[str, str], gain: int = 1, strict: bool = False, folder: str = "in") -> list[str]:
         WORKED.clear()
-        Path("in").mkdir(exist_ok=True)
+        Path(folder).mkdir(exist_ok=True)
         for name, text in texts.items():
-            path = Path("in", name)
+            path = Path(folder, name)
             if not path.is_file() or path.read_text() != text:
                 path.write_text(text)
         with Stage("shout", Path("out"), strict=strict) as stage:
-            stage.run(shout, [unit(name) for name in texts], Settings(gain=gain), jobs=1)
+            stage.run(shout, [unit(name, folder) for name in texts], Settings(gain=gain), jobs=1)
         return sorted(WORKED)
 
     return once
 
 
-def unit(name: str) -> Unit:
-    return Unit(name, {"text": Path("in", name)}, {"loud": Path("out", f"{name}.h5")})
+def unit(name: str, folder: str = "in") -> Unit:
+    return Unit(name, {"text": Path(folder, name)}, {"loud": Path("out", f"{name}.h5")})
 
 
 def outputs() -> dict[str, str]:
@@ -312,12 +312,33 @@ def test_an_error_is_one_line_without_a_traceback(
 
 def test_the_console_shows_the_worst_notes_and_counts_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
     with Stage("shout", Path("out")) as stage:
-        stage.note(*(Note(f"s{i}", "f", f"problem {i}", "Do", quarantined=i == 11) for i in range(12)))
+        stage.note(*(Note(f"s{i}", "f", f"problem {i}", f"Do {i}", quarantined=i == 11) for i in range(12)))
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "shout: SET ASIDE: f: problem 11. Do."
+    assert lines[0] == "shout: SET ASIDE: f: problem 11. Do 11."
     assert lines[-1] == "shout: and 4 more notes"
     assert len(lines) == 9
     assert len(notes()) == 12
+
+
+def test_many_notes_of_a_kind_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with Stage("shout", Path("out")) as stage:
+        stage.note(*(Note(f"s{i:02}", "f", f"no video {i}", "Add it", quarantined=True) for i in range(33)))
+        stage.note(Note("t", "f", "odd", "Look"))
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == (
+        "shout: SET ASIDE: f: no video 0. Add it. The same of 32 more: "
+        "s01, s02, s03, s04, s05, s06, s07, s08, s09, s10 ..."
+    )
+    assert second == "shout: note: f: odd. Look."
+    assert len(notes()) == 34
+
+
+def test_remembered_notes_name_the_file_where_it_lies_now(run: Run) -> None:
+    run({"a": "quiet"})
+    assert notes()[0]["file"] == "in/a"
+    Path("in").rename("moved")
+    assert run({"a": "quiet"}, folder="moved") == [], "the same bytes elsewhere aren't computed again"
+    assert notes()[0]["file"] == "moved/a"
 
 
 def test_a_new_format_of_artefacts_recalls_nothing_older(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
