@@ -21,10 +21,10 @@ from skimage import data
 
 from stages.core.weights import find_weights
 from stages.engine.mapping import cores, map_units
-from stages.faces import detect_frames
 from stages.media.jpeg import pack_jpegs, unpack_jpeg
 from stages.vision.retinaface import RetinaFace, suppress_overlaps
 from stages.vision.retinaface_net import ANCHORS_PX, BGR_MEAN, STRIDES, RetinaFaceNet
+from stages.vision.search import detect_frames
 
 HEIGHT, WIDTH = 480, 640
 THRESHOLD, OVERLAP = 0.8, 0.4
@@ -97,7 +97,8 @@ def detect_portion(weights: Path, device: str, batch: int, packed: Path, steps: 
     """What a worker of the stage does with one video."""
     blob = np.load(packed)
     ours = detector(weights, device, batch)
-    return detect_frames(ours, device, blob["jpeg"], blob["offset"], steps, batch)
+    searched = detect_frames(ours, device, blob["jpeg"], blob["offset"], steps, batch)
+    return [faces for _, faces in searched]
 
 
 def main() -> None:

@@ -1,17 +1,26 @@
-"""Find the target person's face in every frame: detection, track, crops, masks.
+"""Find all faces of every video, then the target person's: detection, track, crops, masks.
 
     python -m stages.faces          (dvc repro faces)
 
-Reads   data/decode/<video>.h5      frames
-Writes  data/faces/<subject>.h5     box_xyxy (T, 4) float32 pixels of the decoded frame, score (T,), both NaN
-                                    without a face; detected (T,) bool; jpeg, jpeg_offset: the crops;
-                                    crop_index (T,): the crop that stands for each frame, the last one where
-                                    the face is missing, -1 (black) before the first; faces_in_frame (T,)
-                                    int32, whoever they are; time_s (T,); fps_hz
+Reads   data/decode/<video>.h5          frames
+        data/index/                     sides, siblings, and when subjects with a side are labelled
+Writes  data/faces/found/<video>.h5     every face: box_xyxy (F, 4) float32 pixels of the decoded frame,
+                                        score (F,), step (F,) ascending, patch (F, 16, 16) uint8 grey;
+                                        change (T,) of the picture against the step before; time_s (T,)
+        data/faces/tracks/<video>.h5    track (F,) and person (F,) of each of those faces, -1 for nobody who
+                                        lasts; of each person, the most prominent first: seen_s, width_px,
+                                        motion, weight (P,), centre_xy (P, 2) as shares of the picture;
+                                        step (F,), cut (T,), time_s (T,)
+        data/faces/<subject>.h5         box_xyxy (T, 4), score (T,), both NaN without a face; detected (T,)
+                                        bool; jump (T,) bool: from here on it may be someone else's face;
+                                        others (T,) uint8: faces of other people; jpeg, jpeg_offset: crops;
+                                        crop_index (T,): the crop that stands for each frame, the last one
+                                        where the face is missing, -1 (black) before the first;
+                                        faces_in_frame (T,) int32, whoever they are; time_s (T,); fps_hz
 Params  faces
 
-Paper, section 4.2.2: RetinaFace (MobileNet-0.25), 15 px margin. Faces are found once per video, also for the
-two people of a `_left` / `_right` pair.
+Paper, section 4.2.2: RetinaFace (MobileNet-0.25), 15 px margin. Faces are searched once per video, whosever
+they are: choosing another person (`faces.target`) searches nothing again.
 """
 
 from pathlib import Path
@@ -19,119 +28,200 @@ from typing import Any
 
 import numpy as np
 
-from stages.core.arrays import Image, Integers
-from stages.core.artefacts import read_arrays, read_facts, write_arrays
-from stages.core.corpus import Corpus, Workspace
+from stages.core.arrays import Flags
+from stages.core.artefacts import open_arrays, read_arrays, read_facts, write_arrays
+from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.detectors import DETECTORS
+from stages.core.errors import BadInput
 from stages.core.notes import Note
 from stages.core.params import FacesParams, load_params
 from stages.core.weights import PRETRAINED, find_weights
-from stages.engine.prefetch import decoding_threads, prefetch_batches
 from stages.engine.stage import Stage, Unit, main
-from stages.media.jpeg import Blob, pack_jpegs, unpack_jpeg
+from stages.media.jpeg import pack_jpegs, unpack_jpeg
 from stages.vision.crops import crop_face, reuse_last
-from stages.vision.detection import Detections, FaceDetector
-from stages.vision.detectors import detector_of, device_of
-from stages.vision.tracks import Track, follow_target
+from stages.vision.detectors import device_of
+from stages.vision.found import read_found
+from stages.vision.people import Linked, Rules, link_faces, people_of
+from stages.vision.people import Path as FacePath
+from stages.vision.search import search_video
+from stages.vision.targets import NoSuchPerson, Wanted, choose
 
-BATCHES_AT_A_TIME = 4
-
-
-def detect_frames(
-    detector: FaceDetector, device: str, jpeg: Blob, jpeg_offset: Integers, steps: range, batch_size: int
-) -> list[Detections]:
-    """The faces in some of a video's frames; while one portion is searched, the next is decoded."""
-
-    def show(k: int) -> Image:
-        return unpack_jpeg(jpeg, jpeg_offset, steps[k])
-
-    portions = prefetch_batches(show, len(steps), BATCHES_AT_A_TIME * batch_size, decoding_threads(device))
-    return [faces for images in portions for faces in detector.detect(images)]
+FOUND, TRACKS = "faces/found", "faces/tracks"
+ALL = "/tracks"  # a role that no subject's name can be
 
 
 def find_faces(unit: Unit, settings: FacesParams) -> list[Note]:
-    """Detect all faces of one video, then follow each of its subjects."""
-    video = unit.reads["frames"]
-    frames, facts = read_arrays(video, "jpeg", "jpeg_offset", "time_s"), read_facts(video)
-    weights = str(unit.reads["weights"]) if "weights" in unit.reads else None
-    device = device_of(settings.detector)
-    detector = detector_of(settings, weights)
-    found = detect_frames(
-        detector,
-        device,
-        frames["jpeg"],
-        frames["jpeg_offset"],
-        range(len(frames["time_s"])),
-        settings.batch_size,
-    )
+    """Link one video's faces to people, and follow each of its subjects."""
+    rules = rules_of(settings)
+    faces, arrays = read_found(unit.reads["found"])
+    linked = link_faces(faces, rules)
+    _write_tracks(unit.writes[ALL], linked, arrays["step"], rules)
+    wanted = {name: _wanted(facts) for name, facts in unit.facts["subjects"].items()}
+    try:
+        paths = choose(linked, wanted, settings.target, rules)
+    except NoSuchPerson as error:
+        raise BadInput(unit.reads["frames"], str(error), "Choose another person") from None
     notes: list[Note] = []
-    for subject, side in unit.facts["sides"].items():
-        track = follow_target(
-            found,
-            frames["time_s"],
-            facts["width"],
-            side,
-            jump_widths=settings.max_jump_widths,
-            jump_s=settings.max_jump_s,
-            reacquire_s=settings.reacquire_s,
-        )
-        _write(unit.writes[subject], frames, facts, track, [len(faces) for faces in found], settings)
-        if not track.detected.any():
-            problem = f"no face of {subject} in any of {len(found)} frames"
-            notes.append(unit.warn(video, problem, "Look at the video; its traces mean nothing"))
+    for subject, path in paths.items():
+        _write_subject(unit.writes[subject], unit.reads["frames"], linked, path, settings)
+        if not (path.face >= 0).any():
+            problem = f"no face of {subject} in any of {len(path.face)} frames"
+            notes.append(
+                unit.warn(unit.reads["frames"], problem, "Look at the video; its traces mean nothing")
+            )
     return notes
 
 
-def _write(
-    path: Path,
-    frames: dict[str, Any],
-    facts: dict[str, Any],
-    track: Track,
-    faces_in_frame: list[int],
-    settings: FacesParams,
-) -> None:
-    crops = (
-        crop_face(
-            unpack_jpeg(frames["jpeg"], frames["jpeg_offset"], k),
-            track.box_xyxy[k],
-            settings.pad_px,
-            facts["scale"],
-        )
-        for k in track.detected.nonzero()[0]
+def rules_of(settings: FacesParams) -> Rules:
+    """How far and after how long a face is still the same person."""
+    return Rules(
+        jump_widths=settings.max_jump_widths,
+        jump_s=settings.max_jump_s,
+        reacquire_s=settings.reacquire_s,
+        min_motion=settings.min_motion,
+        min_seen_s=settings.min_seen_s,
     )
-    jpeg, offset = pack_jpegs(crops, settings.jpeg_quality)
+
+
+def count_people(found: Path, settings: FacesParams) -> int:
+    """How many people a video shows for at least `faces.min_seen_s`."""
+    rules = rules_of(settings)
+    return len(people_of(link_faces(read_found(found)[0], rules), rules))
+
+
+def _wanted(facts: dict[str, Any]) -> Wanted:
+    return Wanted(
+        side=facts.get("side"),
+        labelled_s=np.array(facts.get("labelled_s", []), float).reshape(-1, 2),
+        anywhere=facts.get("anywhere", False),
+        leaves_out={name: _wanted(sibling) for name, sibling in facts.get("leaves_out", {}).items()},
+        target=facts.get("target"),
+    )
+
+
+def _write_tracks(path: Path, linked: Linked, step: Any, rules: Rules) -> None:
+    people = people_of(linked, rules)
+    person = [np.full(len(tracks), -1, np.int64) for tracks in linked.track]
+    for number, one in enumerate(people):
+        for k in np.flatnonzero(one.path.face >= 0):
+            person[k][one.path.face[k]] = number
+    write_arrays(
+        path,
+        {
+            "track": np.concatenate([np.empty(0, np.int64), *linked.track]),
+            "person": np.concatenate([np.empty(0, np.int64), *person]),
+            "step": step,
+            "seen_s": np.array([one.seen_s for one in people]),
+            "width_px": np.array([one.width_px for one in people]),
+            "motion": np.array([one.motion for one in people]),
+            "weight": np.array([one.weight for one in people]),
+            "centre_xy": np.array([one.centre_xy for one in people]).reshape(-1, 2),
+            "cut": linked.faces.cut,
+            "time_s": linked.faces.time_s,
+        },
+    )
+
+
+def _write_subject(path: Path, frames: Path, linked: Linked, chosen: FacePath, settings: FacesParams) -> None:
+    track, facts = chosen.track(linked.faces), read_facts(frames)
+    offset = read_arrays(frames, "jpeg_offset")["jpeg_offset"]
+    with open_arrays(frames) as file:
+        crops = (
+            crop_face(
+                unpack_jpeg(file["jpeg"], offset, k), track.box_xyxy[k], settings.pad_px, facts["scale"]
+            )
+            for k in track.detected.nonzero()[0]
+        )
+        jpeg, jpeg_offset = pack_jpegs(crops, settings.jpeg_quality)
     write_arrays(
         path,
         {
             "box_xyxy": track.box_xyxy,
             "score": track.score,
             "detected": track.detected,
+            "jump": chosen.jump,
+            "others": _others(linked, chosen, settings.min_seen_s),
             "jpeg": jpeg,
-            "jpeg_offset": offset,
+            "jpeg_offset": jpeg_offset,
             "crop_index": reuse_last(track.detected),
-            "faces_in_frame": np.array(faces_in_frame, np.int32),
-            "time_s": frames["time_s"],
+            "faces_in_frame": np.array([len(found) for found in linked.faces.steps], np.int32),
+            "time_s": linked.faces.time_s,
         },
         fps_hz=facts["fps_hz"],
     )
 
 
-def units(
+def _others(linked: Linked, chosen: FacePath, min_seen_s: float) -> Any:
+    """How many faces of other people are in each step: of tracks that last. -> (T,) uint8."""
+    least = min_seen_s / max(linked.faces.step_s, 1e-9) - 1e-6
+    lasting = np.array(sorted(t for t, steps in linked.steps_of.items() if len(steps) >= least), np.int64)
+    counts = np.zeros(len(linked.track), np.uint8)
+    for k, tracks in enumerate(linked.track):
+        other: Flags = np.isin(tracks, lasting)
+        if chosen.face[k] >= 0:
+            other[chosen.face[k]] = False
+        counts[k] = min(255, int(other.sum()))
+    return counts
+
+
+def search_units(
     workspace: Workspace, corpus: Corpus, settings: FacesParams, pretrained: Path = PRETRAINED
 ) -> list[Unit]:
-    """One unit per decoded video, with all subjects in it."""
+    """One unit per decoded video."""
     needed = DETECTORS[settings.detector].weights
     weights = {"weights": find_weights(needed, pretrained)} if needed else {}
     return [
         Unit(
             video,
             {"frames": workspace.artefact("decode", video)} | weights,
-            {subject.name: workspace.artefact("faces", subject.name) for subject in corpus.in_video(video)},
-            {"sides": {subject.name: subject.side for subject in corpus.in_video(video)}},
+            {"found": workspace.artefact(FOUND, video)},
         )
         for video in sorted(corpus.videos)
         if workspace.artefact("decode", video).is_file()
     ]
+
+
+def units(workspace: Workspace, corpus: Corpus, targets: dict[str, int] | None = None) -> list[Unit]:
+    """One unit per searched video, with all subjects in it.
+
+    Args:
+        workspace: where the searched videos lie.
+        corpus: its videos and subjects.
+        targets: people by their number, for subjects that are not to be chosen by `faces.target`.
+    """
+    return [
+        Unit(
+            video,
+            {
+                "frames": workspace.artefact("decode", video),
+                "found": workspace.artefact(FOUND, video),
+            },
+            {subject.name: workspace.artefact("faces", subject.name) for subject in corpus.in_video(video)}
+            | {ALL: workspace.artefact(TRACKS, video)},
+            {
+                "subjects": {
+                    subject.name: _facts(workspace, corpus, subject, (targets or {}).get(subject.name))
+                    for subject in corpus.in_video(video)
+                }
+            },
+        )
+        for video in sorted(corpus.videos)
+        if workspace.artefact(FOUND, video).is_file()
+    ]
+
+
+def _facts(workspace: Workspace, corpus: Corpus, subject: Subject, target: int | None) -> dict[str, Any]:
+    """What decides a subject's face, as JSON; only what differs from the rule."""
+    facts: dict[str, Any] = {"target": target} if target else {}
+    if subject.side:
+        facts |= {"side": subject.side, "anywhere": subject.has_own_video}
+        facts["labelled_s"] = workspace.labelled_spans_s(subject.name).round(6).tolist()
+    if siblings := corpus.sides_left_out(subject):
+        facts["leaves_out"] = {
+            name: {"side": side, "labelled_s": workspace.labelled_spans_s(name).round(6).tolist()}
+            for name, side in siblings.items()
+        }
+    return facts
 
 
 def jobs_for(detector: str) -> int | None:
@@ -146,10 +236,11 @@ def faces() -> None:
     """Run the stage on params.yaml."""
     params, workspace = load_params(), Workspace()
     with Stage("faces", workspace.folder("faces")) as stage:
-        work = units(workspace, workspace.corpus(), params.faces)
-        stage.run(
-            find_faces, work, params.faces, jobs=jobs_for(params.faces.detector), compute=params.compute
-        )
+        corpus, settings = workspace.corpus(), params.faces
+        searches, jobs = search_units(workspace, corpus, settings), jobs_for(settings.detector)
+        stage.run(search_video, searches, settings.detection(), jobs=jobs, compute=params.compute)
+        chosen = settings.model_copy(update={"batch_size": 1})  # which decides nothing any more
+        stage.run(find_faces, units(workspace, corpus), chosen, compute=params.compute)
 
 
 if __name__ == "__main__":

@@ -3,33 +3,42 @@
     python -m stages.mouth          (dvc repro mouth)
 
 Reads   data/faces/<subject>.h5     crops
-Writes  data/mouth/<subject>.h5     area (T,) float32, part of the crop's area, NaN without mesh or face;
-                                    detected (T,) bool; time_s (T,); fps_hz
+Writes  data/mouth/<subject>.h5     area (T,) float32 between the lips, part of the crop's area; opening (T,)
+                                    float32, the same as part of the face's area; detected (T,) bool: the lips
+                                    were measured; time_s (T,); fps_hz. Both are NaN without a face, without a
+                                    mesh, and where the lips don't lie wholly in the crop
 Params  mouth
+
+Memory: one crop at a time.
 """
 
 import numpy as np
 
 from stages.audio.mouth import MouthMeter
-from stages.core.artefacts import read_arrays, read_facts, write_arrays
+from stages.core.artefacts import open_arrays, read_arrays, read_facts, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.notes import Note
 from stages.core.params import MouthParams, load_params
 from stages.engine.stage import Stage, Unit, main
-from stages.media.jpeg import unpack_jpeg
+from stages.media.jpeg import Jpegs
 
 
 def measure_mouth(unit: Unit, settings: MouthParams) -> list[Note]:
     """Measure one subject's mouth; only frames whose face was really seen count."""
-    faces = read_arrays(unit.reads["faces"], "jpeg", "jpeg_offset", "detected", "time_s")
-    crops = [
-        unpack_jpeg(faces["jpeg"], faces["jpeg_offset"], i) for i in range(len(faces["jpeg_offset"]) - 1)
-    ]
-    area = np.full(len(faces["time_s"]), np.nan, np.float32)
-    area[faces["detected"]] = MouthMeter(settings.min_confidence).areas(crops)
+    track = read_arrays(unit.reads["faces"], "jpeg_offset", "detected", "time_s")
+    with open_arrays(unit.reads["faces"]) as file:
+        crops = Jpegs(file["jpeg"], track["jpeg_offset"])
+        measured = MouthMeter(settings.min_confidence).measure(crops)
+    areas = np.full((len(track["time_s"]), 2), np.nan, np.float32)
+    areas[track["detected"]] = measured
     write_arrays(
         unit.writes["mouth"],
-        {"area": area, "detected": faces["detected"], "time_s": faces["time_s"]},
+        {
+            "area": areas[:, 0],
+            "opening": areas[:, 0] / areas[:, 1],
+            "detected": np.isfinite(areas[:, 0]),
+            "time_s": track["time_s"],
+        },
         fps_hz=read_facts(unit.reads["faces"])["fps_hz"],
     )
     return []

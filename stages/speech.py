@@ -2,7 +2,7 @@
 
     python -m stages.speech          (dvc repro speech)
 
-Reads   data/mouth/<subject>.h5      area of the mouth's opening
+Reads   data/mouth/<subject>.h5      area between the lips, opening of the mouth
         data/decode/<video>.h5       whether there is any sound
         data/index/<subject>.h5      labels
 Writes  data/speech/<subject>.h5     speaking (T,) bool, time_s (T,); training_window_s (W, 2): speaking,
@@ -10,12 +10,13 @@ Writes  data/speech/<subject>.h5     speaking (T,) bool, time_s (T,); training_w
                                      inference_window_s (V, 2): tiles of the whole video; has_audio, fps_hz
 Params  speech
 
-Paper, section 4.2.1: a mouth that moves is a voice; windows of 4 s every 2 s; runs under 2 s are dropped.
+Paper, section 4.2.1: an open mouth is a voice (speech.rule: authors); here it has to move as well (motion).
+Windows of 4 s every 2 s; runs under 2 s are dropped.
 """
 
 import numpy as np
 
-from stages.audio.mouth import open_by_time
+from stages.audio.mouth import mouth_open
 from stages.audio.speaking import gated_windows, speaking_mask, tiling_windows, window_targets
 from stages.core.artefacts import read_arrays, read_facts, write_arrays
 from stages.core.corpus import Corpus, Workspace
@@ -29,7 +30,15 @@ def find_speech(unit: Unit, settings: SpeechParams) -> list[Note]:
     """Speaking time and audio windows of one subject."""
     mouth, facts = read_arrays(unit.reads["mouth"]), read_facts(unit.reads["decode"])
     time_s, step_s = mouth["time_s"], 1 / facts["fps_hz"]
-    opened = open_by_time(mouth["area"], time_s, mouth["detected"], settings.open_window_s)
+    opened = mouth_open(
+        mouth["area"],
+        mouth["opening"],
+        time_s,
+        mouth["detected"],
+        rule=settings.rule,
+        window_s=settings.open_window_s,
+        min_motion=settings.min_mouth_motion,
+    )
     speaking = speaking_mask(time_s, opened, has_audio=facts["has_audio"], bridge_s=settings.max_closure_s)
     index = read_arrays(unit.reads["index"])
     labels, labelled = resample_labels(index["valence_arousal"], index["labelled"], index["time_s"], time_s)

@@ -193,6 +193,24 @@ Sweeps = Annotated[
 ReportPage = Annotated[Path, typer.Option("--out", metavar="FILE", dir_okay=False, help="The page to write.")]
 
 
+PersonName = Annotated[
+    str | None,
+    typer.Option(
+        "--person",
+        metavar="WHO",
+        help="Whose face: left, right, largest, first (the most confident in the first frame with any), "
+        "prominent (seen long, large and moving), a number (1: the most prominent), or all: a folder per "
+        "person. Default: as in training.",
+    ),
+]
+Hold = Annotated[
+    bool,
+    typer.Option(
+        "--hold", help="Give values where nobody is there, as the model has them for the last face."
+    ),
+]
+
+
 @app.command()
 def predict(
     recordings: Recordings,
@@ -205,6 +223,8 @@ def predict(
     overlay: Overlay = None,
     system: System = "best",
     jobs: Jobs = 1,
+    person: PersonName = None,
+    hold: Hold = False,
     force: Replace = False,
     _verbose: Verbose = False,
     _quiet: Quiet = False,
@@ -214,7 +234,7 @@ def predict(
     One line per recording: what was found, or why it can't be done (the others go on). The CSV has a row per
     frame: frame, time_s, valence, arousal, detected, speaking.
     """
-    from valaro.commands.predict import chosen_formats
+    from valaro.commands.predict import chosen_formats, chosen_person
     from valaro.commands.predict import predict as run
 
     wanted = chosen_formats(formats, html=html, overlay=overlay)
@@ -228,6 +248,8 @@ def predict(
             device=device,
             formats=wanted,
             jobs=jobs,
+            person=chosen_person(person),
+            hold=hold,
             force=force,
         )
     raise typer.Exit(1 if failed else 0)

@@ -16,6 +16,7 @@ from valaro.progress import Bar, Meter, Tell, ignore, nobody
 from valaro.recordings.batch import RESULTS, Files, Outcome, Task, predict_all, private_folder
 from valaro.recordings.chain import step_names
 from valaro.recordings.formats import KNOWN_FORMATS
+from valaro.recordings.presence import EVERYONE, require_person
 from valaro.recordings.table import TracesTable
 from valaro.sources import Source, is_many, recordings_in, require_distinct
 from valaro.suggestions import unknown
@@ -44,7 +45,10 @@ class Predictions(Iterator[Trace]):
         *,
         jobs: int = 1,
         progress: bool | Tell | None = None,
+        person: str | None = None,
+        hold: bool = False,
     ) -> None:
+        self._person, self._hold = require_person(person), hold
         self.model, self.recordings, self.failures = model, recordings, list[ValaroError]()
         self.scratch: Path | None = None
         """The private folder while the work goes on."""
@@ -103,13 +107,15 @@ class Predictions(Iterator[Trace]):
                 self.scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="valaro-")))
             # Worker processes tell nobody.
             tell = self._meter if self._jobs == 1 else nobody
-            task = Task(self.scratch, self.model.trained, self._files, tell)
+            trained = self.model.trained
+            task = Task(self.scratch, trained, self._files, tell, self._person, self._hold)
             table = None
             if self._files:
                 table = TracesTable(self._files.out, self.scratch, self._files.formats)
                 stack.callback(table.finish, self.recordings)
             for outcome in predict_all(task, self.recordings, self._jobs):
-                self._meter.finished(outcome.video)
+                if not outcome.more:
+                    self._meter.finished(outcome.video)
                 if table and outcome.trace is not None:
                     table.add(outcome.video, outcome.trace)
                 yield outcome
@@ -128,6 +134,8 @@ def predict(  # type: ignore[overload-overlap]
     formats: Sequence[str] = ...,
     force: bool = ...,
     jobs: int = ...,
+    person: str | int | None = ...,
+    hold: bool = ...,
 ) -> Trace | Any: ...  # an iterator where it is a folder or a pattern
 
 
@@ -144,6 +152,8 @@ def predict(
     formats: Sequence[str] = ...,
     force: bool = ...,
     jobs: int = ...,
+    person: str | int | None = ...,
+    hold: bool = ...,
 ) -> Predictions: ...
 
 
@@ -159,6 +169,8 @@ def predict(
     formats: Sequence[str] = ("csv",),
     force: bool = False,
     jobs: int = 1,
+    person: str | int | None = None,
+    hold: bool = False,
 ) -> Trace | Predictions:
     """Estimate valence and arousal in every frame of a recording, or of several.
 
@@ -182,10 +194,13 @@ def predict(
             there.
         force: replace files of earlier runs.
         jobs: recordings at a time, in processes of their own.
+        person: whose face: left, right, largest, first, prominent, a number (1: the most prominent), or all;
+            None: as in training.
+        hold: give values where nobody is there as well, what the model says of the last face.
 
     Returns:
-        A `Trace` for a file, else an iterator of traces (`Predictions`) that computes each when it is asked
-        for.
+        A `Trace` for a file; for several, and for all people of a file, an iterator of traces (`Predictions`)
+        that computes each when it is asked for.
 
     Raises:
         BadInput: the file can't be used: what is wrong with it, and what to do. Of several recordings, such a
@@ -200,8 +215,9 @@ def predict(
         raise BadInput(recordings[0], "no such file", "Check the name")
     chosen = _model_of(model, system, detector, device)
     files = files_for(recordings, Path(out), formats, force=force) if out is not None else None
-    found = Predictions(chosen, recordings, files, jobs=jobs, progress=progress)
-    if not alone:
+    who = None if person is None else str(person)
+    found = Predictions(chosen, recordings, files, jobs=jobs, progress=progress, person=who, hold=hold)
+    if not alone or who == EVERYONE:
         return found
     outcome = next(found.outcomes())
     found.close()

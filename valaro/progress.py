@@ -10,6 +10,7 @@ STEPS = {
     "index": 2.0,
     "decode": 20.0,
     "faces": 15.0,
+    "tracks": 1.0,
     "mouth": 25.0,
     "speech": 0.5,
     "embed": 15.0,

@@ -82,12 +82,14 @@ class Trace(ExportedTrace):
         name: of the recording; may hold anything.
         video: the file that the times belong to.
         time_s: (N,) native frame times from the first frame, increasing.
-        valence_arousal: (N, 2) in [-1, 1].
+        valence_arousal: (N, 2) in [-1, 1], NaN where nobody is there.
         detected: (N,) the face was seen at the nearest time looked at.
         speaking: (N,) the person seems to speak.
         duration_s: up to the end of the last frame.
         summary: the recording and the system in figures and words, what `valaro predict` writes as JSON.
         notice: a sentence about the system that must go with the values; "" for none.
+        person: which one of several, as `person="all"` numbers them; "" where only one was asked for.
+        every_frame: (N, 2), values also where nobody is there; None: unknown.
         interval: (N, 2, 2) low and high of valence, of arousal: the 90 % interval calibrated on validation;
             None where the system has none.
         faces: what was seen of faces.
@@ -118,13 +120,13 @@ class Trace(ExportedTrace):
         interval = np.full((n, 2, 2), np.nan) if self.interval is None else self.interval
         columns |= dict(zip(INTERVAL_COLUMNS, interval.reshape(n, 4).T.astype(np.float32), strict=True))
         columns |= {"detected": self.detected.astype(bool), "speaking": self.speaking.astype(bool)}
-        return columns | self._face_columns()
+        return columns | self._face_columns() | {"person": np.full(n, self.person, object)}
 
     @classmethod
     def column_names(cls) -> list[str]:
         """The columns of `to_pandas`, whatever the recording."""
         first = ("frame", "time_s", "valence", "arousal", *INTERVAL_COLUMNS, "detected", "speaking")
-        return [*first, "faces_in_frame", "face_score", *BOX_COLUMNS]
+        return [*first, "faces_in_frame", "face_score", *BOX_COLUMNS, "person"]
 
     def _face_columns(self) -> dict[str, Any]:
         """The faces, at the time looked at that is nearest to each frame."""
@@ -142,7 +144,8 @@ class Trace(ExportedTrace):
 
         Columns: frame, time_s, valence, arousal, valence_low, valence_high, arousal_low, arousal_high (the
         interval), detected, speaking, faces_in_frame, face_score, face_left_px, face_top_px, face_right_px,
-        face_bottom_px. `attrs` of the frame holds the name, the file and the notice.
+        face_bottom_px, person (the number of one of several, else empty). `attrs` of the frame holds the
+        name, the file and the notice.
         """
         import pandas as pd
 
@@ -201,8 +204,9 @@ class Trace(ExportedTrace):
         return name if len(name) <= MAX_TITLE else f"{name[: MAX_TITLE - 1]}…"
 
     def __repr__(self) -> str:
-        seen = self.detected if self.detected.any() else np.ones(len(self), bool)
-        means = (float(np.nanmean(column[seen])) for column in self.valence_arousal.T)
+        valued = np.isfinite(self.valence_arousal).all(axis=1)
+        seen = self.detected & valued if (self.detected & valued).any() else valued
+        means = (float(column[seen].mean()) if seen.any() else 0.0 for column in self.valence_arousal.T)
         said = ", ".join(
             f"{name} {mean:+.2f}" for name, mean in zip(("valence", "arousal"), means, strict=True)
         )

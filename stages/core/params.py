@@ -71,18 +71,31 @@ class DecodeParams(Section):
         return {name: value for name, value in self.model_dump().items() if name in LIMITS}
 
 
-class FacesParams(Section):
-    """Face detection, the target's track, crops (paper, section 4.2.2)."""
+class DetectionParams(Section):
+    """What decides the faces that are found in a picture (paper, section 4.2.2)."""
 
     detector: Annotated[str, AfterValidator(known_detector)]
     min_score: Share
     nms_iou: Share
+    scales: Literal["many", "native"]
+    batch_size: Count
+
+
+class FacesParams(DetectionParams):
+    """Face detection, the target's track, crops (paper, section 4.2.2)."""
+
+    target: Literal["prominent", "first", "largest", "left", "right"] | Count
     pad_px: Annotated[float, Field(ge=0)]
     max_jump_widths: Positive
     max_jump_s: Positive
     reacquire_s: Positive
-    batch_size: Count
+    min_motion: Positive
+    min_seen_s: Positive
     jpeg_quality: Annotated[int, Field(ge=1, le=100)]
+
+    def detection(self) -> DetectionParams:
+        """Those that decide which faces are found, whosever they are."""
+        return DetectionParams(**{name: getattr(self, name) for name in DetectionParams.model_fields})
 
 
 class MouthParams(Section):
@@ -111,7 +124,9 @@ class VoiceParams(Section):
 class SpeechParams(Section):
     """Mouth-based voice activity and audio windows (paper, section 4.2.1)."""
 
+    rule: Literal["authors", "motion"]
     open_window_s: Positive
+    min_mouth_motion: Annotated[float, Field(ge=0)]
     max_closure_s: Annotated[float, Field(ge=0)]
     min_run_s: Positive
     window_s: Positive
@@ -304,6 +319,12 @@ class SubmissionParams(Section):
     sample_file: str | None
 
 
+class PredictParams(Section):
+    """What `valaro predict` makes of a trace."""
+
+    max_gap_s: Annotated[float, Field(ge=0)]
+
+
 class ComputeParams(Section):
     """Where the work is done, and by which library: results differ by `engine` and `precision` alone."""
 
@@ -335,6 +356,7 @@ class Params(Section):
     fuse: FuseParams
     evaluate: EvaluateParams
     submission: SubmissionParams
+    predict: PredictParams
     compute: ComputeParams
 
     @model_validator(mode="after")

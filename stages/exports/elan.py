@@ -47,6 +47,8 @@ def document(trace: Trace) -> Xml.Element:
     numbers = count(1)
     for name, found in tiers.items():
         tier = Xml.SubElement(root, "TIER", LINGUISTIC_TYPE_REF=LINGUISTIC_TYPE, TIER_ID=name)
+        if trace.person:
+            tier.set("PARTICIPANT", f"person {trace.person}")
         for begin, end, value in found:
             ends = {"TIME_SLOT_REF1": slots[begin], "TIME_SLOT_REF2": slots[end]}
             holder = Xml.SubElement(tier, "ANNOTATION")

@@ -12,6 +12,7 @@ from stages.core.arrays import Flags, Floats
 from stages.core.artefacts import read_arrays, read_facts, read_json
 from stages.core.corpus import Subject, Workspace
 from stages.core.errors import BadInput
+from stages.core.measures import TARGETS
 from stages.exports.trace import COLUMNS, Trace, moments, nearest
 
 AGAIN = "Run `valaro predict` on the video again"
@@ -119,6 +120,7 @@ def trace_of_prediction(folder: Path) -> Trace:
             duration_s=float(summary["duration_s"]),
             summary=summary,
             notice=summary["notice"] or "",
+            person=summary.get("person") or "",
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # of JSON and Unicode too
         problem = f"not as `valaro predict` writes it ({type(error).__name__}: {error})"
@@ -146,7 +148,7 @@ def _from_csv(file: Path) -> Columns:
     with file.open(newline="", encoding="utf-8") as opened:
         rows = list(csv.DictReader(opened))
     held = {name: _held(name, rows[0] if rows else ()) for name in COLUMNS}
-    return {name: np.array([float(row[held[name]]) for row in rows]) for name in COLUMNS}
+    return {name: np.array([float(row[held[name]] or "nan") for row in rows]) for name in COLUMNS}
 
 
 def _from_parquet(file: Path) -> Columns:
@@ -155,7 +157,7 @@ def _from_parquet(file: Path) -> Columns:
     with file.open("rb") as opened:
         held = {name: _held(name, pq.read_schema(opened).names) for name in COLUMNS}
         table = pq.read_table(opened, columns=list(held.values()))
-    return {name: table[held[name]].to_numpy().astype(np.float64) for name in COLUMNS}
+    return {name: table[held[name]].to_numpy().astype(np.float64) for name in COLUMNS}  # null: NaN
 
 
 def _held(name: str, columns: Collection[str]) -> str:
@@ -168,7 +170,9 @@ def _checked(columns: Columns) -> Columns:
     lengths = {len(column) for column in columns.values()}
     if len(lengths) != 1 or lengths == {0}:
         raise ValueError(f"columns of {sorted(lengths)} rows")
-    if not all(np.isfinite(column).all() for column in columns.values()):
+    if np.isinf([*columns.values()]).any() or not all(
+        np.isfinite(column).all() for name, column in columns.items() if name not in TARGETS
+    ):
         raise ValueError("a value is no number")
     if (np.diff(columns["time_s"]) <= 0).any():
         raise ValueError("times don't increase")

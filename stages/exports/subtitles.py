@@ -10,14 +10,17 @@ from stages.exports.trace import Trace, printable, seconds_of
 def write_vtt(path: Path, trace: Trace) -> None:
     """One cue a second, "valence +0.31 arousal -0.12"; seconds that read the same share one.
 
+    Seconds in which nobody is there have no cue. One person of several is the cues' voice.
     A notice is a cue of its own, on top of the picture, as long as the recording.
     W3C, WebVTT: The Web Video Text Tracks Format.
     """
-    blocks = ["WEBVTT", f"NOTE\n{_text(trace.name)}: means over one second, each from -1 to 1"]
+    who = f" (person {trace.person})" if trace.person else ""
+    blocks = ["WEBVTT", f"NOTE\n{_text(trace.name)}{who}: means over one second, each from -1 to 1"]
     if trace.notice:
         end_s = max(trace.duration_s, float(trace.time_s[-1]))
         blocks.append(f"{_span(0.0, end_s)} line:0\n{_text(trace.notice)}")
-    blocks += [f"{_span(begin_s, end_s)}\n{text}" for begin_s, end_s, text in cues(trace)]
+    voice = f"<v person {trace.person}>" if trace.person else ""
+    blocks += [f"{_span(begin_s, end_s)}\n{voice}{text}" for begin_s, end_s, text in cues(trace)]
     path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
 
 

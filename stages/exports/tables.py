@@ -3,25 +3,31 @@
 import csv
 import json
 from collections.abc import Iterable, Iterator
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stages.core.arrays import Floats
+from stages.core.measures import TARGETS
 from stages.exports.trace import COLUMNS, UNITS, Trace, plain_cell, printable
 
 ABAW_HEADER = ("image_location", "valence", "arousal")
 
 
 def write_csv(path: Path, trace: Trace) -> None:
-    """The columns of COLUMNS. A notice has no place in it: comment lines would break readers."""
+    """The columns of COLUMNS, and `person` where there are several; a notice has no place in it.
+
+    Where nobody is there, valence and arousal are empty. Comment lines would break readers.
+    """
+    person = {"person": trace.person} if trace.person else {}
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow([*COLUMNS, *person])
         for frame, time_s, *values, detected, speaking in _rows(trace):
-            texts = (f"{value:.6f}" for value in (time_s, *values))
-            writer.writerow([frame, *texts, int(detected), int(speaking)])
+            texts = ("" if isnan(value) else f"{value:.6f}" for value in (time_s, *values))
+            writer.writerow([frame, *texts, int(detected), int(speaking), *person.values()])
 
 
 def _rows(trace: Trace) -> Iterator[tuple[Any, ...]]:
@@ -31,6 +37,8 @@ def _rows(trace: Trace) -> Iterator[tuple[Any, ...]]:
 
 def write_parquet(path: Path, trace: Trace) -> None:
     """The same columns, typed, with their units and meaning, and where the trace comes from.
+
+    Where nobody is there, valence and arousal are null.
 
     Metadata of each field: `unit`, `description`; of the schema: `name`, `notice`, and `valaro`, the summary
     as JSON.
@@ -46,11 +54,14 @@ def write_parquet(path: Path, trace: Trace) -> None:
         "detected": trace.detected.astype(bool),
         "speaking": trace.speaking.astype(bool),
     }
-    arrays = {name: pa.array(values) for name, values in columns.items()}
+    arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}  # NaN: null
     fields = [
-        pa.field(name, array.type, False, {"unit": UNITS[name], "description": COLUMNS[name]})
+        pa.field(name, array.type, name in TARGETS, {"unit": UNITS[name], "description": COLUMNS[name]})
         for name, array in arrays.items()
     ]
+    if trace.person:
+        arrays["person"] = pa.array([trace.person] * len(trace))
+        fields.append(pa.field("person", pa.string(), False))
     facts = {
         "name": printable(trace.name),
         "notice": printable(trace.notice),
@@ -62,8 +73,11 @@ def write_parquet(path: Path, trace: Trace) -> None:
 
 
 def write_frames_json(path: Path, trace: Trace) -> None:
-    """The summary, and under `frames` an array per column of COLUMNS, in the order of the frames."""
-    frames = {
+    """The summary, and under `frames` an array per column of COLUMNS, in the order of the frames.
+
+    Where nobody is there, valence and arousal are null.
+    """
+    frames: dict[str, Any] = {
         "frame": list(range(len(trace))),
         "time_s": _rounded(trace.time_s),
         "valence": _rounded(trace.valence_arousal[:, 0]),
@@ -71,14 +85,15 @@ def write_frames_json(path: Path, trace: Trace) -> None:
         "detected": trace.detected.astype(int).tolist(),
         "speaking": trace.speaking.astype(int).tolist(),
     }
+    if trace.person:
+        frames["person"] = [trace.person] * len(trace)
     content = {**trace.summary, "columns": COLUMNS, "units": UNITS, "frames": frames}
     path.write_bytes(to_json(content) + b"\n")
 
 
-def _rounded(values: Floats) -> list[float]:
-    """Six decimals, as in the table."""
-    rounded: list[float] = values.astype(np.float64).round(6).tolist()
-    return rounded
+def _rounded(values: Floats) -> list[float | None]:
+    """Six decimals, as in the table; None for NaN."""
+    return [None if isnan(value) else value for value in values.astype(np.float64).round(6).tolist()]
 
 
 def to_json(content: Any) -> bytes:
@@ -91,13 +106,16 @@ def to_json(content: Any) -> bytes:
 
 
 def write_abaw(path: Path, traces: Iterable[Trace]) -> None:
-    """The challenge's submission: a row per frame of every trace, `<name>/<frame, 5 digits, from 1>.jpg`."""
+    """The challenge's submission: a row per frame of every trace, `<name>/<frame, 5 digits, from 1>.jpg`.
+
+    Every frame has a value, also where nobody is there: the organisers want it.
+    """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(ABAW_HEADER)
         for trace in traces:
             name = plain_cell(printable(trace.name))
             writer.writerows(
-                (f"{name}/{frame + 1:05d}.jpg", f"{valence:.6f}", f"{arousal:.6f}")
-                for frame, _, valence, arousal, *_ in _rows(trace)
+                (f"{name}/{frame:05d}.jpg", f"{valence:.6f}", f"{arousal:.6f}")
+                for frame, (valence, arousal) in enumerate(trace.without_gaps().tolist(), start=1)
             )

@@ -12,9 +12,9 @@ from stages.core.arrays import Flags, Floats, Integers
 COLUMNS = {
     "frame": "native frame, from 0",
     "time_s": "its time stamp, seconds from the first frame",
-    "valence": "-1 (unpleasant) to 1 (pleasant)",
-    "arousal": "-1 (calm) to 1 (excited)",
-    "detected": "1: the face was found at the nearest time looked at; 0: it wasn't, the last one stands in",
+    "valence": "-1 (unpleasant) to 1 (pleasant); none where nobody is there",
+    "arousal": "-1 (calm) to 1 (excited); none where nobody is there",
+    "detected": "1: the face was found at the nearest time looked at; 0: it wasn't",
     "speaking": "1: the person seems to speak at the nearest time looked at (sound, and a moving mouth)",
 }
 """What the table says of every frame; the other formats say the same under the same names."""
@@ -34,12 +34,14 @@ class Trace:
         name: of the recording or the subject; may hold anything.
         video: the file that the times belong to.
         time_s: (N,) native frame times from the first frame, increasing.
-        valence_arousal: (N, 2) in [-1, 1].
+        valence_arousal: (N, 2) in [-1, 1]; NaN where nobody is there.
         detected: (N,) the face was seen.
         speaking: (N,) the person speaks.
         duration_s: up to the end of the last frame.
         summary: the recording and the system in figures and words (JSON).
         notice: a sentence that every output must carry; "" for none.
+        person: which one of several, as `--person all` numbers them; "" where that doesn't matter.
+        every_frame: (N, 2), values also where nobody is there; None: unknown.
     """
 
     name: str
@@ -51,9 +53,24 @@ class Trace:
     duration_s: float
     summary: dict[str, Any] = field(default_factory=dict)
     notice: str = ""
+    person: str = ""
+    every_frame: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.time_s)
+
+    def without_gaps(self) -> Floats:
+        """A value for every frame, as the challenge wants it: what the model says, else the last value held.
+
+        Shape: -> (N, 2). Before the first value the first one stands, and 0 where there is none at all.
+        """
+        if self.every_frame is not None:
+            return self.every_frame
+        valued = np.flatnonzero(np.isfinite(self.valence_arousal).all(axis=1))
+        if not len(valued):
+            return np.zeros_like(self.valence_arousal)
+        last = np.searchsorted(valued, np.arange(len(self)), side="right") - 1
+        return np.asarray(self.valence_arousal[valued[np.maximum(last, 0)]])
 
 
 @dataclass(frozen=True)
@@ -72,10 +89,16 @@ class Seconds:
 
 
 def seconds_of(trace: Trace) -> Seconds:
-    """The trace second by second; a frame counts to the second that its time stamp lies in."""
-    second, of_frame = np.unique(np.floor(trace.time_s).astype(np.int64), return_inverse=True)
+    """The trace second by second; a frame counts to the second that its time stamp lies in.
+
+    Frames without a value count nowhere, and a second of nothing else is left out.
+    """
+    valued = np.isfinite(trace.valence_arousal).all(axis=1)
+    if not valued.any():
+        return Seconds(np.empty(0), np.empty(0), np.empty((0, 2)))
+    second, of_frame = np.unique(np.floor(trace.time_s[valued]).astype(np.int64), return_inverse=True)
     counts = np.bincount(of_frame)
-    sums = [np.bincount(of_frame, trace.valence_arousal[:, column]) for column in range(2)]
+    sums = [np.bincount(of_frame, trace.valence_arousal[valued, column]) for column in range(2)]
     end_s = np.minimum(second + 1.0, max(trace.duration_s, float(trace.time_s[-1])))
     return Seconds(second.astype(np.float64), end_s, np.column_stack(sums) / counts[:, None])
 
@@ -98,6 +121,7 @@ def nearest(grid_time_s: Floats, time_s: Floats) -> Integers:
 
 def moments(values: Floats, seen: Flags) -> dict[str, float | None]:
     """Mean and standard deviation of the values whose face was seen; None without one. (N,), (N,)."""
+    seen = seen & np.isfinite(values)
     if not seen.any():
         return {"mean": None, "sd": None}
     return {"mean": float(values[seen].mean(dtype=float)), "sd": float(values[seen].std(dtype=float))}

@@ -3,7 +3,7 @@
 One blob per video is one data set in one file; an image is read without touching its neighbours.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -61,6 +61,24 @@ def unpack_jpeg(blob: Blob, offset: Integers, i: int) -> Image:
     if bgr is None:
         raise ValueError(f"image {i} ({data.size} bytes) is not a JPEG")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+class Jpegs:
+    """The images of a packed blob, in order, decoded one at a time as they are asked for.
+
+    Args:
+        blob: as `unpack_jpeg` takes it; an open HDF5 data set is read image by image.
+        offset: from `pack_jpegs`.
+    """
+
+    def __init__(self, blob: Blob, offset: Integers) -> None:
+        self._blob, self._offset = blob, offset
+
+    def __len__(self) -> int:
+        return len(self._offset) - 1
+
+    def __iter__(self) -> Iterator[Image]:
+        return (unpack_jpeg(self._blob, self._offset, i) for i in range(len(self)))
 
 
 def _encode(image: Image, quality: int) -> bytes:

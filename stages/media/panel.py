@@ -116,7 +116,8 @@ class Panel:
     def _legend(self, image: Image, point: Floats) -> None:
         x, wide = self.left_px, self.right_px - self.left_px > 240
         for name, value, colour in (("valence", point[0], _VALENCE), ("arousal", point[1], _AROUSAL)):
-            _words(image, f"{name if wide else name[0].upper()} {value:+.2f}", x, 15, colour)
+            number = f"{value:+.2f}" if np.isfinite(value) else "-"
+            _words(image, f"{name if wide else name[0].upper()} {number}", x, 15, colour)
             x += 110 if wide else 70
 
     def _x(self, time_s: Floats) -> Floats:

@@ -53,9 +53,14 @@ def look_of(system: str) -> Look:
 
 
 def bands_of(index: Path, faces: Path, speech: Path | None, duration_s: float) -> list[Band]:
-    """Where there is no face, no voice, no label."""
-    seen = read_arrays(faces, "time_s", "detected")
-    bands = [Band("no face", missing_spans(seen["time_s"], seen["detected"], duration_s))]
+    """Where there is no face, another one, perhaps someone else's, no voice, no label."""
+    seen = read_arrays(faces, "time_s", "detected", "others", "jump")
+    time_s = seen["time_s"]
+    bands = [Band("no face", missing_spans(time_s, seen["detected"], duration_s))]
+    if seen["others"].any():
+        bands.append(Band("other faces", missing_spans(time_s, seen["others"] == 0, duration_s)))
+    if seen["jump"].any():
+        bands.append(Band("someone else?", missing_spans(time_s, ~seen["jump"], duration_s)))
     if speech:
         heard = read_arrays(speech, "time_s", "speaking")
         bands.append(Band("not speaking", missing_spans(heard["time_s"], heard["speaking"], duration_s)))

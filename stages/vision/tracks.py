@@ -1,4 +1,6 @@
-"""The target person: of all faces found, the one that the labels are about, frame by frame.
+"""The target person by the paper's rule: of all faces found, the nearest one, frame by frame.
+
+`people` and `targets` have the rule that knows of other people.
 
 1. Seed: one face early in the video, by its score or by its side.
 2. Follow it to the end, and back to the first frame: the face whose centre is nearest to the last one's.
@@ -50,6 +52,41 @@ def follow_target(
 ) -> Track:
     """The target's face in every frame (see the module for the steps).
 
+    Args and raises: as `nearest_faces`.
+
+    Returns:
+        The track; all missing where no face fits (nobody ever was on that side).
+    """
+    return _track(
+        detections,
+        nearest_faces(
+            detections,
+            time_s,
+            image_width_px,
+            side,
+            seed_s=seed_s,
+            least_relative_width=least_relative_width,
+            jump_widths=jump_widths,
+            jump_s=jump_s,
+            reacquire_s=reacquire_s,
+        ),
+    )
+
+
+def nearest_faces(
+    detections: Sequence[Detections],
+    time_s: Floats,
+    image_width_px: int,
+    side: Side | None = None,
+    *,
+    seed_s: float = 2.0,
+    least_relative_width: float = 0.5,
+    jump_widths: float = 1.5,
+    jump_s: float = 0.5,
+    reacquire_s: float = 1.0,
+) -> Integers:
+    """Which face of every frame is the target's: (T,) its index, -1 where none is.
+
     Args:
         detections: the faces of each frame.
         time_s: (T,), ascending, one time per frame.
@@ -63,9 +100,6 @@ def follow_target(
         jump_widths: distance of the centres, in widths of the last box, beyond which it is somebody else.
         jump_s: for how long after the last sight a jump is refused.
         reacquire_s: how long after the last sight the nearest face is taken again, once a jump was refused.
-
-    Returns:
-        The track; all missing where no face fits (nobody ever was on that side).
 
     Raises:
         ValueError: lengths differ, or times don't ascend.
@@ -84,7 +118,7 @@ def follow_target(
         backwards = replace(forwards, jump_s=np.inf, reacquire_s=np.inf)
         _follow(detections, time_s, chosen, frame, range(frame + 1, len(detections)), forwards)
         _follow(detections, time_s, chosen, frame, range(frame - 1, -1, -1), backwards)
-    return _track(detections, chosen)
+    return chosen
 
 
 def _seed(

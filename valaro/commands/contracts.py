@@ -31,10 +31,17 @@ CONTRACTS: dict[str, Contract] = {
         "score": ("float32", ("T",)),
         "crop_index": ("int64", ("T",)),
         "faces_in_frame": ("int32", ("T",)),
+        "jump": ("bool", ("T",)),
+        "others": ("uint8", ("T",)),
         "jpeg": ("uint8", ("bytes",)),
         "jpeg_offset": ("int64", ("images + 1",)),
     },
-    "mouth": {"time_s": ("float64", ("T",)), "detected": ("bool", ("T",)), "area": ("float32", ("T",))},
+    "mouth": {
+        "time_s": ("float64", ("T",)),
+        "detected": ("bool", ("T",)),
+        "area": ("float32", ("T",)),
+        "opening": ("float32", ("T",)),
+    },
     "speech": {
         "time_s": ("float64", ("T",)),
         "speaking": ("bool", ("T",)),

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ from valaro.commands.terminal import (
     result,
 )
 from valaro.recordings.formats import DEFAULT_FORMATS, FILM, KNOWN_FORMATS, PAGE
+from valaro.recordings.presence import require_person
 from valaro.sources import missing, recordings_in, require_distinct
 from valaro.systems import require_system
 
@@ -68,6 +70,8 @@ def predict(
     formats: Sequence[str],
     jobs: int,
     force: bool,
+    person: str | None = None,
+    hold: bool = False,
 ) -> int:
     """Predict, and say what was found in each recording; the number of those that failed.
 
@@ -94,21 +98,31 @@ def predict(
     model = load_model(models, system=system, detector=detector, device=device)
     _introduce(model.trained)
     files = files_for(present, out, [name for name in formats if name != ABAW], force=force)
-    found = Predictions(model, present, files, jobs=jobs, progress=_progress())
-    traces: dict[Path, Trace] = {}
+    found = Predictions(model, present, files, jobs=jobs, progress=_progress(), person=person, hold=hold)
+    traces: dict[Path, list[Trace]] = defaultdict(list)
     with _ended_by_signals(found):
         for outcome in found.outcomes():
             _report(outcome)
             if outcome.trace is not None and ABAW in formats:
-                traces[outcome.video] = outcome.trace
+                traces[outcome.video].append(outcome.trace)
     failed = len(absent) + len(found.failures)
     if len(recordings) > 1:
         note(_count(len(recordings) - failed, len(recordings), out))
     if traces:
-        write_submission(submission, [traces[video] for video in present if video in traces])
+        write_submission(submission, [trace for video in present for trace in traces[video]])
     for remark in [*model.trained.notes, *filter(None, [model.notice])]:
         note(f"note: {remark}")
     return failed
+
+
+def chosen_person(word: str | None) -> str | None:
+    """The person that `--person` asks for.
+
+    Raises:
+        typer.BadParameter: nobody can be asked for by that word.
+    """
+    with report_wrong_option("--person"):
+        return require_person(word)
 
 
 def _checked(sources: Sequence[Path], out: Path, system: str, device: str | None) -> list[Path]:
@@ -170,6 +184,8 @@ def _report(outcome: "Outcome") -> None:
 def _in_brief(summary: dict[str, Any]) -> str:
     means = ", ".join(f"{name} {summary[name]['mean'] or 0:+.2f}" for name in ("valence", "arousal"))
     shares = f"face {summary['detected_share']:.0%}, speaking {summary['speaking_share']:.0%}"
+    if summary["no_value_share"]:
+        shares += f", no value {summary['no_value_share']:.0%}"
     length = {
         "video": f"{summary['duration_s']:.1f} s, {summary['frames']} frames, {shares}",
         "sound": f"{summary['duration_s']:.1f} s of sound",

@@ -1,11 +1,12 @@
 """Several recordings, one at a time: a folder each, that appears whole or not at all."""
 
+import glob
 import os
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,16 +17,19 @@ from stages.core.corpus import Workspace
 from stages.core.errors import BadInput, ValaroError
 from stages.engine.advance import watched
 from stages.engine.mapping import map_units
-from valaro.recordings.chain import analyse
+from valaro.recordings.chain import Findings, analyse
 from valaro.recordings.formats import SUFFIXES
 from valaro.recordings.kinds import kind_of
 from valaro.recordings.outputs import summarise, trace_of, write_outputs
+from valaro.recordings.presence import EVERYONE
 from valaro.recordings.trained import Trained, for_kind
 from valaro.sources import name_of
 from valaro.trace import Trace
 
 HIDDEN = ".valaro-"
 LOCK = "lock"
+PERSON = "-person-"
+"""Between the name of a recording and the number of one of its people."""
 RESULTS = "results"
 """The last step of a recording: its files are written."""
 
@@ -54,64 +58,90 @@ class Task:
         trained: the system.
         files: to write; None: the traces are all that is wanted.
         tell: told the recording, the step at work, and what share of that step is done.
+        person: who, see `presence.PEOPLE`; None: as in the parameters.
+        hold: give values where nobody is there.
     """
 
     scratch: Path
     trained: Trained
     files: Files | None
     tell: Callable[[Path, str, float], None]
+    person: str | None = None
+    hold: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a recording: its trace, and the folder that holds its files; or what went wrong."""
+    """What became of a recording: its trace, and the folder that holds its files; or what went wrong.
+
+    `more` tells that further people of the same recording follow.
+    """
 
     video: Path
     folder: Path | None = None
     trace: Trace | None = None
     error: ValaroError | None = None
+    more: bool = False
 
 
 def predict_all(task: Task, videos: Sequence[Path], jobs: int = 1) -> Iterator[Outcome]:
     """Every recording by itself, as they finish; a failure stops none of the others."""
-    yield from map_units(partial(predict_one, task), videos, jobs)
+    for outcomes in map_units(partial(predict_one, task), videos, jobs):
+        yield from outcomes
 
 
-def predict_one(task: Task, video: Path) -> Outcome:
-    """One recording, from the file to its trace and its folder."""
+def predict_one(task: Task, video: Path) -> list[Outcome]:
+    """One recording, from the file to its trace and its folder; of all people one each."""
     folder = task.files.out / name_of(video) if task.files else None
     try:
-        trace = _predict(task, video, folder)
+        outcomes = _predict(task, video, folder)
     except BadInput as error:
-        return Outcome(video, folder, error=error)
+        return [Outcome(video, folder, error=error)]
     except ValaroError as error:
-        return Outcome(video, folder, error=ValaroError(f"{video}: {error}"))
+        return [Outcome(video, folder, error=ValaroError(f"{video}: {error}"))]
     except OSError as error:
         place = error.filename or folder or video
-        return Outcome(video, folder, error=ValaroError(f"{video}: {error.strerror or error} ({place})."))
+        return [Outcome(video, folder, error=ValaroError(f"{video}: {error.strerror or error} ({place})."))]
     except Exception as error:  # a defect of ours, or of a library: the other recordings go on
-        return Outcome(video, folder, error=_defect(video, error))
-    return Outcome(video, folder, trace)
+        return [Outcome(video, folder, error=_defect(video, error))]
+    return [replace(one, more=one is not outcomes[-1]) for one in outcomes]
 
 
-def _predict(task: Task, video: Path, folder: Path | None) -> Trace:
+def _predict(task: Task, video: Path, folder: Path | None) -> list[Outcome]:
     with tempfile.TemporaryDirectory(dir=task.scratch) as private:
-        workspace, result = Workspace(Path(private)), Path(private) / "results"
+        workspace = Workspace(Path(private))
         if task.files and folder:
-            _refuse_to_replace(folder, video, task.files.force)
+            for place in _places(folder, task.person):
+                _refuse_to_replace(place, video, task.files.force)
         kind = kind_of(video)
         trained = for_kind(task.trained, kind, video)
-        found = analyse(video, workspace, trained, partial(task.tell, video), kind)
-        if not (task.files and folder):
-            summary = summarise(video, found, trained)
-            return trace_of(name_of(video), video, found, trained.notice, summary, trained.margin)
-        task.tell(video, RESULTS, 0.0)
-        with watched(partial(task.tell, video, RESULTS)):
-            trace = write_outputs(
-                result, folder, video, workspace, found, trained, formats=task.files.formats
-            )
-        _put_in_place(result, folder, Path(private))
-        return trace
+        tell = partial(task.tell, video)
+        people = analyse(video, workspace, trained, tell, kind, person=task.person, hold=task.hold)
+        return [_hand_over(task, video, folder, workspace, found, trained) for found in people]
+
+
+def _hand_over(
+    task: Task, video: Path, folder: Path | None, workspace: Workspace, found: Findings, trained: Trained
+) -> Outcome:
+    """One person's trace, and the folder with its files."""
+    number = f"{PERSON}{found.person}" if found.person else ""
+    if not (task.files and folder):
+        summary, name = summarise(video, found, trained), f"{name_of(video)}{number}"
+        return Outcome(video, None, trace_of(name, video, found, trained.notice, summary, trained.margin))
+    place, result = folder.with_name(f"{folder.name}{number}"), workspace.root / f"results{number}"
+    _refuse_to_replace(place, video, task.files.force)
+    task.tell(video, RESULTS, 0.0)
+    with watched(partial(task.tell, video, RESULTS)):
+        trace = write_outputs(result, place, video, workspace, found, trained, formats=task.files.formats)
+    _put_in_place(result, place, workspace.root)
+    return Outcome(video, place, trace)
+
+
+def _places(folder: Path, person: str | None) -> list[Path]:
+    """The folders that an earlier run may have left, as far as their names are known before the work."""
+    if person != EVERYONE:
+        return [folder]
+    return sorted(folder.parent.glob(f"{glob.escape(folder.name)}{PERSON}*"))
 
 
 def _defect(video: Path, error: Exception) -> ValaroError:
@@ -168,5 +198,5 @@ def _refuse_to_replace(folder: Path, video: Path, force: bool) -> None:
 def _put_in_place(result: Path, folder: Path, private: Path) -> None:
     """Rename the finished folder to its place; an earlier one leaves first and is removed with `private`."""
     if folder.is_dir():
-        folder.replace(private / "earlier")
+        folder.replace(private / f"earlier-{folder.name}")
     result.replace(folder)

@@ -4,12 +4,14 @@ The recording gets a private workspace and is the only subject of a corpus of it
 the order of dvc.yaml, without the memo; each list of units is made when the steps before it are done.
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from pydantic import BaseModel
 
 from stages import (
@@ -30,12 +32,14 @@ from stages.core.artefacts import read_arrays, read_facts
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import BadInput
 from stages.core.notes import Note
-from stages.core.params import Params
+from stages.core.params import FacesParams, Params
 from stages.core.systems import FUSIONS, SYSTEMS
 from stages.engine.advance import watched
 from stages.engine.stage import Unit, Work, do_unit
 from stages.layouts.listing import Found
+from stages.vision.search import search_video
 from valaro.recordings.kinds import lay_out_sound, stand_in_for_picture
+from valaro.recordings.presence import EVERYONE, Company, company_of, nobody_there, notes_on
 from valaro.recordings.trained import Trained, pretrained
 from valaro.sources import Kind
 
@@ -57,7 +61,7 @@ class Findings:
 
     Args:
         time_s: (N,) native frame times.
-        valence_arousal: (N, 2) float32.
+        valence_arousal: (N, 2) float32, NaN where nobody is there.
         grid_time_s: (T,) times of the masks and boxes.
         detected: (T,) a face was found.
         speaking: (T,) the person speaks.
@@ -66,7 +70,11 @@ class Findings:
         faces_in_frame: (T,) faces in the picture, whoever they are.
         facts: of the container: duration_s, width, height, average_rate_hz, has_audio …
         notes: what the stages had to say, such as lost frames.
+        every_frame: (N, 2), the values also where nobody is there.
+        company: who else is in the picture; None of a sound.
         kind: of the recording; a sound file has no faces, a picture one frame.
+        subject: name of this person's artefacts in the workspace.
+        person: number of the person, "" where only one was asked for.
     """
 
     time_s: Floats
@@ -79,7 +87,11 @@ class Findings:
     faces_in_frame: Integers
     facts: dict[str, Any]
     notes: list[str]
+    every_frame: Floats
+    company: Company | None = None
     kind: Kind = "video"
+    subject: str = RECORDING
+    person: str = ""
 
 
 def _tell_nobody(_step: str, _share: float) -> None:
@@ -92,7 +104,10 @@ def analyse(
     trained: Trained,
     tell: Callable[[str, float], None] = _tell_nobody,
     kind: Kind = "video",
-) -> Findings:
+    *,
+    person: str | None = None,
+    hold: bool = False,
+) -> list[Findings]:
     """Run every step on one recording.
 
     Args:
@@ -101,13 +116,20 @@ def analyse(
         trained: the system; of a sound file one that only listens, see `trained.for_kind`.
         tell: told the name of each step as it begins, and what share of it is done (0 to 1) as it goes on.
         kind: what the file is.
+        person: who, as `faces.target` takes it; `all`: everyone who lasts; None: as in the parameters.
+        hold: keep values where nobody is there, what the model says of the last face.
+
+    Returns:
+        One, or with `all` one per person, the most prominent first.
 
     Raises:
-        BadInput: the file can't be used, shows no face, or has no sound where the system
+        BadInput: the file can't be used, shows no face or not the person, or has no sound where the system
             (`audio`, `cross_attention`) needs some.
     """
+    trained = _aiming_at(trained, person)
     notes: list[Note] = []
-    for step in _begin(recording, workspace, trained, kind):
+    subjects: list[str] = []
+    for step in _begin(recording, workspace, trained, kind, subjects, everyone=person == EVERYONE):
         tell(step.name, 0.0)
         for unit in step.units:
             try:
@@ -118,30 +140,59 @@ def analyse(
                     raise
                 # That file is nothing to the user.
                 raise BadInput(recording, error.problem, error.remedy) from error
-    return _gather(recording, workspace, trained, notes, kind)
+    several = person == EVERYONE and kind == "video"
+    return [
+        _gather(
+            recording, workspace, trained, notes, kind, subject, str(number) if several else "", hold=hold
+        )
+        for number, subject in enumerate(subjects or [RECORDING], start=1)
+    ]
 
 
-def _begin(recording: Path, workspace: Workspace, trained: Trained, kind: Kind) -> Iterator[Step]:
+def _aiming_at(trained: Trained, person: str | None) -> Trained:
+    """The system with another person as its target."""
+    if person is None or person == EVERYONE:
+        return trained
+    target = int(person) if person.isdecimal() else person
+    faces = FacesParams.model_validate(trained.params.faces.model_dump() | {"target": target})
+    return replace(trained, params=trained.params.model_copy(update={"faces": faces}))
+
+
+def _begin(
+    recording: Path,
+    workspace: Workspace,
+    trained: Trained,
+    kind: Kind,
+    subjects: list[str],
+    *,
+    everyone: bool,
+) -> Iterator[Step]:
     """The steps that this kind of recording goes through, once it is laid out for them."""
     limits = trained.params.decode
     if kind == "sound":
         lay_out_sound(recording, workspace, limits, RECORDING)
         return _steps_of_sound(recording, workspace, trained)
-    if kind == "picture":
-        return _steps(stand_in_for_picture(recording, workspace, limits), workspace, trained)
-    return _steps(recording, workspace, trained)
+    video = stand_in_for_picture(recording, workspace, limits) if kind == "picture" else recording
+    return _steps(video, workspace, trained, subjects, everyone=everyone and kind == "video")
 
 
-def _steps(video: Path, workspace: Workspace, trained: Trained) -> Iterator[Step]:
+def _steps(
+    video: Path, workspace: Workspace, trained: Trained, subjects: list[str], *, everyone: bool
+) -> Iterator[Step]:
+    """Every step in turn; fills `subjects`, one per person, once the faces are found."""
     params, models = trained.params, trained.models
-    subject = Subject(RECORDING, RECORDING, None, "test")
-    corpus = Corpus([subject], {RECORDING: str(video)})
-    found = Found(subject, video, None)
+    whole = Subject(RECORDING, RECORDING, None, "test")
+    corpus = Corpus([whole], {RECORDING: str(video)})
+    found = Found(whole, video, None)
     yield Step("index", index.index_subject, [index.unit_of(found, workspace, params.decode)], params.index)
     yield Step("decode", decode.decode_video, decode.units(workspace, corpus), params.decode)
-    face_units = faces.units(workspace, corpus, params.faces, pretrained(models))
-    yield Step("faces", faces.find_faces, face_units, params.faces)
-    _require_a_face(workspace)
+    searches = faces.search_units(workspace, corpus, params.faces, pretrained(models))
+    yield Step("faces", search_video, searches, params.faces.detection())
+    targets = _people(workspace, params.faces) if everyone else {}
+    subjects += list(targets) or [RECORDING]
+    corpus = Corpus([Subject(name, RECORDING, None, "test") for name in subjects], corpus.videos)
+    yield Step("tracks", faces.find_faces, faces.units(workspace, corpus, targets), params.faces)
+    _require_a_face(workspace, subjects[0])
     yield Step("mouth", mouth.measure_mouth, mouth.units(workspace, corpus), params.mouth)
     yield Step("speech", speech.find_speech, speech.units(workspace, corpus), params.speech)
     yield from _predictions(workspace, trained, corpus)
@@ -151,12 +202,33 @@ def _steps(video: Path, workspace: Workspace, trained: Trained) -> Iterator[Step
         yield Step("fuse", fuse.apply_fusion, fused)
 
 
+def _people(workspace: Workspace, settings: FacesParams) -> dict[str, int]:
+    """Everyone who lasts, a name and a number each; each gets the recording's own index."""
+    found = workspace.artefact(faces.FOUND, RECORDING)
+    targets = {f"{RECORDING}-{k}": k for k in range(1, faces.count_people(found, settings) + 1)}
+    for name in targets:
+        shutil.copyfile(workspace.artefact("index", RECORDING), workspace.artefact("index", name))
+    return targets
+
+
 def step_names(trained: Trained) -> list[str]:
     """What `analyse` tells of a video, in order; the writing of results comes after."""
     seen = ["embed"] if any(SYSTEMS[system].sees for system in trained.systems) else []
     heard = ["voice"] if any(SYSTEMS[system].hears for system in trained.systems) else []
     fused = ["fuse"] if trained.system in FUSIONS else []
-    return ["index", "decode", "faces", "mouth", "speech", *seen, *heard, *trained.systems, "smooth", *fused]
+    return [
+        "index",
+        "decode",
+        "faces",
+        "tracks",
+        "mouth",
+        "speech",
+        *seen,
+        *heard,
+        *trained.systems,
+        "smooth",
+        *fused,
+    ]
 
 
 def _predictions(workspace: Workspace, trained: Trained, corpus: Corpus) -> Iterator[Step]:
@@ -214,8 +286,8 @@ def _steps_of_sound(sound: Path, workspace: Workspace, trained: Trained) -> Iter
     yield Step("smooth", smooth.smooth_subject, smooth.units(workspace, corpus), params.smooth)
 
 
-def _require_a_face(workspace: Workspace) -> None:
-    faces_found = workspace.artefact("faces", RECORDING)
+def _require_a_face(workspace: Workspace, subject: str) -> None:
+    faces_found = workspace.artefact("faces", subject)
     detected = read_arrays(faces_found, "detected")["detected"]
     if not detected.any():
         problem = f"no face in any of the {len(detected)} frames looked at"
@@ -223,28 +295,47 @@ def _require_a_face(workspace: Workspace) -> None:
 
 
 def _gather(
-    recording: Path, workspace: Workspace, trained: Trained, notes: list[Note], kind: Kind
+    recording: Path,
+    workspace: Workspace,
+    trained: Trained,
+    notes: list[Note],
+    kind: Kind,
+    subject: str,
+    person: str,
+    *,
+    hold: bool,
 ) -> Findings:
     place = "fused" if trained.system in FUSIONS else "traces"
-    trace = workspace.artefact(f"{place}/{trained.system}", RECORDING)
+    trace = workspace.artefact(f"{place}/{trained.system}", subject)
     if not trace.is_file():
         raise BadInput(
             recording, f"no sound, and {trained.system} says nothing without", "Choose another --system"
         )
     found = read_arrays(trace, "time_s", "valence_arousal")
-    faces_found = read_arrays(
-        workspace.artefact("faces", RECORDING), "time_s", "detected", "box_xyxy", "score", "faces_in_frame"
-    )
+    own = workspace.artefact("faces", subject)
+    seen = read_arrays(own, "time_s", "detected", "box_xyxy", "score", "faces_in_frame")
+    words = list(dict.fromkeys(note.problem for note in notes)) if kind == "video" else []
+    valued, company = found["valence_arousal"].copy(), None
+    if kind == "video":
+        company = company_of(own, workspace.artefact(faces.TRACKS, RECORDING))
+        words += notes_on(company, seen["detected"])
+        if not hold:
+            gap_s = trained.params.predict.max_gap_s
+            valued[nobody_there(found["time_s"], seen["time_s"], seen["detected"], gap_s)] = np.nan
     return Findings(
         time_s=found["time_s"],
-        valence_arousal=found["valence_arousal"],
-        grid_time_s=faces_found["time_s"],
-        detected=faces_found["detected"],
-        speaking=read_arrays(workspace.artefact("speech", RECORDING), "speaking")["speaking"],
-        box_xyxy=faces_found["box_xyxy"] / read_facts(workspace.artefact("decode", RECORDING))["scale"],
-        face_score=faces_found["score"],
-        faces_in_frame=faces_found["faces_in_frame"],
+        valence_arousal=valued,
+        grid_time_s=seen["time_s"],
+        detected=seen["detected"],
+        speaking=read_arrays(workspace.artefact("speech", subject), "speaking")["speaking"],
+        box_xyxy=seen["box_xyxy"] / read_facts(workspace.artefact("decode", RECORDING))["scale"],
+        face_score=seen["score"],
+        faces_in_frame=seen["faces_in_frame"],
         facts=read_facts(workspace.artefact("index", RECORDING)),
-        notes=list(dict.fromkeys(note.problem for note in notes)) if kind == "video" else [],
+        notes=words,
+        every_frame=found["valence_arousal"],
+        company=company,
         kind=kind,
+        subject=subject,
+        person=person,
     )

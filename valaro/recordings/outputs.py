@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stages import __version__
-from stages.core.arrays import Flags
 from stages.core.artefacts import write_json
 from stages.core.corpus import Workspace
 from stages.evaluation.margins import Margin
@@ -86,6 +87,8 @@ def trace_of(
         duration_s=summary.get("duration_s", found.facts["duration_s"]),
         summary=summary,
         notice=notice,
+        person=found.person,
+        every_frame=found.every_frame,
         interval=margin.around(found.valence_arousal) if margin else None,
         faces=no_faces() if found.kind == "sound" else _faces_of(found),
     )
@@ -113,11 +116,14 @@ def summarise(video: Path, found: Findings, trained: Trained) -> dict[str, Any]:
         "frames": len(found.time_s),
         "rate_hz": found.facts["average_rate_hz"],
         "detected_share": float(found.detected.mean()),
+        "no_value_share": float(np.isnan(found.valence_arousal).any(axis=1).mean()),
         "speaking_share": float(found.speaking.mean()),
         "valence": moments(found.valence_arousal[:, 0], seen),
         "arousal": moments(found.valence_arousal[:, 1], seen),
         "mean_over": "all times" if heard_only else "frames with a face",
-        "notes": [*trained.notes, *found.notes, *([] if heard_only else _few_faces(found.detected))],
+        "notes": [*trained.notes, *found.notes, *([] if heard_only else _missing(found))],
+        "person": found.person or None,
+        "people": found.company.people if found.company else [],
         "notice": trained.notice or None,
         **trained.facts(),
         "columns": COLUMNS,
@@ -125,17 +131,17 @@ def summarise(video: Path, found: Findings, trained: Trained) -> dict[str, Any]:
     }
 
 
-def _few_faces(detected: Flags) -> list[str]:
-    share = float(detected.mean())
-    return (
-        [f"a face in {share:.0%} of the time only; elsewhere the last one stands in"] if share < 0.5 else []
-    )
+def _missing(found: Findings) -> list[str]:
+    share, nothing = float(found.detected.mean()), float(np.isnan(found.valence_arousal).any(axis=1).mean())
+    notes = [f"a face in {share:.0%} of the time only"] if share < 0.5 else []
+    return notes + ([f"no value in {nothing:.0%} of the frames: nobody is there"] if nothing else [])
 
 
 def _film(path: Path, video: Path, found: Findings, notice: str) -> None:
     from stages.media.overlay import render_overlay
     from stages.media.panel import Findings as Drawn
 
+    notice = ", ".join(filter(None, [found.person and f"person {found.person}", notice]))
     drawn = Drawn(
         found.time_s, found.valence_arousal, found.grid_time_s, found.box_xyxy, found.detected, notice
     )

@@ -1,7 +1,10 @@
 """The page of one recording, from what the steps left in its workspace."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from stages.core.corpus import Workspace
 from stages.core.systems import FUSIONS, SYSTEMS
@@ -60,9 +63,9 @@ def write_recording_page(
     hindered = obstacle_of(video)
     stands_in = film if hindered else None
     played = stands_in or video
-    index, faces = workspace.artefact("index", RECORDING), workspace.artefact("faces", RECORDING)
-    speech, duration_s = workspace.artefact("speech", RECORDING), found.facts["duration_s"]
-    curves, words = _curves(workspace, trained), dict[str, str]()
+    index, faces = workspace.artefact("index", found.subject), workspace.artefact("faces", found.subject)
+    speech, duration_s = workspace.artefact("speech", found.subject), found.facts["duration_s"]
+    curves, words = _curves(workspace, trained, found), dict[str, str]()
     if trained.margin:
         curves[0], words = with_band(curves[0], trained.margin)
     bands = [band for band in bands_of(index, faces, speech, duration_s) if band.name != "unlabelled"]
@@ -82,19 +85,22 @@ def write_recording_page(
     write_timeline(path, page)
 
 
-def _curves(workspace: Workspace, trained: Trained) -> list[Curve]:
+def _curves(workspace: Workspace, trained: Trained, found: Findings) -> list[Curve]:
     """The system's trace first, then those that it is made of; there is no truth to draw."""
     system = trained.system
-    traces = {name: workspace.artefact(f"traces/{name}", RECORDING) for name in SYSTEMS}
+    traces = {name: workspace.artefact(f"traces/{name}", found.subject) for name in SYSTEMS}
     if system in FUSIONS:
-        traces[system] = workspace.artefact(f"fused/{system}", RECORDING)
+        traces[system] = workspace.artefact(f"fused/{system}", found.subject)
     present = {name: trace for name, trace in traces.items() if trace.is_file()}
-    return curves_of(workspace.artefact("index", RECORDING), present, system)[1:]
+    curves = curves_of(workspace.artefact("index", found.subject), present, system)[1:]
+    nobody = np.isnan(found.valence_arousal)
+    return [replace(one, valence_arousal=np.where(nobody, np.nan, one.valence_arousal)) for one in curves]
 
 
 def _facts(found: Findings, trained: Trained, bands: list[Band]) -> dict[str, str]:
     facts = found.facts
-    words = {
+    words = {"person": found.person} if found.person else {}
+    words |= {
         "system": trained.system,
         "trained on": trained.corpus,
         "length": f"{facts['duration_s']:.1f} s, {len(found.time_s)} frames",

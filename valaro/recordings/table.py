@@ -34,7 +34,7 @@ class TracesTable:
     """
 
     def __init__(self, out: Path, scratch: Path, formats: Collection[str]) -> None:
-        self._scratch, self._parts = scratch, dict[Path, Path]()
+        self._scratch, self._parts = scratch, list[tuple[Path, Path]]()
         self.files = [out / f"{STEM}{suffix}" for suffix in SUFFIXES if suffix[1:] in formats]
         self._notices = set[str]()
         for file in self.files:
@@ -42,15 +42,15 @@ class TracesTable:
                 _require_ours(file)
 
     def add(self, recording: Path, trace: Trace) -> None:
-        """Keep the rows of one recording."""
+        """Keep the rows of one recording, or of one person in it."""
         part = self._scratch / f"part-{len(self._parts)}.parquet"
         table_of([trace]).to_parquet(part, index=False)
-        self._parts[recording] = part
+        self._parts.append((recording, part))
         self._notices |= {trace.notice} - {""}
 
     def finish(self, order: Sequence[Path]) -> None:
         """Write the tables; the recordings of this run come last, in the order given."""
-        parts = [self._parts[recording] for recording in order if recording in self._parts]
+        parts = [part for wanted in order for recording, part in self._parts if recording == wanted]
         for file in self.files if parts else ():
             with _alone(file.parent), whole(file) as partial:
                 _WRITERS[file.suffix](file, partial, parts, self._notices)

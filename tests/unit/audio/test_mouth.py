@@ -6,11 +6,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from stages.audio.mouth import LOWER_LIP, UPPER_LIP, MouthMeter, lip_area, open_by_rows, open_by_time
+from stages.audio.mouth import (
+    FACE_OVAL,
+    LOWER_LIP,
+    UPPER_LIP,
+    MouthMeter,
+    areas_within,
+    face_area,
+    lip_area,
+    mouth_open,
+    moving,
+    open_by_rows,
+    open_by_time,
+)
 
 FACE = astronaut()[40:230, 150:300]
 TRACKS = ["1-30-1280x720", "10-60-1280x720_right", "102", "135-24-1920x1080_left", "374", "video67"]
@@ -63,6 +76,97 @@ def test_at_30_frames_a_second_our_rule_is_theirs_where_no_frame_is_missing(shar
     whole[29:] = frame[29:] - frame[:-29] == 29
     assert whole.mean() > 0.4
     np.testing.assert_array_equal(ours[whole], flag[whole])
+
+
+@pytest.mark.parametrize("name", TRACKS)
+def test_the_authors_rule_is_a_switch(shared: Path, name: str) -> None:
+    """With steps without a face among the rows, which count nowhere."""
+    _, area, flag = _authors_track(shared, name)
+    seen = np.arange(2 * len(area)) % 2 == 0
+    spread, time_s = np.full(2 * len(area), np.nan), np.arange(2 * len(area)) / 30
+    spread[seen] = area
+    found = mouth_open(spread, spread * 1.7, time_s, seen, rule="authors", window_s=1.0, min_motion=0.15)
+    np.testing.assert_array_equal(found[seen], flag)
+    assert not found[~seen].any()
+
+
+@pytest.mark.parametrize("name", TRACKS)
+def test_most_of_what_the_authors_call_open_moves(shared: Path, name: str) -> None:
+    """Their crops hold a face in some 58 % of their area, as ours do."""
+    _, area, flag = _authors_track(shared, name)
+    time_s, seen = np.arange(len(area)) / 30, np.ones(len(area), bool)
+    moves = moving(area / 0.58, time_s, seen, least=0.15)
+    assert moves[flag].mean() > 0.35
+
+
+def test_motion_against_its_definition() -> None:
+    generator = np.random.default_rng(5)
+    time_s = np.cumsum(generator.uniform(0.05, 0.3, 200))
+    opening = generator.gamma(2.0, 5e-3, 200)
+    opening[generator.random(200) < 0.1] = np.nan
+    detected = generator.random(200) < 0.8
+    seen = detected & np.isfinite(opening)
+    expected = []
+    for i in range(200):
+        window = opening[seen & (np.abs(time_s - time_s[i]) <= 0.5)]
+        expected.append(bool(seen[i]) and len(window) >= 3 and window.std() >= 0.25 * (window.mean() + 0.01))
+    assert 0.1 < np.mean(expected) < 0.7
+    assert moving(opening, time_s, detected, least=0.25).tolist() == expected
+
+
+@pytest.mark.parametrize("trouble", ["noise", "jpeg", "zoom", "pan"])
+def test_a_photograph_never_speaks(trouble: str) -> None:
+    """The portrait smiles: its mouth is open and its area jitters about the track's mean."""
+    generator = np.random.default_rng(0)
+
+    def spoilt(k: int) -> np.ndarray:
+        match trouble:
+            case "noise":
+                return np.clip(FACE + generator.normal(0, 8, FACE.shape), 0, 255).astype(np.uint8)
+            case "jpeg":
+                noisy = np.clip(FACE + generator.normal(0, 2, FACE.shape), 0, 255).astype(np.uint8)
+                quality = [cv2.IMWRITE_JPEG_QUALITY, int(generator.integers(40, 80))]
+                return np.asarray(cv2.imdecode(cv2.imencode(".jpg", noisy, quality)[1], cv2.IMREAD_COLOR))
+            case "zoom":
+                return np.asarray(cv2.resize(FACE, None, fx=1 + 0.03 * k, fy=1 + 0.03 * k))
+        return np.roll(FACE, (round(3 * np.sin(k)), k // 2), (0, 1))
+
+    areas = MouthMeter().measure([spoilt(k) for k in range(15)]).T
+    time_s, seen = np.arange(15) / 5, np.ones(15, bool)
+    assert open_by_time(areas[0], time_s, seen).any(), "by the area alone it would"
+    opening = areas[0] / areas[1]
+    assert not mouth_open(areas[0], opening, time_s, seen, rule="motion", window_s=1, min_motion=0.15).any()
+
+
+def test_lips_outside_the_crop_are_not_measured() -> None:
+    landmarks = np.random.default_rng(1).uniform(0.2, 0.8, (478, 2))
+    assert areas_within(landmarks) == (lip_area(landmarks), face_area(landmarks))
+    for point, edge in (
+        (UPPER_LIP[3], (0.5, -0.01)),
+        (LOWER_LIP[5], (0.5, 1.01)),
+        (UPPER_LIP[0], (-0.1, 0.5)),
+    ):
+        moved = landmarks.copy()
+        moved[point] = edge
+        assert np.isnan(areas_within(moved)).all()
+    above = landmarks.copy()
+    above[FACE_OVAL[0]] = (0.5, -0.3)  # the forehead may
+    assert np.isfinite(areas_within(above)).all()
+
+
+def test_a_mouth_cut_off_by_the_crop_has_no_area() -> None:
+    whole = MouthMeter().areas([FACE])[0]
+    cut = MouthMeter().areas([FACE[: round(share * len(FACE))] for share in (0.55, 0.6, 0.65, 0.7)])
+    assert np.isfinite(whole)
+    assert all(np.isnan(area) or abs(area / whole - 1) < 1.2 for area in cut)
+    assert np.isnan(cut).any()
+
+
+def test_the_area_of_a_face_is_that_of_its_outline() -> None:
+    turn = np.linspace(0, 2 * np.pi, len(FACE_OVAL), endpoint=False)
+    landmarks = np.zeros((478, 2))
+    landmarks[list(FACE_OVAL)] = np.column_stack([0.5 + 0.3 * np.cos(turn), 0.5 + 0.4 * np.sin(turn)])
+    np.testing.assert_allclose(face_area(landmarks), np.pi * 0.3 * 0.4, rtol=6e-3)
 
 
 def test_our_rule_against_its_definition() -> None:
@@ -128,6 +232,8 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
         open_by_rows(np.array([1.0, np.nan]))
     with pytest.raises(ValueError, match="rows is 0"):
         open_by_rows(area, rows=0)
+    with pytest.raises(ValueError, match="least is -1"):
+        moving(area, time_s, detected, least=-1)
     with pytest.raises(ValueError, match="threshold"):
         MouthMeter(threshold=1.0)
 

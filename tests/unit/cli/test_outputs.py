@@ -33,6 +33,7 @@ def findings(time_s: list[float], detected: list[bool], speaking: list[bool]) ->
         faces_in_frame=np.ones(len(detected), np.int32),
         facts={"duration_s": time_s[-1] + 0.04},
         notes=[],
+        every_frame=np.column_stack([values, -values]).astype(np.float32),
     )
 
 

@@ -98,9 +98,17 @@ def test_no_two_stages_write_the_same_place() -> None:
 def sections_read(stage: str) -> set[str]:
     """Sections of the parameters that a stage's file takes out of `load_params()`."""
     tree = ast.parse((REPOSITORY / "stages" / f"{stage}.py").read_text(encoding="utf-8"))
-    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    names = {
+        node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_params(node.value)
+    }
     loaded = any(isinstance(node, ast.Name) and node.id == "load_params" for node in ast.walk(tree))
     return names & set(Params.model_fields) if loaded else set()
+
+
+def _is_params(node: ast.expr) -> bool:
+    """`params`, or `load_params()` itself: other things may have a method named as a section is (predict)."""
+    called = node.func if isinstance(node, ast.Call) else node
+    return isinstance(called, ast.Name) and called.id in ("params", "load_params")
 
 
 @pytest.mark.parametrize("stage", STAGES)

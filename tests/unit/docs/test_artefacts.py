@@ -30,6 +30,7 @@ from stages.temporal.normalisation import Normaliser
 from stages.training.checkpoints import save_model
 from stages.vision.architectures import new_static
 from stages.vision.backbones import static_config
+from stages.vision.search import search_video
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PAGE = (REPOSITORY / "docs" / "artefacts.md").read_text(encoding="utf-8")
@@ -61,6 +62,8 @@ def described() -> dict[str, tuple[list[str], list[Row]]]:
 FILES = {
     "data/index/<subject>.h5": "data/index/v1.h5",
     "data/decode/<video>.h5": "data/decode/v1.h5",
+    "data/faces/found/<video>.h5": "data/faces/found/v1.h5",
+    "data/faces/tracks/<video>.h5": "data/faces/tracks/v1.h5",
     "data/faces/<subject>.h5": "data/faces/v1.h5",
     "data/mouth/<subject>.h5": "data/mouth/v1.h5",
     "data/speech/<subject>.h5": "data/speech/v1.h5",
@@ -148,7 +151,8 @@ def lay_corpus(root: Path, workspace: Workspace, params: Params) -> Corpus:
 
 def see_and_hear(workspace: Workspace, corpus: Corpus, params: Params) -> None:
     do(decode.decode_video, decode.units(workspace, corpus), params.decode)
-    do(faces.find_faces, faces.units(workspace, corpus, params.faces), params.faces)
+    do(search_video, faces.search_units(workspace, corpus, params.faces), params.faces.detection())
+    do(faces.find_faces, faces.units(workspace, corpus), params.faces)
     do(mouth.measure_mouth, mouth.units(workspace, corpus), params.mouth)
     do(voice.take_voice, voice.units(workspace, corpus, params.voice), params.voice)
     do(speech.find_speech, speech.units(workspace, corpus), params.speech)

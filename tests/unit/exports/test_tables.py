@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 import pytest
 
+from stages.exports.elan import annotations, write_eaf
+from stages.exports.finished import trace_of_prediction
 from stages.exports.formats import FORMATS
+from stages.exports.subtitles import cues, write_vtt
 from stages.exports.tables import write_abaw, write_csv, write_frames_json, write_parquet
 from stages.exports.trace import COLUMNS, Trace, file_name, printable
 
@@ -50,7 +54,7 @@ def test_parquet_keeps_every_bit_and_says_what_it_is(trace: Trace, tmp_path: Pat
         pa.bool_(),
         pa.bool_(),
     ]
-    assert not any(field.nullable for field in table.schema)
+    assert [field.name for field in table.schema if field.nullable] == ["valence", "arousal"]
     assert table.schema.field("time_s").metadata[b"unit"] == b"s"
     assert table.schema.metadata[b"notice"].decode() == printable(trace.notice)
     assert json.loads(table.schema.metadata[b"valaro"])["system"] == "dynamic"
@@ -64,11 +68,65 @@ def test_json_holds_summary_and_frames(trace: Trace, tmp_path: Path) -> None:
     require_same({name: np.array(values) for name, values in content["frames"].items()}, trace, DECIMALS)
 
 
-def test_json_refuses_what_json_has_no_word_for(trace_of: type[Trace], tmp_path: Path) -> None:
+@pytest.fixture
+def with_gap(trace_of: type[Trace]) -> Trace:
+    """Nobody is there before 1 s and from 2 to 4 s; the second of two people."""
     trace = trace_of()
-    trace.valence_arousal[3, 0] = np.nan
-    with pytest.raises(ValueError, match="JSON compliant"):
-        write_frames_json(tmp_path / "t.json", trace)
+    nobody = (trace.time_s < 1) | ((trace.time_s >= 2) & (trace.time_s < 4))
+    trace.valence_arousal[nobody] = np.nan
+    return replace(trace, person="2", summary={**trace.summary, "person": "2"})
+
+
+def test_where_nobody_is_there_no_table_has_a_value(with_gap: Trace, tmp_path: Path) -> None:
+    nobody = np.isnan(with_gap.valence_arousal[:, 0])
+    write_csv(tmp_path / "t.csv", with_gap)
+    with (tmp_path / "t.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    write_parquet(tmp_path / "t.parquet", with_gap)
+    table = pq.read_table(tmp_path / "t.parquet")
+    write_frames_json(tmp_path / "t.json", with_gap)
+    frames = json.loads((tmp_path / "t.json").read_text(encoding="utf-8"))["frames"]
+    for target in ("valence", "arousal"):
+        assert [row[target] == "" for row in rows] == nobody.tolist()
+        assert table[target].is_null().to_pylist() == nobody.tolist()
+        assert [value is None for value in frames[target]] == nobody.tolist()
+    people = {row["person"] for row in rows}, set(table["person"].to_pylist()), set(frames["person"])
+    assert people == ({"2"}, {"2"}, {"2"})
+
+
+def test_a_submission_has_a_value_where_nobody_is_there(with_gap: Trace, tmp_path: Path) -> None:
+    def written(trace: Trace) -> np.ndarray:
+        write_abaw(tmp_path / "s.csv", [trace])
+        with (tmp_path / "s.csv").open(newline="") as file:
+            return np.array([[float(row["valence"]), float(row["arousal"])] for row in csv.DictReader(file)])
+
+    held, values = written(with_gap), with_gap.valence_arousal
+    np.testing.assert_allclose(held[:25], np.tile(values[25], (25, 1)), atol=DECIMALS)
+    np.testing.assert_allclose(held[50:100], np.tile(values[49], (50, 1)), atol=DECIMALS)
+    every = np.linspace(-1, 1, 2 * len(with_gap)).reshape(-1, 2)
+    np.testing.assert_allclose(written(replace(with_gap, every_frame=every)), every, atol=DECIMALS)
+    assert not written(replace(with_gap, valence_arousal=np.full_like(values, np.nan))).any()
+
+
+def test_other_programs_are_silent_where_nobody_is_there(with_gap: Trace, tmp_path: Path) -> None:
+    assert [round(begin_s) for begin_s, _, _ in cues(with_gap)] == [1, 4, 5]
+    write_vtt(tmp_path / "t.vtt", with_gap)
+    assert "<v person 2>valence" in (tmp_path / "t.vtt").read_text(encoding="utf-8")
+    tiers = annotations(with_gap)
+    assert [round(begin_s) for begin_s, _, _ in tiers["valence"]] == [1, 4, 5]
+    write_eaf(tmp_path / "t.eaf", with_gap)
+    assert 'PARTICIPANT="person 2"' in (tmp_path / "t.eaf").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "json"])
+def test_a_finished_trace_with_gaps_is_read_again(with_gap: Trace, suffix: str, tmp_path: Path) -> None:
+    folder = tmp_path / "talk"
+    folder.mkdir()
+    (folder / "talk.json").write_text(json.dumps(with_gap.summary))
+    FORMATS[suffix].write(folder / f"talk.{suffix}", with_gap)
+    again = trace_of_prediction(folder)
+    np.testing.assert_allclose(again.valence_arousal, with_gap.valence_arousal, atol=DECIMALS)
+    assert again.person == "2"
 
 
 WRITERS = [fmt.write for fmt in FORMATS.values()]

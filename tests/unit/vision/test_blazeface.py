@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,16 +70,21 @@ def test_a_fresh_process_says_nothing() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_a_stage_that_uses_it_does_without_pytorch() -> None:
+def test_a_stage_that_uses_it_does_without_pytorch(tmp_path: Path) -> None:
     """Its import takes seconds and 500 MB in every worker."""
     code = (
         "import sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from stages.core.artefacts import read_arrays, write_arrays\n"
         "from stages.core.params import load_params\n"
-        "from stages.faces import detect_frames, detector_of, device_of\n"
+        "from stages.faces import search_video\n"
+        "from stages.engine.stage import Unit\n"
         "from stages.media.jpeg import pack_jpegs\n"
-        "packed = pack_jpegs([np.zeros((90, 160, 3), np.uint8)])\n"
-        "detector = detector_of(load_params().faces, None)\n"
-        "found = detect_frames(detector, device_of('blazeface_short'), *packed, range(1), 4)\n"
-        "sys.exit(len(found) != 1 or 'torch' in sys.modules)"
+        "jpeg, offset = pack_jpegs([np.zeros((90, 160, 3), np.uint8)])\n"
+        "frames, found = Path(sys.argv[1]) / 'frames.h5', Path(sys.argv[1]) / 'found.h5'\n"
+        "arrays = {'jpeg': jpeg, 'jpeg_offset': offset, 'time_s': np.zeros(1)}\n"
+        "write_arrays(frames, arrays, width=160, height=90)\n"
+        "search_video(Unit('v', {'frames': frames}, {'found': found}), load_params().faces.detection())\n"
+        "sys.exit(len(read_arrays(found)['time_s']) != 1 or 'torch' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 0
