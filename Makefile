@@ -1,29 +1,41 @@
-# make repro   the whole pipeline on the embedded sample corpus (sets everything up first)
-# make test    the tests (sets everything up first)
-# Both need Python 3.11 or 3.12 and nothing else; uv is used where it is installed.
+# `make` lists the targets. They need Python 3.11 or 3.12 and nothing else; uv is used where it is installed.
 
 VENV := .venv
 READY := $(VENV)/ready
+QUICK := not slow and not gpu and not long
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: setup repro test test-slow lint deps lock
+.PHONY: help setup repro test test-slow unit coverage lint docs deps lock
+.DEFAULT_GOAL := help
 
-repro: $(READY)
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: $(READY)  ## install everything into .venv
+
+repro: $(READY)  ## run the whole pipeline on the sample corpus
 	@dvc repro
 	@valaro scores
 
-test: $(READY)
+test: $(READY)  ## run all tests but the slow ones and those for a GPU
 	@pytest -m "not slow and not gpu"
 
-test-slow: $(READY)
+unit: $(READY)  ## run the quick unit tests, in parallel
+	@pytest -n auto --dist worksteal -m "$(QUICK)" tests/unit
+
+test-slow: $(READY)  ## run the tests that take minutes
 	@pytest -m "slow"
 
-lint: $(READY)
+coverage: $(READY)  ## run the quick unit tests, and list the lines that none of them reaches
+	@pytest -n auto --dist worksteal -m "$(QUICK)" --cov=stages --cov=valaro --cov-report=term-missing:skip-covered tests/unit
+
+lint: $(READY)  ## check style and types
 	@ruff check . && ruff format --check . && mypy
 
-setup: $(READY)
+docs: $(READY)  ## build the documentation site in site/
+	@DISABLE_MKDOCS_2_WARNING=true NO_MKDOCS_2_WARNING=true mkdocs build --strict --quiet
 
-deps: $(READY)
+deps: $(READY)  ## write what dvc.yaml repeats of the code
 	@python -m stages.engine.dependencies
 
 # The lock is complete, hence --no-deps: some packages name dependencies that we replace (pyproject.toml).
@@ -47,6 +59,6 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 # Solve the newest versions again; the lock carries versions and hashes, no index address.
-lock:
+lock:  ## solve the newest versions for requirements.lock
 	uv pip compile --universal --fork-strategy fewest --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 	    --extra dev --extra cluster --extra spleeter pyproject.toml -o requirements.lock --upgrade

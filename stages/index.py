@@ -28,8 +28,8 @@ from stages.core.notes import Note
 from stages.core.params import DecodeParams, IndexParams, Params, load_params
 from stages.engine.progress import say
 from stages.engine.stage import Stage, Unit, main
-from stages.layouts.affwild2 import list_corpus
 from stages.layouts.listing import Found
+from stages.layouts.readers import list_corpus
 
 if TYPE_CHECKING:
     from stages.media.container import ContainerFacts

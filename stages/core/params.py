@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from stages.core.detectors import known_detector
 from stages.core.errors import ValaroError
+from stages.core.layouts import known_layout
 from stages.core.optimisation import MixedPrecision, OptimSettings
 from stages.core.yaml_text import read_yaml
 
@@ -38,6 +39,8 @@ class IndexParams(Section):
     """Which corpus, and how strictly it is read (SYSTEM: corpus)."""
 
     corpus: str
+    layout: Annotated[str, AfterValidator(known_layout)] = "affwild2"
+    table: str = "corpus.csv"
     videos: str
     annotations: str
     lists: str

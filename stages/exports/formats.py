@@ -13,18 +13,27 @@ from stages.exports.trace import Trace
 
 
 class Format(NamedTuple):
-    """A way to write one trace to one file."""
+    """A way to write one trace to one file.
+
+    Args:
+        suffix: of the file.
+        write: writes it.
+        about: what it is, for people.
+        needs: a module that must be installed; "" for none beyond those that are.
+    """
 
     suffix: str
     write: Callable[[Path, Trace], None]
+    about: str
+    needs: str = ""
 
 
 FORMATS: dict[str, Format] = {
-    "csv": Format(".csv", write_csv),
-    "parquet": Format(".parquet", write_parquet),
-    "json": Format(".json", write_frames_json),
-    "vtt": Format(".vtt", write_vtt),
-    "eaf": Format(".eaf", write_eaf),
+    "csv": Format(".csv", write_csv, "a table, a row per frame"),
+    "parquet": Format(".parquet", write_parquet, "the same table, typed", needs="pyarrow"),
+    "json": Format(".json", write_frames_json, "the summary with the frames in it"),
+    "vtt": Format(".vtt", write_vtt, "subtitles, WebVTT"),
+    "eaf": Format(".eaf", write_eaf, "annotations for ELAN"),
 }
 
 
@@ -39,7 +48,8 @@ def names_in(words: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
     )
     unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise ValueError(f"{', '.join(unknown) or 'nothing'} is none of {', '.join(known)}")
+        listed = [f"{name} ({FORMATS[name].about})" if name in FORMATS else name for name in known]
+        raise ValueError(f"{', '.join(unknown) or 'nothing'} is none of {', '.join(listed)}")
     return names
 
 
@@ -49,5 +59,7 @@ def require_writers(names: Iterable[str]) -> None:
     Raises:
         ValaroError: the library that writes it is missing.
     """
-    if "parquet" in names and not find_spec("pyarrow"):
-        raise ValaroError("Parquet needs pyarrow: `pip install pyarrow`, or choose another format.")
+    for name in names:
+        needs = FORMATS[name].needs if name in FORMATS else ""
+        if needs and not find_spec(needs):
+            raise ValaroError(f"{name} needs {needs}: `pip install {needs}`, or choose another format.")

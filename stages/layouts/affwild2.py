@@ -10,7 +10,6 @@ bears the subject's name, or that name without `_left` / `_right` (two people in
 `stages/core/recordings.py`.
 """
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from stages.core.params import IndexParams
 from stages.core.recordings import recordings_of, siblings_left_out, split_side
 from stages.layouts.copies import same_content
 from stages.layouts.listing import Found, Listing
+from stages.layouts.names import normal_name, unfit_name
 from stages.layouts.search import Files, files_below
 from stages.layouts.summary import describe
 from stages.layouts.texts import Texts, find_texts, rows_expected, test_names
@@ -67,7 +67,7 @@ def list_corpus(settings: IndexParams, sample_file: str | None) -> Listing:
     files = {folder: files_below(folder) for folder in dict.fromkeys(folders.values())}
     videos, annotations, lists = (files[folder] for folder in folders.values())
     texts = find_texts(settings, sample_file, annotations.texts, lists.texts)
-    rows = {_normal(name): count for name, count in _rows(texts).items()}
+    rows = {normal_name(name): count for name, count in _rows(texts).items()}
     names = [*_names(texts, rows)]
     matching = _Matching(corpus / settings.videos, videos)
     found = matching.match(names, settings.group_parts, rows)
@@ -100,10 +100,10 @@ def _names(texts: Texts, rows: Iterable[str]) -> Iterator[_Annotation]:
     """All names, in the order train, validation, test; the sample file stands in for a missing test list."""
     for split in SPLITS[:2]:
         for path in texts.labels.get(split, []):
-            yield _Annotation(_normal(path.stem), split, path)
+            yield _Annotation(normal_name(path.stem), split, path)
     if texts.test_list:
         yield from (
-            _Annotation(_normal(name), "test", texts.test_list) for name in test_names(texts.test_list)
+            _Annotation(normal_name(name), "test", texts.test_list) for name in test_names(texts.test_list)
         )
     elif texts.sample_file:
         yield from (_Annotation(name, "test", texts.sample_file) for name in rows)
@@ -120,10 +120,10 @@ class _Matching:
     def __init__(self, folder: Path, files: Files) -> None:
         self.notes: list[Note] = []
         self._folder = folder
-        self._others = {_normal(path.stem): path for path in (*files.others, *files.texts)}
+        self._others = {normal_name(path.stem): path for path in (*files.others, *files.texts)}
         named: dict[str, list[Path]] = defaultdict(list)
         for path in files.videos:
-            named[_normal(path.stem)].append(path)
+            named[normal_name(path.stem)].append(path)
         self._videos: dict[str, Path] = {}
         self._ambiguous: set[str] = set()
         copied = []
@@ -159,7 +159,7 @@ class _Matching:
             Found(
                 Subject(
                     name,
-                    _normal(video.stem),
+                    normal_name(video.stem),
                     split_side(name)[1],
                     each.split,
                     recording[name],
@@ -178,7 +178,7 @@ class _Matching:
 
     def _trouble(self, each: _Annotation, matched: dict[str, tuple[_Annotation, Path]]) -> Note | None:
         """Why an annotation can't be used; None if it can."""
-        if why := _unfit(each.name):
+        if why := unfit_name(each.name):
             return _aside(each.name, each.file, f"{each.name!r} {why}", "Rename it")
         if each.name in matched:
             first = matched[each.name][0]
@@ -221,25 +221,6 @@ def _counted(names: list[str], what: str) -> str:
     """Some names and their number: `1 video (a) is`, `7 videos (a, b, c, d, e ...) are`."""
     shown = ", ".join(names[:MANY]) + (" ..." if len(names) > MANY else "")
     return f"{len(names)} {what}{'s' if len(names) > 1 else ''} ({shown}) {'are' if len(names) > 1 else 'is'}"
-
-
-def _normal(name: str) -> str:
-    """One spelling for names that differ only in how accents are encoded (archives from macOS)."""
-    return unicodedata.normalize("NFC", name)
-
-
-def _unfit(name: str) -> str | None:
-    """Why a name can't become a file name and a cell of a table.
-
-    A spreadsheet takes a cell for a formula that begins with =, + or @, or with - and reads on like one.
-    """
-    if name.startswith(".") or any(character in name for character in "/\\\0"):
-        return "can't be a file name"
-    if not name.isprintable():
-        return "holds characters that can't be printed"
-    if name[0] in "=+@" or (name[0] == "-" and any(character in name for character in "(|!=+*")):
-        return "would be a formula in a spreadsheet"
-    return None
 
 
 def _aside(name: str, file: Path, problem: str, remedy: str) -> Note:

@@ -15,6 +15,7 @@ import yaml
 from stages.core.artefacts import read_arrays, read_json, write_arrays
 from stages.core.params import Params
 
+pytestmark = pytest.mark.long
 Examples = Callable[[str, str], dict[str, str]]
 RATE_HZ, FRAMES = 25, 30
 
@@ -180,6 +181,143 @@ def test_a_backbone_of_your_own(checkout: Path, blocks: Examples) -> None:
     python(BUILT, cwd=checkout, code=checkout)
     require_good_style(checkout, "stages/vision/plain_model.py", "stages/vision/architectures.py")
     require_true_dag(checkout)
+
+
+def change(checkout: Path, example: dict[str, str]) -> None:
+    """Run an example's shell commands in the copy, with its python and its code."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PYTHONPATH": str(checkout), "PATH": path}
+    command = ("bash", "-euc", example["bash"])
+    done = subprocess.run(command, cwd=checkout, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+def test_a_table_describes_a_corpus(repository: Path, tmp_path: Path, blocks: Examples) -> None:
+    example = blocks("bring-your-data.md", "table")
+    for name in ("anna", "duo", "ben"):
+        (tmp_path / "data/mine/talks").mkdir(parents=True, exist_ok=True)
+        film(tmp_path / f"data/mine/talks/{name}.mp4")
+    for name in ("anna", "duo_left", "duo_right"):
+        (tmp_path / "data/mine/labels").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"data/mine/labels/{name}.txt").write_text("valence,arousal\n" + "0.5,0.1\n" * FRAMES)
+    (tmp_path / "data/mine/corpus.csv").write_text(example["csv"])
+    params = over(load(repository / "profiles" / "sample.yaml"), yaml.safe_load(example["yaml"]))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    run(sys.executable, "-m", "stages.index", cwd=tmp_path, code=repository)
+    subjects = read_json(tmp_path / "data/index/corpus.json")["subjects"]
+    assert {(each["name"], each["side"], each["split"]) for each in subjects} == {
+        ("anna", None, "train"),
+        ("duo_left", "left", "validation"),
+        ("duo_right", "right", "validation"),
+        ("ben", None, "test"),
+    }
+
+
+def test_a_layout_is_added(checkout: Path, blocks: Examples) -> None:
+    example = blocks("add-a-layout.md", "layout")
+    (checkout / "stages/layouts/beside.py").write_text(example["python"])
+    change(checkout, example)
+    params = over(load(checkout / "params.yaml"), yaml.safe_load(example["yaml"]))
+    (checkout / "params.yaml").write_text(yaml.safe_dump(params))
+    for name in ("train/anna", "validation/ben", "test/eve"):
+        path = checkout / f"data/mine/{name}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        film(path)
+        if "test" not in name:
+            path.with_suffix(".txt").write_text("valence,arousal\n" + "0.5,0.1\n" * FRAMES)
+    run(sys.executable, "-m", "stages.index", cwd=checkout, code=checkout)
+    subjects = read_json(checkout / "data/index/corpus.json")["subjects"]
+    assert {each["name"]: each["split"] for each in subjects} == {
+        "anna": "train",
+        "ben": "validation",
+        "eve": "test",
+    }
+    require_good_style(checkout, "stages/layouts", "stages/core/layouts.py")
+    require_true_dag(checkout)
+
+
+DETECTED = """
+import numpy as np
+from stages.core.detectors import DETECTORS
+from stages.core.params import load_params
+from stages.vision.detectors import detector_of, device_of
+
+faces = load_params().faces
+assert (faces.detector, device_of("middle"), DETECTORS["middle"].licence) == ("middle", "cpu", "MIT")
+bright, dark = (np.full((80, 120, 3), value, np.uint8) for value in (200, 20))
+found = detector_of(faces, None).detect([bright, dark])
+assert [len(each) for each in found] == [1, 0]
+assert found[0].box_xyxy[0].tolist() == [30, 20, 90, 60]
+"""
+
+
+def test_a_detector_is_added(checkout: Path, blocks: Examples) -> None:
+    example = blocks("add-a-detector.md", "detector")
+    (checkout / "stages/vision/middle_detector.py").write_text(example["python"])
+    change(checkout, example)
+    params = over(load(checkout / "params.yaml"), yaml.safe_load(example["yaml"]))
+    (checkout / "params.yaml").write_text(yaml.safe_dump(params))
+    python(DETECTED, cwd=checkout, code=checkout)
+    require_good_style(checkout, "stages/vision/middle_detector.py", "stages/core/detectors.py")
+    require_true_dag(checkout)
+
+
+FUSED = """
+import numpy as np
+from stages.core.params import load_params
+from stages.core.systems import FUSIONS
+from stages.fusion.methods import METHODS
+
+fusion = FUSIONS["mean_dynamic_audio"]
+method, settings = METHODS[fusion.method], load_params().fuse
+stacks = np.random.default_rng(0).uniform(-1, 1, (9, 2, 2))
+fitted = method.fit(settings, 1, stacks, stacks[:, 0], np.arange(9))
+again = method.load(fitted.to_arrays())
+assert np.allclose(again.predict(stacks), stacks.mean(1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "fusion"), [("record", "dwf_dynamic_kelm"), ("method", "mean_dynamic_audio")]
+)
+def test_a_fusion_is_added(checkout: Path, blocks: Examples, name: str, fusion: str) -> None:
+    example = {"record": blocks("add-a-fusion.md", "record"), "method": blocks("add-a-fusion.md", "method")}[
+        name
+    ]
+    if name == "method":
+        (checkout / "stages/fusion/plain_mean.py").write_text(example["python"])
+    change(checkout, example)
+    if name == "method":
+        python(FUSED, cwd=checkout, code=checkout)
+        require_good_style(checkout, "stages/fusion/plain_mean.py", "stages/fusion/methods.py")
+    stage = load(checkout / "dvc.yaml")["stages"]["fuse"]
+    assert f"metrics/fusion/{fusion}.json" in {next(iter(entry)) for entry in stage["metrics"]}
+    require_good_style(checkout, "stages/core/systems.py")
+    require_true_dag(checkout)
+
+
+WRITTEN = """
+from pathlib import Path
+import numpy as np
+from stages.exports.formats import FORMATS, names_in
+from stages.exports.trace import Trace
+
+time_s = np.arange(40) / 20
+flags = np.ones(40, bool)
+values = np.stack([np.full(40, 0.5), -np.full(40, 0.25)], 1)
+trace = Trace("anna", Path("anna.mp4"), time_s, values, flags, flags, 2.0, notice="of the sample")
+assert names_in(["TXT"], list(FORMATS)) == ("txt",)
+FORMATS["txt"].write(Path("anna.txt"), trace)
+assert Path("anna.txt").read_text() == "of the sample\\n0\\t+0.500\\t-0.250\\n1\\t+0.500\\t-0.250\\n"
+"""
+
+
+def test_a_format_is_added(checkout: Path, blocks: Examples) -> None:
+    example = blocks("add-a-format.md", "format")
+    (checkout / "stages/exports/plain_text.py").write_text(example["python"])
+    change(checkout, example)
+    python(WRITTEN, cwd=checkout, code=checkout)
+    require_good_style(checkout, "stages/exports/plain_text.py", "stages/exports/formats.py")
 
 
 def test_an_artefact_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: Examples) -> None:
