@@ -7,6 +7,7 @@ Reads   data/index/<subject>.h5                   labels of train and validation
         data/fused/<fusion>[.grouped]/<subject>.h5
         data/<stage>/notes.json                   what the stages set aside (data/predictions/<system>/ too)
 Writes  metrics/evaluate.json                     system -> protocol -> ccc, rmse, frames; `best`
+        metrics/scores.json                       the few figures of it that `dvc metrics diff` compares
         metrics/margins.json                      system -> how far the truth lies from its validation traces
         metrics/per_video.csv                     CCC per validation subject, of the best system
         metrics/per_video_all.csv                 the same of every system under every protocol but `train`
@@ -50,6 +51,7 @@ from stages.core.params import EvaluateParams, load_params
 from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
 from stages.engine.progress import say, say_table
 from stages.engine.stage import NOTES, Stage, main
+from stages.evaluation.headline import headline
 from stages.evaluation.intervals import ccc_intervals
 from stages.evaluation.margins import FILE, Margin, margin_of_all, to_json
 
@@ -254,6 +256,7 @@ def evaluate() -> None:
     with Stage("evaluate"):
         scores = score_all(workspace, settings)
         write_json(workspace.metrics("evaluate.json"), scores)
+        write_json(workspace.metrics("scores.json"), headline(scores))
         write_json(workspace.metrics(FILE), to_json(margins(workspace)))
         write_per_video(workspace, scores["best"], workspace.metrics("per_video.csv"))
         write_per_video_all(workspace, workspace.metrics("per_video_all.csv"))

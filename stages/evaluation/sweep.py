@@ -1,17 +1,20 @@
 """One parameter against what came out: a table and a curve from DVC's experiments.
 
 Only what can be compared is: experiments that finished, from the same commit, that differ from it in this one
-parameter. (DVC shows a failed or a queued experiment with the commit's figures, as if they were its own.)
+parameter among those that can change the figure. (DVC shows a failed or a queued experiment with the commit's
+figures, as if they were its own.)
 """
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stages.core.errors import ValaroError
+from stages.evaluation.upstream import flat, parameters_behind
 
 COMMIT, WORKSPACE = "commit", "workspace"
 BEST_CCC = ("best.valence_ccc.value", "best.arousal_ccc.value", "best.mean_ccc.value")
@@ -19,7 +22,9 @@ DEFAULT_METRICS = {
     section: tuple(f"metrics/{section}/metrics.json:{key}" for key in BEST_CCC)
     for section in ("dynamic", "cross_attention")
 }
-"""What is looked at where nothing else is asked for, by section of the parameters."""
+"""What is looked at where nothing else is asked for, by section of the parameters: the section's training."""
+DEFAULT_METRIC = ("metrics/scores.json:mean",)
+"""Of all other sections: the best system's mean CCC on validation."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,10 @@ class Sweep:
 
 
 def collect(
-    shown: Sequence[Mapping[str, Any]], parameter: str, metrics: Sequence[str], *, stale: bool = False
+    shown: Sequence[Mapping[str, Any]],
+    parameter: str,
+    metrics: Sequence[str],
+    lock: Mapping[str, Any] | None = None,
 ) -> Sweep:
     """Read a sweep out of what `dvc exp show --json` prints.
 
@@ -66,7 +74,8 @@ def collect(
         shown: its content: the workspace, then the commit with its experiments.
         parameter: dotted name in params.yaml.
         metrics: keys of metrics, dotted; `file:key` where several files have the key.
-        stale: the workspace's figures don't belong to its parameters.
+        lock: content of the workspace's dvc.lock: which parameters lead to which file, and what the
+            workspace's figures were made with.
 
     Raises:
         ValaroError: no such parameter or metric, or nothing to compare.
@@ -79,22 +88,29 @@ def collect(
     if parameter not in reference:
         raise ValaroError(f"{parameter}: no such parameter in params.yaml as committed.")
     names = tuple(_resolve(metric, head) for metric in metrics)
+    recorded = _behind(lock or {}, names)
+    if recorded is not None and parameter not in recorded:
+        raise ValaroError(
+            f"{parameter} changes nothing in {', '.join(dict.fromkeys(map(_file_of, names)))}: none of the "
+            "stages behind it has this parameter. Name other figures (--metric)."
+        )
     found, notes = [], []
     candidates = [(COMMIT, head), *_finished(head)]
-    if stale:
-        notes.append("the workspace is left out: its parameters changed since it was run (dvc repro)")
+    if changed := _changed_since(recorded or {}, _params(workspace)):
+        words = ", ".join(changed)
+        notes.append(f"the workspace is left out: {words} changed since it was run (dvc repro)")
     else:
         candidates.append((WORKSPACE, workspace))
     for name, one in candidates:
         params = _params(one)
-        others = {key for key in params.keys() | reference.keys() if params.get(key) != reference.get(key)}
+        considered = params.keys() | reference.keys() if recorded is None else recorded.keys()
+        others = {key for key in considered if params.get(key) != reference.get(key)}
         if others - {parameter}:
             notes.append(f"{name} is left out: it differs in {', '.join(sorted(others - {parameter}))} too")
             continue
         figures = _metrics(one)
         found.append((name, params.get(parameter), tuple(figures.get(metric) for metric in names)))
-    waiting = [e for e in head.get("experiments") or [] if _state(e) in ("queued", "running", "failed")]
-    notes += [f"{_revision(each)['name']} is {_state(each)}: left out" for each in waiting]
+    notes += _unfinished(head)
     rows = _sorted(_once(found))
     if len({_text(value) for _, value, _ in rows}) < 2:
         raise ValaroError(
@@ -114,18 +130,36 @@ def recipe(parameter: str) -> str:
     return f"dvc exp run --queue -S '{parameter}={values}' {target}, then dvc queue start"
 
 
-def locked_otherwise(lock: Mapping[str, Any], parameter: str, value: Any) -> bool:
-    """Whether dvc.lock says that some stage was last run with another value of a parameter."""
-    for stage in (lock.get("stages") or {}).values():
-        recorded = dict(_flat((stage.get("params") or {}).get("params.yaml") or {}))
-        if parameter in recorded and recorded[parameter] != value:
-            return True
-    return False
+def _behind(lock: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any] | None:
+    """The parameters that can change some of the figures, as the workspace was run; None: all may."""
+    recorded: dict[str, Any] = {}
+    for file in dict.fromkeys(map(_file_of, names)):
+        found = parameters_behind(lock, file)
+        if found is None:
+            return None
+        recorded |= found
+    return recorded
 
 
-def value_in_workspace(shown: Sequence[Mapping[str, Any]], parameter: str) -> Any:
-    """The parameter as params.yaml has it now."""
-    return _params(shown[0]).get(parameter)
+def _file_of(name: str) -> str:
+    return name.split(":", 1)[0]
+
+
+def _changed_since(recorded: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
+    """The parameters that the workspace's figures were made with other values of."""
+    return sorted(key for key, value in recorded.items() if key in params and params[key] != value)
+
+
+def _unfinished(head: Mapping[str, Any]) -> list[str]:
+    """How many experiments are left out because they aren't finished: `2 are still running`."""
+    states = Counter(map(_state, head.get("experiments") or []))
+    running, queued, failed = (states[state] for state in ("running", "queued", "failed"))
+    notes = {
+        f"{running} {'are' if running > 1 else 'is'} still running": running,
+        f"{queued} {'wait' if queued > 1 else 'waits'} in the queue (dvc queue start)": queued,
+        f"{failed} failed (dvc queue status)": failed,
+    }
+    return [note for note, count in notes.items() if count]
 
 
 def draw(sweep: Sweep, out: Path) -> None:
@@ -173,7 +207,7 @@ def _state(experiment: Mapping[str, Any]) -> str:
 
 def _params(revision: Mapping[str, Any]) -> dict[str, Any]:
     files = (revision.get("data") or {}).get("params") or {}
-    return dict(_flat((files.get("params.yaml") or {}).get("data") or {}))
+    return dict(flat((files.get("params.yaml") or {}).get("data") or {}))
 
 
 def _metrics(revision: Mapping[str, Any]) -> dict[str, float]:
@@ -182,17 +216,9 @@ def _metrics(revision: Mapping[str, Any]) -> dict[str, float]:
     return {
         f"{file}:{key}": float(value)
         for file, content in files.items()
-        for key, value in _flat((content or {}).get("data") or {})
+        for key, value in flat((content or {}).get("data") or {})
         if isinstance(value, int | float)
     }
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _resolve(metric: str, head: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ reads the finished experiments of the current commit, and writes a table and a c
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from stages.core.yaml_text import read_yaml
 from stages.engine.progress import plain_table
 from valaro.commands.terminal import note, result
 
-SWEEPS = Path("metrics") / "sweeps"
+METRICS = Path("metrics")
+SWEEPS = METRICS / "sweeps"
 LOCK = Path("dvc.lock")
 
 
@@ -29,27 +31,18 @@ def sweep(parameter: str, metric: str = "", out: Path = SWEEPS) -> None:
     Args:
         parameter: dotted name in params.yaml, e.g. dynamic.window_s.
         metric: keys of metrics, dotted, separated by commas; `file:key` where several files have the key.
-            Default: the best valence, arousal and mean CCC of the section's training.
+            Default: the best CCC of the section's training; of a section without one, the best system's.
         out: folder of the table and the curve.
 
     Raises:
         ValaroError: no git, no DVC, no such parameter or metric, or nothing to compare.
     """
-    from stages.evaluation.sweep import (
-        DEFAULT_METRICS,
-        collect,
-        draw,
-        locked_otherwise,
-        value_in_workspace,
-    )
+    from stages.evaluation.sweep import DEFAULT_METRIC, DEFAULT_METRICS, collect, draw
 
     section = parameter.split(".", maxsplit=1)[0]
-    metrics = [key.strip() for key in metric.split(",") if key.strip()] or DEFAULT_METRICS.get(section, ())
-    if not metrics:
-        raise ValaroError(f"{parameter}: say which figures to look at (--metric), e.g. --metric {_EXAMPLE}")
-    shown = experiments()
-    stale = locked_otherwise(_lock(), parameter, value_in_workspace(shown, parameter))
-    found = collect(shown, parameter, metrics, stale=stale)
+    asked = [key.strip() for key in metric.split(",") if key.strip()]
+    metrics = asked or DEFAULT_METRICS.get(section, DEFAULT_METRIC)
+    found = collect(experiments(), parameter, metrics, _lock())
     for suffix in ("csv", "png"):
         with whole(out / f"{parameter}.{suffix}") as partial:
             if suffix == "csv":
@@ -65,9 +58,6 @@ def sweep(parameter: str, metric: str = "", out: Path = SWEEPS) -> None:
     for remark in found.notes:
         note(f"note: {remark}")
     note(f"{out / parameter}.csv, {out / parameter}.png")
-
-
-_EXAMPLE = "systems.dynamic.validation.ccc.mean.value"
 
 
 def experiments() -> list[dict[str, Any]]:
@@ -90,7 +80,48 @@ def experiments() -> list[dict[str, Any]]:
     shown: list[dict[str, Any]] = json.loads(done.stdout)
     if not shown:
         raise ValaroError("DVC knows of no commit here. Commit once (git commit), then run experiments.")
+    workspace, *commits = shown
+    _add_figures(workspace, _on_disk())
+    for commit in commits:
+        _add_figures(commit, _in_git(commit["rev"]))
+        for experiment in commit.get("experiments") or ():
+            for revision in experiment["revs"]:
+                _add_figures(revision, _in_git(revision["rev"]))
     return shown
+
+
+def _add_figures(revision: dict[str, Any], files: dict[str, Any]) -> None:
+    """Put the figures that are no metrics of DVC's beside those that are."""
+    if data := revision.get("data"):
+        known = data.setdefault("metrics", {})
+        known |= {name: {"data": content} for name, content in files.items() if name not in known}
+
+
+def _on_disk() -> dict[str, Any]:
+    found = {path.as_posix(): path.read_text(encoding="utf-8") for path in sorted(METRICS.rglob("*.json"))}
+    return _figures(found)
+
+
+def _in_git(revision: str) -> dict[str, Any]:
+    """The JSON files below metrics/ of a commit; none where git doesn't know it."""
+    listed = _git("ls-tree", "-r", "--name-only", revision, "--", f"{METRICS}/")
+    names = [name for name in listed.splitlines() if name.endswith(".json")]
+    return _figures({name: _git("show", f"{revision}:{name}") for name in names})
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], check=False, capture_output=True, text=True)
+    return "" if done.returncode else done.stdout
+
+
+def _figures(texts: dict[str, str]) -> dict[str, Any]:
+    """File -> its content, of files that hold figures by name."""
+    found = {}
+    for name, text in texts.items():
+        with suppress(ValueError):
+            if isinstance(content := json.loads(text), dict):
+                found[name] = content
+    return found
 
 
 def _lock() -> dict[str, Any]:

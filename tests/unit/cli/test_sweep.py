@@ -48,7 +48,7 @@ def test_quiet_leaves_the_table_alone(experiments: None, tmp_path: Path) -> None
     ("arguments", "said"),
     [
         (["dynamic.wind"], "dynamic.wind"),
-        (["decode.fps_hz"], "--metric"),
+        (["decode.fps_hz"], "decode.fps_hz: no such parameter"),
         (["dynamic.window_s", "--metric", "x"], "x"),
     ],
 )

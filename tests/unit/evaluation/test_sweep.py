@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from stages.core.errors import ValaroError
-from stages.evaluation.sweep import DEFAULT_METRICS, Sweep, collect, draw, locked_otherwise, recipe
+from stages.evaluation.sweep import DEFAULT_METRICS, Sweep, collect, draw, recipe
+from stages.evaluation.upstream import parameters_behind
 
 WINDOW = "dynamic.window_s"
 METRICS = DEFAULT_METRICS["dynamic"]
@@ -42,32 +43,80 @@ def test_finished_experiments_that_differ_in_this_alone_are_rows_by_value(
 def test_what_is_left_out_is_said(shown: list[dict[str, Any]]) -> None:
     """DVC shows the failed window of 99 s with the commit's figures: no row may come of it."""
     notes = " | ".join(collect(shown, WINDOW, METRICS).notes)
-    for said in ("unmet-lahs is left out: it differs in dynamic.dropout too", "drear-bait is queued",
-                 "power-food is failed", "workspace is left out: it differs in dynamic.normalisation"):  # fmt: skip
+    for said in ("unmet-lahs is left out: it differs in dynamic.dropout too", "1 waits in the queue",
+                 "1 failed", "workspace is left out: it differs in dynamic.normalisation"):  # fmt: skip
         assert said in notes
+
+
+def test_those_that_still_run_are_counted(shown: list[dict[str, Any]]) -> None:
+    for each in shown[1]["experiments"]:
+        if each["name"] in ("drear-bait", "power-food"):
+            each["executor"], each["revs"][0]["error"] = {"state": "running", "name": "dvc-task"}, None
+    notes = collect(shown, WINDOW, METRICS).notes
+    assert "2 are still running" in notes
+    assert [row[1] for row in collect(shown, WINDOW, METRICS).rows] == [1, 2, 4, 8]
+
+
+def lock_of(**dynamic: Any) -> dict[str, Any]:
+    """A dvc.lock: train_dynamic stands on index, smooth comes after it."""
+    return {
+        "stages": {
+            "index": {"outs": [{"path": "data/index"}], "params": {"params.yaml": {"decode.max_pixels": 9}}},
+            "train_dynamic": {
+                "deps": [{"path": "data/index"}, {"path": "stages/train_dynamic.py"}],
+                "params": {"params.yaml": {"dynamic": dynamic}},
+                "outs": [{"path": "metrics/dynamic/metrics.json"}, {"path": "models/dynamic"}],
+            },
+            "smooth": {
+                "deps": [{"path": "models/dynamic"}],
+                "params": {"params.yaml": {"smooth": {"window_s": 0.5}}},
+                "outs": [{"path": "data/traces"}],
+            },
+        }
+    }
+
+
+LOCK = lock_of(window_s=4, normalisation="minmax", dropout=0.1)
+
+
+def test_a_parameter_that_can_t_change_the_figure_is_no_difference(shown: list[dict[str, Any]]) -> None:
+    for number, revision in enumerate([shown[0], *(each["revs"][0] for each in shown[1]["experiments"])]):
+        revision["data"]["params"]["params.yaml"]["data"]["smooth"] = {"window_s": number}
+    shown[1]["data"]["params"]["params.yaml"]["data"]["smooth"] = {"window_s": 99}
+    with pytest.raises(ValaroError, match=r"smooth\.window_s"):
+        collect(shown, WINDOW, METRICS)
+    sweep = collect(shown, WINDOW, METRICS, LOCK)
+    assert [row[1] for row in sweep.rows] == [1, 2, 4, 8]
+
+
+def test_a_parameter_behind_no_figure_is_refused(shown: list[dict[str, Any]]) -> None:
+    shown[1]["data"]["params"]["params.yaml"]["data"]["smooth"] = {"window_s": 1}
+    with pytest.raises(ValaroError, match=r"changes nothing in metrics/dynamic/metrics\.json"):
+        collect(shown, "smooth.window_s", METRICS, LOCK)
+
+
+def test_what_leads_to_a_file() -> None:
+    assert parameters_behind(LOCK, "data/traces") == {
+        "decode.max_pixels": 9,
+        "dynamic.window_s": 4,
+        "dynamic.normalisation": "minmax",
+        "dynamic.dropout": 0.1,
+        "smooth.window_s": 0.5,
+    }
+    assert parameters_behind(LOCK, "data/index/a.h5") == {"decode.max_pixels": 9}
+    assert parameters_behind(LOCK, "elsewhere") is None
+    assert parameters_behind({}, "data/index") is None
 
 
 def test_the_workspace_counts_unless_its_figures_are_stale(shown: list[dict[str, Any]]) -> None:
     params = shown[0]["data"]["params"]["params.yaml"]["data"]["dynamic"]
     params |= {"normalisation": "minmax", "window_s": 3}
     assert ("workspace", 3) in [row[:2] for row in collect(shown, WINDOW, METRICS).rows]
-    stale = collect(shown, WINDOW, METRICS, stale=True)
+    fresh = collect(shown, WINDOW, METRICS, lock_of(window_s=3.0, normalisation="minmax", dropout=0.1))
+    assert ("workspace", 3) in [row[:2] for row in fresh.rows]
+    stale = collect(shown, WINDOW, METRICS, LOCK)
     assert "workspace" not in [row[0] for row in stale.rows]
-    assert any("dvc repro" in note for note in stale.notes)
-
-
-@pytest.mark.parametrize(
-    ("recorded", "otherwise"), [(4, False), (4.0, False), (6, True), (None, True)], ids=str
-)
-def test_dvc_lock_knows_what_a_stage_was_run_with(recorded: object, otherwise: bool) -> None:
-    lock = {
-        "stages": {
-            "index": {"params": None},
-            "train_dynamic": {"params": {"params.yaml": {"dynamic": {"window_s": recorded}}}},
-        }
-    }
-    assert locked_otherwise(lock, WINDOW, 4) == otherwise
-    assert not locked_otherwise({}, WINDOW, 4)
+    assert any("dynamic.window_s changed since it was run (dvc repro)" in note for note in stale.notes)
 
 
 def test_the_table_and_the_curve(shown: list[dict[str, Any]], tmp_path: Path) -> None:

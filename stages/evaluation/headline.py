@@ -1,0 +1,41 @@
+"""The few figures of a run that people compare, `metrics/scores.json`: what `dvc metrics diff` prints."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stages.core.systems import SYSTEMS
+
+PROTOCOLS = ("out_of_fold", "validation_grouped", "validation")
+"""Of a system in evaluate.json, the most trustworthy one first: what its figure here comes from."""
+DECIMALS = 4
+
+
+def headline(scores: Mapping[str, Any]) -> dict[str, float]:
+    """Ten figures of an evaluation, by names that are short enough for the columns of `dvc exp show`.
+
+    Args:
+        scores: as evaluate.json holds them.
+
+    Returns:
+        valence, arousal, mean: CCC of the best system; low, high: the interval of its mean; optimism: how
+        much validation flatters it; then every single system's mean CCC. What there is no figure for is
+        left out.
+    """
+    systems = scores["systems"]
+    best = systems[scores["best"]]
+    ccc = _figures(best)
+    found = {target: figure["value"] for target, figure in ccc.items()}
+    found |= {name: ccc["mean"][name] for name in ("low", "high") if name in ccc["mean"]}
+    if "optimism" in best:
+        found["optimism"] = best["optimism"]
+    for name in SYSTEMS:
+        if single := _figures(systems.get(name, {})):
+            found[name] = single["mean"]["value"]
+    return {name: round(float(value), DECIMALS) for name, value in found.items()}
+
+
+def _figures(protocols: Mapping[str, Any]) -> Mapping[str, Any]:
+    """CCC under the most trustworthy protocol; {} where the system wasn't scored."""
+    scored: Mapping[str, Any] = next((protocols[name] for name in PROTOCOLS if name in protocols), {})
+    figures: Mapping[str, Any] = scored.get("ccc", {})
+    return figures
