@@ -4,15 +4,15 @@
     valaro export [FOLDER ...] --out DIR     finished traces for other programs
     valaro export-model --out DIR            a trained system as one folder to share, with its card
     valaro info VIDEO ...                    what a file holds, and what the pipeline would do with it
-    valaro doctor                            is everything there, and what to do where it isn't
+    valaro doctor                            check that everything needed is installed
     valaro sweep PARAM                       one parameter against what came out of the experiments with it
     valaro import-checkpoint KIND FILE       take the authors' published weights
     valaro models                            pretrained models by name, and which are here
     valaro fetch-model NAME                  download one of them
     valaro profile [NAME]                    list the profiles, or make one the active parameters
     valaro params                            check and print the active parameters
-    valaro speed                             what every stage took, beside the run before
-    valaro verify                            check that everything here is what the stages wrote
+    valaro speed                             how long every stage took, beside the run before
+    valaro verify                            check every artefact against what its stage wrote
     valaro scores                            CCC by system and protocol
     valaro report                            the run on one page, as it stands now
 
@@ -59,8 +59,8 @@ def valaro(
     _asked: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say every step.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say results and errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show each step.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print results and errors only.")] = False,
 ) -> None:
     """Valence and arousal, frame by frame, from ordinary video."""
     begin(quiet, verbose)
@@ -145,7 +145,7 @@ TraceName = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="Of the repository: a system, a fusion, or <fusion>.grouped, its honest validation traces.",
+        help="Of the repository: a system, a fusion, or <fusion>.grouped, its out-of-fold validation traces.",
     ),
 ]
 SplitName = Annotated[
@@ -229,7 +229,7 @@ def predict(
     _verbose: Verbose = False,
     _quiet: Quiet = False,
 ) -> None:
-    """Estimate valence and arousal in every frame of each RECORDING.
+    """Estimate valence and arousal in each RECORDING.
 
     One line per recording: what was found, or why it can't be done (the others go on). The CSV has a row per
     frame: frame, time_s, valence, arousal, detected, speaking.
@@ -267,7 +267,10 @@ def export(
     _verbose: Verbose = False,
     _quiet: Quiet = False,
 ) -> None:
-    """Write finished traces in other programs' formats, from the pipeline or from earlier predictions."""
+    """Write finished traces in other formats.
+
+    They come from the pipeline, or from earlier predictions.
+    """
     from valaro.commands.export import chosen_formats
     from valaro.commands.export import export as run
 
@@ -293,7 +296,9 @@ def export_model(
     _verbose: Verbose = False,
     _quiet: Quiet = False,
 ) -> None:
-    """Write a trained system to a folder to share: weights, parameters, scores, and a model card.
+    """Write a trained system to a folder to share.
+
+    It holds weights, parameters, scores and a model card.
 
     valaro predict VIDEO --model DIR --out TRACES takes the folder as it is.
     """
@@ -309,7 +314,10 @@ def export_model(
 
 @app.command()
 def info(videos: Videos, _verbose: Verbose = False, _quiet: Quiet = False) -> None:
-    """Say what each VIDEO holds, and what the pipeline would do with it."""
+    """Show what each VIDEO holds.
+
+    And what the pipeline would do with it.
+    """
     from valaro.commands.info import info as run
 
     with report_user_errors():
@@ -319,7 +327,9 @@ def info(videos: Videos, _verbose: Verbose = False, _quiet: Quiet = False) -> No
 
 @app.command()
 def doctor(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
-    """Look whether everything is there that the active parameters need, and say what to do.
+    """Check that everything needed is installed.
+
+    Needed is what the active parameters use; where something is missing, the remedy is printed.
 
     Exit status 1 where something needed is missing.
     """
@@ -338,7 +348,9 @@ def sweep(
     _verbose: Verbose = False,
     _quiet: Quiet = False,
 ) -> None:
-    """Compare the finished experiments by one parameter: a table, and OUT/<PARAM>.csv and .png.
+    """Compare the finished experiments by one parameter.
+
+    The result is a table, and OUT/<PARAM>.csv and .png.
 
     First: dvc exp run --queue -S 'dynamic.window_s=1,2,4' train_dynamic; dvc queue start.
     """
@@ -366,7 +378,9 @@ def profile(
 def import_checkpoint(
     kind: Kind, file: CheckpointFile, out: SystemFolder, _verbose: Verbose = False, _quiet: Quiet = False
 ) -> None:
-    """Take one of the authors' published checkpoints into a system that predicts without training.
+    """Import one of the authors' published checkpoints.
+
+    The system made of them predicts without training.
 
     Kinds: static, dynamic (or dynamic-valence, dynamic-arousal), audio-v1, audio-v2, audio-v3. With a static
     and a dynamic one: valaro predict VIDEO --models DIR/models --system dynamic --out TRACES.
@@ -379,7 +393,10 @@ def import_checkpoint(
 
 @app.command()
 def models(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
-    """List the pretrained models: name, size, licence, task, source, and where each lies."""
+    """List the pretrained models.
+
+    Name, size, licence, task, source, and where each lies.
+    """
     from valaro.commands.models import list_models
 
     with report_user_errors():
@@ -388,7 +405,9 @@ def models(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
 
 @app.command("fetch-model")
 def fetch_model(name: ModelName, _verbose: Verbose = False, _quiet: Quiet = False) -> None:
-    """Download a pretrained model by its NAME in `valaro models`, or a backbone by timm's name.
+    """Download a pretrained model.
+
+    NAME is one of `valaro models`, or timm's name of a backbone.
 
     An interrupted download goes on where it stopped; the SHA-256 is checked before the file appears.
     """
@@ -400,7 +419,7 @@ def fetch_model(name: ModelName, _verbose: Verbose = False, _quiet: Quiet = Fals
 
 @app.command()
 def params(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
-    """Check params.yaml, and print what is in force."""
+    """Check params.yaml, and print the effective values."""
     from stages.core.params import load_params
     from stages.core.yaml_text import yaml_text
 
@@ -412,7 +431,7 @@ def params(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
 
 @app.command()
 def scores(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
-    """Show the figures of the last evaluation, by system and protocol."""
+    """Show the scores of the last evaluation."""
     from stages.core.corpus import Workspace
     from valaro.commands.scores import scores as run
 
@@ -422,7 +441,10 @@ def scores(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
 
 @app.command()
 def speed(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
-    """Show what every stage took when it last ran: rate, memory, and how the run before compares."""
+    """Show how long every stage took.
+
+    Rate, memory, and the run before beside it.
+    """
     from valaro.commands import speed as command
 
     with report_user_errors():
@@ -430,13 +452,16 @@ def speed(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
 
 
 Repair = Annotated[
-    bool, typer.Option("--repair", help="Remove damaged memories and leftovers of killed runs.")
+    bool, typer.Option("--repair", help="Remove damaged cache entries and leftovers of killed runs.")
 ]
 
 
 @app.command()
 def verify(repair: Repair = False, _verbose: Verbose = False, _quiet: Quiet = False) -> None:
-    """Check that everything here is what the stages wrote; say which stage to run again."""
+    """Check every artefact against what its stage wrote.
+
+    Prints which stage to run again.
+    """
     from valaro.commands.verify import verify as run
 
     with report_user_errors():
@@ -448,7 +473,9 @@ def verify(repair: Repair = False, _verbose: Verbose = False, _quiet: Quiet = Fa
 def report(
     page: ReportPage = Path(".valaro/report.html"), _verbose: Verbose = False, _quiet: Quiet = False
 ) -> None:
-    """Write the report of the run with what is up to date and what every stage took.
+    """Write the report of the run as it stands.
+
+    It shows what is up to date, and how long every stage took.
 
     `dvc repro report` makes the lasting one, metrics/report/index.html, and the videos' pages.
     """

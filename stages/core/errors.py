@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 class ValaroError(Exception):
-    """Anything that stops the work and that the user can mend; printed without a traceback."""
+    """Anything that stops the work and that the user can fix; printed without a traceback."""
 
 
 class BadInput(ValaroError):

@@ -293,7 +293,7 @@ class SmoothParams(Section):
 
 
 class FuseParams(Section):
-    """Late fusion (paper, section 3.3) and its honest estimate."""
+    """Late fusion (paper, section 3.3) and its out-of-fold estimate."""
 
     draws: Count
     refine: bool

@@ -1,4 +1,4 @@
-"""What takes its process with it: a codec that crashes, a unit that eats the memory, one that never ends.
+"""Recover from units of work that end their process, take all memory, or never finish.
 
 Such a unit must not stop the others, nor the same run night after night. So every unit leaves a mark on the
 disk for as long as it is at work:
@@ -159,7 +159,7 @@ def time_limit(limit_s: float | None, grace_s: float, file: Path) -> Iterator[No
 
     def interrupt(_signal: int, _frame: Any) -> NoReturn:
         problem = f"not done after {limit_s:g} s"
-        raise BadInput(file, problem, "Look whether it is damaged, or raise compute.unit_time_limit_s")
+        raise BadInput(file, problem, "Check that it isn't damaged, or raise compute.unit_time_limit_s")
 
     before = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, limit_s)

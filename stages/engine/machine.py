@@ -21,7 +21,7 @@ MACHINE_REMEDIES = {
     errno.EMFILE: "Raise the limit of open files (ulimit -n), or lower compute.jobs",
     errno.ENFILE: "Close other programs, or lower compute.jobs",
 }
-"""What only the machine's keeper can mend, and how."""
+"""What only the machine's keeper can fix, and how."""
 FULL_BYTES = 1 << 16  # less room than this is none
 
 
@@ -30,7 +30,7 @@ class MachineTrouble(ValaroError):
 
 
 def machine_trouble(error: BaseException, folder: Path) -> MachineTrouble | None:
-    """The same error as one that the user can mend, if the machine is the cause.
+    """The same error as one that the user can fix, if the machine is the cause.
 
     Args:
         error: what was raised; HDF5 hides the error number in its message.

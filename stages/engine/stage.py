@@ -357,7 +357,7 @@ def do_unit(work: Work, unit: Unit, settings: BaseModel | None) -> list[Note]:
 def main(name: str) -> None:
     """Run the stage `stages/<name>.py` with the command's arguments (`finetune efficientnet_b1`).
 
-    What the user can mend is printed as one line, not as a traceback.
+    What the user can fix is printed as one line, not as a traceback.
 
     The stage is imported under its own name (it runs as `__main__`, a name that means something else in
     every worker process).

@@ -58,7 +58,7 @@ def static_config(description: BackboneParams, dropout: float, tanh_output: bool
 
 
 def foreign_weights(description: BackboneParams) -> Path | None:
-    """The weights from elsewhere to start at: at their path, or by their name in a folder of VALARO_WEIGHTS.
+    """The pretrained weights to start at: at their path, or by their name in a folder of VALARO_WEIGHTS.
 
     None where the description names none: the model starts at random. `hub` and `hub:<tag>` name timm's,
     which are downloaded where no folder has them (`hub.py`).

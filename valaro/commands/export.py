@@ -49,7 +49,7 @@ def export(
         folders: results of `valaro predict`; none: the subjects of this repository.
         out: folder of the files.
         formats: from `chosen_formats`.
-        system: of the repository: a system, a fusion, or a fusion's honest traces (`<fusion>.grouped`).
+        system: of the repository: a system, a fusion, or a fusion's out-of-fold traces (`<fusion>.grouped`).
         split: of the repository; None for all.
         subjects: of the repository; none for all.
         force: replace files that are there.

@@ -59,7 +59,7 @@ def readable(line: str) -> str:
 
 @contextmanager
 def report_user_errors() -> Iterator[None]:
-    """What the user can mend is one line, not a traceback."""
+    """What the user can fix is one line, not a traceback."""
     try:
         yield
     except BrokenPipeError:  # `| head` has read enough
@@ -108,6 +108,6 @@ def _require_one(other: int) -> None:
         raise typer.BadParameter("--quiet and --verbose exclude each other.")
 
 
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", callback=_more, help="Say every step.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", callback=_less, help="Say results and errors only.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", callback=_more, help="Show each step.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", callback=_less, help="Print results and errors only.")]
 """Every command takes them, before its name and after it; they act by themselves."""

@@ -1,4 +1,4 @@
-"""Weights from elsewhere, as `valaro doctor` sees them: which are needed, where they lie, are they whole."""
+"""Pretrained weights, as `valaro doctor` sees them: which are needed, where they lie, are they whole."""
 
 import hashlib
 from collections.abc import Iterator

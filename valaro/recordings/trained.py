@@ -71,7 +71,7 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
 
     Args:
         folder: with static/, dynamic/ …, as `dvc repro` leaves them.
-        system: one of SYSTEMS or FUSIONS, or `best`, by the evaluation's honest figure.
+        system: one of SYSTEMS or FUSIONS, or `best`, by the evaluation's out-of-fold figure.
         detector: a face detector other than the one of the parameters.
 
     Raises:
@@ -151,7 +151,7 @@ def _md5(path: Path, system: str) -> str:
 
 
 def pretrained(models: Workspace) -> Path:
-    """Where weights from elsewhere lie, beside the models trained here."""
+    """Where pretrained weights lie, beside the models trained here."""
     return models.model("pretrained")
 
 

@@ -173,3 +173,9 @@ def test_a_reader_that_has_read_enough_is_no_error(repository: Path) -> None:
         ("bash", "-o", "pipefail", "-c", command), cwd=repository, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "index:\n", "")
+
+
+def test_the_list_of_commands_is_not_cut() -> None:
+    result = CliRunner().invoke(app, ["--help"], terminal_width=80)
+    assert result.exit_code == 0
+    assert "..." not in result.stdout.partition("Commands:")[2]

@@ -156,6 +156,26 @@ def test_an_earlier_prediction_comes_back_from_any_table(format_name: str, tmp_p
     )
 
 
+@pytest.mark.parametrize("format_name", ["csv", "parquet", "json"])
+def test_a_table_of_an_earlier_version_with_the_column_voiced_is_read(
+    format_name: str, tmp_path: Path
+) -> None:
+    trace = prediction(tmp_path / "traces", "old", format_name)
+    table = tmp_path / f"traces/old/old.{format_name}"
+    if format_name == "parquet":
+        import pyarrow.parquet as pq
+
+        held = pq.read_table(table)
+        names = ["voiced" if name == "speaking" else name for name in held.column_names]
+        pq.write_table(held.rename_columns(names), table)
+    else:
+        table.write_text(table.read_text(encoding="utf-8").replace("speaking", "voiced"), encoding="utf-8")
+    result = run(tmp_path / "traces", "--format", "csv", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    speaking = [row["speaking"] for row in rows_of(tmp_path / "out/old.csv")]
+    assert speaking == [str(int(flag)) for flag in trace.speaking]
+
+
 def test_one_recording_can_be_named_from_within_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,7 +38,7 @@ EXAMPLES = {
     "finetune@plain",
     "data/mine",
     "data/affwild2",
-    "models/pretrained/convnext_tiny.safetensors",
+    "models/pretrained/convnext_tiny.fb_in1k.safetensors",
 }
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -177,7 +177,8 @@ def test_commands_exist(page: Path) -> None:
         elif words[0] == "make":
             assert re.search(rf"^{words[1]}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE), words
         else:
-            assert words[2].removeprefix("stages.") in DAG, words
+            file = REPOSITORY.joinpath(*words[2].split(".")).with_suffix(".py")
+            assert words[2].removeprefix("stages.") in DAG or file.is_file(), words
 
 
 def check_dvc(parsed: Any) -> None:
