@@ -107,7 +107,8 @@ def _images(unit: Unit, split: str, settings: FinetuneParams, augment: Any = Non
         raise ValaroError(f"no labelled frame with a face in the {split} split; see data/*/notes.json")
     parts = (np.concatenate(file_index), np.concatenate(pictures), np.concatenate(targets))
     box_xyxy = np.concatenate(boxes) if boxes else None
-    return FaceImages(files, *parts, description.image_size, augment, box_xyxy)
+    antialias = description.input == "square"
+    return FaceImages(files, *parts, description.image_size, augment, box_xyxy, antialias)
 
 
 def _score(model: Any, images: Any, batch_size: int) -> dict[str, float]:

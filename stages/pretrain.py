@@ -9,10 +9,18 @@ Writes  models/pretrained_static/<backbone>.safetensors       the best weights b
 Params  pretrain; finetune: backbones, dropout, tanh_output
 
 Paper, sections 3.2.1 and 4.1. The loss is log-cosh on valence and arousal plus a focal loss, weighted by
-inverse frequency, on the emotions; a label that an image lacks is no part of it. `score` decides which epoch
-is kept and when to stop: the mean of the CCC of valence and arousal and of the balanced accuracy of the
-emotions, rescaled so that chance is 0. Both are 0 at chance and 1 at best, and neither gains by preferring
-what is frequent, as an RMSE or a plain accuracy would. Where one kind of label is missing, it is the other.
+inverse frequency, on the emotions; a label that an image lacks is no part of it. Ours, by parameters: CCC in
+place of log-cosh; the shares of the votes for each emotion, where they are published, in place of the winner;
+valence and arousal derived from these votes (`corpora.votes`); a moving average of the weights.
+
+`score` decides which epoch is kept and when to stop: the mean of the CCC of valence and arousal and of the
+balanced accuracy of the emotions, rescaled so that chance is 0. Both are 0 at chance and 1 at best, and
+neither gains by preferring what is frequent, as an RMSE or a plain accuracy would. Where one kind of label is
+missing, it is the other.
+
+A picture that stands in a later part of its corpus too (train, validation, test) is left out of the earlier
+one. A corpus with a test part, FER+, is scored on it once, at the end: whole, as published figures are, and
+without the pictures that stand in another part.
 
 Without any corpus, and for models that don't look at a face (their trunk stays as published), the stage
 hands on the model it would start from, and says so.
@@ -35,7 +43,7 @@ from stages.corpora.table import EMOTIONS, NO_EMOTION
 from stages.engine.device import torch_device
 from stages.engine.progress import say
 from stages.engine.stage import Stage, Unit, main
-from stages.vision.backbones import describe, foreign_weights, static_config
+from stages.vision.backbones import OF_FACES, describe, foreign_weights, static_config
 
 NO_CORPORA = "no pre-training corpus is there"
 NO_FACE = "it doesn't look at a face: its trunk stays as published"
@@ -77,40 +85,22 @@ def _hand_on(unit: Unit, settings: Settings, model: Any, reason: str) -> None:
 
 
 def _learn(unit: Unit, settings: Settings, model: Any, faces: LabelledFaces) -> None:
-    import torch
-
     from stages.training.checkpoints import save_model
     from stages.training.curves import Curves
     from stages.training.loop import fit
-    from stages.training.losses import balanced_weights, multi_task_loss
-    from stages.vision.augmentation import build_augmentation
     from stages.vision.batches import training_batches
 
     options = settings.pretrain
-    augment = build_augmentation(options.augmentation.names, options.augmentation.probability)
-    size_px = settings.config["image_size"]
-    training = _images(faces, ~faces.validation, size_px, augment)
-    validation = _images(faces, faces.validation, size_px)
-    counts = torch.from_numpy(emotion_counts(faces.target[~faces.validation], len(EMOTIONS)))
-    weights = balanced_weights(counts).to(torch_device())
-
-    def loss(net: Any, batch: Any) -> Any:
-        output = net(batch.image)
-        return multi_task_loss(
-            output.valence_arousal,
-            batch.target[:, :2],
-            output.emotion,
-            batch.target[:, 2].long(),
-            weights,
-            emotion_weight=options.emotion_weight,
-            focusing=options.focal_gamma,
-        )
-
+    validation = _images(faces, faces.of("validation"), settings)
     with Curves(f"pretrain {unit.name}", unit.scratch / "live") as curves:
         fitted = fit(
             model,
-            loss,
-            training_batches(training, options.batch_size, options.max_images_per_epoch),
+            _loss(faces, options),
+            training_batches(
+                _images(faces, faces.of("train"), settings, training=True),
+                options.batch_size,
+                options.max_images_per_epoch,
+            ),
             lambda net: _score(net, validation, options),
             options.optimisation,
             stop_on="score",
@@ -120,9 +110,41 @@ def _learn(unit: Unit, settings: Settings, model: Any, faces: LabelledFaces) -> 
             after_epoch=curves,
         )
         save_model(unit.writes["model"], fitted.restore(model, "score"), settings.config)
-        facts = {"corpora": faces.counts(), "start": unit.facts["start"]}
+        facts: dict[str, Any] = {"corpora": faces.counts(), "start": unit.facts["start"]}
         chosen = fitted.history[fitted.best["score"].epoch - 1].scores
+        if tested := _test_scores(model, faces, settings):
+            facts["test"] = tested
         curves.deliver(fitted, unit.writes["plots"], unit.writes["metrics"], scores=chosen, **facts)
+
+
+def _loss(faces: LabelledFaces, options: PretrainParams) -> Any:
+    """The loss of one batch; pictures in memory are changed here, all of a batch at once."""
+    import torch
+
+    from stages.training.losses import balanced_weights, class_probability, multi_task_loss
+    from stages.vision.batch_augmentation import augment_batch
+
+    weights = None
+    if options.class_weights == "balanced":
+        counts = torch.from_numpy(emotion_counts(faces.target[faces.of("train")], len(EMOTIONS)))
+        weights = balanced_weights(counts).to(torch_device())
+
+    def loss(net: Any, batch: Any) -> Any:
+        changes = options.batch_augmentation
+        output = net(batch.image if changes is None else augment_batch(batch.image, changes))
+        emotion, shares = batch.target[:, 2].long(), batch.target[:, 3:]
+        return multi_task_loss(
+            output.valence_arousal,
+            batch.target[:, :2],
+            output.emotion,
+            class_probability(emotion, shares, options.emotion_labels == "votes"),
+            weights,
+            emotion_weight=options.emotion_weight,
+            focusing=options.focal_gamma,
+            concordance=options.regression_loss == "ccc",
+        )
+
+    return loss
 
 
 def _faces(unit: Unit, options: PretrainParams) -> LabelledFaces:
@@ -131,11 +153,21 @@ def _faces(unit: Unit, options: PretrainParams) -> LabelledFaces:
     for role in sorted(unit.reads):
         if role.startswith("faces/"):
             shards.setdefault(role.split("/")[1], []).append(unit.reads[role])
-    return gathered(shards, options.validation_share, options.optimisation.seed)
+    derive = options.derive_valence_arousal
+    return gathered(shards, options.validation_share, options.optimisation.seed, derive)
 
 
-def _images(faces: LabelledFaces, chosen: Flags, size_px: int, augment: Any = None) -> Any:
-    """The images of one side of the split; their target is valence, arousal, emotion."""
+def _images(faces: LabelledFaces, chosen: Flags, settings: Settings, *, training: bool = False) -> Any:
+    """Some of the images; their target is valence, arousal, emotion, and the shares of the votes.
+
+    Args:
+        faces: all of them.
+        chosen: (N,) bool.
+        settings: the size, and whether they are kept in memory (changed one by one, they aren't).
+        training: change them at random.
+    """
+    from stages.vision.augmentation import build_augmentation
+    from stages.vision.cached_images import CachedImages
     from stages.vision.face_images import FaceImages
 
     if chosen.sum() < 2:
@@ -143,8 +175,29 @@ def _images(faces: LabelledFaces, chosen: Flags, size_px: int, augment: Any = No
             "the pre-training corpora hold too few speakers for a speaker-independent split: "
             f"{int(chosen.sum())} images on one side; see data/gather/notes.json"
         )
-    rows = (faces.file_index[chosen], faces.crop_index[chosen], faces.target[chosen])
+    options, size_px = settings.pretrain, settings.config["image_size"]
+    target = np.column_stack([faces.target, faces.shares])[chosen]
+    rows = (faces.file_index[chosen], faces.crop_index[chosen], target)
+    if options.in_memory and not (training and options.augmentation.names):
+        return CachedImages(faces.files, *rows, size_px, settings.config.get("pixels") == "grey")
+    changes = options.augmentation
+    augment = build_augmentation(changes.names, changes.probability) if training else None
     return FaceImages(faces.files, *rows, size_px, augment)
+
+
+def _test_scores(model: Any, faces: LabelledFaces, settings: Settings) -> dict[str, Any]:
+    """Corpus -> scores on its test part: all of it, and without pictures that stand elsewhere too."""
+    found: dict[str, Any] = {}
+    for corpus in sorted(faces.speakers):
+        official = faces.of("test") & (faces.corpus == corpus)
+        subsets = {"official": official, "without_copies": official & ~faces.repeated}
+        if official.sum() > 1:
+            found[corpus] = {
+                name: {"images": int(chosen.sum())}
+                | _score(model, _images(faces, chosen, settings), settings.pretrain)
+                for name, chosen in subsets.items()
+            }
+    return found
 
 
 def _score(model: Any, images: Any, options: PretrainParams) -> dict[str, float]:
@@ -193,7 +246,7 @@ def unit_of(workspace: Workspace, backbone: str, settings: FinetuneParams) -> Un
     description = describe(settings, backbone)
     weights = foreign_weights(description)
     reads = {"weights": weights} if weights else {}
-    reason = None if description.input == "face" else NO_FACE
+    reason = None if description.input in OF_FACES else NO_FACE
     if reason is None:
         root = workspace.folder("gather")
         for path in sorted(root.glob("*/*.h5")):

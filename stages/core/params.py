@@ -148,10 +148,35 @@ class BackboneParams(Section):
     """One static model of the comparison (paper, section 3.2.1, table 3)."""
 
     architecture: str
-    input: Literal["face", "frame", "person"]
+    input: Literal["face", "square", "frame", "person"]
     image_size: Annotated[int, Field(ge=32, le=1024)]
     weights: str | None
     options: dict[str, Any]
+    pixels: Literal["imagenet", "grey"] = "imagenet"
+
+
+class BatchAugmentation(Section):
+    """Augmentation of whole batches of small pictures in memory: how strong, or how often, each change is.
+
+    Strengths are standard deviations of normal draws; of scale, aspect, gamma and contrast those of their
+    logarithm.
+    """
+
+    scale: Annotated[float, Field(ge=0, le=1)]
+    aspect: Annotated[float, Field(ge=0, le=1)]
+    shift: Share
+    rotation_deg: Annotated[float, Field(ge=0, le=180)]
+    flip_probability: Share
+    gamma: Annotated[float, Field(ge=0, le=2)]
+    contrast: Annotated[float, Field(ge=0, le=2)]
+    brightness: Share
+    side_light: Share
+    small_face_probability: Share
+    small_face_px: Annotated[int, Field(ge=4)]
+    blur_probability: Share
+    noise_probability: Share
+    jpeg_probability: Share
+    erase_probability: Share
 
 
 class PretrainParams(Section):
@@ -162,10 +187,24 @@ class PretrainParams(Section):
     frames_hz: Positive
     batch_size: Count
     max_images_per_epoch: Count | None
+    in_memory: bool
+    emotion_labels: Literal["majority", "votes"]
+    derive_valence_arousal: bool
+    class_weights: Literal["balanced", "equal"]
+    regression_loss: Literal["log_cosh", "ccc"]
     emotion_weight: Annotated[float, Field(ge=0)]
     focal_gamma: Annotated[float, Field(ge=0)]
     augmentation: Augmentation
+    batch_augmentation: BatchAugmentation | None
     optimisation: OptimSettings
+
+    @model_validator(mode="after")
+    def _batches_are_changed_in_memory(self) -> "PretrainParams":
+        if self.batch_augmentation and not self.in_memory:
+            raise ValueError("batch_augmentation needs in_memory: true, pictures of one size")
+        if self.batch_augmentation and self.augmentation.names:
+            raise ValueError("augmentation.names must be [] beside batch_augmentation: one or the other")
+        return self
 
 
 class FinetuneParams(Section):

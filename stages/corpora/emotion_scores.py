@@ -11,8 +11,9 @@ def emotion_scores(truth: Integers, predicted: Integers) -> dict[str, float]:
     Shape: (N,), (N,) class numbers.
 
     Returns:
-        `balanced_accuracy`: mean recall of the K classes that occur; `informedness`: the same with chance,
-        1 / K, moved to 0; `macro_f1`: mean F1 of the classes that occur or are predicted.
+        `accuracy`: share of the rows that are right; `balanced_accuracy`: mean recall of the K classes that
+        occur; `informedness`: the same with chance, 1 / K, moved to 0; `macro_f1`: mean F1 of the classes
+        that occur or are predicted.
 
     Raises:
         ValueError: lengths differ, or fewer than two classes occur.
@@ -31,6 +32,7 @@ def emotion_scores(truth: Integers, predicted: Integers) -> dict[str, float]:
     recall = float((hits[true > 0] / true[true > 0]).mean())
     counted = true + said > 0
     return {
+        "accuracy": float(hits.sum() / len(truth)),
         "balanced_accuracy": recall,
         "informedness": (recall - 1 / occurring) / (1 - 1 / occurring),
         "macro_f1": float((2 * hits[counted] / (true + said)[counted]).mean()),

@@ -10,21 +10,23 @@ or, with the pictures unpacked by the tools that come with FER+:
 
     FER2013Train/fer0000000.png, ..., FER2013Valid/, FER2013Test/     anywhere below the folder
 
-The columns are as the authors' readme gives them. A picture gets the emotion with the most votes, none on
-a tie; contempt counts as other; where "unknown" or "no face" (NF) leads it is left out. Nobody is named:
-every picture is a speaker. PublicTest is for validation; PrivateTest, the test part, isn't used.
+The columns are as the authors' readme gives them. A picture keeps its votes for the eight emotions, contempt
+as "other", and gets the emotion with the most votes: none on a tie, or where "unknown" or "no face" (NF)
+leads. Without a vote for an emotion, or where NF leads, it is left out. Nobody is named: every picture is a
+speaker. PublicTest is for validation; PrivateTest is the test part.
 """
 
 import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.corpora.table import PICTURES, Part, Problems, Sample, below, emotion
+from stages.corpora.table import EMOTIONS, NO_EMOTION, PICTURES, Part, Problems, Sample, below, emotion
 
 EKMAN = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear")
 EMOTION: dict[str, int | None] = {name: emotion(name) for name in EKMAN}
 EMOTION |= {"contempt": emotion("other"), "unknown": None, "NF": None}
-PARTS: dict[str, Part | None] = {"Training": "train", "PublicTest": "validation", "PrivateTest": None}
+NO_FACE = "NF"
+PARTS: dict[str, Part] = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 
 
 def samples(folder: Path, frames_hz: float, problems: Problems) -> Iterator[Sample]:  # noqa: ARG001
@@ -45,25 +47,39 @@ def _of_table(
         for k, row in enumerate(rows):
             name = (row.get("Image name") or "").strip()
             try:
-                part, felt = PARTS[row["Usage"]], _winner(row)
-                if part is None or felt is None:
+                part, counts = PARTS[row["Usage"]], {column: int(row[column]) for column in EMOTION}
+                votes = _votes(counts)
+                if not any(votes) or _leaders(counts) == [NO_FACE]:
                     continue
+                sample = Sample("", name, "whole", emotion=_winner(counts), part=part, votes=votes)
                 if name in pictures:
-                    yield Sample(pictures[name], name, "whole", emotion=felt, part=part)
+                    yield sample._replace(source=pictures[name])
                 elif pixels:
                     source, position = pixels.relative_to(folder).as_posix(), positions[k]
-                    yield Sample(source, str(k), "whole", emotion=felt, part=part, position=position)
+                    yield sample._replace(source=source, speaker=str(k), position=position)
                 else:
                     raise ValueError(f"there is neither a picture {name!r} nor fer2013.csv")
             except (ValueError, KeyError, IndexError, TypeError) as error:
                 problems.add(f"{table}:{rows.line_num}", f"{error!r:.120}")
 
 
-def _winner(row: dict[str, str]) -> int | None:
-    """The emotion with the most votes; None on a tie, or where it is none."""
-    votes = {name: int(row[name]) for name in EMOTION}
-    leaders = [name for name, count in votes.items() if count == max(votes.values())]
-    return EMOTION[leaders[0]] if len(leaders) == 1 else None
+def _votes(counts: dict[str, int]) -> tuple[int, ...]:
+    """The votes in the order of EMOTIONS."""
+    places = {place: column for column, place in EMOTION.items() if place is not None}
+    return tuple(counts[places[place]] for place in range(len(EMOTIONS)))
+
+
+def _leaders(counts: dict[str, int]) -> list[str]:
+    """The columns with the most votes."""
+    most = max(counts.values())
+    return [column for column, count in counts.items() if count == most]
+
+
+def _winner(counts: dict[str, int]) -> int:
+    """The emotion with the most votes; NO_EMOTION on a tie, or where it is none."""
+    leaders = _leaders(counts)
+    felt = EMOTION[leaders[0]] if len(leaders) == 1 else None
+    return NO_EMOTION if felt is None else felt
 
 
 def _line_starts(path: Path) -> list[int]:

@@ -1,5 +1,10 @@
-"""Shards of face crops with their labels: written by the stage gather, read by the stage pretrain."""
+"""Shards of face crops with their labels: written by the stage gather, read by the stage pretrain.
 
+A shard holds a digest of every crop. By it pictures that stand in several parts of a corpus, as some hundred
+of FER+ do, are found: they stay where scores are taken, and are never learnt from.
+"""
+
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +16,12 @@ from numpy.typing import NDArray
 from stages.core.arrays import Flags, Floats, Integers
 from stages.core.artefacts import read_arrays, write_arrays
 from stages.corpora.split import in_validation
-from stages.corpora.table import NO_EMOTION, Part, Sample
+from stages.corpora.table import EMOTIONS, NO_EMOTION, Part, Sample
+from stages.corpora.votes import derived_valence_arousal, vote_shares
 
-PARTS: tuple[Part, ...] = ("", "train", "validation")
+PARTS: tuple[Part, ...] = ("", "train", "validation", "test")
+NO_VOTES = (0,) * len(EMOTIONS)
+LABELS = ("speaker", "part", "valence_arousal", "emotion", "votes", "digest")
 
 
 def write_shard(
@@ -36,9 +44,20 @@ def write_shard(
             ).astype(np.float32),
             "emotion": np.array([sample.emotion for sample in samples], np.int8),
             "part": np.array([PARTS.index(sample.part) for sample in samples], np.int8),
+            "votes": np.array([sample.votes or NO_VOTES for sample in samples], np.int16).reshape(
+                -1, len(EMOTIONS)
+            ),
+            "digest": _digests(jpeg, jpeg_offset),
         },
         **facts,
     )
+
+
+def _digests(jpeg: NDArray[np.uint8], jpeg_offset: Integers) -> Integers:
+    """(N,) uint64: of each crop's bytes; the same pixels give the same bytes."""
+    places = zip(jpeg_offset[:-1].tolist(), jpeg_offset[1:].tolist(), strict=True)
+    hashed = [hashlib.sha256(jpeg[start:end].tobytes()).digest()[:8] for start, end in places]
+    return np.array([int.from_bytes(each, "big") for each in hashed], np.uint64)
 
 
 def _texts(texts: list[str]) -> NDArray[np.bytes_]:
@@ -59,7 +78,10 @@ class LabelledFaces:
         file_index: (N,) which of them a crop is in.
         crop_index: (N,) which crop of it.
         target: (N, 3) valence, arousal (NaN: unlabelled), emotion (-1: unlabelled).
-        validation: (N,) bool; the others are to learn from.
+        shares: (N, 8) of the votes for each emotion; NaN where votes aren't published.
+        part: (N,) index into PARTS; 0, an unknown part, never occurs.
+        copy: (N,) bool, in training or validation: the same picture stands in a part that is scored later.
+        repeated: (N,) bool, the same picture stands in two parts.
         corpus: (N,) names.
         speakers: how many there are in each corpus.
     """
@@ -68,60 +90,117 @@ class LabelledFaces:
     file_index: Integers
     crop_index: Integers
     target: Floats
-    validation: Flags
+    shares: Floats
+    part: Integers
+    copy: Flags
+    repeated: Flags
     corpus: NDArray[np.str_]
     speakers: dict[str, int]
 
+    def of(self, part: Part) -> Flags:
+        """(N,) bool: the images of one part that may be used in it."""
+        chosen: Flags = (self.part == PARTS.index(part)) & ~self.copy
+        return chosen
+
     def counts(self) -> dict[str, dict[str, int]]:
-        """Per corpus: speakers, images to learn from, images for validation."""
-        return {
-            name: {
-                "speakers": self.speakers[name],
-                "train_images": int(((self.corpus == name) & ~self.validation).sum()),
-                "validation_images": int(((self.corpus == name) & self.validation).sum()),
-            }
-            for name in sorted(self.speakers)
-        }
+        """Per corpus: speakers, images to learn from and for validation; with a test part, of test too."""
+        return {name: self._counts_of(name) for name in sorted(self.speakers)}
+
+    def _counts_of(self, name: str) -> dict[str, int]:
+        here = self.corpus == name
+        counts = {f"{part}_images": int((here & self.of(part)).sum()) for part in PARTS[1:]}
+        counts |= {"copies_left_out": int((here & self.copy).sum())}
+        optional = ("test_images", "copies_left_out")
+        shown = {key: count for key, count in counts.items() if count or key not in optional}
+        return {"speakers": self.speakers[name], **shown}
 
 
-def gathered(shards: Mapping[str, Sequence[Path]], share: float, seed: int) -> LabelledFaces:
+def gathered(
+    shards: Mapping[str, Sequence[Path]], share: float, seed: int, derive_valence_arousal: bool = False
+) -> LabelledFaces:
     """Read the labels of all shards and split each corpus by speakers.
 
     Args:
         shards: the files of each corpus.
         share: of the speakers, for validation, where a corpus has no division of its own.
         seed: of the draw.
+        derive_valence_arousal: of images with votes and without ratings; see `votes`.
     """
     files: list[Path] = []
-    parts: dict[str, list[Any]] = {name: [] for name in ("file", "crop", "target", "validation", "corpus")}
+    parts: dict[str, list[Any]] = {name: [] for name in _EMPTY}
     speakers: dict[str, int] = {}
     for corpus, paths in sorted(shards.items()):
-        tables = [read_arrays(path, "speaker", "part", "valence_arousal", "emotion") for path in paths]
+        tables = [read_arrays(path, *LABELS) for path in paths]
         names = [name.decode(errors="surrogateescape") for table in tables for name in table["speaker"]]
         official = [PARTS[part] for table in tables for part in table["part"]]
         if not names:
             continue
-        parts["validation"].append(np.array(in_validation(names, official, share, seed)))
+        validation = in_validation(names, official, share, seed)
+        parts["part"].append(_parts(official, validation))
         parts["corpus"].append(np.full(len(names), corpus))
         speakers[corpus] = len(set(names))
         for path, table in zip(paths, tables, strict=True):
             count = len(table["emotion"])
             parts["file"].append(np.full(count, len(files)))
             parts["crop"].append(np.arange(count))
-            parts["target"].append(np.column_stack([table["valence_arousal"], table["emotion"]]))
+            parts["target"].append(_target(table, derive_valence_arousal))
+            parts["shares"].append(vote_shares(table["votes"]))
+            parts["digest"].append(table["digest"])
             files.append(path)
-    empty = {"file": np.empty(0, int), "crop": np.empty(0, int), "target": np.empty((0, 3))}
-    empty |= {"validation": np.empty(0, bool), "corpus": np.empty(0, "U1")}
-    joined = {name: np.concatenate(found) if found else empty[name] for name, found in parts.items()}
+    joined = {name: np.concatenate(parts[name]) if parts[name] else empty for name, empty in _EMPTY.items()}
+    copy, repeated = _copies(joined["digest"], joined["part"])
     return LabelledFaces(
         files,
         joined["file"],
         joined["crop"],
         joined["target"],
-        joined["validation"],
+        joined["shares"],
+        joined["part"],
+        copy,
+        repeated,
         joined["corpus"],
         speakers,
     )
+
+
+_EMPTY = {
+    "file": np.empty(0, int),
+    "crop": np.empty(0, int),
+    "target": np.empty((0, 3)),
+    "shares": np.empty((0, len(EMOTIONS))),
+    "part": np.empty(0, int),
+    "digest": np.empty(0, np.uint64),
+    "corpus": np.empty(0, "U1"),
+}
+
+
+def _parts(official: Sequence[Part], validation: Sequence[bool]) -> Integers:
+    """Index into PARTS of every image, once the validation speakers are drawn."""
+    said: list[Part] = [
+        "test" if part == "test" else "validation" if chosen else "train"
+        for part, chosen in zip(official, validation, strict=True)
+    ]
+    return np.array([PARTS.index(part) for part in said])
+
+
+def _target(table: Mapping[str, Any], derive_valence_arousal: bool) -> Floats:
+    rated = table["valence_arousal"]
+    if derive_valence_arousal:
+        rated = np.where(np.isnan(rated), derived_valence_arousal(table["votes"]), rated)
+    return np.column_stack([rated, table["emotion"]])
+
+
+def _copies(digest: NDArray[np.uint64], part: Integers) -> tuple[Flags, Flags]:
+    """Which images stand in a later part too (train, validation, test), and which in any other.
+
+    Shape: (N,), (N,) -> (N,), (N,) bool.
+    """
+    _, place = np.unique(digest, return_inverse=True)
+    last = np.zeros(place.max(initial=-1) + 1, int)
+    first = np.full(len(last), len(PARTS))
+    np.maximum.at(last, place, part)
+    np.minimum.at(first, place, part)
+    return part < last[place], first[place] < last[place]
 
 
 def emotion_counts(target: Floats, classes: int) -> Integers:

@@ -25,17 +25,18 @@ def validation_speakers(speakers: Iterable[str], share: float, seed: int) -> set
 
 
 def in_validation(speakers: Sequence[str], parts: Sequence[Part], share: float, seed: int) -> list[bool]:
-    """Which samples of one corpus are for validation.
+    """Which samples of one corpus are for validation; those of an official test part never are.
 
     An official division is kept, unless a speaker would be on both sides: then, and without one, the
     speakers are drawn.
     """
-    official = {"validation": set[str](), "train": set[str](), "": set[str]()}
+    official = {"validation": set[str](), "train": set[str](), "": set[str](), "test": set[str]()}
     for speaker, part in zip(speakers, parts, strict=True):
         official[part].add(speaker)
     divided = official["validation"] and not official[""]
     if divided and official["validation"].isdisjoint(official["train"]):
         chosen = official["validation"]
     else:
-        chosen = validation_speakers(speakers, share, seed)
-    return [speaker in chosen for speaker in speakers]
+        drawn = [speaker for speaker, part in zip(speakers, parts, strict=True) if part != "test"]
+        chosen = validation_speakers(drawn, share, seed)
+    return [speaker in chosen and part != "test" for speaker, part in zip(speakers, parts, strict=True)]

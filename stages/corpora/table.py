@@ -13,8 +13,8 @@ NO_EMOTION = -1
 
 Region = Literal["whole", "face", "person", "any"]
 """What the picture shows: an aligned face; a scene whose box is a face's, or a person's; any one face."""
-Part = Literal["", "train", "validation"]
-"""Of an official division; "" where the corpus has none."""
+Part = Literal["", "train", "validation", "test"]
+"""Of an official division; "" where the corpus has none. Test images are scored, never learnt from."""
 Box = tuple[float, float, float, float]
 
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".wmv", ".mpg", ".m4v"}
@@ -43,6 +43,8 @@ class Sample(NamedTuple):
     part: Part = ""
     position: int | None = None
     """Byte at which the picture's line begins, where `source` is a text file of pixels."""
+    votes: tuple[int, ...] | None = None
+    """How many people chose each of EMOTIONS; None where only the outcome is published."""
 
 
 class Problems:

@@ -69,10 +69,10 @@ class FileHashes:
         unknown = [path for path, md5 in known.items() if md5 is None]
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as threads:
             fresh = dict(zip(unknown, threads.map(md5_of, unknown), strict=True))
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO md5 VALUES (?, ?, ?)",
-            [(str(path.absolute()), marks[path], md5) for path, md5 in fresh.items()],
-        )
+        rows = [(str(path.absolute()), marks[path], md5) for path, md5 in fresh.items()]
+        self._connection.execute("BEGIN")  # one transaction: a row each would wait for the disk each time
+        self._connection.executemany("INSERT OR REPLACE INTO md5 VALUES (?, ?, ?)", rows)
+        self._connection.execute("COMMIT")
         return {path: fresh.get(path) or known[path] or "" for path in marks}
 
     def _known(self, path: Path, mark: str) -> str | None:

@@ -4,7 +4,8 @@
    was killed after epoch 6: no generator state needs to be kept.
 2. Gradual unfreezing may let one more layer group train; frozen layers stay in eval mode.
 3. One pass over the training batches: mixed precision, gradient clipping, a schedule that moves per step.
-4. Validation gives named scores. For every score in `keep` the best epoch's weights stay on disk.
+4. Validation gives named scores, of the weights or of their moving average (`ema`). For every score in `keep`
+   the best epoch's weights stay on disk.
 5. The state of the run replaces the last one in a single rename; then the epoch is reported.
 6. `patience` epochs without gain in `stop_on` end the run.
 
@@ -15,7 +16,7 @@ given is then the total, shared out among them; losses over a batch (CCC) see ea
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from torch.utils.data import DataLoader
 from stages.core.errors import ValaroError
 from stages.core.optimisation import OptimSettings
 from stages.engine.device import torch_device
+from stages.training.average import Average
 from stages.training.freezing import Groups, check_groups, one_group, train_mode, unfreeze_top
 from stages.training.run_state import Best, EpochRecord, Fitted, load_run, save_run, weights_file
 from stages.training.schedule import build_optimizer, build_schedule
@@ -127,6 +129,7 @@ class _Run:
         self.wrapped: nn.Module = model
         self.trained_groups = 0
         self.outcome = Fitted({}, [])
+        self.average = Average(model, settings.ema) if settings.ema else None
 
     def is_over(self, stop_on: str) -> bool:
         """All epochs are done, or the watched score hasn't gained for `patience` of them."""
@@ -173,6 +176,8 @@ class _Run:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
         self.optimizer.step()
         self.schedule.step()
+        if self.average:
+            self.average.update(self.model)
         return value.detach().float()
 
     def _checked(self, mean_loss: float) -> float:
@@ -187,7 +192,7 @@ class _Run:
     def score(self, validate: Validate) -> dict[str, float]:
         """Every process validates; the first one's word counts, so that all stop together."""
         self.model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self.average.in_place(self.model) if self.average else nullcontext():
             scores = [{name: float(value) for name, value in validate(self.model).items()}]
         broadcast_object_list(scores)
         return scores[0]
@@ -207,7 +212,8 @@ class _Run:
                 best[name] = Best(record.epoch, scores[name], weights_file(self.scratch, record.epoch))
         # Each process for itself: a stage gives every one a scratch folder of its own.
         parts = {name: part.state_dict() for name, part in self._parts().items()}
-        save_run(self.scratch, self.fingerprint, self.outcome, self.model, parts)
+        average = self.average.weights() if self.average else None
+        save_run(self.scratch, self.fingerprint, self.outcome, self.model, parts, average)
         self.accelerator.wait_for_everyone()
         return record
 
@@ -221,6 +227,7 @@ class _Run:
     def _parts(self) -> dict[str, Any]:
         """What moves beside the model; the scaler of gradients in half precision only."""
         parts = {"optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.accelerator.scaler}
+        parts["average"] = self.average
         return {name: part for name, part in parts.items() if part is not None}
 
 

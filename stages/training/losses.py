@@ -81,33 +81,55 @@ def multi_task_loss(
     valence_arousal: Tensor,
     target: Tensor,
     logits: Tensor,
-    emotion: Tensor,
+    probability: Tensor,
     class_weight: Tensor | None = None,
     *,
     emotion_weight: float = 1.0,
     focusing: float = 0.0,
+    concordance: bool = False,
 ) -> Tensor:
-    """Log-cosh on valence and arousal plus focal loss on the emotions, each over the labels there are.
+    """A loss of valence and arousal plus a focal loss on the emotions, each over the labels there are.
 
     A missing label is no part of its mean; a batch without any label of a kind has no loss of that kind.
 
-    Shape: valence_arousal, target (N, 2); logits (N, K); emotion (N,) int; class_weight (K,) -> scalar.
+    Shape: valence_arousal, target (N, 2); logits, probability (N, K); class_weight (K,) -> scalar.
 
     Args:
         valence_arousal: predicted.
         target: NaN where unlabelled, each target by itself.
         logits: predicted.
-        emotion: class, -1 where unlabelled.
+        probability: of each class: shares of votes, or 1 for the one that was named; NaN where unlabelled.
         class_weight: see `balanced_weights`.
         emotion_weight: of the emotions' loss against the other.
         focusing: see `soft_focal_loss`.
+        concordance: the loss of valence and arousal is `ccc_loss` over the batch, each target by itself;
+            else `log_cosh_loss`.
     """
-    regression = log_cosh_loss(
-        valence_arousal.reshape(-1, 1), target.reshape(-1, 1), ~target.isnan().flatten()
-    )
-    probability = F.one_hot(emotion.clamp(min=0), logits.shape[-1])
-    categories = soft_focal_loss(logits, probability, class_weight, focusing, emotion >= 0)
-    return regression + emotion_weight * categories
+    if concordance:
+        columns = [(valence_arousal[:, [k]], target[:, [k]], ~target[:, k].isnan()) for k in (0, 1)]
+        regression = ccc_loss(*columns[0]) + ccc_loss(*columns[1])
+    else:
+        regression = log_cosh_loss(
+            valence_arousal.reshape(-1, 1), target.reshape(-1, 1), ~target.isnan().flatten()
+        )
+    named = ~probability.isnan().any(dim=-1)
+    return regression + emotion_weight * soft_focal_loss(logits, probability, class_weight, focusing, named)
+
+
+def class_probability(emotion: Tensor, shares: Tensor, votes: bool) -> Tensor:
+    """What the emotions' loss compares with: the shares of the votes, or all for the emotion that won.
+
+    Shape: emotion (N,) class, -1 where unlabelled; shares (N, K), NaN without votes -> (N, K).
+
+    Args:
+        emotion: the winner.
+        shares: of the votes.
+        votes: take the shares, where there are any.
+    """
+    named = (emotion >= 0).unsqueeze(-1)
+    winner = F.one_hot(emotion.clamp(min=0), shares.shape[-1]).to(shares.dtype)
+    probability = torch.where(named, winner, torch.nan)
+    return torch.where(shares.isnan(), probability, shares) if votes else probability
 
 
 def balanced_weights(counts: Tensor) -> Tensor:

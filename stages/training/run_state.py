@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from stages.core.artefacts import whole
 
@@ -64,7 +64,12 @@ def weights_file(scratch: Path, epoch: int) -> Path:
 
 
 def save_run(
-    scratch: Path, fingerprint: str, outcome: Fitted, model: nn.Module, parts: Mapping[str, Any]
+    scratch: Path,
+    fingerprint: str,
+    outcome: Fitted,
+    model: nn.Module,
+    parts: Mapping[str, Any],
+    average: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Keep the last epoch's weights if they are a best, then make this the state to resume from.
 
@@ -77,12 +82,13 @@ def save_run(
         outcome: so far, the epoch just done included.
         model: as it is after this epoch.
         parts: state dicts of whatever else moves (optimiser, schedule); None where there is none.
+        average: of the weights, which then is what is kept as a best; None keeps the weights themselves.
     """
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    weights = _on_cpu(model.state_dict())
     wanted, last = {best.weights for best in outcome.best.values()}, len(outcome.history)
     if weights_file(scratch, last) in wanted:
         with whole(weights_file(scratch, last)) as partial:
-            save_file(weights, partial)
+            save_file(weights if average is None else _on_cpu(average), partial)
     content = {
         "fingerprint": fingerprint,
         "model": weights,
@@ -94,6 +100,10 @@ def save_run(
         torch.save(content, partial)
     for stale in set(scratch.glob("weights-*.safetensors")) - wanted:
         stale.unlink()
+
+
+def _on_cpu(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
 
 def load_run(scratch: Path, fingerprint: str, model: nn.Module) -> tuple[Fitted, dict[str, Any]] | None:

@@ -14,10 +14,13 @@ from stages.core.params import BackboneParams, FinetuneParams
 from stages.core.weights import FOLDERS, user_folders
 from stages.vision.hub import from_hub, hub_weights, timm_name
 
-Input = Literal["face", "frame", "person"]
-"""What a static model is shown: the face's crop, the whole frame, or a crop around the person."""
+Input = Literal["face", "square", "frame", "person"]
+"""What a static model is shown: the face's crop, a square around the face, the whole frame, or a crop around
+the person."""
+OF_FACES: tuple[Input, ...] = ("face", "square")
+"""Inputs that pre-training on pictures of faces prepares for."""
 
-ARCHITECTURE = ("architecture", "image_size", "options", "input")
+ARCHITECTURE = ("architecture", "image_size", "options", "input", "pixels")
 """What two files must agree in for the weights of one to start the other."""
 
 
@@ -54,6 +57,7 @@ def static_config(description: BackboneParams, dropout: float, tanh_output: bool
         "options": description.options,
         "dropout": dropout,
         "tanh_output": tanh_output,
+        **({} if description.pixels == "imagenet" else {"pixels": description.pixels}),
     }
 
 
@@ -104,6 +108,6 @@ def require_same(path: Path, config: dict[str, Any]) -> None:
         ValaroError: naming what differs.
     """
     found = header_of(path)
-    if differing := [key for key in ARCHITECTURE if found.get(key) != config[key]]:
-        said = ", ".join(f"{key} is {found.get(key)!r}, wanted {config[key]!r}" for key in differing)
+    if differing := [key for key in ARCHITECTURE if found.get(key) != config.get(key)]:
+        said = ", ".join(f"{key} is {found.get(key)!r}, wanted {config.get(key)!r}" for key in differing)
         raise ValaroError(f"{path}: {said}. Run `dvc repro pretrain` again.")

@@ -30,14 +30,24 @@ def training_batches(images: Any, batch_size: int, limit: int | None) -> DataLoa
         shuffle=not fewer,
         sampler=RandomSampler(images, num_samples=limit) if fewer else None,
         drop_last=count > batch_size,
-        num_workers=_workers(),
-        persistent_workers=_workers() > 0,
+        **_loading(images),
     )
 
 
 def scoring_batches(images: Any, batch_size: int) -> DataLoader[Any]:
     """All images in their order."""
-    return DataLoader(images, batch_size=batch_size, num_workers=_workers())
+    return DataLoader(images, batch_size=batch_size, **_loading(images))
+
+
+def _loading(images: Any) -> dict[str, Any]:
+    """Pictures in memory come as batches; others are decoded by processes of their own beside a GPU."""
+    if hasattr(images, "__getitems__"):
+        return {"collate_fn": _as_it_comes}
+    return {"num_workers": _workers(), "persistent_workers": _workers() > 0}
+
+
+def _as_it_comes(batch: Any) -> Any:
+    return batch
 
 
 def _workers() -> int:

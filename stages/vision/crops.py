@@ -47,12 +47,13 @@ def padded_box(
     return left, top, right, bottom
 
 
-def letterbox(crop: Image, size: int) -> Image:
+def letterbox(crop: Image, size: int, antialias: bool = False) -> Image:
     """Resize so that the longer side is `size`, black on both sides of the shorter one.
 
     Shape: (h, w, 3) -> (size, size, 3).
 
-    Aspect-preserving, bilinear; an odd pixel of padding goes to the right or the bottom.
+    Aspect-preserving, bilinear; an odd pixel of padding goes to the right or the bottom. With `antialias` a
+    crop that shrinks is averaged over areas: a bilinear picture of a large face is made of single pixels.
     """
     import cv2
 
@@ -63,8 +64,9 @@ def letterbox(crop: Image, size: int) -> Image:
     new_height, new_width = max(1, round(height * factor)), max(1, round(width * factor))
     top, left = (size - new_height) // 2, (size - new_width) // 2
     square = np.zeros((size, size, 3), np.uint8)
+    interpolation = cv2.INTER_AREA if antialias and factor < 1 else cv2.INTER_LINEAR
     square[top : top + new_height, left : left + new_width] = cv2.resize(
-        crop, (new_width, new_height), interpolation=cv2.INTER_LINEAR
+        crop, (new_width, new_height), interpolation=interpolation
     )
     return square
 

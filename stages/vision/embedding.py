@@ -97,12 +97,20 @@ class TorchNetwork:
         return embedding, valence_arousal
 
 
-def shown(jpeg: Any, jpeg_offset: Integers, picture: int, box_xyxy: Floats | None, size_px: int) -> Image:
+def shown(
+    jpeg: Any,
+    jpeg_offset: Integers,
+    picture: int,
+    box_xyxy: Floats | None,
+    size_px: int,
+    antialias: bool = False,
+) -> Image:
     """One picture, or the part of it in a box, as the square a model takes; -1 is a black one."""
     if picture < 0:
         return np.zeros((size_px, size_px, 3), np.uint8)
     image = unpack_jpeg(jpeg, jpeg_offset, picture)
-    return letterbox(image if box_xyxy is None else crop_face(image, box_xyxy, pad_px=0.0), size_px)
+    cut = image if box_xyxy is None else crop_face(image, box_xyxy, pad_px=0.0)
+    return letterbox(cut, size_px, antialias)
 
 
 def embed_track(
@@ -123,7 +131,7 @@ def embed_track(
     boxes = [None] * len(first) if view.box_xyxy is None else list(view.box_xyxy[first])
 
     def show(k: int) -> Image:
-        return shown(jpeg, jpeg_offset, int(pictures[k]), boxes[k], network.image_size)
+        return shown(jpeg, jpeg_offset, int(pictures[k]), boxes[k], network.image_size, view.antialias)
 
     answers = []
     for images in prefetch_batches(show, len(pictures), batch_size, network.threads):

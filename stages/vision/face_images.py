@@ -40,6 +40,7 @@ class FaceImages(Dataset[FaceSample]):
         size_px: S, the side of the square the picture is letterboxed into.
         augment: random change of the image; see `augmentation.build_augmentation`.
         box_xyxy: (N, 4) the part of each picture that is shown; None: all of it.
+        antialias: see `crops.letterbox`.
 
     Raises:
         ValueError: lengths differ, or an index points outside.
@@ -54,6 +55,7 @@ class FaceImages(Dataset[FaceSample]):
         size_px: int,
         augment: Change | None = None,
         box_xyxy: Floats | None = None,
+        antialias: bool = False,
     ) -> None:
         lengths = [len(rows) for rows in (file_index, crop_index, target, box_xyxy) if rows is not None]
         if len(set(lengths)) > 1:
@@ -69,6 +71,7 @@ class FaceImages(Dataset[FaceSample]):
         )
         self._target = torch.from_numpy(target.astype(np.float32))
         self._size_px, self._augment, self._box_xyxy = size_px, augment, box_xyxy
+        self._antialias = antialias
         self._tracks = OpenTracks()
 
     def __len__(self) -> int:
@@ -77,7 +80,8 @@ class FaceImages(Dataset[FaceSample]):
     def __getitem__(self, index: int) -> FaceSample:
         jpeg, offset = self._tracks.get(self._files[self._file_index[index]])
         box = None if self._box_xyxy is None else self._box_xyxy[index]
-        image = as_tensor(shown(jpeg, offset, int(self._crop_index[index]), box, self._size_px))
+        picture = int(self._crop_index[index])
+        image = as_tensor(shown(jpeg, offset, picture, box, self._size_px, self._antialias))
         return FaceSample(self._augment(image) if self._augment else image, self._target[index])
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,11 @@ EMBEDDING = 256
 CLASSES = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet, RGB in [0, 1]: what the pre-trained backbones expect."""
+LUMA = (0.299, 0.587, 0.114)
+"""Of red, green and blue, as in JPEG (ITU-R BT.601)."""
+WHITE, FLAT = 255.0, 0.03
+"""The highest value of a pixel; a deviation small enough to be noise, in units of full scale."""
+Pixels = Literal["imagenet", "grey"]
 
 BLOCK = re.compile(r"(blocks\.\d+|layer\d+|stages\.\d+)\.")
 """How timm names the stages of EfficientNets, the encoder blocks of ViTs, the stages of residual nets."""
@@ -73,7 +78,10 @@ class StaticModel(nn.Module):
         tanh_output: see `EmbeddingHead`.
         options: further arguments of timm's constructor; for a "resnet10t" of half its width, which learns
             the sample corpus better than the whole and 3 times as fast:
-            {"channels": [32, 64, 128, 256], "stem_width": 16}.
+            {"channels": [32, 64, 128, 256], "stem_width": 16}. Ours: "stem_pool": false leaves out the
+            pooling after a residual net's stem, for small images.
+        pixels: "imagenet": colour, less ImageNet's mean and over its deviation. "grey": see
+            `standardised_grey`; images may then be (B, 1, S, S) too.
 
     Raises:
         ValueError: timm knows no such backbone.
@@ -88,10 +96,12 @@ class StaticModel(nn.Module):
         dropout: float = 0.1,
         tanh_output: bool = True,
         options: Mapping[str, Any] | None = None,
+        pixels: Pixels = "imagenet",
     ) -> None:
         super().__init__()
-        self.image_size = image_size
-        self.backbone, features = _build_backbone(architecture, image_size, weights, options or {})
+        self.image_size, self.pixels = image_size, pixels
+        options = {**(options or {}), **({"in_chans": 1} if pixels == "grey" else {})}
+        self.backbone, features = _build_backbone(architecture, image_size, weights, options)
         self.head = EmbeddingHead(features, dropout, tanh_output)
         self.mean: Tensor
         self.std: Tensor
@@ -102,7 +112,9 @@ class StaticModel(nn.Module):
 
     def forward(self, image: Tensor) -> StaticOutput:
         """Estimate each image by itself."""
-        if image.dtype == torch.uint8:
+        if self.pixels == "grey":
+            image = standardised_grey(image)
+        elif image.dtype == torch.uint8:
             image = (image - self.mean) / self.std
         pooled = self.backbone(image.contiguous(memory_format=torch.channels_last))
         output: StaticOutput = self.head(pooled)
@@ -125,6 +137,20 @@ class StaticModel(nn.Module):
         return [*groups.values(), list(self.head.parameters())]
 
 
+def standardised_grey(image: Tensor) -> Tensor:
+    """The images' luma, each image by itself brought to mean 0 and standard deviation 1.
+
+    Colour, exposure and contrast are gone: what remains is what a model trained on grey pictures knows.
+
+    Shape: (B, 3 or 1, S, S), uint8, or float in [0, 1] -> (B, 1, S, S) float32.
+    """
+    image = image / WHITE if image.dtype == torch.uint8 else image.float()
+    if image.shape[1] != 1:
+        image = (image * image.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
+    deviation, mean = torch.std_mean(image, dim=(1, 2, 3), keepdim=True)
+    return (image - mean) / (deviation + FLAT)
+
+
 def pixel_statistics() -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of ImageNet's pixels, from 0 to 255, each (3, 1, 1)."""
     mean, std = (255 * torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
@@ -144,6 +170,7 @@ def _build_backbone(
     sized = {"img_size": image_size} if config is not None and config.fixed_input_size else {}
     source = {"pretrained_cfg_overlay": {"file": str(weights)}} if weights else {}
     arguments: dict[str, Any] = {**sized, **source, **options}
+    stem_pool = arguments.pop("stem_pool", True)
     try:
         backbone = timm.create_model(name, pretrained=weights is not None, num_classes=0, **arguments)
         if weights:
@@ -155,6 +182,10 @@ def _build_backbone(
             raise
         reason = " ".join(str(damage).split())
         raise ValaroError(f"{weights}: not the weights of {name}: {reason:.400}") from None
+    if not stem_pool:
+        if not isinstance(getattr(backbone, "maxpool", None), nn.Module):
+            raise ValueError("stem_pool: it has no pooling after its stem")
+        backbone.maxpool = nn.Identity()
     return backbone, backbone.num_features
 
 

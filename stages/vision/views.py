@@ -12,6 +12,9 @@ import numpy as np
 from stages.core.arrays import Floats, Integers
 from stages.vision.backbones import Input
 
+SQUARE_MARGIN, SQUARE_RISE = 0.1, 0.05
+"""Of the longer side of the face's box: what a square adds in all, and how far its middle lies above the
+box's. Between what the detectors want: BlazeFace's box begins at the brow, RetinaFace's at the hair line."""
 ABOVE_FACES, SIDE_FACES = 0.5, 5.0
 """Heights of the face's box: from its top up to the person's, and the side of the person's."""
 
@@ -23,6 +26,8 @@ class View(NamedTuple):
     """(T,) index of the crop (faces) or of the frame; -1 is a black image."""
     box_xyxy: Floats | None
     """(T, 4) pixels of that picture, clipped to it when cut; None: all of it."""
+    antialias: bool = False
+    """Whether it is averaged over areas where it shrinks; see `crops.letterbox`."""
 
 
 def view_of(shown: Input, track: Mapping[str, Any]) -> View:
@@ -38,11 +43,31 @@ def view_of(shown: Input, track: Mapping[str, Any]) -> View:
     crop_index: Integers = track["crop_index"]
     if shown == "face":
         return View(crop_index, None)
+    if shown == "square":
+        boxes = face_squares(track["box_xyxy"])
+        seen = np.flatnonzero(track["detected"])
+        frame = np.append(seen, -1)[crop_index]
+        return View(frame, boxes[frame], antialias=True)
     if shown == "frame":
         return View(np.arange(len(crop_index)), None)
     seen = np.flatnonzero(track["detected"])
     frame = np.append(seen, -1)[crop_index]
     return View(frame, person_boxes(track["box_xyxy"])[frame])
+
+
+def face_squares(face_xyxy: Floats) -> Floats:
+    """Squares around faces, the brow and the chin included, as published collections of faces are cut.
+
+    Shape: (T, 4) -> (T, 4) pixels, beyond the picture's edges too; NaN where the face is missing.
+
+    >>> face_squares(np.array([[40.0, 50.0, 56.0, 70.0]])).tolist()
+    [[37.0, 48.0, 59.0, 70.0]]
+    """
+    left, top, right, bottom = np.asarray(face_xyxy, float).T
+    side = np.maximum(right - left, bottom - top)
+    half = (1 + SQUARE_MARGIN) * side / 2
+    x, y = (left + right) / 2, (top + bottom) / 2 - SQUARE_RISE * side
+    return np.stack([x - half, y - half, x + half, y + half], axis=1)
 
 
 def person_boxes(face_xyxy: Floats) -> Floats:

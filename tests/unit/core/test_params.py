@@ -70,7 +70,7 @@ def test_a_profile_survives_the_way_through_the_types(profile: dict[str, Any], l
         ("finetune.compare", [], "at least 1 item"),
         ("finetune.compare", ["../escape"], "pattern"),
         ("finetune.backbones.test_resnet.image_size", 16, "greater than or equal to 32"),
-        ("finetune.backbones.test_resnet.input", "hand", "'face', 'frame' or 'person'"),
+        ("finetune.backbones.test_resnet.input", "hand", "'face', 'square', 'frame' or 'person'"),
         ("finetune.augmentation.probability", 1.01, "less than or equal to 1"),
         ("finetune.optimisation.learning_rate", 0, "greater than 0"),
         ("finetune.optimisation.epochs", 0, "greater than or equal to 1"),

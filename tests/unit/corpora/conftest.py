@@ -283,7 +283,7 @@ VOTES = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,
 
 
 def ferplus(folder: Path) -> Expected:
-    """The published pair of tables: a clear vote, a tie, no face, contempt, the test part, a bad row."""
+    """The published pair of tables: a clear vote, a tie, no face, contempt, the test part, bad rows."""
     rows = [
         "Training,fer0000000.png,1,7,0,1,1,0,0,0,0,0",
         "Training,fer0000001.png,5,0,0,5,0,0,0,0,0,0",
@@ -299,11 +299,13 @@ def ferplus(folder: Path) -> Expected:
     starts = np.cumsum([0, *(len(line) + 1 for line in lines)])
     expected = [
         {"source": "fer2013.csv", "speaker": "0", "region": "whole", "emotion": "happiness", "part": "train",
-         "position": int(starts[1])},
+         "position": int(starts[1]), "votes": (1, 1, 0, 0, 7, 1, 0, 0)},
+        {"speaker": "1", "emotion": None, "part": "train", "votes": (5, 0, 0, 0, 0, 5, 0, 0)},
         {"source": "fer2013.csv", "speaker": "3", "emotion": "other", "part": "validation",
-         "position": int(starts[4])},
+         "position": int(starts[4]), "votes": (1, 0, 0, 0, 0, 0, 0, 9)},
+        {"speaker": "4", "emotion": "neutral", "part": "test", "position": int(starts[5])},
     ]  # fmt: skip
-    return Expected(expected, 2, [("fer2013new.csv:7", "'x'"), ("fer2013new.csv:8", "IndexError")])
+    return Expected(expected, 4, [("fer2013new.csv:7", "'x'"), ("fer2013new.csv:8", "IndexError")])
 
 
 def ferplus_pictures(folder: Path) -> Expected:

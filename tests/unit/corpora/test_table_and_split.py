@@ -137,13 +137,14 @@ def test_a_further_picture_changes_one_portion() -> None:
 
 
 def test_shards_come_back_split_by_speakers(tmp_path: Path) -> None:
-    jpeg = pack_jpegs([np.zeros((4, 4, 3), np.uint8)] * 4)
+    rng = np.random.default_rng(0)
+    rated_jpeg, named_jpeg = (pack_jpegs(rng.integers(0, 255, (4, 8, 8, 3), np.uint8)) for _ in range(2))
     rated = [Sample(f"{k}.jpg", f"ü{k % 2}", "whole", valence=0.1 * k, arousal=-0.5) for k in range(4)]
     named = [
         Sample(f"{k}.jpg", str(k), "whole", emotion=k, part="train" if k else "validation") for k in range(4)
     ]
-    write_shard(tmp_path / "rated.h5", rated, *jpeg)
-    write_shard(tmp_path / "named.h5", named, *jpeg)
+    write_shard(tmp_path / "rated.h5", rated, *rated_jpeg)
+    write_shard(tmp_path / "named.h5", named, *named_jpeg)
     faces = gathered({"sewa": [tmp_path / "rated.h5"], "rafdb": [tmp_path / "named.h5"]}, 0.5, 0)
     assert faces.corpus.tolist() == ["rafdb"] * 4 + ["sewa"] * 4
     assert [faces.files[k].stem for k in faces.file_index] == ["named"] * 4 + ["rated"] * 4
@@ -152,11 +153,53 @@ def test_shards_come_back_split_by_speakers(tmp_path: Path) -> None:
     assert np.isnan(faces.target[:4, :2]).all()
     assert faces.target[4:, 0] == pytest.approx([0, 0.1, 0.2, 0.3])
     assert (faces.target[4:, 2] == -1).all()
-    assert faces.validation[:4].tolist() == [True, False, False, False], "their own division"
-    assert faces.validation[4:6].tolist() == faces.validation[6:].tolist()
-    assert faces.validation[4:].sum() == 2, "one of two speakers"
+    validation = faces.of("validation")
+    assert validation[:4].tolist() == [True, False, False, False], "their own division"
+    assert validation[4:6].tolist() == validation[6:].tolist()
+    assert validation[4:].sum() == 2, "one of two speakers"
+    assert (faces.of("train") == ~validation).all()
+    assert np.isnan(faces.shares).all(), "nobody voted"
     assert faces.counts()["rafdb"] == {"speakers": 4, "train_images": 3, "validation_images": 1}
     assert emotion_counts(faces.target, 5).tolist() == [1, 1, 1, 1, 0]
+
+
+def test_a_picture_in_two_parts_is_left_out_of_the_earlier_one(tmp_path: Path) -> None:
+    """Eight pictures, two of them twice: one in training and test, one in training and validation."""
+    rng = np.random.default_rng(0)
+    one, two, *others = rng.integers(0, 255, (8, 8, 8, 3), np.uint8)
+    shown = [one, two, *others[:3], two, others[3], one, *others[4:]]
+    parts: list[Part] = ["train"] * 5 + ["validation"] * 2 + ["test"] * 3
+    samples = [Sample(f"{k}", f"{k}", "whole", emotion=1, part=part) for k, part in enumerate(parts)]
+    write_shard(tmp_path / "shard.h5", samples, *pack_jpegs(shown))
+    faces = gathered({"ferplus": [tmp_path / "shard.h5"]}, 0.5, 0)
+    chosen = [np.flatnonzero(faces.of(part)).tolist() for part in ("train", "validation", "test")]
+    assert chosen == [[2, 3, 4], [5, 6], [7, 8, 9]]
+    assert np.flatnonzero(faces.repeated).tolist() == [0, 1, 5, 7]
+    assert faces.counts()["ferplus"] == {
+        "speakers": 10, "train_images": 3, "validation_images": 2, "test_images": 3, "copies_left_out": 2
+    }  # fmt: skip
+
+
+def test_votes_give_shares_and_where_asked_valence_and_arousal(tmp_path: Path) -> None:
+    """Happiness lies at .81, .51, sadness at -.63, -.27; contempt ("other") lies nowhere."""
+    votes = [(0, 0, 0, 0, 3, 2, 0, 5), (0, 0, 0, 0, 4, 0, 0, 6), None]
+    samples = [Sample(f"{k}", f"{k}", "whole", emotion=4, votes=given) for k, given in enumerate(votes)]
+    jpeg = pack_jpegs(np.random.default_rng(0).integers(0, 255, (3, 8, 8, 3), np.uint8))
+    write_shard(tmp_path / "shard.h5", samples, *jpeg)
+    shards = {"ferplus": [tmp_path / "shard.h5"]}
+    assert np.isnan(gathered(shards, 0.5, 0).target[:, :2]).all(), "nobody rated them"
+    faces = gathered(shards, 0.5, 0, derive_valence_arousal=True)
+    assert faces.target[0, :2] == pytest.approx([(3 * 0.81 - 2 * 0.63) / 5, (3 * 0.51 - 2 * 0.27) / 5])
+    assert np.isnan(faces.target[1:, :2]).all(), "fewer than five votes that lie anywhere"
+    assert faces.shares[0] == pytest.approx([0, 0, 0, 0, 0.3, 0.2, 0, 0.5])
+    assert np.isnan(faces.shares[2]).all()
+
+
+def test_ratings_stand_above_votes(tmp_path: Path) -> None:
+    rated = Sample("a", "a", "whole", valence=0.1, arousal=0.2, votes=(9, 0, 0, 0, 0, 0, 0, 0))
+    write_shard(tmp_path / "shard.h5", [rated], *pack_jpegs([np.zeros((8, 8, 3), np.uint8)]))
+    faces = gathered({"x": [tmp_path / "shard.h5"]}, 0.5, 0, derive_valence_arousal=True)
+    assert faces.target[0, :2] == pytest.approx([0.1, 0.2])
 
 
 def test_nothing_gathered_is_an_empty_table() -> None:
@@ -168,7 +211,9 @@ def test_nothing_gathered_is_an_empty_table() -> None:
 def test_emotion_scores_by_hand() -> None:
     """Recall 1/2 of class 0, 1 of class 2; F1 of 0, 1, 2: 2/3, 0, 2/3."""
     scores = emotion_scores(np.array([0, 0, 2]), np.array([0, 2, 2]))
-    assert scores == pytest.approx({"balanced_accuracy": 0.75, "informedness": 0.5, "macro_f1": 2 / 3})
+    assert scores == pytest.approx(
+        {"accuracy": 2 / 3, "balanced_accuracy": 0.75, "informedness": 0.5, "macro_f1": 2 / 3}
+    )
     always = emotion_scores(np.array([0] * 99 + [1]), np.zeros(100, int))
     assert always["informedness"] == pytest.approx(0), "the frequent class alone is worth nothing"
     with pytest.raises(ValueError, match="needs two"):

@@ -14,9 +14,9 @@ from stages.core.artefacts import read_json
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
 from stages.core.optimisation import OptimSettings
-from stages.core.params import Augmentation, FinetuneParams, PretrainParams
+from stages.core.params import Augmentation, BatchAugmentation, FinetuneParams, PretrainParams
 from stages.corpora.labelled_faces import write_shard
-from stages.corpora.table import EMOTIONS, Sample, emotion
+from stages.corpora.table import EMOTIONS, Part, Sample, emotion
 from stages.engine.stage import Unit, do_unit
 from stages.media.jpeg import pack_jpegs
 from stages.pretrain import NO_CORPORA, NO_FACE, Settings, scores_of
@@ -37,9 +37,15 @@ def settings_for(params: FinetuneParams, backbone: str = "small", **optimisation
         frames_hz=5.0,
         batch_size=10,
         max_images_per_epoch=None,
+        in_memory=False,
+        emotion_labels="majority",
+        derive_valence_arousal=False,
+        class_weights="balanced",
+        regression_loss="log_cosh",
         emotion_weight=1.0,
         focal_gamma=2.0,
         augmentation=Augmentation(probability=0.3, names=["horizontal_flip"]),
+        batch_augmentation=None,
         optimisation=OptimSettings.model_validate(quick),
     )
     config = static_config(describe(params, backbone), params.dropout, params.tanh_output)
@@ -218,12 +224,77 @@ def test_an_epoch_may_be_a_draw_of_the_images(workspace: Workspace, finetune_par
     unit = unit_in(workspace, finetune_params())
     settings = settings_for(finetune_params())
     faces = pretrain._faces(unit, settings.pretrain)
-    images = pretrain._images(faces, ~faces.validation, 32)
+    images = pretrain._images(faces, faces.of("train"), settings)
 
     def counts(limit: int | None) -> int:
         return len(training_batches(images, 10, limit))
 
     assert (len(images), counts(None), counts(30), counts(5), counts(10_000)) == (84, 8, 3, 1, 8)
+
+
+CHANGES = BatchAugmentation(
+    scale=0.05, aspect=0.02, shift=0.02, rotation_deg=3, flip_probability=0.5, gamma=0.05, contrast=0.05,
+    brightness=0.02, side_light=0.05, small_face_probability=0.1, small_face_px=16, blur_probability=0.1,
+    noise_probability=0.1, jpeg_probability=0.1, erase_probability=0.1,
+)  # fmt: skip
+
+
+def lay_votes(workspace: Workspace) -> None:
+    """Ten people who disagree: the larger the share of the upper half's light, the more see happiness.
+
+    Two of every three pictures are for training, of which one stands in the test part too.
+    """
+    rng, samples, pictures = np.random.default_rng(0), [], []
+    parts: tuple[Part, ...] = ("train", "validation", "test")
+    for k in range(150):
+        happy = int(rng.integers(0, 11))
+        picture = rng.integers(0, 40, (32, 32, 3), np.uint8)
+        picture[:16] += np.uint8(20 * happy)
+        picture[16:] += np.uint8(20 * (10 - happy))
+        votes = (0, 0, 0, 0, happy, 10 - happy, 0, 0)
+        felt = emotion("happiness" if happy > 5 else "sadness")
+        samples.append(Sample(f"{k}.png", str(k), "whole", emotion=felt, part=parts[k % 3], votes=votes))
+        pictures.append(picture)
+    pictures[0] = pictures[2]
+    lay(workspace, "ferplus", samples, pictures)
+
+
+def test_votes_are_learnt_from_in_memory_and_the_test_part_is_scored(
+    workspace: Workspace, finetune_params: Any
+) -> None:
+    lay_votes(workspace)
+    settings = settings_for(finetune_params(), learning_rate=0.02, epochs=20, ema=0.8)
+    changed = {
+        "in_memory": True, "emotion_labels": "votes", "derive_valence_arousal": True, "class_weights": "equal",
+        "regression_loss": "ccc", "focal_gamma": 0.0,
+        "augmentation": Augmentation(probability=0, names=[]), "batch_augmentation": CHANGES,
+    }  # fmt: skip
+    options = PretrainParams.model_validate({**dict(settings.pretrain), **changed})
+    unit = unit_in(workspace, finetune_params())
+    do_unit(pretrain.train, unit, settings.model_copy(update={"pretrain": options}))
+    record = read_json(unit.writes["metrics"])
+    assert record["corpora"]["ferplus"] == {
+        "speakers": 150, "train_images": 49, "validation_images": 50, "test_images": 50, "copies_left_out": 1
+    }  # fmt: skip
+    tested = record["test"]["ferplus"]
+    assert [tested[name]["images"] for name in ("official", "without_copies")] == [50, 49]
+    assert tested["official"]["valence_ccc"] > 0.7, "chance is 0"
+    assert tested["official"]["accuracy"] > 0.8, "chance is one half"
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"batch_augmentation": CHANGES, "in_memory": False}, "needs in_memory"),
+        ({"batch_augmentation": CHANGES, "in_memory": True}, "one or the other"),
+    ],
+)
+def test_two_kinds_of_augmentation_exclude_one_another(
+    finetune_params: Any, changes: dict[str, Any], complaint: str
+) -> None:
+    options = dict(settings_for(finetune_params()).pretrain)
+    with pytest.raises(ValueError, match=complaint):
+        PretrainParams.model_validate({**options, **changes})
 
 
 NAN = float("nan")

@@ -10,6 +10,7 @@ from torch.nn import functional as F  # noqa: N812  (its customary name)
 from stages.training.losses import (
     balanced_weights,
     ccc_loss,
+    class_probability,
     log_cosh,
     log_cosh_loss,
     multi_task_loss,
@@ -113,20 +114,48 @@ def task(**changes):
         "valence_arousal": torch.tensor([[0.2, -0.4], [9.0, 9.0], [0.1, 0.0]], requires_grad=True),
         "target": torch.tensor([[0.0, 0.0], [NAN, NAN], [0.5, NAN]]),
         "logits": torch.tensor([[5.0, -5.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 0.0]], requires_grad=True),
-        "emotion": torch.tensor([-1, 0, 1]),
+        "probability": torch.tensor([[NAN] * 3, [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]),
     }
     return batch | changes
+
+
+CLASSES = torch.tensor([0, 1])
+"""Of the images with an emotion."""
 
 
 def test_the_multi_task_loss_is_the_sum_of_means_over_the_labels_there_are():
     batch = {name: tensor.detach() for name, tensor in task().items()}
     differences = torch.tensor([0.2, -0.4, -0.4])
     regression = torch.log(torch.cosh(differences)).mean()
-    classes = F.cross_entropy(batch["logits"][1:], batch["emotion"][1:])
+    classes = F.cross_entropy(batch["logits"][1:], CLASSES)
     assert multi_task_loss(**batch) == pytest.approx(float(regression + classes), abs=1e-6)
     assert multi_task_loss(**batch, emotion_weight=0.5) == pytest.approx(
         float(regression + classes / 2), abs=1e-6
     )
+
+
+def test_by_concordance_each_target_is_scored_over_the_images_that_have_it():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(-1, 1, (20, 2))
+    predicted = 0.5 * truth + rng.normal(0, 0.2, truth.shape)
+    seen = [slice(0, 20), slice(0, 12)]
+    expected = sum(1 - _ccc(truth[seen[c], c], predicted[seen[c], c]) for c in (0, 1))
+    truth[12:, 1] = NAN
+    logits = torch.zeros(20, 3)
+    loss = multi_task_loss(
+        torch.tensor(predicted), torch.tensor(truth), logits, logits.fill_(NAN), concordance=True
+    )
+    assert loss.item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_classes_come_from_the_winner_or_from_the_votes():
+    shares = torch.tensor([[0.6, 0.4], [NAN, NAN], [0.5, 0.5], [NAN, NAN]])
+    emotion = torch.tensor([0, 1, -1, -1])
+    winners, votes = (class_probability(emotion, shares, by_votes) for by_votes in (False, True))
+    assert winners[:2].tolist() == [[1, 0], [0, 1]]
+    assert winners[2:].isnan().all()
+    assert votes[:3].tolist() == [shares[0].tolist(), [0, 1], [0.5, 0.5]], "no votes: the winner"
+    assert votes[3].isnan().all()
 
 
 def test_what_is_not_labelled_gets_no_gradient():
@@ -138,12 +167,12 @@ def test_what_is_not_labelled_gets_no_gradient():
     assert torch.isfinite(batch["valence_arousal"].grad).all()
 
 
-@pytest.mark.parametrize("missing", ["emotion", "target"])
+@pytest.mark.parametrize("missing", ["probability", "target"])
 def test_a_batch_without_a_kind_of_label_has_no_loss_of_it(missing):
-    batch = task(**{missing: torch.full_like(task()[missing], -1 if missing == "emotion" else NAN)})
+    batch = task(**{missing: torch.full_like(task()[missing], NAN)})
     loss = multi_task_loss(**batch)
     loss.backward()
-    idle = "logits" if missing == "emotion" else "valence_arousal"
+    idle = "logits" if missing == "probability" else "valence_arousal"
     assert torch.isfinite(loss)
     assert batch[idle].grad is None or (batch[idle].grad == 0).all()
 
@@ -153,6 +182,6 @@ def test_class_weights_weigh_and_are_one_on_average():
     assert weights.tolist() == pytest.approx([2 / 3, 2, 0])
     assert (weights * torch.tensor([6, 2, 0])).sum() / 8 == pytest.approx(1)
     batch = {name: tensor.detach() for name, tensor in task(target=torch.full((3, 2), NAN)).items()}
-    each = F.cross_entropy(batch["logits"][1:], batch["emotion"][1:], reduction="none")
+    each = F.cross_entropy(batch["logits"][1:], CLASSES, reduction="none")
     expected = float((each * weights[:2]).mean())
     assert multi_task_loss(**batch, class_weight=weights) == pytest.approx(expected, abs=1e-6)

@@ -77,6 +77,17 @@ def test_resizing_is_bilinear() -> None:
     np.testing.assert_array_equal(letterbox(ramp, 25), ramp)
 
 
+def test_a_fine_grid_turns_grey_only_with_antialiasing() -> None:
+    """Lines of one pixel: every eighth pixel is one of them or none, the mean of eight is grey."""
+    lines = np.zeros((400, 400, 3), np.uint8)
+    lines[:, ::8] = 240
+    assert letterbox(lines, 50, antialias=True).std() < 1
+    assert letterbox(lines, 50, antialias=True).mean() == pytest.approx(30, abs=1)
+    np.testing.assert_array_equal(
+        letterbox(lines[:20, :20], 50, antialias=True), letterbox(lines[:20, :20], 50)
+    )
+
+
 def test_a_letterbox_needs_a_size() -> None:
     with pytest.raises(ValueError, match="size is 0"):
         letterbox(FRAME, 0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.training.checkpoints import load_model, save_model
+from stages.training.checkpoints import load_model, save_model, save_state
 from stages.training.freezing import check_groups
 from stages.vision.static_model import CLASSES, MEAN, STD, StaticModel, static_from_authors
 from valaro.recordings.state_dicts import state_dict_of
@@ -43,6 +43,46 @@ def test_pixels_are_normalised_as_the_float_input_must_be(small):
     pixels = torch.randint(256, (2, 3, 48, 48), dtype=torch.uint8)
     normalised = torch.stack([(pixels[:, c] / 255 - MEAN[c]) / STD[c] for c in range(3)], dim=1)
     assert torch.allclose(small(pixels).embedding, small(normalised).embedding, atol=1e-5)
+
+
+GREY = {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16], "stem_width": 8}
+
+
+@pytest.fixture(scope="module")
+def grey():
+    torch.manual_seed(0)
+    return StaticModel("resnet18", 48, pixels="grey", options={**GREY, "stem_pool": False}).eval()
+
+
+def test_a_grey_model_knows_neither_colour_nor_exposure(grey):
+    """Luma by ITU-R BT.601; brighter or of more contrast is the same picture."""
+    colour = torch.randint(60, 120, (2, 3, 48, 48), dtype=torch.uint8)
+    luma = (colour * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
+    expected = grey(luma / 255).embedding
+    assert torch.allclose(grey(colour).embedding, expected, atol=1e-4)
+    assert torch.allclose(grey((luma + 70) / 255).embedding, expected, atol=1e-4)
+    assert (grey(luma / 255 * 1.8).embedding - expected).abs().max() < 0.2, (
+        "but for the floor of the deviation"
+    )
+    assert torch.isfinite(grey(torch.full((1, 3, 48, 48), 9, dtype=torch.uint8)).embedding).all()
+
+
+def test_half_precision_on_disk_is_enough(grey, tmp_path):
+    halved = {name: tensor.half() if tensor.is_floating_point() else tensor
+              for name, tensor in grey.state_dict().items()}  # fmt: skip
+    save_state(tmp_path / "m.safetensors", halved, {})
+    options = {**GREY, "stem_pool": False}
+    loaded = load_model(
+        tmp_path / "m.safetensors", lambda _: StaticModel("resnet18", 48, pixels="grey", options=options)
+    )
+    picture = torch.randint(256, (4, 3, 48, 48), dtype=torch.uint8)
+    assert torch.allclose(loaded(picture).valence_arousal, grey(picture).valence_arousal, atol=0.01)
+
+
+def test_only_a_stem_with_pooling_can_do_without(grey):
+    assert isinstance(grey.backbone.maxpool, torch.nn.Identity)
+    with pytest.raises(ValueError, match="no pooling after its stem"):
+        StaticModel("efficientnet_b0", 48, options={"stem_pool": False})
 
 
 def test_without_the_tanh_estimates_are_linear_in_the_embedding():

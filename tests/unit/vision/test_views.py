@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.vision.views import person_boxes, view_of
+from stages.vision.views import face_squares, person_boxes, view_of
 
 NOTHING = [np.nan] * 4
 
@@ -39,6 +39,18 @@ def test_a_person_is_held_where_the_face_is_missing(track):
     assert view.box_xyxy[1].tolist() == [-2, 40, 98, 140]
 
 
+def test_a_square_holds_the_face_with_a_margin_and_is_held_where_the_face_is_missing(track):
+    view = view_of("square", track)
+    assert view.picture.tolist() == [-1, 1, 2, 2, 4]
+    assert view.antialias
+    assert view.box_xyxy[3].tolist() == view.box_xyxy[2].tolist()
+    left, top, right, bottom = face_squares(track["box_xyxy"])[[1, 2, 4]].T
+    assert (right - left == pytest.approx(bottom - top)) and (right - left)[0] == pytest.approx(22)
+    boxes = track["box_xyxy"][[1, 2, 4]].T
+    assert (left < boxes[0]).all() and (top < boxes[1]).all()
+    assert (right > boxes[2]).all() and (bottom >= boxes[3] - 1e-4).all()
+
+
 def test_nobody_ever_seen_is_black_throughout():
     track = {
         "box_xyxy": np.full((3, 4), np.nan),
@@ -46,6 +58,7 @@ def test_nobody_ever_seen_is_black_throughout():
         "crop_index": np.full(3, -1),
     }
     assert view_of("person", track).picture.tolist() == [-1, -1, -1]
+    assert view_of("square", track).picture.tolist() == [-1, -1, -1]
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
