@@ -9,6 +9,7 @@
     valaro import-checkpoint KIND FILE       take the authors' published weights
     valaro models                            pretrained models by name, and which are here
     valaro fetch-model NAME                  download one of them
+    valaro reproduce --models DIR            the authors' weights on validation, beside the paper's figures
     valaro profile [NAME]                    list the profiles, or make one the active parameters
     valaro params                            check and print the active parameters
     valaro speed                             how long every stage took, beside the run before
@@ -168,6 +169,10 @@ SystemFolder = Annotated[
     typer.Option(
         "--out", metavar="DIR", file_okay=False, help="Folder of the system: DIR/models, DIR/params.yaml"
     ),
+]
+AuthorsModels = Annotated[
+    Path,
+    typer.Option("--models", metavar="DIR", file_okay=False, help="What `valaro import-checkpoint` wrote."),
 ]
 ProfileName = Annotated[
     str | None, typer.Argument(metavar="NAME", help="The profile to write to params.yaml.")
@@ -415,6 +420,18 @@ def fetch_model(name: ModelName, _verbose: Verbose = False, _quiet: Quiet = Fals
 
     with report_user_errors():
         run(name)
+
+
+@app.command()
+def reproduce(models: AuthorsModels, _verbose: Verbose = False, _quiet: Quiet = False) -> None:
+    """Score the authors' imported weights on validation, and print ours beside the paper's figures.
+
+    First: valaro import-checkpoint static FILE --out authors, and dynamic-valence and dynamic-arousal.
+    """
+    from valaro.commands.reproduce import reproduce as run
+
+    with report_user_errors():
+        run(models)
 
 
 @app.command()
