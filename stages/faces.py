@@ -34,7 +34,7 @@ from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.detectors import DETECTORS
 from stages.core.errors import BadInput
 from stages.core.notes import Note
-from stages.core.params import FacesParams, load_params
+from stages.core.params import ComputeParams, FacesParams, load_params
 from stages.core.weights import PRETRAINED, find_weights
 from stages.engine.stage import Stage, Unit, main
 from stages.media.jpeg import pack_jpegs, unpack_jpeg
@@ -232,15 +232,26 @@ def jobs_for(detector: str) -> int | None:
     return 1 if device_of(detector) != "cpu" else None
 
 
+def run(
+    stage: Stage,
+    workspace: Workspace,
+    corpus: Corpus,
+    settings: FacesParams,
+    compute: ComputeParams,
+    pretrained: Path = PRETRAINED,
+) -> None:
+    """Search every video of a corpus, then follow its subjects."""
+    searches, jobs = search_units(workspace, corpus, settings, pretrained), jobs_for(settings.detector)
+    stage.run(search_video, searches, settings.detection(), jobs=jobs, compute=compute)
+    chosen = settings.model_copy(update={"batch_size": 1})  # which decides nothing any more
+    stage.run(find_faces, units(workspace, corpus), chosen, compute=compute)
+
+
 def faces() -> None:
     """Run the stage on params.yaml."""
     params, workspace = load_params(), Workspace()
     with Stage("faces", workspace.folder("faces")) as stage:
-        corpus, settings = workspace.corpus(), params.faces
-        searches, jobs = search_units(workspace, corpus, settings), jobs_for(settings.detector)
-        stage.run(search_video, searches, settings.detection(), jobs=jobs, compute=params.compute)
-        chosen = settings.model_copy(update={"batch_size": 1})  # which decides nothing any more
-        stage.run(find_faces, units(workspace, corpus), chosen, compute=params.compute)
+        run(stage, workspace, workspace.corpus(), params.faces, params.compute)
 
 
 if __name__ == "__main__":

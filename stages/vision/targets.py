@@ -3,7 +3,9 @@
 1. A subject with a side (`X_left`) is seeded where it is labelled: there the person is in the picture. Two
    people seen together at that time tell the sides; else the widest face of that half of the picture.
 2. A subject without a side beside one that has it (`X` beside `X_right`) is the other person: the sibling is
-   followed first, also where it is no subject of this corpus, and its faces are left out.
+   followed first, also where it is no subject of this corpus, and its faces are left out. Where the sibling
+   is unlabelled and one face is alone in the picture, that is the person without a side: at times it stands
+   where the sibling stands later. What is left of the picture's people is one person, wherever it goes.
 3. Everybody else is chosen by `faces.target`.
 
 No face is given to two subjects of a video.
@@ -84,6 +86,8 @@ def choose(
     sided = siblings | {name: one for name, one in wanted.items() if one.side}
     taken = nothing_taken(linked.faces)
     paths = _follow_sides(linked, dict(sorted(sided.items())), taken, rules)
+    for name, one in siblings.items():
+        paths[name] = _without_lone_faces(linked, paths[name], one.labelled_s, taken)
     for name, one in wanted.items():
         if not one.side:
             paths[name] = _unsided(linked, taken, one, one.target or target, rules)
@@ -104,6 +108,21 @@ def _follow_sides(
         paths[name] = _nobody(linked) if seed is None else follow(linked, seed, away, rules, half)
         take(taken, paths[name])
     return paths
+
+
+def _without_lone_faces(linked: Linked, path: Path, labelled_s: Floats, taken: Sequence[Flags]) -> Path:
+    """The path of a sibling without the faces that are alone in the picture while it is unlabelled."""
+    if not len(labelled_s):
+        return path
+    face = path.face.copy()
+    for k in set(np.flatnonzero(face >= 0).tolist()) - set(_steps_within(linked.faces, labelled_s)):
+        lasting = [
+            track for track in linked.track[k].tolist() if len(linked.steps_of[track]) >= LASTING_STEPS
+        ]
+        if len(lasting) <= 1:
+            taken[k][face[k]] = False
+            face[k] = NOBODY
+    return Path(face, path.jump & (face >= 0))
 
 
 def seed_on_side(linked: Linked, one: Wanted, taken: Sequence[Flags]) -> int | None:
@@ -167,7 +186,21 @@ def _unsided(linked: Linked, taken: Sequence[Flags], one: Wanted, target: Target
         return _numbered(people, target).path
     if not people:
         return _nobody(linked)
+    if one.leaves_out:
+        return _joined(linked, people, rules)
     return (max(people, key=lambda person: person.width_px) if target == "largest" else people[0]).path
+
+
+def _joined(linked: Linked, people: Sequence[Person], rules: Rules) -> Path:
+    """The most prominent person, and others of about its size while it is out of sight: the same one."""
+    first = people[0]
+    face, jump = first.path.face.copy(), first.path.jump.copy()
+    for person in people[1:]:
+        there = person.path.face >= 0
+        if person.width_px >= BESIDE_WIDTH * first.width_px and not (there & (face >= 0)).any():
+            face[there] = person.path.face[there]
+            jump |= person.path.jump
+    return Path(face, jump | _jumps(linked, face, rules))
 
 
 def _numbered(people: Sequence[Person], number: int) -> Person:

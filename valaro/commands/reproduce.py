@@ -83,8 +83,8 @@ def _see(params: Params, trained: Trained, workspace: Workspace) -> Corpus:
     workspace.write_corpus(corpus, source=params.index.corpus)
     films = decode.units(workspace, corpus)
     _run("decode", workspace.folder("decode"), decode.decode_video, films, theirs.decode, compute)
-    tracks = faces.units(workspace, corpus, theirs.faces, pretrained(trained.models))
-    _run("faces", workspace.folder("faces"), faces.find_faces, tracks, theirs.faces, compute)
+    with Stage("faces", workspace.folder("faces")) as stage:
+        faces.run(stage, workspace, corpus, theirs.faces, compute, pretrained(trained.models))
     return corpus
 
 

@@ -47,6 +47,10 @@ def _at(x: float, width: float = 100, begin_s: float = 0, end_s: float = 1e9) ->
     return lambda now_s: (x, width) if begin_s - 1e-9 <= now_s < end_s - 1e-9 else None
 
 
+def _moving(x: tuple[float, float], at_s: float, width: float) -> Where:
+    return lambda now_s: (x[now_s >= at_s], width)
+
+
 def _who(
     video: tuple[Faces, list[list[str]]], wanted: Mapping[str, Wanted], target: str | int = "prominent"
 ) -> dict[str, list[str]]:
@@ -127,6 +131,18 @@ def test_a_suffixed_subject_is_seeded_where_it_is_labelled() -> None:
     assert set(got["v"]) - {"-"} == {"main"}
     unlabelled = _who(video, {"v_right": Wanted("right")})
     assert "main" in unlabelled["v_right"], "without labels it starts from the wrong one"
+
+
+def test_a_lone_face_where_the_sibling_stands_later_is_the_person_without_a_side() -> None:
+    """`video59` is alone right of the middle, and moves to the left when its sibling comes."""
+    right = Wanted("right", _spans((5, 10)))
+    wanted = {"x": Wanted(leaves_out={"x_right": right}), "x_right": right}
+    for width, cut_s in ((120.0, [5.0]), (250.0, [])):  # at a cut; or near enough to be one track
+        people = {"main": _moving((560, 260), 5, width), "other": _at(740, width, 5)}
+        who = _who(_video(10, people, cut_s=cut_s), wanted)
+        assert who["x_right"] == ["-"] * 25 + ["other"] * 25
+        assert set(who["x"]) <= {"main", "-"}
+        assert who["x"].count("main") >= 44, "a second passes before a face elsewhere is taken"
 
 
 def test_runs_of_labels_seed_a_person_who_comes_and_goes() -> None:
