@@ -41,8 +41,7 @@ from stages.media.jpeg import pack_jpegs, unpack_jpeg
 from stages.vision.crops import crop_face, reuse_last
 from stages.vision.detectors import device_of
 from stages.vision.found import read_found
-from stages.vision.people import Linked, Rules, link_faces, people_of
-from stages.vision.people import Path as FacePath
+from stages.vision.people import FacePath, Linked, Rules, link_faces, people_of
 from stages.vision.search import search_video
 from stages.vision.targets import NoSuchPerson, Wanted, choose
 

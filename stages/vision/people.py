@@ -146,7 +146,7 @@ def _distance(centre: Floats, width: Floats, found: Detections, jump_widths: flo
 
 
 @dataclass(frozen=True)
-class Path:
+class FacePath:
     """Which face of each step is the person: (T,) its index or -1; (T,) where that may be someone else."""
 
     face: Integers
@@ -162,7 +162,9 @@ class Path:
         return Track(box_xyxy, score, self.face >= 0)
 
 
-def follow(linked: Linked, seed: int, taken: Sequence[Flags], rules: Rules, side: Side | None = None) -> Path:
+def follow(
+    linked: Linked, seed: int, taken: Sequence[Flags], rules: Rules, side: Side | None = None
+) -> FacePath:
     """One person from the track `seed` to both ends of the video.
 
     Args:
@@ -180,7 +182,7 @@ def follow(linked: Linked, seed: int, taken: Sequence[Flags], rules: Rules, side
         walk.take(step, int(np.flatnonzero(linked.track[step] == seed)[0]), jump=False)
     walk.along(own[-1], range(own[-1] + 1, len(linked.track)), far=True)
     walk.along(own[0], range(own[0] - 1, -1, -1), far=side is None)
-    return Path(walk.face, walk.jump)
+    return FacePath(walk.face, walk.jump)
 
 
 class _Walk:
@@ -276,7 +278,7 @@ class Person:
         weight: the larger, the likelier the video is about this person.
     """
 
-    path: Path
+    path: FacePath
     seen_s: float
     width_px: float
     centre_xy: Floats
@@ -289,7 +291,7 @@ def nothing_taken(faces: Faces) -> list[Flags]:
     return [np.zeros(len(found), bool) for found in faces.steps]
 
 
-def take(taken: Sequence[Flags], path: Path) -> None:
+def take(taken: Sequence[Flags], path: FacePath) -> None:
     """Mark a person's faces as taken."""
     for step in np.flatnonzero(path.face >= 0):
         taken[step][path.face[step]] = True
@@ -320,7 +322,7 @@ def people_of(linked: Linked, rules: Rules, taken: Sequence[Flags] | None = None
     return sorted(lasting or found[:1], key=lambda person: -person.weight)
 
 
-def person_of(linked: Linked, path: Path, rules: Rules) -> Person:
+def person_of(linked: Linked, path: FacePath, rules: Rules) -> Person:
     """A path, and what tells how prominent the person is."""
     faces, steps = linked.faces, np.flatnonzero(path.face >= 0)
     weight, width_px, centre, motion = _weigh(faces, steps, path.face[steps], rules)

@@ -23,9 +23,9 @@ from stages.vision.detection import Detections
 from stages.vision.people import (
     LASTING_STEPS,
     NOBODY,
+    FacePath,
     Faces,
     Linked,
-    Path,
     Person,
     Rules,
     follow,
@@ -68,7 +68,7 @@ class Wanted:
 
 def choose(
     linked: Linked, wanted: Mapping[str, Wanted], target: Target | int, rules: Rules
-) -> dict[str, Path]:
+) -> dict[str, FacePath]:
     """The path of each subject's face; no face belongs to two subjects with a side, or of two numbers.
 
     Args:
@@ -96,10 +96,10 @@ def choose(
 
 def _follow_sides(
     linked: Linked, sided: Mapping[str, Wanted], taken: Sequence[Flags], rules: Rules
-) -> dict[str, Path]:
+) -> dict[str, FacePath]:
     """Follow the people with sides, each from its own seed, never along a track that is another's seed."""
     seeds = {name: seed_on_side(linked, one, taken) for name, one in sided.items()}
-    paths: dict[str, Path] = {}
+    paths: dict[str, FacePath] = {}
     for name, one in sided.items():
         others = {seed for other, seed in seeds.items() if other not in {name, *paths}}
         away = _with_tracks(linked, taken, others - {seeds[name]})
@@ -174,7 +174,9 @@ def _steps_within(faces: Faces, spans_s: Floats) -> list[int]:
     return [int(k) for k in np.flatnonzero(inside)]
 
 
-def _unsided(linked: Linked, taken: Sequence[Flags], one: Wanted, target: Target | int, rules: Rules) -> Path:
+def _unsided(
+    linked: Linked, taken: Sequence[Flags], one: Wanted, target: Target | int, rules: Rules
+) -> FacePath:
     """The face of a subject without a side, among those that are nobody's yet."""
     if target == "first":
         return _first(linked, taken, rules)
@@ -210,7 +212,7 @@ def _numbered(people: Sequence[Person], number: int) -> Person:
     return people[number - 1]
 
 
-def _first(linked: Linked, taken: Sequence[Flags], rules: Rules) -> Path:
+def _first(linked: Linked, taken: Sequence[Flags], rules: Rules) -> FacePath:
     """The paper's rule, on the faces that are nobody's yet."""
     faces = linked.faces
     free = [np.flatnonzero(~flags) for flags in taken]
@@ -227,7 +229,7 @@ def _first(linked: Linked, taken: Sequence[Flags], rules: Rules) -> Path:
         reacquire_s=rules.reacquire_s,
     )
     face = np.array([free[k][i] if i >= 0 else NOBODY for k, i in enumerate(chosen)], np.int64)
-    return Path(face, _jumps(linked, face, rules))
+    return FacePath(face, _jumps(linked, face, rules))
 
 
 def _jumps(linked: Linked, face: Integers, rules: Rules) -> Flags:
@@ -248,6 +250,6 @@ def _with_tracks(linked: Linked, taken: Sequence[Flags], tracks: Set[int | None]
     return [flags | np.isin(own, names) for flags, own in zip(taken, linked.track, strict=True)]
 
 
-def _nobody(linked: Linked) -> Path:
+def _nobody(linked: Linked) -> FacePath:
     steps = len(linked.track)
-    return Path(np.full(steps, NOBODY, np.int64), np.zeros(steps, bool))
+    return FacePath(np.full(steps, NOBODY, np.int64), np.zeros(steps, bool))

@@ -68,6 +68,7 @@ def _write_subject(workspace: Workspace, subject: Subject, rng: np.random.Genera
     jpeg, offset = pack_jpegs(images, quality=60)
     seen, steps = grid_s != 2, np.arange(len(grid_s))
     faces = {"time_s": grid_s, "detected": seen, "jpeg": jpeg, "jpeg_offset": offset, "crop_index": steps}
+    faces |= {"others": (steps % 9 == 0).astype(np.uint8), "jump": steps == 7}
     faces["box_xyxy"] = np.tile(np.array([40, 30, 120, 90], np.float32), (len(grid_s), 1))
     write_arrays(workspace.artefact("faces", subject.name), faces, fps_hz=float(GRID_HZ))
     speaking = {"time_s": grid_s, "speaking": grid_s % 2 < 1}

@@ -81,6 +81,7 @@ def write_subject(workspace: Workspace, name: str, seed: int) -> None:
     write_arrays(workspace.artefact("index", name), labels, **facts)
     jpeg, offset = pack_jpegs([np.full((32, 32, 3), 90, np.uint8)] * FRAMES)
     faces = {"time_s": time_s, "detected": np.ones(FRAMES, bool), "jpeg": jpeg, "jpeg_offset": offset}
+    faces |= {"others": np.zeros(FRAMES, np.uint8), "jump": np.zeros(FRAMES, bool)}
     faces |= {"crop_index": np.arange(FRAMES), "box_xyxy": np.full((FRAMES, 4), 8, np.float32)}
     write_arrays(workspace.artefact("faces", name), faces)
     write_arrays(workspace.artefact("decode", name), {"time_s": time_s}, width=64, height=64)

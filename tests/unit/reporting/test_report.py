@@ -82,6 +82,7 @@ def write_subject(workspace: Workspace, subject: Subject, error: float) -> None:
     jpeg, offset = pack_jpegs([np.full((32, 32, 3), 90, np.uint8)] * FRAMES)
     seen = np.arange(FRAMES) % 10 > 0
     faces = {"time_s": time_s, "detected": seen, "jpeg": jpeg, "jpeg_offset": offset}
+    faces |= {"others": np.zeros(FRAMES, np.uint8), "jump": np.zeros(FRAMES, bool)}
     faces |= {"crop_index": np.arange(FRAMES), "box_xyxy": np.full((FRAMES, 4), 8, np.float32)}
     write_arrays(workspace.artefact("faces", subject.name), faces)
     speaking = {"time_s": time_s, "speaking": np.arange(FRAMES) % 4 > 0}
