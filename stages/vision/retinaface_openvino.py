@@ -31,7 +31,7 @@ def compile_retinaface(net: RetinaFaceNet, threads: int) -> Callable[[Image], tu
 
     Args:
         net: with batch norms folded (`load_retinaface`).
-        threads: how many threads will call it at a time; each call is worked off by one.
+        threads: how many threads will call it at a time; each call runs on one.
     """
     image = ops.parameter([1, 3, -1, -1], np.float32, "image")
     graph = PrePostProcessor(openvino.Model(_answers(net, image), [image], "retinaface"))
@@ -45,7 +45,7 @@ def compile_retinaface(net: RetinaFaceNet, threads: int) -> Callable[[Image], tu
         graph.build(),
         "CPU",
         {
-            "INFERENCE_PRECISION_HINT": "f32",  # left to itself it takes bfloat16 where the processor has it
+            "INFERENCE_PRECISION_HINT": "f32",  # the default takes bfloat16 where the processor has it
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": threads,
             "ENABLE_CPU_PINNING": False,  # the workers of a stage would all be pinned to the same cores

@@ -189,9 +189,9 @@ def _refuse_to_replace(folder: Path, video: Path, force: bool) -> None:
     if not force:
         raise BadInput(video, f"{folder} exists already", "Use --force to replace it, or another --out")
     ours = {f"{folder.name}{suffix}" for suffix in SUFFIXES}
-    foreign = [p.name for p in folder.iterdir() if p.name not in ours] if folder.is_dir() else [folder.name]
-    if foreign:
-        problem = f"{folder} holds what isn't of an earlier run: {sorted(foreign)[0]!r}"
+    others = [p.name for p in folder.iterdir() if p.name not in ours] if folder.is_dir() else [folder.name]
+    if others:
+        problem = f"{folder} holds a file that no earlier run wrote: {sorted(others)[0]!r}"
         raise BadInput(video, problem, "Move it away, or use another --out")
 
 

@@ -42,7 +42,7 @@ class Trained:
         notice: a sentence that every output must carry; "" for none.
         notes: what is odd about it.
         models_md5: hash of every model file in use, by its path below the folder.
-        margin: how far the truth lies from its traces; None where nobody has measured that.
+        margin: how far the truth lies from its traces; None where it isn't measured.
     """
 
     models: Workspace
