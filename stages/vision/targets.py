@@ -110,7 +110,9 @@ def _follow_sides(
     return paths
 
 
-def _without_lone_faces(linked: Linked, path: Path, labelled_s: Floats, taken: Sequence[Flags]) -> Path:
+def _without_lone_faces(
+    linked: Linked, path: FacePath, labelled_s: Floats, taken: Sequence[Flags]
+) -> FacePath:
     """The path of a sibling without the faces that are alone in the picture while it is unlabelled."""
     if not len(labelled_s):
         return path
@@ -122,7 +124,7 @@ def _without_lone_faces(linked: Linked, path: Path, labelled_s: Floats, taken: S
         if len(lasting) <= 1:
             taken[k][face[k]] = False
             face[k] = NOBODY
-    return Path(face, path.jump & (face >= 0))
+    return FacePath(face, path.jump & (face >= 0))
 
 
 def seed_on_side(linked: Linked, one: Wanted, taken: Sequence[Flags]) -> int | None:
@@ -193,7 +195,7 @@ def _unsided(
     return (max(people, key=lambda person: person.width_px) if target == "largest" else people[0]).path
 
 
-def _joined(linked: Linked, people: Sequence[Person], rules: Rules) -> Path:
+def _joined(linked: Linked, people: Sequence[Person], rules: Rules) -> FacePath:
     """The most prominent person, and others of about its size while it is out of sight: the same one."""
     first = people[0]
     face, jump = first.path.face.copy(), first.path.jump.copy()
@@ -202,7 +204,7 @@ def _joined(linked: Linked, people: Sequence[Person], rules: Rules) -> Path:
         if person.width_px >= BESIDE_WIDTH * first.width_px and not (there & (face >= 0)).any():
             face[there] = person.path.face[there]
             jump |= person.path.jump
-    return Path(face, jump | _jumps(linked, face, rules))
+    return FacePath(face, jump | _jumps(linked, face, rules))
 
 
 def _numbered(people: Sequence[Person], number: int) -> Person:
