@@ -3,7 +3,8 @@
     python -m stages.decode          (dvc repro decode)
 
 Reads   the videos named in data/index/corpus.json
-Writes  data/decode/<video>.h5     jpeg, jpeg_offset (T + 1,): upright RGB frames; time_s (T,): k / fps_hz;
+Writes  data/decode/<video>.h5     jpeg, jpeg_offset (T + 1,): upright RGB frames, square pixels, SDR;
+                                   time_s (T,): k / fps_hz;
                                    frame_time_s (T,) of the native frame shown; fps_hz, width, height,
                                    scale (decoded / native size), duration_s, has_audio
         data/decode/<video>.wav    PCM 16 bit, stereo, audio_rate_hz; sample 0 is the first frame's time, the
@@ -27,19 +28,19 @@ from stages.core.params import DecodeParams, load_params
 from stages.engine.advance import counted
 from stages.engine.stage import Stage, Unit, main
 
-MAX_DAMAGED_SHARE = 0.01  # more native frames lost than this deserve a note
-
 
 def decode_video(unit: Unit, settings: DecodeParams) -> list[Note]:
     """Decode one video to JPEG frames on the grid and to a WAV file."""
     from stages.media.container import Limits, probe
     from stages.media.frames import decode_grid
     from stages.media.jpeg import pack_jpegs
+    from stages.media.oddities import oddities
+    from stages.media.scan import Hearing
     from stages.media.sound import decode_sound, write_wav
 
     video = unit.reads["video"]
     limits = Limits(**settings.limits())
-    facts = probe(video, limits=limits)
+    facts = probe(video, limits=limits, hearing=Hearing(**settings.hearing()))
     grid = decode_grid(video, settings.fps_hz, facts=facts, max_side_px=settings.max_side_px, limits=limits)
     shown_s = np.full(len(grid), np.nan)
     size = np.zeros(2, int)
@@ -64,20 +65,8 @@ def decode_video(unit: Unit, settings: DecodeParams) -> list[Note]:
     )
     silence = np.zeros((round(facts.duration_s * settings.audio_rate_hz), 2), np.float32)
     write_wav(unit.writes["sound"], sound.samples if sound else silence, settings.audio_rate_hz)
-    return _notes(unit, grid.undecodable, facts.frame_count, sound.undecodable if sound else None)
-
-
-def _notes(unit: Unit, lost_frames: int, frames: int, lost_sound: int | None) -> list[Note]:
-    video, remedy = unit.reads["video"], "Get an intact copy if you can"
-    notes = []
-    if lost_frames > MAX_DAMAGED_SHARE * frames:
-        problem = f"{lost_frames} of {frames} frames can't be decoded; their neighbours stand in"
-        notes.append(unit.warn(video, problem, remedy))
-    if lost_sound is None:
-        notes.append(unit.warn(video, "no audio stream", "Nothing to do: nothing counts as speaking here"))
-    elif lost_sound:
-        notes.append(unit.warn(video, f"{lost_sound} packets of sound can't be decoded: silence", remedy))
-    return notes
+    odd = oddities(facts, grid, sound, asked=settings.audio_track)
+    return [unit.warn(video, problem, remedy) for problem, remedy in odd]
 
 
 def units(workspace: Workspace, corpus: Corpus) -> list[Unit]:

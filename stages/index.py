@@ -37,15 +37,17 @@ if TYPE_CHECKING:
 CONTAINER_FACTS = (
     *("duration_s", "width", "height", "rotation_deg", "average_rate_hz", "variable_rate", "video_codec"),
     *("pixel_format", "has_audio", "audio_codec", "audio_rate_hz", "audio_channels", "audio_start_s"),
-    *("video_streams", "audio_streams", "declared_frames"),
+    *("audio_track", "video_streams", "audio_streams", "declared_frames", "video_start_s", "dynamic_range"),
 )
 
 
 def index_subject(unit: Unit, settings: IndexParams) -> list[Note]:
     """Put one subject's labels on the time base of its video; `core.labels` says which row is whose."""
     from stages.media.container import Limits, probe
+    from stages.media.scan import Hearing
 
-    facts = probe(unit.reads["video"], settings.count_frames, Limits(**unit.facts["limits"]))
+    limits, hearing = Limits(**unit.facts["limits"]), Hearing(**unit.facts["hearing"])
+    facts = probe(unit.reads["video"], settings.count_frames, limits, hearing)
     time_s = facts.time_s
     labels = read_labels(unit.reads["labels"]) if "labels" in unit.reads else np.empty((0, 2), np.float32)
     rows = len(labels) if "labels" in unit.reads else unit.facts["rows_expected"] or len(time_s)
@@ -119,7 +121,7 @@ def unit_of(found: Found, workspace: Workspace, decode: DecodeParams) -> Unit:
     """What indexing one subject reads and writes; what decoding would refuse is refused here."""
     reads = {"video": found.video_file} | ({"labels": found.label_file} if found.label_file else {})
     writes = {"index": workspace.artefact("index", found.subject.name)}
-    facts = {"limits": decode.limits(), "rows_expected": found.rows_expected}
+    facts = {"limits": decode.limits(), "hearing": decode.hearing(), "rows_expected": found.rows_expected}
     return Unit(found.subject.name, reads, writes, facts)
 
 

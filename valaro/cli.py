@@ -101,6 +101,14 @@ DetectorName = Annotated[
         help=f"Face detector: {', '.join(DETECTORS)}. Default: the one used in training.",
     ),
 ]
+AudioTrack = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Audio track, numbered as in `valaro info`. Default: the players' first choice with sound.",
+    ),
+]
 Formats = Annotated[
     list[str] | None,
     typer.Option(
@@ -223,6 +231,7 @@ def predict(
     models: Models = None,
     detector: DetectorName = None,
     device: Device = None,
+    audio_track: AudioTrack = None,
     formats: Formats = None,
     html: Html = False,
     overlay: Overlay = None,
@@ -251,6 +260,7 @@ def predict(
             system=system,
             detector=detector,
             device=device,
+            audio_track=audio_track,
             formats=wanted,
             jobs=jobs,
             person=chosen_person(person),

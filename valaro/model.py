@@ -1,6 +1,6 @@
 """A trained system that is ready to predict: models, parameters, and where it computes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stages.core.params import Params
@@ -41,6 +41,10 @@ class Model:
     def params(self) -> Params:
         """The parameters of every step."""
         return self.trained.params
+
+    def hearing(self, track: int | None) -> "Model":
+        """The same model listening to another audio track (from 1); None leaves the choice as it is."""
+        return self if track is None else replace(self, trained=self.trained.hearing(track))
 
     def __repr__(self) -> str:
         place = f" on {self.device}" if self.device else ""

@@ -129,6 +129,7 @@ def predict(  # type: ignore[overload-overlap]
     system: str = ...,
     detector: str | None = ...,
     device: str | None = ...,
+    audio_track: int | None = ...,
     progress: bool | Tell | None = ...,
     out: Source | None = ...,
     formats: Sequence[str] = ...,
@@ -147,6 +148,7 @@ def predict(
     system: str = ...,
     detector: str | None = ...,
     device: str | None = ...,
+    audio_track: int | None = ...,
     progress: bool | Tell | None = ...,
     out: Source | None = ...,
     formats: Sequence[str] = ...,
@@ -164,6 +166,7 @@ def predict(
     system: str = "best",
     detector: str | None = None,
     device: str | None = None,
+    audio_track: int | None = None,
     progress: bool | Tell | None = None,
     out: Source | None = None,
     formats: Sequence[str] = ("csv",),
@@ -186,6 +189,8 @@ def predict(
         system: a system or a fusion of systems (`dynamic`, `dwf_dynamic_audio`); `best`: by the evaluation.
         detector: a face detector other than the one used in training.
         device: `cpu`, `cuda` or `cuda:1`; None: a GPU if there is one.
+        audio_track: which of several audio tracks, from 1, as `valaro info` lists them; None: the one that
+            players prefer of those with sound.
         progress: True shows a bar, False doesn't, None does on a terminal; or a function that is told a
             `Progress` at every step.
         out: a folder for files, as `valaro predict` writes them: OUT/<name>/<name>.csv ..., and
@@ -213,7 +218,7 @@ def predict(
     alone = single and not is_many(named[0])
     if alone and not recordings[0].exists():
         raise BadInput(recordings[0], "no such file", "Check the name")
-    chosen = _model_of(model, system, detector, device)
+    chosen = _model_of(model, system, detector, device).hearing(audio_track)
     files = files_for(recordings, Path(out), formats, force=force) if out is not None else None
     who = None if person is None else str(person)
     found = Predictions(chosen, recordings, files, jobs=jobs, progress=progress, person=who, hold=hold)

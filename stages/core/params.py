@@ -68,6 +68,13 @@ class DecodeParams(Section):
     max_audio_samples: Count
     max_jpeg_bytes: Count
     max_gap_s: Positive
+    # These two have defaults for the sake of models trained before there were these keys.
+    audio_track: Count | None = None
+    min_sound_db: Annotated[float, Field(ge=-120, le=0)] = -65.0
+
+    def hearing(self) -> dict[str, Any]:
+        """Which sound of a video is taken, and what counts as sound."""
+        return {"track": self.audio_track, "min_sound_db": self.min_sound_db}
 
     def limits(self) -> dict[str, Any]:
         """What of a video is refused, before more than that is allocated."""

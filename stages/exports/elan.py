@@ -1,12 +1,12 @@
 """ELAN annotation files (EAF 3.0): the trace beside an annotator's own tiers.
 
 Tiers: `valence` and `arousal` (a value a second), `speaking` and `face seen` (intervals), and `notice` where
-there is one. Times are milliseconds. Schema: http://www.mpi.nl/tools/elan/EAFv3.0.xsd
+there is one. Times are milliseconds of a player's clock. Schema: http://www.mpi.nl/tools/elan/EAFv3.0.xsd
 """
 
 import mimetypes
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from urllib.parse import quote
@@ -19,38 +19,45 @@ SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 INSTANCE = "{http://www.w3.org/2001/XMLSchema-instance}"
 DATE = "1970-01-01T00:00:00+00:00"  # the schema wants one; the real one would change the bytes every time
 LINGUISTIC_TYPE = "default-lt"
+UNKNOWN = "unknown"
+OTHER_KINDS = {".ts": "video/mp2t", ".mts": "video/mp2t", ".m2ts": "video/mp2t", ".vob": "video/mpeg"}
+"""What Python's table lacks, or takes for something else: .ts is a translation there."""
 
 Annotation = tuple[float, float, str]
 """Begin and end in seconds, and the value."""
 
 
 def write_eaf(path: Path, trace: Trace) -> None:
-    """Write the document; ELAN looks for the video at its place, then beside the document."""
+    """Write the document; ELAN looks for the video at its place, then from the document's place on."""
     Xml.register_namespace("xsi", INSTANCE[1:-1])
-    tree = Xml.ElementTree(document(trace))
+    tree = Xml.ElementTree(document(trace, path.parent))
     Xml.indent(tree, " ")
     tree.write(path, encoding="UTF-8", xml_declaration=True)
 
 
-def document(trace: Trace) -> Xml.Element:
-    """The whole document; its parts in the order of the schema."""
+def document(trace: Trace, folder: Path) -> Xml.Element:
+    """The whole document; its parts in the order of the schema.
+
+    Args:
+        trace: what it says.
+        folder: where it will lie, unless the trace knows better.
+    """
     root = Xml.Element(
         "ANNOTATION_DOCUMENT",
         {"AUTHOR": "valaro", "DATE": DATE, "FORMAT": "3.0", "VERSION": "3.0"}
         | {f"{INSTANCE}noNamespaceSchemaLocation": SCHEMA},
     )
-    tiers = {name: _in_milliseconds(found) for name, found in annotations(trace).items()}
-    _header(root, trace.video, sum(map(len, tiers.values())))
-    slots = _time_order(
-        root, {ms for found in tiers.values() for begin, end, _ in found for ms in (begin, end)}
-    )
+    tiers = {name: _in_milliseconds(trace, found) for name, found in annotations(trace).items()}
+    _header(root, trace.video, trace.folder or folder, sum(map(len, tiers.values())))
+    slots = _time_order(root, [span for found in tiers.values() for span in found])
     numbers = count(1)
     for name, found in tiers.items():
         tier = Xml.SubElement(root, "TIER", LINGUISTIC_TYPE_REF=LINGUISTIC_TYPE, TIER_ID=name)
         if trace.person:
             tier.set("PARTICIPANT", f"person {trace.person}")
-        for begin, end, value in found:
-            ends = {"TIME_SLOT_REF1": slots[begin], "TIME_SLOT_REF2": slots[end]}
+        for _, _, value in found:
+            begin, end = next(slots)
+            ends = {"TIME_SLOT_REF1": begin, "TIME_SLOT_REF2": end}
             holder = Xml.SubElement(tier, "ANNOTATION")
             one = Xml.SubElement(
                 holder, "ALIGNABLE_ANNOTATION", {"ANNOTATION_ID": f"a{next(numbers)}"} | ends
@@ -77,25 +84,50 @@ def annotations(trace: Trace) -> dict[str, list[Annotation]]:
     return tiers
 
 
-def _in_milliseconds(found: Iterable[Annotation]) -> list[tuple[int, int, str]]:
-    """Whole milliseconds; what is shorter than one has no place."""
-    rounded = [(round(begin_s * 1000), round(end_s * 1000), value) for begin_s, end_s, value in found]
+def relative_url(file: Path, folder: Path) -> str:
+    """The way from a folder to a file, as ELAN writes it: ./name or ../folder/name."""
+    way = os.path.relpath(file.absolute(), folder.absolute()).replace(os.sep, "/")
+    return quote(os.fsencode(way if way.startswith("../") else f"./{way}"))
+
+
+def _in_milliseconds(trace: Trace, found: Iterable[Annotation]) -> list[tuple[int, int, str]]:
+    """Whole milliseconds on a player's clock; what is shorter than one has no place."""
+    rounded = [
+        (round(trace.player_time_s(begin_s) * 1000), round(trace.player_time_s(end_s) * 1000), value)
+        for begin_s, end_s, value in found
+    ]
     return [one for one in rounded if one[0] < one[1]]
 
 
-def _header(root: Xml.Element, video: Path, annotated: int) -> None:
+def _header(root: Xml.Element, video: Path, folder: Path, annotated: int) -> None:
+    """The media descriptor; without TIME_ORIGIN, since the times are on the player's clock.
+
+    ELAN begins to play at a TIME_ORIGIN; pympi and others that read EAF pass over it.
+    """
     header = Xml.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
-    kind = mimetypes.guess_type(video.name)[0] or "unknown"
-    beside = f"./{quote(os.fsencode(video.name))}"
-    place = {"MEDIA_URL": video.absolute().as_uri(), "RELATIVE_MEDIA_URL": beside}
+    guessed = mimetypes.guess_type(video.name)[0] or ""
+    kind = (
+        guessed
+        if guessed.startswith(("video/", "audio/"))
+        else OTHER_KINDS.get(video.suffix.lower(), UNKNOWN)
+    )
+    place = {"MEDIA_URL": video.absolute().as_uri(), "RELATIVE_MEDIA_URL": relative_url(video, folder)}
     Xml.SubElement(header, "MEDIA_DESCRIPTOR", place | {"MIME_TYPE": kind})
     Xml.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId").text = str(annotated)
 
 
-def _time_order(root: Xml.Element, times_ms: set[int]) -> dict[int, str]:
-    """The slots by their time, one for each, in the order of time."""
-    order = Xml.SubElement(root, "TIME_ORDER")
-    slots = {ms: f"ts{number}" for number, ms in enumerate(sorted(times_ms), start=1)}
-    for ms, slot in slots.items():
-        Xml.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=str(ms))
-    return slots
+def _time_order(root: Xml.Element, spans: Sequence[tuple[int, int, str]]) -> Iterator[tuple[str, str]]:
+    """Slots in the order of time, two for each annotation, and their names in the order of the annotations.
+
+    None is shared: pympi, for one, moves a shared slot once for each annotation that has it.
+    """
+    ends_first = sorted(
+        (time_ms, not last, number)
+        for number, (begin_ms, end_ms, _) in enumerate(spans)
+        for time_ms, last in ((begin_ms, False), (end_ms, True))
+    )
+    order, names = Xml.SubElement(root, "TIME_ORDER"), dict[tuple[int, bool], str]()
+    for place, (time_ms, begins, number) in enumerate(ends_first, start=1):
+        names[number, begins] = f"ts{place}"
+        Xml.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=f"ts{place}", TIME_VALUE=str(time_ms))
+    return ((names[number, True], names[number, False]) for number in range(len(spans)))

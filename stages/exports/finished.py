@@ -43,6 +43,7 @@ def trace_of_subject(workspace: Workspace, folder: str, subject: Subject, notice
         "system": folder.split("/", 1)[1],
         "trained_on": read_json(workspace.corpus_file).get("source"),
         "duration_s": facts["duration_s"],
+        "video_start_s": facts.get("video_start_s", 0.0),
         "rate_hz": facts["average_rate_hz"],
         "frames": len(found["time_s"]),
         "detected_share": float(detected.mean()),
@@ -61,6 +62,7 @@ def trace_of_subject(workspace: Workspace, folder: str, subject: Subject, notice
         detected=detected,
         speaking=speaking,
         duration_s=facts["duration_s"],
+        video_start_s=summary["video_start_s"],
         summary=summary,
         notice=notice,
     )
@@ -118,6 +120,7 @@ def trace_of_prediction(folder: Path) -> Trace:
             detected=columns["detected"].astype(bool),
             speaking=columns["speaking"].astype(bool),
             duration_s=float(summary["duration_s"]),
+            video_start_s=float(summary.get("video_start_s", 0.0)),
             summary=summary,
             notice=summary["notice"] or "",
             person=summary.get("person") or "",

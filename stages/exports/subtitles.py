@@ -1,4 +1,4 @@
-"""WebVTT subtitles: valence and arousal of every second, for any player."""
+"""WebVTT subtitles: valence and arousal of every second, on the clock of any player."""
 
 from pathlib import Path
 
@@ -18,20 +18,23 @@ def write_vtt(path: Path, trace: Trace) -> None:
     blocks = ["WEBVTT", f"NOTE\n{_text(trace.name)}{who}: means over one second, each from -1 to 1"]
     if trace.notice:
         end_s = max(trace.duration_s, float(trace.time_s[-1]))
-        blocks.append(f"{_span(0.0, end_s)} line:0\n{_text(trace.notice)}")
+        span = _span(0.0, trace.player_time_s(end_s))
+        blocks.append(f"{span} line:0\n{_text(trace.notice)}")
     voice = f"<v person {trace.person}>" if trace.person else ""
     blocks += [f"{_span(begin_s, end_s)}\n{voice}{text}" for begin_s, end_s, text in cues(trace)]
     path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
 
 
 def cues(trace: Trace) -> list[tuple[float, float, str]]:
-    """Begin, end (seconds) and text of each cue, in order."""
+    """Begin, end (seconds on a player's clock) and text of each cue, in order."""
     seconds = seconds_of(trace)
     texts = [
         f"valence {signed(valence)} arousal {signed(arousal)}" for valence, arousal in seconds.valence_arousal
     ]
     found: list[tuple[float, float, str]] = []
-    for begin_s, end_s, text in zip(seconds.begin_s.tolist(), seconds.end_s.tolist(), texts, strict=True):
+    spans = zip(seconds.begin_s.tolist(), seconds.end_s.tolist(), strict=True)
+    for span, text in zip(spans, texts, strict=True):
+        begin_s, end_s = map(trace.player_time_s, span)
         if found and found[-1][1:] == (begin_s, text):
             found[-1] = (found[-1][0], end_s, text)
         elif stamp(begin_s) != stamp(end_s):  # a cue must end after it begins

@@ -11,7 +11,7 @@ from stages.core.arrays import Flags, Floats, Integers
 
 COLUMNS = {
     "frame": "native frame, from 0",
-    "time_s": "its time stamp, seconds from the first frame",
+    "time_s": "its time stamp, seconds from the first frame (a player's clock: plus video_start_s)",
     "valence": "-1 (unpleasant) to 1 (pleasant); none where nobody is there",
     "arousal": "-1 (calm) to 1 (excited); none where nobody is there",
     "detected": "1: the face was found at the nearest time looked at; 0: it wasn't",
@@ -38,6 +38,8 @@ class Trace:
         detected: (N,) the face was seen.
         speaking: (N,) the person speaks.
         duration_s: up to the end of the last frame.
+        video_start_s: time of the first frame on a player's clock; other programs' formats are on that clock.
+        folder: where the files will lie in the end; None: where they are written.
         summary: the recording and the system in figures and words (JSON).
         notice: a sentence that every output must carry; "" for none.
         person: which one of several, as `--person all` numbers them; "" where that doesn't matter.
@@ -51,6 +53,8 @@ class Trace:
     detected: Flags
     speaking: Flags
     duration_s: float
+    video_start_s: float = 0.0
+    folder: Path | None = None
     summary: dict[str, Any] = field(default_factory=dict)
     notice: str = ""
     person: str = ""
@@ -58,6 +62,10 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self.time_s)
+
+    def player_time_s(self, time_s: float) -> float:
+        """A time on the clock that players show; never before its zero."""
+        return max(0.0, time_s + self.video_start_s)
 
     def without_gaps(self) -> Floats:
         """A value for every frame, as the challenge wants it: what the model says, else the last value held.

@@ -2,18 +2,22 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from stages.core.errors import BadInput
-from stages.media.container import ContainerFacts, Limits
-from stages.media.source import Decoder, choose_audio, open_media
+from stages.media.container import ContainerFacts, Limits, require_track
+from stages.media.scan import Hearing, scan_sound
+from stages.media.source import Decoder, audio_tracks, choose_audio, open_media
 
 _TICK = Fraction(1, 1_000_000)
 _TIE_S = 1e-9
 
 
-def probe_sound(path: Path, rate_hz: float, limits: Limits | None = None) -> ContainerFacts:
+def probe_sound(
+    path: Path, rate_hz: float, limits: Limits | None = None, hearing: Hearing | None = None
+) -> ContainerFacts:
     """Facts of a sound file, as `container.probe` gives them of a video.
 
     Its native times are k / rate_hz from the first sample on; there are no pictures, hence no width.
@@ -22,16 +26,22 @@ def probe_sound(path: Path, rate_hz: float, limits: Limits | None = None) -> Con
         path: a local sound file.
         rate_hz: of the times, > 0.
         limits: what to refuse; None for the defaults.
+        hearing: which sound to take; None for the track that players prefer of those with sound.
 
     Raises:
-        BadInput: no sound that can be decoded, or more of it than the limits allow.
+        BadInput: no sound that can be decoded or heard, or more of it than the limits allow.
     """
-    limits = limits or Limits()
+    limits, hearing = limits or Limits(), hearing or Hearing()
     with open_media(path) as container:
-        stream = choose_audio(container)
-        if stream is None:
+        if not audio_tracks(container):
             raise BadInput(path, "neither pictures nor sound that can be decoded", "Name another file")
-        begin_s, end_s = _extent(path, Decoder(container, stream), limits)
+        require_track(path, container, hearing)
+        index, audible, clock = scan_sound(container, hearing)
+    with open_media(path) as container:
+        stream: Any = choose_audio(container) if index is None else container.streams[index]
+        begin_s, end_s = _extent(path, Decoder(container, stream, clock=clock), limits)
+        if index is None:
+            raise BadInput(path, "no sound in it, only silence", "Lower decode.min_sound_db, or leave it out")
         duration_s = end_s - begin_s
         limits.check_length(path, 0, duration_s)
         count = max(1, int(np.ceil(duration_s * rate_hz - _TIE_S)))
@@ -56,6 +66,11 @@ def probe_sound(path: Path, rate_hz: float, limits: Limits | None = None) -> Con
             origin_pts=round(begin_s / _TICK),
             time_base=_TICK,
             stamped=False,
+            audio_index=index,
+            audio_track=[one.index for one in audio_tracks(container)].index(index) + 1,
+            audible_tracks=audible,
+            joints_s=tuple(joint_s - begin_s for joint_s in clock.joints_s),
+            clock=clock,
         )
 
 

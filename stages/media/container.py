@@ -9,10 +9,18 @@ import numpy as np
 
 from stages.core.arrays import Floats
 from stages.core.errors import BadInput
-from stages.media.source import choose_audio, choose_video, open_media
-from stages.media.timestamps import decoded_stamps, frame_times, scan_packets, seconds_since
+from stages.core.notes import printable
+from stages.media.canvas import pixel_aspect, square_size
+from stages.media.clock import Clock
+from stages.media.colour import Range, range_of
+from stages.media.scan import Hearing, Scan, scan_packets
+from stages.media.source import audio_tracks, choose_video, open_media
+from stages.media.timestamps import decoded_stamps, frame_times, seconds_since
 
 Count = Literal["packets", "decoding"]
+
+_ON_THE_CLOCK = {"mov", "matroska"}
+_STATES_ITS_LENGTH = {"mov", "matroska", "flv", "asf", "avi"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,8 @@ class Limits:
         max_frames: number of native frames.
         max_audio_samples: length of the waveform, samples per channel.
         max_jpeg_bytes: the frames that are kept, as JPEG, all together.
-        max_gap_s: time without a frame; one damaged stamp can lie hours after the one before.
+        max_gap_s: time without a frame where neither the sound nor the file's stated length bears it out; one
+            damaged stamp can lie hours after the one before.
     """
 
     max_pixels: int = 8192 * 4320
@@ -55,16 +64,19 @@ class Limits:
             )
             raise BadInput(path, problem, "Cut the video, or raise decode.max_duration_s")
 
-    def check_gaps(self, path: Path, time_s: Floats) -> None:
-        """Raise BadInput where there is no frame for longer than allowed."""
-        gaps_s = np.diff(time_s)
-        if len(gaps_s) and gaps_s.max() > self.max_gap_s:
-            k = int(gaps_s.argmax())
-            problem = (
-                f"no frame between {time_s[k]:.1f} and {time_s[k + 1]:.1f} s: its time stamps are damaged"
-            )
-            remedy = f"Convert it, or raise decode.max_gap_s (now {self.max_gap_s:g})"
-            raise BadInput(path, problem, remedy)
+    def check_gaps(self, path: Path, time_s: Floats, known_s: float = 0.0) -> None:
+        """Raise BadInput where there is no frame for longer than allowed, and nothing else goes on either.
+
+        Args:
+            path: the video.
+            time_s: (N,) times of the frames.
+            known_s: up to here the file is known to go on, by its sound or its stated length.
+        """
+        for start_s, end_s in long_gaps(time_s, self.max_gap_s):
+            if known_s < start_s + (end_s - start_s) / 2:
+                problem = still_words(start_s, end_s)
+                remedy = f"Convert it, or raise decode.max_gap_s (now {self.max_gap_s:g})"
+                raise BadInput(path, problem, remedy)
 
     def check_sound(self, path: Path, samples: int) -> None:
         """Raise BadInput where the waveform is longer than allowed."""
@@ -84,7 +96,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class ContainerFacts:
-    """A video file in figures; width and height are those of the upright picture."""
+    """A video file in figures; width and height are those of the upright picture in square pixels."""
 
     time_s: Floats = field(repr=False, compare=False)
     """(N,) native frame times from the first frame, strictly increasing."""
@@ -100,6 +112,7 @@ class ContainerFacts:
     video_codec: str
     pixel_format: str
     has_audio: bool
+    """There is sound to hear; streams of silence don't count."""
     audio_codec: str | None
     audio_rate_hz: int | None
     audio_channels: int | None
@@ -114,6 +127,25 @@ class ContainerFacts:
     time_base: Fraction
     stamped: bool
     """False: stamps are missing or don't increase, and the times follow from the order of the frames."""
+    coded_width: int = 0
+    coded_height: int = 0
+    """Of the first frame as stored: neither upright nor with square pixels."""
+    pixel_aspect: Fraction = Fraction(1)
+    """Width of a stored pixel by its height; 1 for square ones."""
+    dynamic_range: Range = "SDR"
+    """What the pictures are coded for; anything but SDR is converted to it."""
+    audio_index: int | None = None
+    """Index of the audio stream that is taken, among all streams."""
+    audio_track: int | None = None
+    """Its number among the audio streams, from 1."""
+    audible_tracks: tuple[bool, ...] = ()
+    """Whether there is sound in track 1, 2, …"""
+    video_start_s: float = 0.0
+    """Time of the first frame on a player's clock: what `time_s` lacks to be a player's time."""
+    joints_s: tuple[float, ...] = ()
+    """Where the file's clock starts anew, seconds from the first frame."""
+    clock: Clock = field(default_factory=Clock, repr=False, compare=False)
+    """The shifts that join the clocks; decoders need it."""
 
     @property
     def frame_count(self) -> int:
@@ -127,7 +159,22 @@ class ContainerFacts:
         return float(self.time_s[index]) if index < self.frame_count else None
 
 
-def probe(path: Path, count: Count = "packets", limits: Limits | None = None) -> ContainerFacts:
+def long_gaps(time_s: Floats, longest_s: float) -> list[tuple[float, float]]:
+    """Begin and end of every time without a frame that is longer than this."""
+    begins = np.flatnonzero(np.diff(time_s) > longest_s)
+    return [(float(time_s[k]), float(time_s[k + 1])) for k in begins]
+
+
+def still_words(start_s: float, end_s: float) -> str:
+    """What is said of a long time without a frame."""
+    gap_s = end_s - start_s
+    spoken = f"{gap_s / 60:.0f} min" if gap_s >= 120 else f"{gap_s:.0f} s"
+    return f"no new frame for {spoken}, from {start_s:.1f} s on (screen recording?)"
+
+
+def probe(
+    path: Path, count: Count = "packets", limits: Limits | None = None, hearing: Hearing | None = None
+) -> ContainerFacts:
     """Facts and native frame times of a video file.
 
     Args:
@@ -135,15 +182,18 @@ def probe(path: Path, count: Count = "packets", limits: Limits | None = None) ->
         count: 'packets' reads the stamps without decoding (it decodes by itself where the container does
             not store one stamp per frame); 'decoding' keeps only frames that can be decoded.
         limits: what to refuse; None for the defaults.
+        hearing: which sound to take; None for the track that players prefer of those with sound.
 
     Raises:
-        BadInput: not a video, damaged beyond use, without any decodable frame, or over the limits.
+        BadInput: not a video, damaged beyond use, without any decodable frame, over the limits, or without
+            the audio track asked for.
     """
-    limits = limits or Limits()
+    limits, hearing = limits or Limits(), hearing or Hearing()
     with open_media(path) as container:
         stream = choose_video(path, container)
+        require_track(path, container, hearing)
         limits.check_size(path, stream.codec_context.width, stream.codec_context.height)
-        scan = scan_packets(container, stream, limits.max_frames, limits.max_pixels)
+        scan = scan_packets(container, stream, limits.max_frames, limits.max_pixels, hearing)
         limits.check_length(path, len(scan.pts), 0.0)
         if scan.first_frame is None:
             raise BadInput(
@@ -153,11 +203,13 @@ def probe(path: Path, count: Count = "packets", limits: Limits | None = None) ->
         if from_packets:
             pts: list[int] | list[int | None] = sorted(stamp or 0 for stamp in scan.pts)
         else:
-            pts = decoded_stamps(path, limits.max_frames, limits.max_pixels)
+            pts = decoded_stamps(path, limits.max_frames, limits.max_pixels, scan.clock)
             limits.check_length(path, len(pts), 0.0)
-        facts = _facts(container, stream, scan.first_frame, pts)
+        facts = _facts(container, stream, scan, scan.first_frame, pts)
+        known_s = max(scan.sound_end_s - _origin_s(facts), _stated_s(container, stream))
+    limits.check_size(path, facts.width, facts.height)
     limits.check_length(path, facts.frame_count, facts.duration_s)
-    limits.check_gaps(path, facts.time_s)
+    limits.check_gaps(path, facts.time_s, known_s)
     return facts
 
 
@@ -166,19 +218,59 @@ def time_base(path: Path, count: Count = "packets") -> Floats:
     return probe(path, count).time_s
 
 
-def _facts(container: Any, stream: Any, frame: Any, pts: list[int] | list[int | None]) -> ContainerFacts:
+def track_words(stream: Any) -> str:
+    """An audio stream in words: aac, 2 channels, 44100 Hz."""
+    channels = "1 channel" if stream.channels == 1 else f"{stream.channels} channels"
+    words = f"{stream.codec_context.name}, {channels}, {stream.rate} Hz"
+    named = [
+        stream.metadata[key] for key in ("language", "title") if stream.metadata.get(key, "und") != "und"
+    ]
+    return ", ".join([words, *map(printable, named)])
+
+
+def require_track(path: Path, container: Any, hearing: Hearing) -> None:
+    """Raise BadInput where the audio track asked for isn't there; the tracks that are there are named."""
+    tracks = audio_tracks(container)
+    if hearing.track is not None and not 1 <= hearing.track <= len(tracks):
+        listed = "; ".join(f"{number}: {track_words(track)}" for number, track in enumerate(tracks, start=1))
+        problem = f"no audio track {hearing.track}; it has {listed or 'none'}"
+        raise BadInput(path, problem, "Choose one of these (--audio-track, decode.audio_track), or none")
+
+
+def _stated_s(container: Any, stream: Any) -> float:
+    """Length that the header states; 0 where there is none, or where it is only an estimate from stamps."""
+    if not set(container.format.name.split(",")) & _STATES_ITS_LENGTH:
+        return 0.0
+    own_s = float((stream.duration or 0) * stream.time_base)
+    return max(own_s, float(container.duration or 0) / 1e6)  # AV_TIME_BASE
+
+
+def _origin_s(facts: ContainerFacts) -> float:
+    return float(facts.origin_pts * facts.time_base)
+
+
+def _facts(
+    container: Any, stream: Any, scan: Scan, frame: Any, pts: list[int] | list[int | None]
+) -> ContainerFacts:
     rate_hz = float(stream.guessed_rate or stream.average_rate or 25)
     time_s, origin_pts, stamped = frame_times(pts, stream.time_base, rate_hz)
     interval_s = np.diff(time_s) if len(time_s) > 1 else np.array([1 / rate_hz])
     median_s = float(np.median(interval_s))
     off_s = float(np.abs(interval_s - median_s).max())
-    turned = frame.rotation % 180 != 0
-    audio = choose_audio(container)
+    aspect, turned = pixel_aspect(stream), frame.rotation % 180 != 0
+    width, height = square_size(frame.width, frame.height, aspect)
+    tracks, origin_s = audio_tracks(container), float(origin_pts * stream.time_base)
+    number = next((k for k, track in enumerate(tracks) if track.index == scan.sound), None)
+    audio = None if number is None else tracks[number]
     return ContainerFacts(
         time_s=time_s,
         duration_s=float(time_s[-1]) + median_s,
-        width=frame.height if turned else frame.width,
-        height=frame.width if turned else frame.height,
+        width=height if turned else width,
+        height=width if turned else height,
+        coded_width=frame.width,
+        coded_height=frame.height,
+        pixel_aspect=aspect,
+        dynamic_range=range_of(frame),
         rotation_deg=-frame.rotation % 360,
         average_rate_hz=len(interval_s) / (float(time_s[-1]) or 1 / rate_hz),
         variable_rate=off_s > 0.05 * median_s + float(stream.time_base) * 1.001,
@@ -188,12 +280,28 @@ def _facts(container: Any, stream: Any, frame: Any, pts: list[int] | list[int | 
         audio_codec=audio and audio.codec_context.name,
         audio_rate_hz=audio and audio.rate,
         audio_channels=audio and audio.channels,
-        audio_start_s=audio
-        and float((audio.start_time or 0) * audio.time_base - origin_pts * stream.time_base),
+        audio_start_s=audio and float((audio.start_time or 0) * audio.time_base) - origin_s,
+        audio_index=scan.sound,
+        audio_track=None if number is None else number + 1,
+        audible_tracks=scan.audible,
         video_streams=len(container.streams.video),
         audio_streams=len(container.streams.audio),
         declared_frames=stream.frames,
         origin_pts=origin_pts,
         time_base=stream.time_base,
         stamped=stamped,
+        video_start_s=origin_s - _player_zero_s(container, origin_s, scan),
+        joints_s=tuple(joint_s - origin_s for joint_s in scan.clock.joints_s),
+        clock=scan.clock,
     )
+
+
+def _player_zero_s(container: Any, origin_s: float, scan: Scan) -> float:
+    """The stamp at which a player's clock shows zero.
+
+    In MP4 and Matroska stamps are on that clock already (ISO/IEC 14496-12, 8.6.6; Chrome does not move a
+    positive start either). Elsewhere a player begins with the first stream.
+    """
+    first_s = min([origin_s, *scan.starts_s.values()])
+    on_the_clock = bool(set(container.format.name.split(",")) & _ON_THE_CLOCK)
+    return 0.0 if on_the_clock and origin_s >= 0 else first_s

@@ -1,7 +1,8 @@
 """Frames on a regular grid: one sequential decode, only the frames that are kept become RGB."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from stages.core.arrays import Floats, Image
 from stages.core.errors import BadInput
+from stages.media.canvas import Canvas, display_matrix, sensible_aspect, square_size
 from stages.media.container import ContainerFacts, Limits, probe
 from stages.media.source import Decoder, choose_video, open_media
 
@@ -24,51 +26,54 @@ class GridFrame(NamedTuple):
     image: Image
 
 
-def upright(image: Image, matrix: bytes | None) -> Image:
-    """Turn, and mirror, a coded picture as its display matrix says.
-
-    Shape: (H, W, 3) -> (H, W, 3), or (W, H, 3) for a quarter turn.
+def canvas_of(facts: ContainerFacts, frame: Any, size: tuple[int, int]) -> Canvas:
+    """What draws a video's frames.
 
     Args:
-        image: the coded picture.
-        matrix: 9 int32 as in MP4 (ISO/IEC 14496-12, 8.3.2.3): a point (x, y) is shown at
-            (a x + c y, b x + d y) for the first entries a, b, -, c, d; None leaves the picture as it is.
+        facts: of the video.
+        frame: its first one.
+        size: width and height of the upright images.
     """
-    if matrix is None:
-        return image
-    a, b, _, c, d = np.frombuffer(matrix, dtype=np.int32)[:5].astype(np.int64)
-    if abs(b) > abs(a):  # shown x comes from y
-        image, a, d = image.transpose(1, 0, 2), c, b
-    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+    shown = size if facts.rotation_deg % 180 == 0 else size[::-1]
+    coded = facts.coded_width, facts.coded_height
+    return Canvas(coded, facts.pixel_aspect, shown, display_matrix(frame))
 
 
-def display_matrix(frame: Any) -> bytes | None:
-    """How a video's pictures are to be turned, see `upright`. Ask its first frame only.
+class NativeFrame(NamedTuple):
+    """A decoded frame, its time, and the shape of its pixels."""
 
-    PyAV ties a frame that was asked to its side data in a circle, and a picture in a circle stays in memory
-    until Python's collector comes by, hundreds of pictures later.
-    """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    return None if matrix is None else bytes(matrix)
+    time_s: float
+    frame: Any
+    aspect: Fraction
 
-
-def to_rgb(frame: Any, width: int, height: int, matrix: bytes | None) -> Image:
-    """A decoded frame of any pixel format as upright RGB; width × height is meant before the turn."""
-    smaller = frame.width * frame.height > width * height
-    scaled = frame.reformat(
-        width, height, "rgb24", interpolation="AREA" if smaller else "BILINEAR", threads=1
-    )
-    return upright(np.asarray(scaled.to_ndarray(), dtype=np.uint8), matrix)
+    @property
+    def shape(self) -> tuple[int, int, Fraction]:
+        """Width and height as stored, and the shape of the pixels."""
+        return self.frame.width, self.frame.height, self.aspect
 
 
-def native_frames(facts: ContainerFacts, decoder: Decoder) -> Iterator[tuple[float, Any]]:
+class SizeChange(NamedTuple):
+    """From when on the picture has another size, upright and in square pixels."""
+
+    time_s: float
+    width: int
+    height: int
+
+
+def native_frames(facts: ContainerFacts, decoder: Decoder) -> Iterator[NativeFrame]:
     """Every frame that can be decoded, with its time; a frame not later than the last one is left out."""
-    latest_s = -np.inf
+    latest_s, aspect, context = -np.inf, facts.pixel_aspect, decoder.stream.codec_context
+    stated = context.sample_aspect_ratio
     for index, frame in enumerate(decoder):
         time_s = facts.time_of(index, frame.pts)
+        if index == 0:
+            stated = context.sample_aspect_ratio
+        elif context.sample_aspect_ratio != stated:  # broadcasts change between 4:3 and 16:9
+            stated = context.sample_aspect_ratio
+            aspect = sensible_aspect(stated)
         if time_s is not None and time_s > latest_s:
             latest_s = time_s
-            yield time_s, frame
+            yield NativeFrame(time_s, frame, aspect)
 
 
 @dataclass
@@ -94,6 +99,8 @@ class GridDecoding:
     """Native frames decoded so far."""
     damaged: int = 0
     """Those of them that the decoder had to patch up."""
+    changes: list[SizeChange] = field(default_factory=list)
+    """Where the size or shape of the picture changes."""
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -104,40 +111,48 @@ class GridDecoding:
         return max(0, self.facts.frame_count - self.decoded)
 
     def __iter__(self) -> Iterator[GridFrame]:
-        kept: tuple[float, Any] | None = None
-        shown: tuple[int, int, bytes | None] | None = None
+        kept: NativeFrame | None = None
+        canvas: Canvas | None = None
         start = 0
-        for frame_time_s, frame in self._decode():
-            if shown is None:
-                shown = *_fit(frame.width, frame.height, self.max_side_px), display_matrix(frame)
+        for native in self._decode():
+            if canvas is None:
+                size = _fit(self.facts.width, self.facts.height, self.max_side_px)
+                canvas = canvas_of(self.facts, native.frame, size)
             if kept is not None:
-                halfway_s = (kept[0] + frame_time_s) / 2 + _TIE_S  # a tie goes to the earlier frame
+                halfway_s = (kept.time_s + native.time_s) / 2 + _TIE_S  # a tie goes to the earlier frame
                 end = int(np.searchsorted(self.time_s, halfway_s, side="right"))
-                yield from self._hold(start, end, *kept, shown)
+                yield from self._hold(start, end, kept, canvas)
                 start = max(start, end)
-            kept = frame_time_s, frame
-        if kept is None or shown is None:
+                self._note_change(kept, native)
+            kept = native
+        if kept is None or canvas is None:
             raise BadInput(self.path, "none of its frames can be decoded", "Convert it, or leave it out")
-        yield from self._hold(start, len(self), *kept, shown)
+        yield from self._hold(start, len(self), kept, canvas)
 
-    def _hold(
-        self, start: int, end: int, frame_time_s: float, frame: Any, shown: tuple[int, int, bytes | None]
-    ) -> Iterator[GridFrame]:
+    def _hold(self, start: int, end: int, native: NativeFrame, canvas: Canvas) -> Iterator[GridFrame]:
         if start < end:
-            image = to_rgb(frame, *shown)
+            image = canvas.draw(native.frame, native.aspect)
             for k in range(start, end):
-                yield GridFrame(k, float(self.time_s[k]), frame_time_s, image)
+                yield GridFrame(k, float(self.time_s[k]), native.time_s, image)
 
-    def _decode(self) -> Iterator[tuple[float, Any]]:
+    def _note_change(self, before: NativeFrame, native: NativeFrame) -> None:
+        if native.shape != before.shape:
+            width, height = square_size(*native.shape)
+            turned = self.facts.rotation_deg % 180 != 0
+            self.limits.check_size(self.path, width, height)
+            self.changes.append(SizeChange(native.time_s, *((height, width) if turned else (width, height))))
+
+    def _decode(self) -> Iterator[NativeFrame]:
         self.decoded = self.damaged = 0
+        self.changes.clear()
         with open_media(self.path) as container:
             stream = choose_video(self.path, container)
-            decoder = Decoder(container, stream, self.threads, self.limits.max_pixels)
-            for time_s, frame in native_frames(self.facts, decoder):
-                self.limits.check_size(self.path, frame.width, frame.height)
+            decoder = Decoder(container, stream, self.threads, self.limits.max_pixels, self.facts.clock)
+            for native in native_frames(self.facts, decoder):
+                self.limits.check_size(self.path, native.frame.width, native.frame.height)
                 self.decoded += 1
-                self.damaged += bool(frame.is_corrupt)
-                yield time_s, frame
+                self.damaged += bool(native.frame.is_corrupt)
+                yield native
 
 
 def decode_grid(
@@ -152,7 +167,7 @@ def decode_grid(
     """Frames at the times t_k = k / fps_hz up to the last native frame: for each the native frame nearest.
 
     Damaged packets are passed over: a grid time without its own frame gets the nearest that is left.
-    A frame of another size than the first is scaled to the first one's.
+    A frame of another size than the first is scaled to fit into the first one's, and padded.
 
     Args:
         path: the video.

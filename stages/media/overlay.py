@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.media.canvas import Canvas
 from stages.media.container import ContainerFacts, probe
-from stages.media.frames import display_matrix, native_frames, to_rgb
+from stages.media.frames import canvas_of, native_frames
 from stages.media.movie import Movie
 from stages.media.panel import Findings, Panel, draw_picture
 from stages.media.sound import decode_sound
@@ -44,17 +45,16 @@ def render_overlay(
     scale = min(max_height_px, max(facts.height, _MIN_HEIGHT_PX)) / facts.height
     width, height = _even(facts.width * scale), _even(facts.height * scale)
     panel = Panel(findings, facts.duration_s, width, _even(max(112, height / 5)))
-    coded = (width, height) if facts.rotation_deg % 180 == 0 else (height, width)
     sound = decode_sound(video, facts=facts)
     shape = (panel.background.shape[0] + height, width)
     with open_media(video) as container, Movie(out, *shape, sound=sound, threads=threads) as movie:
-        decoder = Decoder(container, choose_video(video, container), threads)
-        turn: bytes | None = None
-        for k, (time_s, frame) in enumerate(native_frames(facts, decoder)):
-            turn = turn if k else display_matrix(frame)
+        decoder = Decoder(container, choose_video(video, container), threads, clock=facts.clock)
+        canvas: Canvas | None = None
+        for time_s, frame, aspect in native_frames(facts, decoder):
+            canvas = canvas or canvas_of(facts, frame, (width, height))
             box = findings.box(time_s)
             shown = None if box is None else box * np.tile([width / facts.width, height / facts.height], 2)
-            picture = draw_picture(to_rgb(frame, *coded, turn), shown, findings.notice)
+            picture = draw_picture(canvas.draw(frame, aspect), shown, findings.notice)
             movie.write(time_s, np.vstack([picture, panel.at(time_s)]))
 
 

@@ -15,7 +15,8 @@ from stages.core.arrays import Floats
 from stages.core.errors import BadInput
 from stages.engine.machine import disk_named
 from stages.media.container import ContainerFacts, Limits, probe
-from stages.media.source import Decoder, choose_audio, open_media
+from stages.media.polarity import Mending, mend
+from stages.media.source import Decoder, open_media
 
 Samples = NDArray[np.float32]
 
@@ -33,19 +34,22 @@ class Sound:
         samples: (n, 2) float32, mostly within [-1, 1].
         rate_hz: samples per second.
         undecodable: packets that couldn't be decoded; they are silence.
+        mending: what was done to channels that cancel each other, see `stages.media.polarity`.
     """
 
     samples: Samples
     rate_hz: int
     undecodable: int
+    mending: Mending = "none"
 
 
 def decode_sound(
     path: Path, rate_hz: int = 44_100, facts: ContainerFacts | None = None, limits: Limits | None = None
 ) -> Sound | None:
-    """The waveform from the first video frame to the end of the last one; None without an audio stream.
+    """The waveform from the first video frame to the end of the last one; None without any sound.
 
-    Always two channels, as the voice separation wants: mono is doubled, more channels are mixed down.
+    Always two channels, as the voice separation wants: mono is doubled, more channels are mixed down; of two
+    that cancel each other, one is turned round or left out.
     Sound from before the first frame is cut; silence stands where sound starts late, ends early or is missing
     in between, so that sample n is at n / rate_hz seconds of video time, to within 10 ms.
 
@@ -62,18 +66,20 @@ def decode_sound(
     facts = facts or probe(path, limits=limits)
     length = round(facts.duration_s * rate_hz)
     limits.check_sound(path, length)
+    if facts.audio_index is None:
+        return None
     samples = np.zeros((length, 2), dtype=np.float32)
     with open_media(path) as container:
-        stream = choose_audio(container)
-        if stream is None:
-            return None
-        decoder = Decoder(container, stream)
+        decoder = Decoder(container, container.streams[facts.audio_index], clock=facts.clock)
         origin_s = float(facts.origin_pts * facts.time_base)
         for first, block in _blocks(decoder, rate_hz, origin_s):
             start, end = max(first, 0), min(first + len(block), len(samples))
             if start < end:
                 samples[start:end] = block[start - first : end - first]
-    return Sound(samples, rate_hz, decoder.undecodable)
+    if (facts.audio_channels or 0) < 2:
+        return Sound(samples, rate_hz, decoder.undecodable)
+    samples, mending = mend(samples, rate_hz)
+    return Sound(samples, rate_hz, decoder.undecodable, mending)
 
 
 def _blocks(decoder: Decoder, rate_hz: int, origin_s: float) -> Iterator[tuple[int, Samples]]:

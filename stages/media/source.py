@@ -1,14 +1,15 @@
-"""Open one local media file and decode one of its streams, past any damage."""
+"""Open one local media file and decode one of its streams, past any damage, on one continuous clock."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import av
 
 from stages.core.errors import BadInput
+from stages.media.clock import Clock
 
 FORMATS = (
     "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,asf,mxf,nut,ogg,dv,rm,ivf,h264,hevc,m4v,yuv4mpegpipe,gif,"
@@ -90,24 +91,44 @@ def choose_video(path: Path, container: Any) -> Any:
     return max(streams, key=lambda s: (_is_default(s), s.codec_context.width * s.codec_context.height))
 
 
+def audio_tracks(container: Any) -> list[Any]:
+    """The audio streams that can be decoded, in file order: tracks 1, 2 and so on."""
+    return [stream for stream in container.streams.audio if stream.codec_context]
+
+
+def by_preference(tracks: Iterable[Any]) -> list[Any]:
+    """Audio streams as players prefer them: the default one, then most channels, then the highest rate."""
+    return sorted(tracks, key=lambda s: (_is_default(s), s.channels, s.rate), reverse=True)
+
+
 def choose_audio(container: Any) -> Any | None:
-    """The audio stream that players play: the default one, then most channels, then the highest rate."""
-    streams = [s for s in container.streams.audio if s.codec_context]
-    return max(streams, key=lambda s: (_is_default(s), s.channels, s.rate), default=None)
+    """The audio stream that players play, whether there is sound in it or not; None without any."""
+    return next(iter(by_preference(audio_tracks(container))), None)
 
 
 def _is_default(stream: Any) -> bool:
     return bool(stream.disposition & av.stream.Disposition.default)
 
 
-def packets(container: Any, stream: Any) -> Iterator[Any]:
-    """The stream's packets in file order; where the file breaks off they end without an error."""
+def packets(container: Any, *streams: Any) -> Iterator[Any]:
+    """The streams' packets in file order; where the file breaks off they end without an error."""
     try:
-        for packet in container.demux(stream):
+        for packet in container.demux(*streams):
             if packet.size:  # an empty one (a dropped AVI frame) would tell the decoder that all is over
                 yield packet
     except (av.error.FFmpegError, IndexError):  # IndexError: PyAV, at the end, of streams that began late
         return
+
+
+def timed_packets(container: Any, stream: Any, clock: Clock) -> Iterator[Any]:
+    """The packets of one stream, their stamps on the continuous clock."""
+    changes, added = dict(clock.ticks(stream.index, stream.time_base)), 0
+    for number, packet in enumerate(packets(container, stream)):
+        added = changes.get(number, added)
+        if added:
+            packet.pts = None if packet.pts is None else packet.pts + added
+            packet.dts = None if packet.dts is None else packet.dts + added
+        yield packet
 
 
 @dataclass
@@ -123,12 +144,14 @@ class Decoder:
         threads: decoder threads; 0 = one per core.
         max_pixels: the decoder allocates no picture of over four times as many; who looks at the frames
             refuses the others with a better reason.
+        clock: of the file, see `stages.media.clock`.
     """
 
     container: Any
     stream: Any
     threads: int = 1
     max_pixels: int | None = None
+    clock: Clock = field(default_factory=Clock)
     undecodable: int = 0
     """Packets refused by the decoder so far."""
 
@@ -139,7 +162,7 @@ class Decoder:
             context.options = {"max_pixels": str(min(4 * self.max_pixels, _INT_MAX))}
 
     def __iter__(self) -> Iterator[Any]:
-        for packet in packets(self.container, self.stream):
+        for packet in timed_packets(self.container, self.stream, self.clock):
             yield from self.decode(packet)
         yield from self.decode(None)
 

@@ -8,9 +8,13 @@ import numpy as np
 from stages.core.errors import BadInput
 from stages.core.params import PARAMS_FILE, Params, load_params
 from stages.engine.fingerprint import ROOT
-from stages.media.container import ContainerFacts, Limits, probe
-from stages.media.source import open_media
+from stages.media.container import ContainerFacts, Limits, long_gaps, probe, still_words, track_words
+from stages.media.oddities import LONG_GAP_S
+from stages.media.scan import Hearing
+from stages.media.source import audio_tracks, open_media
 from valaro.commands.terminal import fail, result
+
+LEAST_START_S = 0.005  # less isn't worth a word
 
 
 def info(videos: Sequence[Path]) -> int:
@@ -23,7 +27,8 @@ def info(videos: Sequence[Path]) -> int:
     params, failed = load_params(home / PARAMS_FILE), 0
     for number, video in enumerate(videos):
         try:
-            facts = probe(video, params.index.count_frames, _without_limits())
+            hearing = Hearing(min_sound_db=params.decode.min_sound_db)
+            facts = probe(video, params.index.count_frames, _without_limits(), hearing)
         except BadInput as error:
             failed += 1
             fail(str(error))
@@ -38,7 +43,7 @@ def info(videos: Sequence[Path]) -> int:
 
 def _without_limits() -> Limits:
     """A file that the pipeline refuses can still be described."""
-    return Limits(max_pixels=1 << 62, max_duration_s=np.inf, max_frames=1 << 62)
+    return Limits(max_pixels=1 << 62, max_duration_s=np.inf, max_frames=1 << 62, max_gap_s=np.inf)
 
 
 def described(video: Path, facts: ContainerFacts) -> Iterator[tuple[str, str]]:
@@ -47,18 +52,15 @@ def described(video: Path, facts: ContainerFacts) -> Iterator[tuple[str, str]]:
         size_kb = video.stat().st_size / 1000
         size = f"{size_kb / 1000:,.1f} MB" if size_kb >= 1000 else f"{size_kb:.0f} kB"
         yield "file", f"{container.format.long_name}, {size}"
-    turned = f", stored turned by {facts.rotation_deg}°" if facts.rotation_deg else ""
-    yield "picture", f"{facts.width} × {facts.height}{turned}; {facts.video_codec}, {facts.pixel_format}"
+    yield "picture", _picture(facts)
     yield "rate", _rate(facts)
     told = facts.declared_frames
     header = f" (its header says {told})" if told and told != facts.frame_count else ""
     yield "length", f"{facts.duration_s:.2f} s, {facts.frame_count} frames{header}"
-    yield "sound", _sound(facts)
-    if facts.video_streams > 1 or facts.audio_streams > 1:
-        yield (
-            "streams",
-            f"{facts.video_streams} of video, {facts.audio_streams} of audio; one of each is taken",
-        )
+    yield from _clock(facts)
+    yield from _sound(video, facts)
+    if facts.video_streams > 1:
+        yield "streams", f"{facts.video_streams} of video; one is taken"
 
 
 def _rate(facts: ContainerFacts) -> str:
@@ -72,12 +74,45 @@ def _rate(facts: ContainerFacts) -> str:
     return f"{words} on average, variable: {spread}"
 
 
-def _sound(facts: ContainerFacts) -> str:
-    if not facts.has_audio:
-        return "none"
-    start_s = facts.audio_start_s or 0.0
-    late = f", from {start_s:+.2f} s on" if abs(start_s) >= 0.005 else ""
-    return f"{facts.audio_codec}, {facts.audio_rate_hz} Hz, {facts.audio_channels} channels{late}"
+def _picture(facts: ContainerFacts) -> str:
+    words = [f"{facts.width} × {facts.height}"]
+    if facts.pixel_aspect != 1:
+        pixels = f"{facts.pixel_aspect.numerator}:{facts.pixel_aspect.denominator}"
+        words.append(f"stored as {facts.coded_width} × {facts.coded_height} with pixels of {pixels}")
+    if facts.rotation_deg:
+        words.append(f"stored turned by {facts.rotation_deg}°")
+    coded = [facts.video_codec, facts.pixel_format]
+    if facts.dynamic_range == "BT.2020":
+        coded.append("wide gamut (BT.2020), converted to BT.709")
+    elif facts.dynamic_range != "SDR":
+        coded.append(f"HDR ({facts.dynamic_range}), converted to SDR")
+    return f"{', '.join(words)}; {', '.join(coded)}"
+
+
+def _clock(facts: ContainerFacts) -> Iterator[tuple[str, str]]:
+    if facts.joints_s:
+        times = ", ".join(f"{time_s:.1f}" for time_s in facts.joints_s)
+        yield "clock", f"time stamps start anew at {times} s; the takes are joined end to end"
+    for start_s, end_s in long_gaps(facts.time_s, LONG_GAP_S):
+        yield "gap", still_words(start_s, end_s)
+    if abs(facts.video_start_s) >= LEAST_START_S:
+        yield "start", f"the first frame is at {facts.video_start_s:.3f} s of a player's clock"
+
+
+def _sound(video: Path, facts: ContainerFacts) -> Iterator[tuple[str, str]]:
+    """A line per audio track, with the number that --audio-track takes."""
+    with open_media(video) as container:
+        tracks = [track_words(track) for track in audio_tracks(container)]
+    if not tracks:
+        yield "sound", "none"
+    for number, (words, audible) in enumerate(zip(tracks, facts.audible_tracks, strict=True), start=1):
+        silent = "" if audible else ", silent"
+        start_s = facts.audio_start_s or 0.0
+        taken = number == facts.audio_track
+        late = f", from {start_s:+.2f} s on" if taken and abs(start_s) >= LEAST_START_S else ""
+        several = f"track {number}: " if len(tracks) > 1 else ""
+        chosen = " (taken)" if taken and len(tracks) > 1 else ""
+        yield "sound" if number == 1 else "", f"{several}{words}{silent}{late}{chosen}"
 
 
 def planned(video: Path, facts: ContainerFacts, params: Params) -> Iterator[tuple[str, str]]:

@@ -67,6 +67,7 @@ def predict(
     system: str,
     detector: str | None,
     device: str | None,
+    audio_track: int | None,
     formats: Sequence[str],
     jobs: int,
     force: bool,
@@ -95,7 +96,7 @@ def predict(
     from valaro.model import load_model
     from valaro.prediction import Predictions, files_for
 
-    model = load_model(models, system=system, detector=detector, device=device)
+    model = load_model(models, system=system, detector=detector, device=device).hearing(audio_track)
     _introduce(model.trained)
     files = files_for(present, out, [name for name in formats if name != ABAW], force=force)
     found = Predictions(model, present, files, jobs=jobs, progress=_progress(), person=person, hold=hold)
@@ -178,7 +179,7 @@ def _report(outcome: "Outcome") -> None:
         return
     result(f"{outcome.folder}: {_in_brief(outcome.trace.summary)}")
     for remark in outcome.trace.summary["notes"]:
-        detail(f"  {remark}")
+        note(f"  note: {remark}")
 
 
 def _in_brief(summary: dict[str, Any]) -> str:

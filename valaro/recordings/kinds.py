@@ -64,10 +64,11 @@ def lay_out_sound(sound: Path, workspace: Workspace, decode: DecodeParams, subje
     from stages.media.audio_only import probe_sound
     from stages.media.container import Limits
     from stages.media.frames import grid_length
+    from stages.media.scan import Hearing
     from stages.media.sound import decode_sound, write_wav
 
     limits = Limits(**decode.limits())
-    facts = probe_sound(sound, SOUND_ROWS_HZ, limits)
+    facts = probe_sound(sound, SOUND_ROWS_HZ, limits, Hearing(**decode.hearing()))
     heard = decode_sound(sound, decode.audio_rate_hz, facts, limits)
     if heard is None:
         raise BadInput(sound, "no sound that can be decoded", "Copy it again from its source")

@@ -53,7 +53,7 @@ def write_outputs(
     folder.mkdir()
     summary = summarise(video, found, trained)
     write_json(folder / f"{name}.json", summary)
-    trace = trace_of(name, video, found, trained.notice, summary, trained.margin)
+    trace = trace_of(name, video, found, trained.notice, summary, trained.margin, place)
     for wanted in formats_of(found.kind, formats):
         path = folder / f"{name}.{wanted}"
         if wanted == PICTURE:
@@ -74,6 +74,7 @@ def trace_of(
     notice: str,
     summary: dict[str, Any],
     margin: Margin | None = None,
+    folder: Path | None = None,
 ) -> Trace:
     """The findings as the user gets them: the flags of the time grid carried to the native frames."""
     k = nearest(found.grid_time_s, found.time_s)
@@ -85,6 +86,8 @@ def trace_of(
         detected=found.detected[k],
         speaking=found.speaking[k],
         duration_s=summary.get("duration_s", found.facts["duration_s"]),
+        video_start_s=found.facts.get("video_start_s", 0.0),
+        folder=folder,
         summary=summary,
         notice=notice,
         person=found.person,
@@ -103,7 +106,8 @@ def summarise(video: Path, found: Findings, trained: Trained) -> dict[str, Any]:
     heard_only = found.kind == "sound"
     seen = found.detected[nearest(found.grid_time_s, found.time_s)] | heard_only
     facts = {
-        name: found.facts[name] for name in ("duration_s", "width", "height", "has_audio", "variable_rate")
+        name: found.facts[name]
+        for name in ("duration_s", "video_start_s", "width", "height", "has_audio", "variable_rate")
     }
     if found.kind == "sound":
         facts |= {"width": None, "height": None}

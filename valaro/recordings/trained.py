@@ -59,6 +59,13 @@ class Trained:
         """The single systems that must run."""
         return parts_of(self.system)
 
+    def hearing(self, track: int | None) -> "Trained":
+        """The same system with another choice of the audio track; None leaves it as it is."""
+        if track is None:
+            return self
+        decode = self.params.decode.model_copy(update={"audio_track": track})
+        return replace(self, params=self.params.model_copy(update={"decode": decode}))
+
     def facts(self) -> dict[str, Any]:
         """What tells this system from another: JSON for the summary."""
         detector = self.params.faces.detector

@@ -37,7 +37,7 @@ def film(path: Path, times_s: np.ndarray, *, sound: bool = False) -> Path:
         out.mux(stream.encode(None))
         if track is not None:
             frame = av.AudioFrame.from_ndarray(
-                np.zeros((1, 16_000), np.float32), format="fltp", layout="mono"
+                np.full((1, 16_000), 0.25, np.float32), format="fltp", layout="mono"
             )
             frame.sample_rate, frame.pts, frame.time_base = 16_000, 0, Fraction(1, 16_000)
             out.mux(track.encode(frame))
@@ -58,7 +58,7 @@ def test_a_plain_film(tmp_path: Path) -> None:
     assert said["picture"] == "64 × 48; h264, yuv420p"
     assert said["rate"] == "25 frames/s, constant"
     assert said["length"] == "10.00 s, 250 frames"
-    assert said["sound"].startswith("aac, 16000 Hz, 1 channels")
+    assert said["sound"].startswith("aac, 1 channel, 16000 Hz")
     assert said["pipeline"] == "keeps 50 frames, 5 a second; a value for all 250"
     assert said["windows"] == "dynamic 4 of 4 s every 2 s; kelm 5 of 2 s; audio 7 of 4 s every 1 s"
 

@@ -1,6 +1,8 @@
 """Subtitles and ELAN documents, read back by webvtt-py and pympi-ling, and held against ELAN's schema."""
 
+import os
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -159,10 +161,66 @@ def test_annotations_of_a_tier_do_not_overlap(trace: Trace, tmp_path: Path) -> N
         assert all(one[1] <= later[0] for one, later in pairwise(read))
 
 
+def test_no_two_annotations_share_a_time_slot(trace: Trace, tmp_path: Path) -> None:
+    write_eaf(tmp_path / "t.eaf", trace)
+    names = [
+        one.attrib[f"TIME_SLOT_REF{end}"]
+        for one in read(tmp_path / "t.eaf").iter("ALIGNABLE_ANNOTATION")
+        for end in (1, 2)
+    ]
+    assert len(set(names)) == len(names)
+
+
+def test_pympi_moves_every_annotation_once(trace_of: type[Trace], tmp_path: Path) -> None:
+    write_eaf(tmp_path / "t.eaf", trace_of())
+    document = Eaf(str(tmp_path / "t.eaf"))
+    before = {tier: sorted(document.get_annotation_data_for_tier(tier)) for tier in document.get_tier_names()}
+    document.shift_annotations(250)
+    for tier, found in before.items():
+        moved = sorted(document.get_annotation_data_for_tier(tier))
+        assert moved == [(begin + 250, end + 250, value) for begin, end, value in found]
+
+
+@pytest.mark.parametrize("start_s", [1.5, 0.023, -0.3])
+def test_subtitles_and_documents_are_on_the_players_clock(
+    trace_of: type[Trace], tmp_path: Path, start_s: float
+) -> None:
+    trace = trace_of()
+    for name, one in (("here", trace), ("late", replace(trace, video_start_s=start_s))):
+        write_vtt(tmp_path / f"{name}.vtt", one)
+        write_eaf(tmp_path / f"{name}.eaf", one)
+    here, late = (
+        [(cue.start, cue.end) for cue in webvtt.read(str(tmp_path / f"{n}.vtt"))] for n in ("here", "late")
+    )
+    for ends, moved in zip(here, late, strict=True):
+        for time, other in zip(ends, moved, strict=True):
+            assert _seconds(other) == pytest.approx(max(0.0, _seconds(time) + start_s), abs=0.0011)
+    documents = [Eaf(str(tmp_path / f"{name}.eaf")) for name in ("here", "late")]
+    for tier in documents[0].get_tier_names():
+        old, new = (sorted(document.get_annotation_data_for_tier(tier)) for document in documents)
+        wanted = [
+            [max(0, begin + round(1000 * start_s)), end + round(1000 * start_s)] for begin, end, _ in old
+        ]
+        np.testing.assert_allclose([one[:2] for one in new], wanted, atol=1)
+    assert "TIME_ORIGIN" not in (tmp_path / "late.eaf").read_text()
+
+
+def test_the_document_finds_the_video_when_both_have_moved(trace_of: type[Trace], tmp_path: Path) -> None:
+    videos, private = tmp_path / "study/videos of Zoë", tmp_path / "private"
+    trace = replace(trace_of(), video=videos / "talk.mp4", folder=tmp_path / "study/traces/talk")
+    private.mkdir()
+    write_eaf(private / "t.eaf", trace)
+    [media] = read(private / "t.eaf").iter("MEDIA_DESCRIPTOR")
+    moved = Path("/elsewhere/traces/talk")
+    way = unquote(media.attrib["RELATIVE_MEDIA_URL"])
+    assert os.path.normpath(moved / way) == "/elsewhere/videos of Zoë/talk.mp4"
+
+
 def test_elan_finds_the_video(trace_of: type[Trace], tmp_path: Path) -> None:
     trace = trace_of("Zoë & 1% #2?")
     write_eaf(tmp_path / "t.eaf", trace)
     [media] = read(tmp_path / "t.eaf").iter("MEDIA_DESCRIPTOR")
     assert Path(unquote(urlparse(media.attrib["MEDIA_URL"]).path)) == trace.video.absolute()
-    assert unquote(media.attrib["RELATIVE_MEDIA_URL"]) == f"./{trace.video.name}"
+    relative = unquote(media.attrib["RELATIVE_MEDIA_URL"])
+    assert Path(os.path.normpath(tmp_path / relative)) == trace.video.absolute()
     assert media.attrib["MIME_TYPE"] == "video/mp4"

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from stages.core.errors import BadInput
+from stages.media.canvas import upright
 from stages.media.container import Limits, probe
-from stages.media.frames import decode_grid, upright
+from stages.media.frames import decode_grid
 
 JUMPY_S = np.cumsum(np.random.default_rng(4).integers(8, 500, 80)) / 1000
 
@@ -160,13 +161,20 @@ def test_a_real_phone_recording_is_turned_clockwise(shared: Path) -> None:
     np.testing.assert_array_equal(frame.image, np.rot90(coded, -1))
 
 
-def test_a_change_of_size_is_scaled_to_the_first_frame(make_clip, read_clock, draw_clock) -> None:
-    path = two_sizes(make_clip, draw_clock)
-    frames = list(decode_grid(path, 5))
+def test_a_change_of_size_is_scaled_into_the_first_frame_and_padded(
+    make_clip, read_clock, draw_clock
+) -> None:
+    """512 x 96 in 256 x 64: half the size, 8 black rows above and below."""
+    grid = decode_grid(two_sizes(make_clip, draw_clock), 5)
+    frames = list(grid)
     assert {frame.image.shape for frame in frames} == {(64, 256, 3)}
-    for frame in frames:
-        assert read_clock(frame.image) == pytest.approx(frame.frame_time_s, abs=1e-3)
     assert len(frames) == 20
+    for frame in frames:
+        padded = frame.frame_time_s >= 2
+        assert read_clock(frame.image[8:56]) == pytest.approx(frame.frame_time_s, abs=1e-3)
+        assert (frame.image[:7].max() < 5) == padded
+        assert (frame.image[-7:].max() < 5) == padded
+    assert grid.changes == [(pytest.approx(2.0, abs=1e-3), 512, 96)]
 
 
 def test_a_change_of_size_over_the_limit_is_bad_input(make_clip, draw_clock) -> None:

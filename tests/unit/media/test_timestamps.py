@@ -15,8 +15,11 @@ from stages.media.timestamps import frame_times, seconds_since
         # One bad stamp among ten or more is put between its neighbours.
         ([*range(10), None, 11], list(range(12)), 0, False),
         ([*range(10), 9, 11], list(range(12)), 0, False),
-        ([*range(10), None], [*range(10), 9.5], 0, False),  # after the last good one: 1 / rate
-        ([None, *range(10, 20)], [0, *np.arange(0.5, 10)], 10, False),  # before the first
+        ([*range(10), None], range(11), 0, False),  # after the last good one; the header's rate is wrong
+        ([None, *range(10, 20)], range(11), 9, False),  # before the first
+        ([*range(10), 900, *range(11, 22)], range(22), 0, False),  # far ahead: the others are believed
+        ([*range(10), -900, *range(11, 22)], range(22), 0, False),
+        ([None, 4], [0, 0.5], 4, False),  # too few to tell the rate: the header's
         # Too many bad ones: an even rate, from the first stamp there is.
         ([None] * 4, [0, 0.5, 1, 1.5], 0, False),
         ([4, 4, 4, 5], [0, 0.5, 1, 1.5], 4, False),

@@ -1,0 +1,111 @@
+"""The picture as it is meant to be seen: upright, its pixels square, of one size, in SDR."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from stages.core.arrays import Image
+from stages.media.colour import range_of, to_sdr
+
+_MAX_ASPECT = 5  # of a pixel; the widest in use is 2 : 1, and nonsense is in some headers
+_SQUARE = 0.01  # pixels as square as this are taken for square: encoders round
+
+
+def upright(image: Image, matrix: bytes | None) -> Image:
+    """Turn, and mirror, a coded picture as its display matrix says.
+
+    Shape: (H, W, 3) -> (H, W, 3), or (W, H, 3) for a quarter turn.
+
+    Args:
+        image: the coded picture.
+        matrix: 9 int32 as in MP4 (ISO/IEC 14496-12, 8.3.2.3): a point (x, y) is shown at
+            (a x + c y, b x + d y) for the first entries a, b, -, c, d; None leaves the picture as it is.
+    """
+    if matrix is None:
+        return image
+    a, b, _, c, d = np.frombuffer(matrix, dtype=np.int32)[:5].astype(np.int64)
+    if abs(b) > abs(a):  # shown x comes from y
+        image, a, d = image.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def display_matrix(frame: Any) -> bytes | None:
+    """How a video's pictures are to be turned, see `upright`. Ask its first frame only.
+
+    PyAV ties a frame that was asked to its side data in a circle, and a picture in a circle stays in memory
+    until Python's collector comes by, hundreds of pictures later.
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    return None if matrix is None else bytes(matrix)
+
+
+def pixel_aspect(stream: Any) -> Fraction:
+    """Width of a pixel by its height (sample aspect ratio), as the container says, or else the codec."""
+    return sensible_aspect(stream.sample_aspect_ratio)
+
+
+def sensible_aspect(stated: Fraction | None) -> Fraction:
+    """A stated pixel aspect; 1 where none is stated, or nonsense, or nearly 1."""
+    aspect = Fraction(stated or 1)
+    sensible = 1 / _MAX_ASPECT <= aspect <= _MAX_ASPECT and abs(aspect - 1) > _SQUARE
+    return aspect if sensible else Fraction(1)
+
+
+def square_size(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+    """Size of a picture in square pixels: one side grows, so that nothing gets lost."""
+    if aspect >= 1:
+        return round(width * aspect), height
+    return width, round(height / aspect)
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Draws the frames of one video at one size.
+
+    Args:
+        coded: width and height of the first frame as stored.
+        aspect: of the first frame's pixels.
+        size: width and height that frames are drawn at, before the turn; of the shape of the first frame.
+        matrix: how they are turned.
+    """
+
+    coded: tuple[int, int]
+    aspect: Fraction
+    size: tuple[int, int]
+    matrix: bytes | None
+
+    def draw(self, frame: Any, aspect: Fraction | None = None) -> Image:
+        """A decoded frame of any format and size as upright RGB; one of another shape is padded in black.
+
+        Args:
+            frame: from the decoder.
+            aspect: of its pixels; None for that of the first frame.
+
+        Shape: -> (height, width, 3) of `size`, or (width, height, 3) after a quarter turn.
+        """
+        aspect = self.aspect if aspect is None else aspect
+        if (frame.width, frame.height) == self.coded and aspect == self.aspect:
+            return upright(_scaled(frame, *self.size), self.matrix)
+        square = square_size(frame.width, frame.height, aspect)
+        width, height = self.size
+        scale = min(width / square[0], height / square[1])
+        inner = min(width, max(1, round(square[0] * scale))), min(height, max(1, round(square[1] * scale)))
+        left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+        image = np.zeros((height, width, 3), np.uint8)
+        image[top : top + inner[1], left : left + inner[0]] = _scaled(frame, *inner)
+        return upright(image, self.matrix)
+
+
+def _scaled(frame: Any, width: int, height: int) -> Image:
+    """RGB of a decoded frame at a size; HDR becomes SDR."""
+    kind = range_of(frame)
+    smaller = frame.width * frame.height > width * height
+    wanted = "rgb24" if kind == "SDR" else "rgb48le"
+    scaled = frame.reformat(
+        width, height, wanted, interpolation="AREA" if smaller else "BILINEAR", threads=1
+    ).to_ndarray()
+    if kind == "SDR":
+        return np.asarray(scaled, np.uint8)
+    return to_sdr(scaled, kind, int(frame.color_primaries or 0))

@@ -1,0 +1,90 @@
+"""What is odd about a decoded video, in sentences: the problem, and what can be done about it."""
+
+from collections.abc import Iterator
+
+from stages.media.container import ContainerFacts, long_gaps, still_words
+from stages.media.frames import GridDecoding
+from stages.media.sound import Sound
+
+MAX_DAMAGED_SHARE = 0.01
+"""More native frames lost than this deserve a note."""
+LONG_GAP_S = 60.0
+"""So does a longer time without a new frame."""
+
+_INTACT = "Get an intact copy if you can"
+_NOTHING = "Nothing to do"
+_MAX_PLACES = 5
+
+Oddity = tuple[str, str]
+
+
+def oddities(
+    facts: ContainerFacts, grid: GridDecoding, sound: Sound | None, *, asked: int | None = None
+) -> Iterator[Oddity]:
+    """Problem and remedy of everything odd.
+
+    Args:
+        facts: of the video.
+        grid: its frames, decoded to the end.
+        sound: its sound; None without any.
+        asked: number of the audio track that was asked for.
+    """
+    yield from _of_the_clock(facts)
+    yield from _of_the_picture(facts, grid)
+    yield from _of_the_sound(facts, sound, asked)
+
+
+def _of_the_clock(facts: ContainerFacts) -> Iterator[Oddity]:
+    if facts.joints_s:
+        problem = f"its time stamps start anew at {_places(facts.joints_s)}"
+        yield f"{problem}: the takes are joined end to end", _NOTHING
+    for start_s, end_s in long_gaps(facts.time_s, LONG_GAP_S):
+        yield still_words(start_s, end_s), "Nothing to do: the last frame stands in"
+
+
+def _of_the_picture(facts: ContainerFacts, grid: GridDecoding) -> Iterator[Oddity]:
+    if grid.undecodable > MAX_DAMAGED_SHARE * facts.frame_count:
+        lost = f"{grid.undecodable} of {facts.frame_count} frames can't be decoded; their neighbours stand in"
+        yield lost, _INTACT
+    if grid.changes:
+        sizes = list(dict.fromkeys(f"{change.width} × {change.height}" for change in grid.changes))
+        others = ", ".join(size for size in sizes if size != f"{facts.width} × {facts.height}")
+        places = _places([change.time_s for change in grid.changes])
+        problem = f"the picture changes between {facts.width} × {facts.height} and {others} at {places}"
+        yield f"{problem}: it is scaled and padded to the first size", _NOTHING
+    if facts.dynamic_range != "SDR":
+        kind = "BT.2020 in SDR" if facts.dynamic_range == "BT.2020" else f"HDR ({facts.dynamic_range})"
+        yield f"the picture is {kind}: it is converted to SDR, BT.709", _NOTHING
+
+
+def _of_the_sound(facts: ContainerFacts, sound: Sound | None, asked: int | None) -> Iterator[Oddity]:
+    tracks = len(facts.audible_tracks)
+    if sound is None:
+        yield _why_silent(tracks, asked), "Nothing to do: nothing counts as speaking here"
+        return
+    if sound.undecodable:
+        yield f"{sound.undecodable} packets of sound can't be decoded: silence", _INTACT
+    if tracks > 1 and asked is None:
+        silent = [str(k) for k, audible in enumerate(facts.audible_tracks, start=1) if not audible]
+        without = f"; no sound in {', '.join(silent)}" if silent else ""
+        problem = f"audio track {facts.audio_track} of {tracks} is taken{without}"
+        yield problem, "Choose another with --audio-track or decode.audio_track if that is the wrong one"
+    if sound.mending == "flip":
+        yield "the right channel is the left one inverted: it is turned round before they are mixed", _NOTHING
+    elif sound.mending != "none":
+        problem = "the channels are partly inverted and cancel each other"
+        yield f"{problem}: only the {sound.mending} one is taken", _NOTHING
+
+
+def _why_silent(tracks: int, asked: int | None) -> str:
+    if not tracks:
+        return "no audio stream"
+    if asked is not None:
+        return f"no sound in audio track {asked}, only silence"
+    return "no sound in its audio stream, only silence" if tracks == 1 else f"no sound in its {tracks} tracks"
+
+
+def _places(times_s: list[float] | tuple[float, ...]) -> str:
+    shown = ", ".join(f"{time_s:.1f}" for time_s in times_s[:_MAX_PLACES])
+    more = len(times_s) - _MAX_PLACES
+    return f"{shown} s" + (f" and {more} more times" if more > 0 else "")

@@ -1,0 +1,193 @@
+"""One pass over a file: the stamps of its frames, its clock, and which audio streams hold any sound."""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from stages.media.clock import Clock, Track, find_clock, shifted
+from stages.media.level import MIN_SOUND_DB, SoundLevel
+from stages.media.source import Decoder, audio_tracks, by_preference, packets
+from stages.media.timestamps import Stamps
+
+_STORES_EVERY_STAMP = {"mov", "matroska", "flv"}
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """Which sound is taken.
+
+    Args:
+        track: number of the audio stream, from 1; None for the one that players prefer of those with sound.
+        min_sound_db: what counts as sound, see `stages.media.level`.
+    """
+
+    track: int | None = None
+    min_sound_db: float = MIN_SOUND_DB
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over the packets of the picture and of all sound tells.
+
+    Args:
+        pts: the stamps of the packets of the picture that are shown, in file order, on the continuous clock.
+        first_frame: the first frame that can be decoded, None if there is none.
+        trusted: these stamps, sorted, are those of the frames of an intact file.
+        audible: whether there is sound in track 1, 2, …
+        sound: index of the audio stream that is taken; None without any that is audible.
+        clock: the shifts that make one clock of all.
+        starts_s: first stamp of each audio stream, by its index.
+        sound_end_s: last stamp of the sound on the continuous clock; -inf without sound.
+    """
+
+    pts: list[int | None]
+    first_frame: Any | None
+    trusted: bool
+    audible: tuple[bool, ...]
+    sound: int | None
+    clock: Clock
+    starts_s: dict[int, float]
+    sound_end_s: float
+
+
+@dataclass
+class _Listener:
+    """Decodes an audio stream until there is sound in it."""
+
+    decoder: Decoder
+    level: SoundLevel
+
+    def hear(self, packet: Any | None) -> None:
+        if not self.level.clear:
+            for frame in self.decoder.decode(packet):
+                self.level.look(frame)
+
+
+@dataclass
+class _Picture:
+    """Decodes the picture up to its first frame; remembers which packets aren't shown."""
+
+    decoder: Decoder
+    first_frame: Any | None = None
+    discarded: set[int] = field(default_factory=set)
+
+    def see(self, packet: Any | None, number: int) -> None:
+        if self.first_frame is None:
+            self.first_frame = next(iter(self.decoder.decode(packet)), None)
+        if packet is not None and packet.is_discard:  # cut off by an edit list: decoded but not shown
+            self.discarded.add(number)
+
+
+def scan_sound(container: Any, hearing: Hearing) -> tuple[int | None, tuple[bool, ...], Clock]:
+    """The audio stream that is taken of a file without pictures, which of them hold sound, and its clock."""
+    audio = audio_tracks(container)
+    tracks = {one.index: Track(one.time_base) for one in audio}
+    listeners = _listeners(container, hearing)
+    for place, packet in enumerate(packets(container, *audio)):
+        listeners[packet.stream.index].hear(packet)
+        tracks[packet.stream.index].add(packet, place)
+    sound, _, audible = _chosen(container, listeners, hearing)
+    if sound is None:
+        return None, audible, Clock()
+    return sound, audible, find_clock(sound, None, tracks, _names(container))
+
+
+def scan_packets(container: Any, stream: Any, max_frames: int, max_pixels: int, hearing: Hearing) -> Scan:
+    """Read the packets of a video up to one frame more than allowed; decode only what must be known.
+
+    That is the picture up to its first frame, and every audio stream until there is sound in it.
+    """
+    audio = audio_tracks(container)
+    tracks = {one.index: Track(one.time_base) for one in (stream, *audio)}
+    picture = _Picture(Decoder(container, stream, max_pixels=max_pixels))
+    listeners = _listeners(container, hearing)
+    seen = tracks[stream.index]
+    for place, packet in enumerate(packets(container, stream, *audio)):
+        index = packet.stream.index
+        if index == stream.index:
+            picture.see(packet, len(seen.pts))
+        else:
+            listeners[index].hear(packet)
+        tracks[index].add(packet, place)
+        if len(seen.pts) - len(picture.discarded) > max_frames:
+            break
+    picture.see(None, 0)
+    return _scan_of(container, stream, tracks, picture, listeners, hearing)
+
+
+def _listeners(container: Any, hearing: Hearing) -> dict[int, _Listener]:
+    return {
+        one.index: _Listener(Decoder(container, one), SoundLevel(hearing.min_sound_db))
+        for one in audio_tracks(container)
+    }
+
+
+def _chosen(
+    container: Any, listeners: dict[int, _Listener], hearing: Hearing
+) -> tuple[int | None, int | None, tuple[bool, ...]]:
+    """Index of the stream that is taken, of the one that players prefer, and which streams hold sound."""
+    for listener in listeners.values():
+        listener.hear(None)
+    audible = {index: listener.level.audible for index, listener in listeners.items()}
+    audio = audio_tracks(container)
+    allowed = audio if hearing.track is None else audio[hearing.track - 1 : hearing.track]
+    preferred = [one.index for one in by_preference(allowed)]
+    sound = next((index for index in preferred if audible[index]), None)
+    return sound, next(iter(preferred), None), tuple(audible.values())
+
+
+def _names(container: Any) -> set[str]:
+    return set(container.format.name.split(","))
+
+
+def _scan_of(
+    container: Any,
+    stream: Any,
+    tracks: dict[int, Track],
+    picture: _Picture,
+    listeners: dict[int, _Listener],
+    hearing: Hearing,
+) -> Scan:
+    sound, preferred, audible = _chosen(container, listeners, hearing)
+    names, heard = _names(container), preferred if sound is None else sound
+    clock = find_clock(stream.index, heard, tracks, names)
+    pts = shifted(tracks[stream.index].pts, clock.ticks(stream.index, stream.time_base))
+    shown = [stamp for number, stamp in enumerate(pts) if number not in picture.discarded]
+    return Scan(
+        pts=shown,
+        first_frame=picture.first_frame,
+        trusted=_leads(pts, tracks[stream.index]) and _one_stamp_per_frame(names, stream, shown),
+        audible=audible,
+        sound=sound,
+        clock=clock,
+        starts_s={index: track.start_s() for index, track in tracks.items() if index != stream.index},
+        sound_end_s=_end_s(tracks[sound], clock, sound) if sound is not None else -np.inf,
+    )
+
+
+def _end_s(track: Track, clock: Clock, index: int) -> float:
+    stamps = shifted(track.pts, clock.ticks(index, track.tick))
+    return float(max((stamp for stamp in stamps if stamp is not None), default=0) * track.tick)
+
+
+def _leads(pts: Stamps, track: Track) -> bool:
+    """Whether the first packet is a key frame and the first shown: no decoder shows what precedes one."""
+    if not pts or not track.key[0] or pts[0] is None:
+        return False
+    first = pts[0]
+    return all(stamp is not None and stamp >= first for stamp in pts)
+
+
+def _one_stamp_per_frame(container: set[str], stream: Any, pts: Stamps) -> bool:
+    """Whether the container stores one presentation time per frame, and did so here.
+
+    MPEG program and transport streams don't: there the reader guesses. AVI counts frames in decoding order,
+    which is the order shown only without B-frames; VP8 has packets that show nothing.
+    """
+    context = stream.codec_context
+    stores = bool(container & _STORES_EVERY_STAMP) or (container == {"avi"} and not context.has_b_frames)
+    known = sorted(stamp for stamp in pts if stamp is not None)
+    complete = len(known) == len(pts) and all(a < b for a, b in pairwise(known))
+    return stores and complete and context.name not in {"vp8", "libvpx"}

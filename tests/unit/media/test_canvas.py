@@ -1,0 +1,103 @@
+"""Pixels that aren't square, and pictures that change their size."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from stages.media.canvas import sensible_aspect, square_size
+from stages.media.container import probe
+from stages.media.frames import decode_grid
+from stages.media.oddities import oddities
+
+
+def disc(size: int) -> np.ndarray:
+    """A white disc in the middle of a black square, (size, size, 3)."""
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    return np.repeat((255 * (np.hypot(x, y) < size / 4)).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def film(path: Path, sizes: list[tuple[int, int]], aspect: Fraction, turn: int = 0) -> Path:
+    """A disc, squeezed into pictures of each size, in turn; half a second each."""
+    parts = []
+    for number, (width, height) in enumerate(sizes):
+        part = path.with_name(f"part{number}{path.suffix}")
+        with av.open(str(part), "w") as out:
+            stream = out.add_stream("libx264", rate=10, options={"preset": "ultrafast", "crf": "5"})
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.codec_context.sample_aspect_ratio = aspect
+            if turn:
+                stream.set_display_rotation(turn)
+            for k in range(5):
+                frame = av.VideoFrame.from_ndarray(disc(320), format="rgb24")
+                frame = frame.reformat(width, height, "yuv420p", interpolation="AREA")
+                frame.pts, frame.time_base = 5 * number + k, Fraction(1, 10)
+                out.mux(stream.encode(frame))
+            out.mux(stream.encode(None))
+        parts.append(part.read_bytes())
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+def extent(image: np.ndarray) -> tuple[int, int]:
+    """Width and height of what is white."""
+    white = image[..., 1] > 128
+    return int(white.any(axis=0).sum()), int(white.any(axis=1).sum())
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180])
+@pytest.mark.parametrize(
+    ("size", "aspect"),
+    [
+        ((176, 320), Fraction(20, 11)),
+        ((320, 176), Fraction(11, 20)),
+        ((160, 320), Fraction(2)),
+        ((240, 320), Fraction(4, 3)),
+    ],
+)
+def test_a_circle_is_round(tmp_path: Path, size: tuple, aspect: Fraction, turn: int) -> None:
+    path = film(tmp_path / "a.mp4", [size], aspect, turn)
+    facts = probe(path)
+    assert (facts.width, facts.height, facts.pixel_aspect) == (320, 320, aspect)
+    image = next(iter(decode_grid(path, 5, facts=facts))).image
+    assert image.shape == (320, 320, 3)
+    assert extent(image) == pytest.approx((160, 160), abs=3)
+
+
+@pytest.mark.parametrize(
+    ("stated", "aspect"),
+    [
+        (None, 1),
+        (Fraction(0), 1),
+        (Fraction(1), 1),
+        (Fraction(1280, 1279), 1),
+        (Fraction(1, 900), 1),
+        (Fraction(16, 15), Fraction(16, 15)),
+    ],
+)
+def test_nonsense_and_rounding_count_as_square(stated, aspect) -> None:
+    assert sensible_aspect(stated) == aspect
+
+
+def test_one_side_grows_and_none_shrinks() -> None:
+    assert square_size(720, 576, Fraction(16, 15)) == (768, 576)
+    assert square_size(720, 480, Fraction(8, 9)) == (720, 540)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [[(320, 240), (240, 320)], [(160, 160), (320, 160), (640, 640), (160, 160)], [(240, 320), (80, 60)]],
+)
+def test_every_size_keeps_its_own_shape(tmp_path: Path, sizes: list) -> None:
+    grid = decode_grid(film(tmp_path / "a.ts", sizes, Fraction(1)), 10)
+    first = sizes[0]
+    for frame in grid:
+        assert frame.image.shape == (first[1], first[0], 3)
+        now = sizes[min(int(frame.frame_time_s * 2 + 0.01), len(sizes) - 1)]
+        scale = min(first[0] / now[0], first[1] / now[1])
+        assert extent(frame.image) == pytest.approx((now[0] / 2 * scale, now[1] / 2 * scale), abs=4)
+    assert [(change.width, change.height) for change in grid.changes] == sizes[1:]
+    [(problem, _)] = [odd for odd in oddities(grid.facts, grid, None) if "padded" in odd[0]]
+    assert f"between {first[0]} × {first[1]} and {sizes[1][0]} × {sizes[1][1]}" in problem
