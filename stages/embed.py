@@ -57,6 +57,12 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
     return []
 
 
+def network_of(file: Path, settings: EmbedParams, compute: ComputeParams) -> Any:
+    """The static model of a file as a `StaticNetwork`, on the engine and device of the parameters."""
+    engine = engine_of(compute)
+    return _network(file, torch_device(), engine, settings.mixed_precision, settings.compile)
+
+
 @cache
 def _network(path: Path, device: str, engine: Engine, mixed_precision: MixedPrecision, compiled: bool) -> Any:
     from stages.inference.graphs import GraphMismatch

@@ -512,5 +512,33 @@ def report(
         command.report(page)
 
 
+@app.command("app")
+def serve_app(
+    models: Models = None,
+    system: System = "best",
+    detector: DetectorName = None,
+    device: Device = None,
+    port: Annotated[
+        int | None, typer.Option(metavar="N", min=0, max=65535, help="Of the page; 0: any that is free.")
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", file_okay=False, help="Keep recordings and results there. Default: nowhere."
+        ),
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+    _verbose: Verbose = False,
+    _quiet: Quiet = False,
+) -> None:
+    """Show a page on this machine: drop recordings, watch the live camera, download results."""
+    from valaro.app.analysis import Choice
+    from valaro.commands.app import serve
+
+    with report_user_errors():
+        choice = Choice(str(models) if models else None, system, detector, device)
+        serve(choice, port=port, keep=keep, browser=browser)
+
+
 if __name__ == "__main__":
     app()

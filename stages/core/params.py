@@ -385,6 +385,15 @@ class ComputeParams(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
+class AppParams(Section):
+    """The page of `valaro app`."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 8642
+    max_upload_bytes: Count = 4_000_000_000
+    max_recordings: Count = 100
+    live_fps_hz: Annotated[float, Field(gt=0, le=30)] = 5.0
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -407,6 +416,7 @@ class Params(Section):
     submission: SubmissionParams
     predict: PredictParams
     compute: ComputeParams
+    app: AppParams = AppParams()
 
     @model_validator(mode="after")
     def _fit_together(self) -> "Params":

@@ -20,6 +20,9 @@ from markupsafe import Markup
 from stages.core.artefacts import whole
 
 ASSETS = Path(__file__).parent / "assets"
+SERVED = {"app"}
+"""Pages that a server on this machine shows; the others open from disk."""
+SERVED_RULES = ("connect-src 'self'", "frame-src 'self'")
 _UNSAFE = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 
 
@@ -29,9 +32,13 @@ def write_page(path: Path, name: str, **content: Any) -> None:
     The template gets `content`, and of the assets `style` (style.css), `script` (<name>.js) and `policy`.
     A byte of a file name that is no character is written as an escape.
     """
-    text = _environment().get_template(f"{name}.html").render(**_inlined(name), **content)
     with whole(path) as partial:
-        partial.write_bytes(text.encode("utf-8", "backslashreplace"))
+        partial.write_bytes(page_text(name, **content).encode("utf-8", "backslashreplace"))
+
+
+def page_text(name: str, **content: Any) -> str:
+    """The filled template `<name>.html`, see `write_page`."""
+    return _environment().get_template(f"{name}.html").render(**_inlined(name), **content)
 
 
 def assets_of(name: str) -> dict[str, Path]:
@@ -84,6 +91,7 @@ def _inlined(name: str) -> dict[str, Markup]:
         "style-src 'unsafe-inline'",
         "img-src data:",
         "media-src 'self' file:",
+        *(SERVED_RULES if name in SERVED else ()),
         "base-uri 'none'",
         "form-action 'none'",
     )
