@@ -35,9 +35,19 @@ class Browser:
     def __init__(self, address: str, session: str) -> None:
         self._session = f"{address}/session/{session}"
 
-    def open(self, page: Path) -> None:
-        """Load a page from disk."""
-        self._post("url", url=page.resolve().as_uri())
+    def open(self, page: Path | str) -> None:
+        """Load a page from disk, or from an address."""
+        self._post("url", url=page if isinstance(page, str) else page.resolve().as_uri())
+
+    def new_tab(self) -> str:
+        """Open a tab and go there; the name of the one before."""
+        before = str(_call(f"{self._session}/window", None, "GET"))
+        self.go_to(str(self._post("window/new", type="tab")["handle"]))
+        return before
+
+    def go_to(self, tab: str) -> None:
+        """Go to a tab by its name."""
+        self._post("window", handle=tab)
 
     def run(self, script: str, *arguments: Any) -> Any:
         """Value of a function body; `arguments` hold the arguments."""
@@ -113,8 +123,8 @@ class Browser:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
-    """A fresh browser with a profile of its own; both are gone at the end."""
+def browser(*flags: str) -> Iterator[Browser]:
+    """A fresh browser with a profile of its own, and further flags; all is gone at the end."""
     with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as profile:
         port = _free_port()
         driver = subprocess.Popen(
@@ -123,7 +133,7 @@ def browser() -> Iterator[Browser]:
         try:
             address = f"http://127.0.0.1:{port}"
             _wait_for(address)
-            session = Browser(address, _new_session(address, profile))
+            session = Browser(address, _new_session(address, profile, flags))
             try:
                 yield session
             finally:
@@ -133,8 +143,8 @@ def browser() -> Iterator[Browser]:
             driver.wait(10)
 
 
-def _new_session(address: str, profile: str) -> str:
-    options = {"args": [*FLAGS, f"--user-data-dir={profile}"], "binary": shutil.which(BROWSER)}
+def _new_session(address: str, profile: str, flags: tuple[str, ...]) -> str:
+    options = {"args": [*flags, *FLAGS, f"--user-data-dir={profile}"], "binary": shutil.which(BROWSER)}
     wanted = {
         "browserName": "chrome",
         "goog:chromeOptions": options,

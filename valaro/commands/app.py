@@ -1,10 +1,12 @@
 """`valaro app`: serve the page on this machine until Ctrl-C."""
 
 import secrets
+import signal
 import socket
+import sys
 import tempfile
 import webbrowser
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +66,17 @@ def serve(choice: Choice, *, port: int | None, keep: Path | None, browser: bool)
 
 def _run(uvicorn: Any, app: Any, listening: socket.socket) -> None:
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, ws_max_size=4_000_000
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws_max_size=4_000_000,
+        timeout_graceful_shutdown=2,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    # When it has ended, uvicorn raises the signal that ended it again: the folder must still be removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _listen(port: int) -> socket.socket:
@@ -74,6 +84,7 @@ def _listen(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((HOST, port))
+        listening.listen()  # from now on the page can be asked for, though the answer takes a moment
     except OSError as error:
         listening.close()
         raise ValaroError(

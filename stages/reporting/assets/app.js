@@ -1,7 +1,7 @@
 "use strict";
 const settings = JSON.parse(document.getElementById("settings").textContent);
 const at = (id) => document.getElementById(id);
-const POLL_MS = 700, SHOWN_S = 30, FRAME_WIDTH = 480;
+const POLL_MS = 700, SHOWN_S = 30, FRAME_WIDTH = 480, ROWS_SHOWN = 500;
 const STEPS = { index: "reading", decode: "decoding", faces: "finding faces", mouth: "measuring the mouth", speech: "finding speech",
   embed: "looking at faces", voice: "separating the voice", audio: "listening", results: "writing results" };
 
@@ -112,17 +112,37 @@ function showResults(row, one) {
   const files = one.files.map((name) => make("li", {}, make("a", { href: `${folder}/${encodeURIComponent(name)}?download=true`, textContent: name.slice(one.stem.length + 1) })));
   row.element.append(make("ul", { className: "files" }, make("li", { className: "muted", textContent: "Download:" }), ...files));
   for (const note of one.summary.notes || []) row.element.append(make("p", { className: "small muted", textContent: `Note: ${note}` }));
-  const page = one.files.find((name) => name === `${one.stem}.html`);
-  if (!page) return;
-  const open = make("button", { type: "button", textContent: "Timeline" });
-  open.setAttribute("aria-expanded", "false");
-  open.onclick = () => {
-    const there = row.element.querySelector("iframe");
-    if (there) there.remove();
-    else row.element.append(make("iframe", { src: `${folder}/${encodeURIComponent(page)}`, title: `Timeline of ${one.name}` }));
-    open.setAttribute("aria-expanded", String(!there));
+  const address = (ending) => `${folder}/${encodeURIComponent(`${one.stem}.${ending}`)}`;
+  const has = (ending) => one.files.includes(`${one.stem}.${ending}`);
+  if (has("html")) row.actions.append(opening("Timeline", row, async () => make("iframe", { src: address("html"), title: `Timeline of ${one.name}` })), " ");
+  if (has("csv")) row.actions.append(opening("Table", row, () => tableOf(address("csv"), one.name)));
+}
+
+// A button that shows something below the row, and takes it away again.
+function opening(name, row, build) {
+  const button = make("button", { type: "button", textContent: name });
+  let shown = null;
+  button.setAttribute("aria-expanded", "false");
+  button.onclick = async () => {
+    if (shown) { shown.remove(); shown = null; }
+    else row.element.append(shown = await build());
+    button.setAttribute("aria-expanded", String(Boolean(shown)));
   };
-  row.actions.append(open);
+  return button;
+}
+
+// The rows of a CSV file, evenly thinned where they are many; its cells hold no commas.
+async function tableOf(address, name) {
+  const [head, ...lines] = (await (await fetch(address)).text()).trim().split("\n").map((line) => line.split(","));
+  const every = Math.ceil(lines.length / ROWS_SHOWN), rows = lines.filter((_, k) => k % every === 0);
+  const caption = every > 1 ? `${name}: one row in ${every}; the download has all` : name;
+  const cell = (tag) => (text) => make(tag, { textContent: text, className: "number" });
+  const body = rows.map((line) => make("tr", {}, ...line.map(cell("td"))));
+  const table = make("table", {}, make("caption", { textContent: caption }), make("thead", {}, make("tr", {}, ...head.map(cell("th")))), make("tbody", {}, ...body));
+  const scroll = make("div", { className: "scroll rows", tabIndex: 0 }, table);
+  scroll.setAttribute("role", "region");
+  scroll.setAttribute("aria-label", `Table of ${name}`);
+  return scroll;
 }
 
 // The camera: the next frame goes out when the last one is answered, at most so many a second.
