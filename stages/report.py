@@ -75,6 +75,7 @@ def draw_video(unit: Unit, _settings: None) -> list[Note]:
         notice=unit.facts["notice"],
         obstacle=obstacle_of(index, Path(unit.facts["video"]).suffix),
         home=(beside / ".." / INDEX, "Report of the run"),
+        beside=[(Path(unit.facts["video"]).name, False)],
     )
     write_timeline(unit.writes["page"], page)
     return []

@@ -140,11 +140,11 @@ Results = Annotated[
     ),
 ]
 ExportFormats = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--format",
         metavar="NAME,...",
-        help="csv, parquet, json, vtt (subtitles), eaf (ELAN), abaw (DIR/submission.csv).",
+        help="csv (the default), parquet, json, vtt (subtitles), eaf (ELAN), abaw (DIR/submission.csv).",
     ),
 ]
 ExportFolder = Annotated[
@@ -273,7 +273,7 @@ def predict(
 @app.command()
 def export(
     out: ExportFolder,
-    formats: ExportFormats,
+    formats: ExportFormats = None,
     folders: Results = None,
     system: TraceName = "best",
     split: SplitName = None,
@@ -289,7 +289,7 @@ def export(
     from valaro.commands.export import chosen_formats
     from valaro.commands.export import export as run
 
-    wanted = chosen_formats(formats)
+    wanted = chosen_formats(formats or ["csv"])
     with report_user_errors():
         run(
             folders or (),

@@ -11,21 +11,19 @@ DECIMALS = 4
 
 
 def headline(scores: Mapping[str, Any]) -> dict[str, float]:
-    """Ten figures of an evaluation, by names that are short enough for the columns of `dvc exp show`.
+    """Eight figures of an evaluation: as many as `dvc exp show` has room for in 160 columns.
 
     Args:
         scores: as evaluate.json holds them.
 
     Returns:
-        valence, arousal, mean: CCC of the best system; low, high: the interval of its mean; optimism: how
-        much validation flatters it; then every single system's mean CCC. What there is no figure for is
-        left out.
+        valence, arousal, mean: CCC of the best system; optimism: how much validation flatters it; then every
+        single system's mean CCC. What there is no figure for is left out.
     """
     systems = scores["systems"]
     best = systems[scores["best"]]
     ccc = _figures(best)
     found = {target: figure["value"] for target, figure in ccc.items()}
-    found |= {name: ccc["mean"][name] for name in ("low", "high") if name in ccc["mean"]}
     if "optimism" in best:
         found["optimism"] = best["optimism"]
     for name in SYSTEMS:

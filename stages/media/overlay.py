@@ -1,4 +1,4 @@
-"""The video with the findings drawn in: picture above, curves below, the original sound."""
+"""The video with the findings drawn in: curves above, the picture below, the original sound."""
 
 from pathlib import Path
 
@@ -27,8 +27,8 @@ def render_overlay(
     """Write the video as MP4 (H.264, AAC) with the findings drawn in, upright, frame by frame.
 
     Every native frame keeps its time, so a variable rate stays one. The picture is at most max_height_px
-    high; below it is the strip of `Panel`. Pictures pass one at a time; only the waveform is held whole
-    (21 MB a minute).
+    high; above it is the strip of `Panel`, since players lay their controls over the lower edge. Pictures
+    pass one at a time; only the waveform is held whole (21 MB a minute).
 
     Args:
         video: the video.
@@ -55,7 +55,7 @@ def render_overlay(
             box = findings.box(time_s)
             shown = None if box is None else box * np.tile([width / facts.width, height / facts.height], 2)
             picture = draw_picture(canvas.draw(frame, aspect), shown, findings.notice)
-            movie.write(time_s, np.vstack([picture, panel.at(time_s)]))
+            movie.write(time_s, np.vstack([panel.at(time_s), picture]))
 
 
 def _even(length_px: float) -> int:

@@ -1,4 +1,7 @@
-"""Drawing what was found in a video: face box, valence and arousal as curves and as a moving point."""
+"""Drawing what was found in a video: face box, valence and arousal as curves and as a moving point.
+
+Colours are those of the pages on a dark ground (`--valence`, `--arousal` of reporting/assets/style.css).
+"""
 
 import textwrap
 from collections.abc import Iterator
@@ -10,7 +13,7 @@ import numpy as np
 from stages.core.arrays import Flags, Floats, Image
 
 _BACKGROUND, _AXIS, _BAND, _TEXT = (24, 26, 30), (90, 95, 105), (70, 50, 50), (235, 235, 235)
-_VALENCE, _AROUSAL, _FACE, _TRAIL = (95, 180, 255), (255, 150, 60), (110, 230, 120), (170, 175, 185)
+_VALENCE, _AROUSAL, _FACE, _TRAIL = (0x71, 0xB3, 0xFF), (0xFF, 0x9F, 0x63), (110, 230, 120), (170, 175, 185)
 _TRAIL_S = 1.5
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -60,7 +63,9 @@ def _nearest(times_s: Floats, time_s: float) -> int:
 
 
 class Panel:
-    """The strip below the picture: the valence-arousal plane and both curves with a cursor.
+    """The strip above the picture: the valence-arousal plane, and both curves with a cursor.
+
+    Players lay their controls over the lower edge, where it would be hidden.
 
     Args:
         findings: what to draw.

@@ -14,7 +14,7 @@ from stages.core.arrays import Flags, Floats
 _STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 VALENCE, AROUSAL = "#0b62c4", "#b8480b"
 """As on the pages (`--valence`, `--arousal` of reporting/assets/style.css) and in the films (`panel`)."""
-_BANDS = (("no face", "#d9a0a0", 0.0, 0.06), ("no voice", "#a8b4c8", 0.06, 0.12))
+_BANDS = (("no face", "#d9a0a0", 0.0, 0.06), ("not speaking", "#a8b4c8", 0.06, 0.12))
 
 
 def plot_trace(

@@ -58,7 +58,11 @@ def data_block(content: Any) -> Markup:
 
 def link(target: Path, page: Path) -> str:
     """The relative, percent-encoded address of a file as seen from a page; byte for byte the file's name."""
-    relative = os.path.relpath(target.absolute(), page.parent.absolute())
+    return address_of(os.path.relpath(target.absolute(), page.parent.absolute()))
+
+
+def address_of(relative: str) -> str:
+    """A relative path, percent-encoded byte for byte."""
     return quote(os.fsencode(relative.replace(os.sep, "/")), safe="/")
 
 

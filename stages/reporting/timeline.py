@@ -13,7 +13,7 @@ import numpy as np
 
 from stages.core.arrays import Flags, Floats
 from stages.reporting.decimation import kept_points
-from stages.reporting.pages import data_block, link, rounded, write_page
+from stages.reporting.pages import address_of, data_block, link, rounded, write_page
 
 MAX_POINTS = 72_000  # of all curves together, the edges of bands included: some 900 kB
 MAX_POINTS_EACH = 8000
@@ -98,6 +98,8 @@ class TimelinePage:
         home: a page to go back to, and its name; None for none.
         obstacle: what a browser that can't play the video should say of it (see `media.playable`), and
             what helps; "" where nothing speaks against it.
+        beside: where else to look for the video, in this order, should it have moved: names of files beside
+            the page, and whether each is a film of the findings, with boxes and curves in its picture.
     """
 
     title: str
@@ -111,6 +113,7 @@ class TimelinePage:
     notice: str = ""
     home: tuple[Path, str] | None = None
     obstacle: str = ""
+    beside: Sequence[tuple[str, bool]] = ()
 
 
 def write_timeline(path: Path, page: TimelinePage) -> None:
@@ -168,6 +171,7 @@ def _data(page: TimelinePage) -> dict[str, Any]:
             for band in page.bands
         ],
         "boxes": _boxes(page.boxes) if page.boxes else None,
+        "beside": [{"address": address_of(name), "film": film} for name, film in page.beside],
     }
 
 

@@ -16,6 +16,7 @@ from stages.exports.origins import SAMPLE_NOTICE
 from stages.exports.trace import Trace, file_name
 from valaro.commands.submission import ABAW, SUBMISSION, require_free, write_submission
 from valaro.commands.terminal import detail, note, result
+from valaro.suggestions import unknown
 from valaro.systems import BEST
 
 SPLITS = ("train", "validation", "test")
@@ -102,11 +103,13 @@ def _predictions(folders: Sequence[Path]) -> Iterator[Trace]:
 
 def _finished(workspace: Workspace, system: str, split: str | None, names: Sequence[str]) -> Iterator[Trace]:
     if split not in (None, *SPLITS):
-        raise typer.BadParameter(f"{split!r} is none of {', '.join(SPLITS)}", param_hint="--split")
+        raise typer.BadParameter(unknown("split", split, SPLITS), param_hint="--split")
     corpus = workspace.corpus()
     known = {subject.name: subject for subject in corpus.subjects}
-    if unknown := [name for name in names if name not in known]:
-        raise ValaroError(f"no subject {unknown[0]!r} in {workspace.corpus_file}. It lists all {len(known)}.")
+    if strangers := [name for name in names if name not in known]:
+        raise ValaroError(
+            f"no subject {strangers[0]!r} in {workspace.corpus_file}. It lists all {len(known)}."
+        )
     chosen = [known[name] for name in names] if names else corpus.subjects
     folder = folder_of(system, workspace)
     notice = SAMPLE_NOTICE if is_sample(str(read_json(workspace.corpus_file).get("source"))) else ""
@@ -142,9 +145,7 @@ def folder_of(system: str, workspace: Workspace) -> str:
     folders = {name: f"traces/{name}" for name in SYSTEMS} | {name: f"fused/{name}" for name in FUSIONS}
     folders |= {f"{name}{GROUPED}": f"fused/{name}{GROUPED}" for name in FUSIONS}
     if system not in folders:
-        raise typer.BadParameter(
-            f"{system!r} is none of {', '.join([BEST, *folders])}", param_hint="--system"
-        )
+        raise typer.BadParameter(unknown("system", system, [BEST, *folders]), param_hint="--system")
     if not workspace.folder(folders[system]).is_dir():
         raise ValaroError(f"{workspace.folder(folders[system])} is missing. Run `dvc repro evaluate`.")
     return folders[system]

@@ -6,6 +6,7 @@ import typer
 
 from stages.core.profiles import active_profile, find_profiles, first_comment, switch_profile
 from valaro.commands.terminal import result
+from valaro.suggestions import unknown
 
 
 def list_profiles(root: Path = Path()) -> None:
@@ -26,7 +27,7 @@ def switch(name: str, *, force: bool = False, root: Path = Path()) -> None:
     """
     profiles, active = find_profiles(root), active_profile(root)
     if name not in profiles:
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(profiles)}", param_hint="NAME")
+        raise typer.BadParameter(unknown("profile", name, profiles), param_hint="NAME")
     switched = switch_profile(root, name, force=force)
     for change in switched.changes:
         result(change)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.core.errors import ValaroError
 from stages.core.yaml_text import read_yaml
+from valaro.commands.origin import other_origin
 from valaro.commands.terminal import note, result
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def report(page: Path = PAGE) -> None:
     states = states_of(names, _status(), _locked())
     live = Live(states, times_of(history(Path(".valaro")), entries_of(DEFINITION, PARAMS_FILE)))
     write_overview(page, workspace, DEFINITION, workspace.metrics("report"), live)
+    for sentence in other_origin(workspace):
+        note(f"note: {sentence}")
     stale = [name for name in names if states[name] != "current"]
     note(f"not up to date: {', '.join(stale)}" if stale else "everything is up to date")
     result(str(page))

@@ -4,6 +4,7 @@ from stages.core.artefacts import read_json
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
 from stages.engine.progress import plain_table
+from valaro.commands.origin import other_origin
 from valaro.commands.terminal import note, result
 
 
@@ -21,6 +22,8 @@ def scores(workspace: Workspace) -> None:
     rows, best = table(read_json(evaluated))
     for line in plain_table(HEAD, rows, best):
         result(line)
+    for sentence in other_origin(workspace):
+        note(f"note: {sentence}")
     note("CCC on validation, interval by bootstrap over subjects; metrics/evaluate.json has more")
     if page.is_file():
         note(f"{page}: the run on one page")

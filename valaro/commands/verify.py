@@ -22,6 +22,7 @@ from stages.core.yaml_text import read_yaml
 from stages.engine.fingerprint import md5_of
 from stages.engine.memo import RECORD, dvc_cache
 from valaro.commands.contracts import Lengths, contract_of, faults_of
+from valaro.commands.origin import other_origin
 from valaro.commands.terminal import detail, note, result
 
 LOCK = Path("dvc.lock")
@@ -64,6 +65,8 @@ def verify(repair: bool = False) -> bool:
         if forgotten:
             remove(finding.path)
         result(f"{finding.path}: {finding.problem}{' (forgotten)' if forgotten else ''}")
+    for sentence in other_origin(Workspace()):
+        note(f"note: {sentence}")
     _advise(findings, repair)
     return not findings
 

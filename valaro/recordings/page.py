@@ -66,6 +66,7 @@ def write_recording_page(
     index, faces = workspace.artefact("index", found.subject), workspace.artefact("faces", found.subject)
     speech, duration_s = workspace.artefact("speech", found.subject), found.facts["duration_s"]
     curves, words = _curves(workspace, trained, found), dict[str, str]()
+    curves[0] = replace(curves[0], look="fused")  # the colours of valence and arousal, whichever system it is
     if trained.margin:
         curves[0], words = with_band(curves[0], trained.margin)
     bands = [band for band in bands_of(index, faces, speech, duration_s) if band.name != "unlabelled"]
@@ -76,11 +77,12 @@ def write_recording_page(
         curves=curves,
         bands=bands,
         crops=crops_of(faces),
-        # The film has its boxes in the picture, and a panel below it.
+        # The film has its boxes in the picture, and a panel above it.
         boxes=None if stands_in else boxes_of(faces, workspace.artefact("decode", RECORDING)),
         facts=_facts(found, trained, bands) | words,
         notice=trained.notice,
         obstacle=f"{hindered}{FILM_HELPS}" if hindered and not film else "",
+        beside=[(video.name, False), (f"{path.stem}.mp4", True)],
     )
     write_timeline(path, page)
 

@@ -43,10 +43,18 @@
     draw();
   };
   document.body.dataset.player = video ? "video" : "clock";
+  // The video may have moved: a file of its name, or the film of the findings, may lie beside the page.
+  const elsewhere = [...page.beside];
+  const next = () => {
+    const source = elsewhere.shift();
+    if (!source) return withoutVideo();
+    document.body.dataset.film = String(source.film); // a film has its boxes in the picture
+    video.src = source.address;
+  };
   if (video) {
-    video.addEventListener("error", withoutVideo);
+    video.addEventListener("error", next);
     video.addEventListener("loadedmetadata", () => { if (!video.videoWidth) withoutVideo(); });
-    if (video.error) withoutVideo();
+    if (video.error) next();
     if (video.requestVideoFrameCallback) video.requestVideoFrameCallback((_, frame) => { if (video.currentTime === 0) start = frame.mediaTime; });
     for (const name of ["seeked", "timeupdate", "pause", "play", "loadeddata"]) video.addEventListener(name, () => draw());
   }
@@ -81,7 +89,7 @@
   const drawn = page.curves.map(() => []);
   const face = page.bands.find((band) => band.name === "no face");
   TARGETS.forEach((target, column) => {
-    const svg = make("svg", { class: "target", preserveAspectRatio: "none", role: "img", "aria-label": `${target} over time` });
+    const svg = make("svg", { class: `target of-${target}`, preserveAspectRatio: "none", role: "img", "aria-label": `${target} over time` });
     for (const [start, end] of face ? face.spans : []) svg.append(make("rect", { class: "shade", x: start, y: -1.05, width: end - start, height: 2.1 }));
     for (const level of [-0.5, 0.5]) svg.append(make("line", { class: "gridline", x1: 0, x2: duration, y1: level, y2: level }));
     svg.append(make("line", { class: "zero", x1: 0, x2: duration, y1: 0, y2: 0 }));
@@ -94,13 +102,13 @@
     });
     charts.push(svg);
     tracks.append(svg);
-    const row = html("div", "row-target"), name = html("span", "target-name", target);
+    const row = html("div", "row-target"), name = html("span", `target-name of-${target}`, target);
     name.append(html("small", "", column ? "calm to excited" : "negative to positive"));
     row.append(html("span", "end high", "+1"), name, html("span", "end low", "−1"));
     labels.append(row);
   });
   for (const band of page.bands) {
-    const svg = make("svg", { class: "lane", preserveAspectRatio: "none", role: "img",
+    const svg = make("svg", { class: `lane ${band.name.replace(/ /g, "-")}`, preserveAspectRatio: "none", role: "img",
       "aria-label": `${band.name}: ${band.spans.length} stretches` });
     for (const [start, end] of band.spans) svg.append(make("rect", { x: start, y: -1.05, width: end - start, height: 2.1 }));
     charts.push(svg);
@@ -191,7 +199,10 @@
   const shown = page.curves.map((curve) => curve.shown);
   const cells = page.curves.map((curve, k) => {
     const row = html("tr"), name = html("th"), button = html("button", "toggle");
-    const swatch = make("svg", { class: `swatch look-${curve.look}`, viewBox: "0 0 26 10", "aria-hidden": "true" }, make("line", { x1: 0, x2: 26, y1: 5, y2: 5 }));
+    const swatch = make("svg", { class: `swatch look-${curve.look}`, viewBox: "0 0 26 10", "aria-hidden": "true" });
+    const one = curve.look !== "fused" && curve.look !== "other";
+    if (one) swatch.append(make("line", { x1: 0, x2: 26, y1: 5, y2: 5 }));
+    else for (const [target, y] of [["valence", 2.5], ["arousal", 7.5]]) swatch.append(make("line", { class: target, x1: 0, x2: 26, y1: y, y2: y }));
     name.scope = "row";
     button.type = "button";
     const words = html("span");
@@ -218,7 +229,7 @@
     let low = 0, high = times.length - 1;
     while (high - low > 1) { const middle = (low + high) >> 1; if (times[middle] <= t) low = middle; else high = middle; }
     const edges = page.boxes.xyxy[Math.abs(times[low] - t) <= Math.abs(times[high] - t) ? low : high];
-    const there = player === video && video.videoWidth && edges && edges[0] !== null;
+    const there = player === video && document.body.dataset.film !== "true" && video.videoWidth && edges && edges[0] !== null;
     box.classList.toggle("hidden", !there);
     if (!there) return;
     const scale = Math.min(video.clientWidth / video.videoWidth, video.clientHeight / video.videoHeight);

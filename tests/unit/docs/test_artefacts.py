@@ -122,7 +122,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     params, workspace = load_params(REPOSITORY / "profiles" / "sample.yaml"), Workspace(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VALARO_DEVICE", "cpu")
-        patch.setattr(predict, "_audio", lambda _path: (Heard(), {"window_s": 4.0, "fps_hz": 5.0}))
+        patch.setattr(predict, "_audio", lambda _path, _device: (Heard(), {"window_s": 4.0, "fps_hz": 5.0}))
         corpus = lay_corpus(root, workspace, params)
         see_and_hear(workspace, corpus, params)
         estimate(workspace, corpus, params)
