@@ -55,6 +55,7 @@ def train(unit: Unit, settings: FinetuneParams) -> list[Note]:
             run_id=unit.scratch.name,
             groups=model.layer_groups(),
             after_epoch=curves,
+            at_once=settings.images_at_once,
         )
         save_model(unit.writes["model"], fitted.restore(model, "mean_rmse"), config)
         images = {"train_images": len(training), "validation_images": len(validation)}

@@ -91,7 +91,8 @@ def _learn(unit: Unit, settings: Settings, model: Any, faces: LabelledFaces) -> 
     from stages.vision.batches import training_batches
 
     options = settings.pretrain
-    validation = _images(faces, faces.of("validation"), settings)
+    seed, most = options.optimisation.seed, options.max_validation_images
+    validation = _images(faces, sample_of(faces.of("validation"), most, seed), settings)
     with Curves(f"pretrain {unit.name}", unit.scratch / "live") as curves:
         fitted = fit(
             model,
@@ -115,6 +116,16 @@ def _learn(unit: Unit, settings: Settings, model: Any, faces: LabelledFaces) -> 
         if tested := _test_scores(model, faces, settings):
             facts["test"] = tested
         curves.deliver(fitted, unit.writes["plots"], unit.writes["metrics"], scores=chosen, **facts)
+
+
+def sample_of(chosen: Flags, most: int | None, seed: int) -> Flags:
+    """At most so many of the images chosen, drawn once; all of them for None. Shape: (N,) -> (N,)."""
+    there = np.flatnonzero(chosen)
+    if most is None or len(there) <= most:
+        return chosen
+    drawn = np.zeros(len(chosen), bool)
+    drawn[np.random.default_rng(seed).choice(there, most, replace=False)] = True
+    return drawn
 
 
 def _loss(faces: LabelledFaces, options: PretrainParams) -> Any:

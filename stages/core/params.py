@@ -194,6 +194,7 @@ class PretrainParams(Section):
     frames_hz: Positive
     batch_size: Count
     max_images_per_epoch: Count | None
+    max_validation_images: Count | None
     in_memory: bool
     emotion_labels: Literal["majority", "votes"]
     derive_valence_arousal: bool
@@ -222,6 +223,7 @@ class FinetuneParams(Section):
     dropout: Share
     tanh_output: bool
     batch_size: Count
+    images_at_once: Count | None
     max_frames_per_epoch: Count | None
     augmentation: Augmentation
     optimisation: OptimSettings

@@ -17,6 +17,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def fit(
     groups: Groups | None = None,
     after_epoch: Callable[[EpochRecord], None] | None = None,
     after_step: Callable[[], None] | None = None,
+    at_once: int | None = None,
 ) -> Fitted:
     """Train `model`; resume from `scratch` if this very run was interrupted there.
 
@@ -80,6 +82,8 @@ def fit(
         groups: layer groups, bottom to top, for discriminative rates and gradual unfreezing.
         after_epoch: called with every epoch's record, on resumption with those of past epochs first.
         after_step: called after every optimiser step, e.g. to advance a progress bar.
+        at_once: samples of a batch in memory at a time; their gradients are added up to the batch's. For
+            losses that are means over samples. Batch norms see this many. None: the whole batch.
 
     Raises:
         ValueError: `groups` don't fit the model, there is no batch, or a kept score isn't among the scores.
@@ -90,7 +94,7 @@ def fit(
     with _deterministic(torch_device()):
         wanted = sorted({stop_on, *keep})
         fingerprint = f"{settings.model_dump_json()} {stop_on} {wanted} {lower_is_better} {run_id}"
-        run = _Run(model, train_batches, settings, groups or one_group(model), scratch, fingerprint)
+        run = _Run(model, train_batches, settings, groups or one_group(model), scratch, fingerprint, at_once)
         run.resume()
         for record in run.outcome.history:
             if after_epoch:
@@ -116,8 +120,10 @@ class _Run:
         groups: Groups,
         scratch: Path,
         fingerprint: str,
+        at_once: int | None,
     ) -> None:
         check_groups(model, groups)
+        self.data, self.at_once = train_batches.dataset, at_once
         self.model, self.settings, self.groups = model, settings, groups
         self.scratch, self.fingerprint = scratch, fingerprint
         self.accelerator = _accelerator(settings)
@@ -140,13 +146,16 @@ class _Run:
     def train_epoch(self, loss: Loss, after_step: Callable[[], None] | None) -> float:
         """One pass over the batches; the mean loss."""
         epoch = len(self.outcome.history)
-        set_seed((self.settings.seed * 100_003 + epoch) % SEEDS, device_specific=True)
+        seed = (self.settings.seed * 100_003 + epoch) % SEEDS
+        set_seed(seed, device_specific=True)
+        if hasattr(self.data, "set_epoch"):
+            self.data.set_epoch(seed)
         self._unfreeze(epoch)
         train_mode(self.wrapped)
         self.batches.set_epoch(epoch)
         total = torch.zeros((), device=self.accelerator.device)
         for batch in self.batches:
-            total += self._step(loss(self.wrapped, batch))
+            total += self._step(loss, batch)
             if after_step:
                 after_step()
         return self._checked(float(total) / len(self.batches))
@@ -169,16 +178,21 @@ class _Run:
         """One process in full precision needs no wrapper (and asking for one imports sympy, 2 s)."""
         return self.settings.mixed_precision != "no" or self.accelerator.num_processes > 1
 
-    def _step(self, value: Tensor) -> Tensor:
+    def _step(self, loss: Loss, batch: Any) -> Tensor:
+        """One step of the optimiser; the loss of the batch."""
         self.optimizer.zero_grad()
-        self.accelerator.backward(value)
+        total = torch.zeros((), device=self.accelerator.device)
+        for part, share in parts_of(batch, self.at_once):
+            value = loss(self.wrapped, part) * share if share < 1 else loss(self.wrapped, part)
+            self.accelerator.backward(value)
+            total += value.detach().float()
         if self.settings.max_grad_norm > 0:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
         self.optimizer.step()
         self.schedule.step()
         if self.average:
             self.average.update(self.model)
-        return value.detach().float()
+        return total
 
     def _checked(self, mean_loss: float) -> float:
         if not math.isfinite(mean_loss):
@@ -229,6 +243,20 @@ class _Run:
         parts = {"optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.accelerator.scaler}
         parts["average"] = self.average
         return {name: part for name, part in parts.items() if part is not None}
+
+
+def parts_of(batch: Any, at_once: int | None) -> Iterator[tuple[Any, float]]:
+    """A batch (tensors of one length) in parts of at most `at_once`, and the share that each is of it."""
+    size = len(batch[0]) if at_once else 0
+    if at_once is None or size <= at_once:
+        yield batch, 1.0
+        return
+    parts = -(-size // at_once)  # of even sizes: a batch norm mustn't meet a remainder of one
+    bounds = [size * k // parts for k in range(parts + 1)]
+    for first, stop in pairwise(bounds):
+        part = [tensor[first:stop] for tensor in batch]
+        named = type(batch)(*part) if hasattr(batch, "_fields") else type(batch)(part)
+        yield named, (stop - first) / size
 
 
 def _accelerator(settings: OptimSettings) -> Accelerator:

@@ -18,7 +18,7 @@ def build_augmentation(names: Sequence[str], probability: float) -> Change:
 
     Shape: the function takes and gives (3, H, W) uint8.
 
-    Randomness comes from torch's global generator, which a DataLoader seeds anew in each of its workers.
+    Randomness comes from torch's global generator, which `FaceImages` seeds for each image of each epoch.
 
     Args:
         names: keys of CHANGES, applied in this order.

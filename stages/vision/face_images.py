@@ -73,16 +73,31 @@ class FaceImages(Dataset[FaceSample]):
         self._size_px, self._augment, self._box_xyxy = size_px, augment, box_xyxy
         self._antialias = antialias
         self._tracks = OpenTracks()
+        self._draw = torch.zeros((), dtype=torch.int64)
+        self._draw.share_memory_()  # type: ignore[no-untyped-call]  # workers that live on see it change
 
     def __len__(self) -> int:
         return len(self._file_index)
+
+    def set_epoch(self, seed: int) -> None:
+        """Say what the changes of this epoch are drawn from, in this process and in its workers."""
+        self._draw.fill_(seed)
 
     def __getitem__(self, index: int) -> FaceSample:
         jpeg, offset = self._tracks.get(self._files[self._file_index[index]])
         box = None if self._box_xyxy is None else self._box_xyxy[index]
         picture = int(self._crop_index[index])
         image = as_tensor(shown(jpeg, offset, picture, box, self._size_px, self._antialias))
-        return FaceSample(self._augment(image) if self._augment else image, self._target[index])
+        return FaceSample(self._changed(image, index), self._target[index])
+
+    def _changed(self, image: Tensor, index: int) -> Tensor:
+        """The image changed by draws of its own, whichever worker makes them, and in whatever order."""
+        if self._augment is None:
+            return image
+        seed = np.random.SeedSequence([int(self._draw), index]).generate_state(1, np.uint64)[0]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(seed) % 2**63)
+            return self._augment(image)
 
 
 class OpenTracks:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.pipeline.conftest import portrait
 
 from stages.core.artefacts import read_arrays, read_json
+from tests.pipeline.conftest import portrait
 
 RATE_HZ = 25
 LONG_S = 3.2

@@ -56,6 +56,7 @@ def finetune_params() -> Callable[..., FinetuneParams]:
             dropout=0.1,
             tanh_output=True,
             batch_size=8,
+            images_at_once=None,
             max_frames_per_epoch=None,
             augmentation=Augmentation(probability=0.5, names=["horizontal_flip"]),
             optimisation=OptimSettings.model_validate(quick),

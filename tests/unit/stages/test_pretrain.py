@@ -37,6 +37,7 @@ def settings_for(params: FinetuneParams, backbone: str = "small", **optimisation
         frames_hz=5.0,
         batch_size=10,
         max_images_per_epoch=None,
+        max_validation_images=None,
         in_memory=False,
         emotion_labels="majority",
         derive_valence_arousal=False,
@@ -312,3 +313,15 @@ def test_scores_by_hand() -> None:
     assert scores["score"] == pytest.approx(0.5), "(1 + 0) / 2: one class for all is chance"
     with pytest.raises(ValaroError, match="neither valence and arousal nor two different emotions"):
         scores_of(np.array([[NAN, NAN, 1], [NAN, NAN, 1]]), estimated[:2], logits[:2])
+
+
+def test_validation_is_scored_on_a_sample_drawn_once() -> None:
+    from stages.pretrain import sample_of
+
+    chosen = np.arange(100) % 2 == 0
+    drawn = sample_of(chosen, 10, 3)
+    assert drawn.sum() == 10
+    assert not (drawn & ~chosen).any()
+    assert (drawn == sample_of(chosen, 10, 3)).all()
+    assert (sample_of(chosen, None, 3) == chosen).all()
+    assert (sample_of(chosen, 50, 3) == chosen).all()

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from stages.core.errors import ValaroError
 from stages.core.optimisation import OptimSettings
-from stages.training.loop import fit
+from stages.training.loop import fit, parts_of
 from stages.training.losses import log_cosh_loss
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -209,7 +209,7 @@ def test_misuse_is_named(tmp_path):
 TWO_PROCESSES = """
 import os, sys, torch
 from pathlib import Path
-from stages.training.loop import fit
+from stages.training.loop import fit, parts_of
 from stages.training.losses import log_cosh_loss
 from stages.core.optimisation import OptimSettings
 from torch import distributed, nn
@@ -272,3 +272,38 @@ def test_it_learns_on_a_gpu_in_half_precision(tmp_path, monkeypatch, cuda):
     task.x, task.y = task.x.to(cuda), task.y.to(cuda)
     fitted = task.fit(QUICK.model_copy(update={"mixed_precision": "fp16"}))
     assert fitted.history[-1].train_loss < 0.5 * fitted.history[0].train_loss
+
+
+@pytest.mark.parametrize(
+    ("size", "at_once", "expected"),
+    [(8, None, [8]), (8, 8, [8]), (8, 3, [2, 3, 3]), (64, 16, [16] * 4), (5, 2, [1, 2, 2]), (2, 16, [2])],
+)
+def test_a_batch_in_parts_is_the_batch(size: int, at_once: int | None, expected: list[int]) -> None:
+    batch = [torch.arange(size), torch.arange(size) * 2]
+    parts = list(parts_of(batch, at_once))
+    assert sorted(len(part[0]) for part, _ in parts) == expected
+    assert torch.equal(torch.cat([part[1] for part, _ in parts]), batch[1])
+    assert sum(share for _, share in parts) == pytest.approx(1)
+
+
+def test_gradients_of_parts_add_up_to_those_of_the_batch(tmp_path: Path) -> None:
+    """Without batch norm and dropout the parts of a batch train as the whole of it does."""
+    x = torch.randn(96, 6, generator=torch.Generator().manual_seed(1))
+    data, trained = TensorDataset(x, torch.tanh(x[:, :2])), []
+    for at_once in (None, 5):
+        torch.manual_seed(0)
+        model = nn.Linear(6, 2)
+        fit(
+            model,
+            lambda net, batch: log_cosh_loss(net(batch[0]), batch[1]),
+            DataLoader(data, batch_size=16, shuffle=True),
+            lambda net: {"loss": float(log_cosh_loss(net(data.tensors[0]), data.tensors[1]))},
+            QUICK,
+            stop_on="loss",
+            lower_is_better=True,
+            scratch=tmp_path / str(at_once),
+            run_id="",
+            at_once=at_once,
+        )
+        trained.append(model.weight.detach().clone())
+    torch.testing.assert_close(*trained, rtol=1e-4, atol=1e-5)

@@ -5,8 +5,10 @@ import pickle
 import h5py
 import numpy as np
 import pytest
+import torch
 from torch.utils.data import DataLoader
 
+from stages.core.artefacts import write_arrays
 from stages.media.jpeg import pack_jpegs
 from stages.vision import face_images
 from stages.vision.face_images import FaceImages, OpenTracks
@@ -98,3 +100,30 @@ def test_few_files_are_open_at_a_time(tracks, monkeypatch):
 def test_indices_that_do_not_fit_are_refused(tracks, files, crops, rows, message):
     with pytest.raises(ValueError, match=message):
         FaceImages(tracks, np.array(files), np.array(crops), np.zeros((rows, 2)), 30)
+
+
+def test_changes_follow_the_epoch_and_the_image_not_the_worker(tmp_path):
+    """A resumed run, or one with another number of workers, sees the same images."""
+    from stages.vision.augmentation import build_augmentation
+
+    picture = np.random.default_rng(0).integers(0, 255, (24, 24, 3), np.uint8)
+    jpeg, offset = pack_jpegs([picture] * 6, 95)
+    write_arrays(tmp_path / "t.h5", {"jpeg": jpeg, "jpeg_offset": offset})
+    changes = build_augmentation(["noise", "rotation"], 1.0)
+    rows = (np.zeros(6, int), np.arange(6), np.zeros((6, 2)))
+    images = FaceImages([tmp_path / "t.h5"], *rows, 24, changes)
+
+    def epoch(seed: int, workers: int) -> torch.Tensor:
+        images.set_epoch(seed)
+        loader = DataLoader(images, batch_size=2, num_workers=workers)
+        return torch.cat([batch.image for batch in loader])
+
+    first = epoch(3, 0)
+    assert torch.equal(epoch(3, 2), first)
+    assert not torch.equal(epoch(4, 0), first)
+    assert not torch.equal(first[0], first[1]), "each image has draws of its own"
+    torch.manual_seed(1)
+    expected = torch.rand(())
+    torch.manual_seed(1)
+    images[0]
+    assert torch.rand(()) == expected, "the training's own draws aren't touched"
