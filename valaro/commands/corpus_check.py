@@ -10,8 +10,8 @@ from stages.core.corpus import FITTED_SPLITS, LEAST_RECORDINGS, Split
 from stages.core.errors import ValaroError
 from stages.core.labels import read_labels
 from stages.core.params import Params
-from stages.layouts.affwild2 import list_corpus
 from stages.layouts.listing import Found, Listing
+from stages.layouts.readers import list_corpus
 
 
 class Remark(NamedTuple):

@@ -20,8 +20,8 @@ from stages.core.params import ComputeParams, Params, load_params
 from stages.engine.progress import plain_table
 from stages.engine.stage import Stage, Unit, Work
 from stages.evaluation.published import SYSTEMS
-from stages.layouts.affwild2 import list_corpus
 from stages.layouts.listing import Found
+from stages.layouts.readers import list_corpus
 from valaro.commands.terminal import note, result
 from valaro.recordings.trained import Trained, find_trained, pretrained
 
