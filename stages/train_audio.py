@@ -27,6 +27,7 @@ from stages.core.errors import BadInput, ValaroError
 from stages.core.measures import ccc_per_target
 from stages.core.notes import Note
 from stages.core.params import AudioParams, load_params
+from stages.engine.prefetch import loader_workers
 from stages.engine.stage import Stage, Unit, main
 
 
@@ -53,7 +54,15 @@ def train(unit: Unit, settings: AudioParams) -> list[Note]:
         return ccc_loss(net(waveform, batch.sample_mask)[0], batch.targets, batch.valid)
 
     few = len(training) <= settings.batch_size
-    batches = DataLoader(training, batch_size=settings.batch_size, shuffle=True, drop_last=not few)
+    workers = loader_workers()
+    batches = DataLoader(
+        training,
+        batch_size=settings.batch_size,
+        shuffle=True,
+        drop_last=not few,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )
     with Curves("audio", unit.scratch / "live") as curves:
         fitted = fit(
             model,

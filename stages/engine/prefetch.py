@@ -1,11 +1,13 @@
 """Prepare the next batch while this one is worked on."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from stages.engine.advance import advance
+from stages.engine.device import torch_device
 from stages.engine.mapping import cores
 
 Prepared = TypeVar("Prepared")
@@ -16,6 +18,12 @@ MOST_THREADS = 8
 def decoding_threads(device: str) -> int:
     """Threads that decode pictures beside a network: one where the network itself wants the cores."""
     return 1 if device == "cpu" else min(MOST_THREADS, cores())
+
+
+def loader_workers() -> int:
+    """Processes that read a training's samples beside a GPU; a CPU has better things to do."""
+    launched = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return 0 if torch_device() == "cpu" else max(1, min(MOST_THREADS, cores() // launched - 1))
 
 
 def prefetch_batches(

@@ -1,6 +1,5 @@
 """Batches of images for the static models, and what a model's estimates of single images are worth."""
 
-import os
 from typing import Any
 
 import numpy as np
@@ -8,10 +7,7 @@ from torch.utils.data import DataLoader, RandomSampler
 
 from stages.core.arrays import Floats
 from stages.core.measures import TARGETS, ccc_per_target, rmse_per_target
-from stages.engine.device import torch_device
-from stages.engine.mapping import cores
-
-MOST_WORKERS = 8
+from stages.engine.prefetch import loader_workers
 
 
 def training_batches(images: Any, batch_size: int, limit: int | None) -> DataLoader[Any]:
@@ -43,17 +39,11 @@ def _loading(images: Any) -> dict[str, Any]:
     """Pictures in memory come as batches; others are decoded by processes of their own beside a GPU."""
     if hasattr(images, "__getitems__"):
         return {"collate_fn": _as_it_comes}
-    return {"num_workers": _workers(), "persistent_workers": _workers() > 0}
+    return {"num_workers": loader_workers(), "persistent_workers": loader_workers() > 0}
 
 
 def _as_it_comes(batch: Any) -> Any:
     return batch
-
-
-def _workers() -> int:
-    """Processes that decode images beside a GPU; a CPU has better things to do."""
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return 0 if torch_device() == "cpu" else max(1, min(MOST_WORKERS, cores() // processes - 1))
 
 
 def image_scores(truth: Floats, estimated: Floats) -> dict[str, float]:
