@@ -454,6 +454,24 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raise ValaroError(f"{path}: {explain(error)}") from None
 
 
+_WORDS = (
+    ("Value error, ", ""),
+    ("Input should be a valid ", "must be a "),
+    ("Input should be ", "must be "),
+    ("Extra inputs are not permitted", "no such parameter"),
+    ("Field required", "is missing"),
+)
+
+
+def _plain(message: str) -> str:
+    """A message of Pydantic's in the words of somebody who edits params.yaml."""
+    if message.startswith("Input should be a valid dictionary"):
+        return "must be a section of keys and values"
+    for technical, plain in _WORDS:
+        message = message.replace(technical, plain)
+    return message
+
+
 _SHORT = Repr()
 """A few kilobytes of YAML, whose aliases name aliases, can stand for a value of terabytes."""
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
@@ -464,7 +482,7 @@ def explain(error: ValidationError) -> str:
     faults = []
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"]) or "parameters"
-        said = fault["msg"].removeprefix("Value error, ")
+        said = _plain(fault["msg"])
         whole_section = fault["type"] == "missing" or isinstance(fault["input"], dict)
         faults.append(
             f"{key}: {said}" if whole_section else f"{key}: {said} (now {_SHORT.repr(fault['input']):.80})"

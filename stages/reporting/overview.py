@@ -15,11 +15,12 @@ from stages.reporting import charts, gathered, pipeline, results
 from stages.reporting.cards import CARDS, cards_in
 from stages.reporting.gathered import VideoScore
 from stages.reporting.pages import link, write_page
+from stages.reporting.published import figures_without, is_affwild2, tables_without
 from stages.reporting.svg import element, plain
 
 SAMPLE_NOTICE = (
     "This run is on the sample corpus: faces and voices made by a program. Its figures show that the "
-    "pipeline works; they say nothing about people, and mustn't be compared with the paper's beside them."
+    "pipeline works; they say nothing about people, and mustn't be compared with the paper's."
 )
 WINDOWS = "dynamic.window_s"
 EXTREMES = 3  # videos named on either side of the gain by audio
@@ -32,10 +33,12 @@ class Live:
     Args:
         states: stage -> `current`, `changed` or `never`.
         times: stage -> how long its last run took, in words; all entries of a matrix together.
+        facts: commit, profile, date: what the page is of, in words.
     """
 
     states: Mapping[str, str] = field(default_factory=dict)
     times: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 def notice_of(workspace: Workspace) -> str:
@@ -68,21 +71,24 @@ def write_overview(
     facts = gathered.corpus_rows(workspace, corpus)
     notes = read_json(workspace.metrics("notes.json"))
     names = results.read_names(workspace.metrics("tables/table_5.csv"))
-    nodes = pipeline.read_nodes(definition)
+    nodes, tables = pipeline.read_nodes(definition), results.read_tables(workspace.metrics("tables"))
+    source = read_json(workspace.corpus_file)["source"]
+    published = is_affwild2(source)
     write_page(
         page,
         "report",
         notice=notice_of(workspace),
-        source=read_json(workspace.corpus_file)["source"],
+        source=source,
         headline=_headline(evaluated, names, facts, notes),
         best=names.get(best, best),
         ahead=names.get(evaluated["ahead"], evaluated["ahead"]),
         confidence=evaluated["confidence"],
-        systems=_systems(workspace),
+        systems=_systems(workspace, published),
+        published=published,
         optimism=results.read_optimism(workspace.metrics("tables/table_5.csv")),
         sweeps=_sweeps(workspace),
         windows=WINDOWS,
-        tables=results.read_tables(workspace.metrics("tables")),
+        tables=tables if published else tables_without(tables),
         scores=scores,
         rivals=[names.get(name, name) for name in rivals],
         means=means,
@@ -150,8 +156,9 @@ def _interval(found: dict[str, Any], target: str) -> str:
     )
 
 
-def _systems(workspace: Workspace) -> Markup:
+def _systems(workspace: Workspace, published: bool) -> Markup:
     rows = results.read_figures(workspace.metrics("tables/table_5.csv"))
+    rows = rows if published else figures_without(rows)
     return charts.whiskers(
         "CCC of systems and fusions on validation", rows, "CCC, mean of valence and arousal"
     )

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,13 +42,34 @@ def report(page: Path = PAGE) -> None:
         raise ValaroError(f"{workspace.metrics('evaluate.json')} is missing. Run `dvc repro report` first.")
     names = [node.name for node in read_nodes(DEFINITION)]
     states = states_of(names, _status(), _locked())
-    live = Live(states, times_of(history(Path(".valaro")), entries_of(DEFINITION, PARAMS_FILE)))
+    times = times_of(history(Path(".valaro")), entries_of(DEFINITION, PARAMS_FILE))
+    live = Live(states, times, _facts(Path()))
     write_overview(page, workspace, DEFINITION, workspace.metrics("report"), live)
     for sentence in other_origin(workspace):
         note(f"note: {sentence}")
     stale = [name for name in names if states[name] != "current"]
     note(f"not up to date: {', '.join(stale)}" if stale else "everything is up to date")
     result(str(page))
+
+
+def _facts(root: Path) -> dict[str, str]:
+    """Commit, profile and date; of the commit nothing without git."""
+    from stages.core.profiles import active_profile
+
+    facts = {"written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")}
+    facts["profile"] = active_profile(root) or "none: params.yaml has edits of its own"
+    if commit := _git("log", "-1", "--format=%h of %cs: %s"):
+        edited = ", with uncommitted changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
+        facts["commit"] = f"{commit}{edited}"
+    return facts
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], check=False, capture_output=True, text=True)
+    except FileNotFoundError:
+        return ""
+    return "" if done.returncode else done.stdout.strip()
 
 
 def states_of(names: Iterable[str], changed: Iterable[str], locked: Iterable[str]) -> dict[str, str]:
