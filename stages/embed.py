@@ -5,12 +5,16 @@
 Reads   data/faces/<subject>.h5          crops, boxes
         data/decode/<video>.h5           frames, for a model that takes frames or persons
         models/static/<backbone>.safetensors
+        models/static_folds/             extractors that haven't seen some of training, for embed.folds > 0
 Writes  data/embeddings/<subject>.h5     embedding (T, 256) float32; valence_arousal (T, 2) by the static
                                          model; detected (T,) bool; time_s (T,); fps_hz
 Params  embed, compute.engine, compute.precision
 
 Where the face is missing the last crop's embedding stands (`detected` is false), before the first a black
 image's (paper, section 4.2.2); likewise the last picture of the person. Whole frames are always their own.
+
+With embed.folds: k a training recording is embedded by an extractor that was fine-tuned without it, turned
+into the space of the one that embeds validation and test (see `stages.finetune_folds`).
 """
 
 from contextlib import suppress
@@ -18,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stages.core.artefacts import read_arrays, read_facts, write_arrays
+from stages.core.artefacts import read_arrays, read_facts, read_json, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.notes import Note
 from stages.core.optimisation import MixedPrecision
@@ -27,10 +31,13 @@ from stages.engine.device import torch_device
 from stages.engine.stage import Stage, Unit, main
 from stages.inference.engines import Engine, engine_of
 from stages.vision.backbones import input_of
+from stages.vision.fold_extractors import FOLDER, FOLDS, aligned, extractor_of
 
 
 def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
     """Embed the images of one subject."""
+    from safetensors.numpy import load_file
+
     from stages.vision.embedding import embed_track
     from stages.vision.views import view_of
 
@@ -44,6 +51,8 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
     embedding, valence_arousal = embed_track(
         network, pictures["jpeg"], pictures["jpeg_offset"], view, settings.batch_size
     )
+    if "alignment" in unit.reads:
+        embedding = aligned(embedding, load_file(unit.reads["alignment"]))
     write_arrays(
         unit.writes["embeddings"],
         {
@@ -86,10 +95,13 @@ def units(
     """One unit per subject with faces."""
     model = models.model(f"static/{settings.backbone}.safetensors")
     shown, engine = input_of(model), engine_of(compute).facts()
+    known = models.model(f"{FOLDER}/{FOLDS}")
+    folds = read_json(known) if settings.folds and known.is_file() else {}
     return [
         Unit(
             subject.name,
             {"faces": workspace.artefact("faces", subject.name), "model": model}
+            | extractor_of(models, subject.name, folds)
             | ({} if shown == "face" else {"frames": workspace.artefact("decode", subject.video)}),
             {"embeddings": workspace.artefact("embeddings", subject.name)},
             {"shown": shown} | engine,

@@ -27,11 +27,16 @@ from stages.core.labels import resample_labels
 from stages.core.notes import Note
 from stages.core.params import FinetuneParams, load_params
 from stages.engine.stage import Stage, Unit, main
-from stages.vision.backbones import Input, describe, only, require_same, static_config
+from stages.vision.backbones import Input, describe, only, require_same, static_config, with_statistics_of
 
 
 def train(unit: Unit, settings: FinetuneParams) -> list[Note]:
-    """Fit the model; keep the weights with the lowest mean RMSE."""
+    """Fit the model; keep the weights with the lowest mean RMSE.
+
+    Args:
+        unit: curves and figures are written where it asks for them.
+        settings: of this backbone alone.
+    """
     from stages.training.checkpoints import save_model
     from stages.training.curves import Curves
     from stages.training.loop import fit
@@ -59,7 +64,8 @@ def train(unit: Unit, settings: FinetuneParams) -> list[Note]:
         )
         save_model(unit.writes["model"], fitted.restore(model, "mean_rmse"), config)
         images = {"train_images": len(training), "validation_images": len(validation)}
-        curves.deliver(fitted, unit.writes["plots"], unit.writes["metrics"], **images)
+        if "plots" in unit.writes:
+            curves.deliver(fitted, unit.writes["plots"], unit.writes["metrics"], **images)
     return []
 
 
@@ -74,9 +80,10 @@ def _start(unit: Unit, settings: FinetuneParams) -> tuple[Any, dict[str, Any]]:
     from stages.training.checkpoints import load_model
     from stages.vision.architectures import build_static
 
-    config = static_config(describe(settings, unit.name), settings.dropout, settings.tanh_output)
+    config = static_config(describe(settings, unit.facts["backbone"]), settings.dropout, settings.tanh_output)
     start = unit.reads["start"]
     require_same(start, config)
+    config = with_statistics_of(start, config)
     torch.manual_seed(settings.optimisation.seed)
     return load_model(start, lambda _: build_static(config)), config
 
@@ -86,7 +93,7 @@ def _images(unit: Unit, split: str, settings: FinetuneParams, augment: Any = Non
     from stages.vision.face_images import FaceImages
     from stages.vision.views import view_of
 
-    description = describe(settings, unit.name)
+    description = describe(settings, unit.facts["backbone"])
     files: list[Path] = []
     file_index, pictures, boxes, targets = [], [], [], []
     for name in unit.facts[split]:
@@ -142,6 +149,7 @@ def unit_of(workspace: Workspace, corpus: Corpus, backbone: str, shown: Input) -
         "metrics": workspace.metrics(f"finetune/{backbone}/metrics.json"),
     }
     names: dict[str, Any] = {split: [subject.name for subject in found] for split, found in subjects.items()}
+    names["backbone"] = backbone
     return Unit(backbone, reads, writes, names)
 
 

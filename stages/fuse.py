@@ -3,14 +3,15 @@
     python -m stages.fuse          (dvc repro fuse)
 
 Reads   data/traces/<system>/<subject>.h5         native-rate traces
+        data/traces/<system>.out_of_fold/<subject>.h5   validation by what each fold's others picked
         data/speech/<subject>.h5                  speaking steps, for weights that follow the voice
         data/index/<subject>.h5                   labels
 Writes  models/fusion/<fusion>.safetensors        weights, or trees
         models/fusion/provenance.json             the corpus that the models learnt from
-        data/fused/<fusion>.grouped/<subject>.h5  validation, each video fused by what other videos taught
+        data/fused/<fusion>.out_of_fold/<subject>.h5   validation, each recording by a fit on the others
         data/fused/<fusion>/<subject>.h5          validation and test, fused by what all of validation taught
         metrics/fusion/<fusion>.json              weights, or what the forest was chosen by
-Params  fuse
+Params  fuse, crossfit
 
 Paper, sections 3.3 and 5: face + audio by DWF, face + audio + functionals by DWF, the same by a forest chosen
 out of bag. Two of ours beside them: face + audio by weights that follow the share of speaking time around a
@@ -28,35 +29,43 @@ from stages.core.arrays import Flags, Floats
 from stages.core.artefacts import read_arrays, read_config, read_json, write_arrays, write_json, write_tensors
 from stages.core.corpus import LEAST_RECORDINGS, Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
+from stages.core.folds import Groups, validation_folds
 from stages.core.notes import Note
-from stages.core.params import FuseParams, load_params
-from stages.core.systems import FUSIONS, GROUPED
+from stages.core.params import CrossfitParams, FuseParams, load_params
+from stages.core.systems import FUSIONS, OUT_OF_FOLD
 from stages.engine.stage import Stage, Unit, main
-from stages.fusion.grouped import Groups, assign_folds, cross_fitted
+from stages.fusion.grouped import cross_fitted
 from stages.fusion.methods import METHODS, Fitted
 from stages.fusion.voice import speaking_share, split_by_voice
 
-FEWEST_VIDEOS = LEAST_RECORDINGS["validation"]
+FEWEST_RECORDINGS = LEAST_RECORDINGS["validation"]
 """One to score on, two to fit on: the forest's own choice holds one of these out again."""
 
 
 class _Rows(NamedTuple):
-    """Frames of some subjects: stacks (N, M, 2), or (N, 2 M, 2) split by voice; truth (N, 2); others (N,)."""
+    """Frames of some subjects: truth (N, 2); others (N,).
+
+    stacks: by what all of validation picked, (N, M, 2), or (N, 2 M, 2) split by voice.
+    by_fold: the same by what each fold's others picked, (folds, N, ...).
+    """
 
     stacks: Floats
+    by_fold: Floats
     truth: Floats
     time_s: Floats
     on_grid: Flags
-    video: Groups
+    recording: Groups
     subject: Groups
 
 
 def fit_fusion(unit: Unit, settings: FuseParams) -> list[Note]:
-    """Fit one fusion on all of validation, and predict every validation video by a fit on the others."""
+    """Fit one fusion on all of validation, and predict every validation recording by a fit on the others."""
+    recordings = len(set(unit.facts["subjects"].values()))
+    if recordings < FEWEST_RECORDINGS:
+        raise ValaroError(
+            f"fusion needs {FEWEST_RECORDINGS} labelled validation recordings, there are {recordings}"
+        )
     rows = _gather(unit, settings)
-    videos = len(np.unique(rows.video))
-    if videos < FEWEST_VIDEOS:
-        raise ValaroError(f"fusion needs {FEWEST_VIDEOS} labelled validation recordings, there are {videos}")
     truth = rows.truth
     fusion = FUSIONS[unit.facts["fusion"]]
     method = METHODS[fusion.method]
@@ -64,15 +73,20 @@ def fit_fusion(unit: Unit, settings: FuseParams) -> list[Note]:
         truth = np.where(rows.on_grid[:, None], truth, np.nan)
     known = ~np.isnan(truth).any(axis=1)
     fit = partial(method.fit, settings, 2 if fusion.by_speech else 1)
-    fold = assign_folds(rows.video, min(settings.folds, videos), settings.seed, known)
+    fold = np.array([unit.facts["folds"][name] for name in rows.subject.tolist()])
     out_of_fold = cross_fitted(
-        fit, lambda fitted, stacks: fitted.predict(stacks), rows.stacks, truth, rows.video, fold
+        fit,
+        lambda fitted, stacks: fitted.predict(stacks),
+        lambda each: rows.by_fold[each],
+        truth,
+        rows.recording,
+        fold,
     )
     for name in unit.facts["subjects"]:
         own = rows.subject == name
         arrays = {"valence_arousal": _clip(out_of_fold[own]), "time_s": rows.time_s[own]}
-        write_arrays(unit.writes["grouped"] / f"{name}.h5", arrays)
-    _save(unit, fit(rows.stacks[known], truth[known], rows.video[known]), settings.speaking_window_s)
+        write_arrays(unit.writes["out_of_fold"] / f"{name}.h5", arrays)
+    _save(unit, fit(rows.stacks[known], truth[known], rows.recording[known]), settings.speaking_window_s)
     return []
 
 
@@ -89,7 +103,7 @@ def apply_fusion(unit: Unit, _settings: None) -> list[Note]:
 
 
 def read_stack(
-    unit: Unit, systems: list[str], speaking_window_s: float | None = None
+    unit: Unit, systems: list[str], speaking_window_s: float | None = None, fold: int | None = None
 ) -> tuple[Floats, Floats]:
     """The traces of some systems side by side, and their times; abstentions filled.
 
@@ -97,22 +111,33 @@ def read_stack(
         unit: reads the traces by their systems, and `speech` if the stack is to be split.
         systems: their order in the stack.
         speaking_window_s: split the stack by the share of speaking time in this window; None: don't.
+        fold: take what this fold's others picked; None: what all of validation picked.
 
     Returns:
         (N, M, 2), or (N, 2 M, 2) if split; (N,).
     """
-    traces = {s: read_arrays(unit.reads[s], "valence_arousal", "time_s") for s in systems if s in unit.reads}
+    traces = {name: _trace(unit, name, fold) for name in systems if name in unit.reads}
     if not traces:
         raise ValaroError(f"{unit.name}: none of {', '.join(systems)} has a trace to fuse")
-    mean = np.mean([trace["valence_arousal"] for trace in traces.values()], axis=0)
-    columns = [traces[system]["valence_arousal"] if system in traces else mean for system in systems]
-    stack, time_s = np.stack(columns, axis=1), next(iter(traces.values()))["time_s"]
+    mean = np.mean(list(traces.values()), axis=0)
+    columns = [traces.get(system, mean) for system in systems]
+    first = next(system for system in systems if system in traces)
+    stack, time_s = np.stack(columns, axis=1), read_arrays(unit.reads[first], "time_s")["time_s"]
     if speaking_window_s is None:
         return stack, time_s
     speech = read_arrays(unit.reads["speech"], "speaking", "time_s")
     return split_by_voice(
         stack, speaking_share(speech["speaking"], speech["time_s"], time_s, speaking_window_s)
     ), time_s
+
+
+def _trace(unit: Unit, system: str, fold: int | None) -> Floats:
+    if fold is None:
+        trace: Floats = read_arrays(unit.reads[system], "valence_arousal")["valence_arousal"]
+        return trace
+    by_fold: Floats = read_arrays(unit.reads[f"{system}{OUT_OF_FOLD}"], "by_fold")["by_fold"]
+    own: Floats = by_fold[fold if len(by_fold) > 1 else 0]
+    return own
 
 
 def _save(unit: Unit, fitted: Fitted, speaking_window_s: float) -> None:
@@ -127,24 +152,29 @@ def _save(unit: Unit, fitted: Fitted, speaking_window_s: float) -> None:
 def _gather(unit: Unit, settings: FuseParams) -> _Rows:
     """All frames of all validation subjects; `on_grid` marks about rows_hz of them a second."""
     window_s = settings.speaking_window_s if FUSIONS[unit.facts["fusion"]].by_speech else None
-    parts = []
-    for name, video in unit.facts["subjects"].items():
+    parts, folds = [], sorted(set(unit.facts["folds"].values()))
+    for name, recording in unit.facts["subjects"].items():
         own = {
             role.split("/", 1)[0]: path for role, path in unit.reads.items() if role.split("/", 1)[1] == name
         }
-        stack, time_s = read_stack(Unit(name, own, {}), unit.facts["systems"], window_s)
+        subject, systems = Unit(name, own, {}), unit.facts["systems"]
+        stack, time_s = read_stack(subject, systems, window_s)
+        by_fold = [read_stack(subject, systems, window_s, fold)[0] for fold in folds]
         truth = read_arrays(own["index"], "valence_arousal")["valence_arousal"]
         parts.append(
             (
                 stack,
+                np.stack(by_fold),
                 truth,
                 time_s,
                 _on_grid(time_s, settings.rows_hz),
-                np.full(len(truth), video),
+                np.full(len(truth), recording),
                 np.full(len(truth), name),
             )
         )
-    return _Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    stacks, by_fold, *others = zip(*parts, strict=True)
+    joined = (np.concatenate(columns) for columns in others)
+    return _Rows(np.concatenate(stacks), np.concatenate(by_fold, axis=1), *joined)
 
 
 def _on_grid(time_s: Floats, rows_hz: float | None) -> Flags:
@@ -158,23 +188,34 @@ def _clip(fused: Floats) -> Floats:
     return np.clip(fused, -1, 1).astype(np.float32)
 
 
-def fitting_unit(workspace: Workspace, subjects: list[Subject], fusion: str) -> Unit:
-    """What fitting one fusion reads and writes."""
+def fitting_unit(workspace: Workspace, subjects: list[Subject], fusion: str, folds: dict[str, int]) -> Unit:
+    """What fitting one fusion reads and writes.
+
+    Args:
+        workspace: where everything lies.
+        subjects: of validation.
+        fusion: its name.
+        folds: subject -> its fold, that by which the systems' epochs were picked.
+    """
     reads = {}
     for subject in subjects:
         reads[f"index/{subject.name}"] = workspace.artefact("index", subject.name)
-        reads |= {
-            f"{role}/{subject.name}": path for role, path in _inputs(workspace, subject, fusion).items()
+        inputs = _inputs(workspace, subject, fusion)
+        inputs |= {
+            f"{system}{OUT_OF_FOLD}": workspace.artefact(f"traces/{system}{OUT_OF_FOLD}", subject.name)
+            for system in FUSIONS[fusion].systems
+            if system in inputs
         }
+        reads |= {f"{role}/{subject.name}": path for role, path in inputs.items()}
     writes = {
         "model": workspace.model(f"fusion/{fusion}.safetensors"),
         "summary": workspace.metrics(f"fusion/{fusion}.json"),
-        "grouped": workspace.folder("fused", f"{fusion}{GROUPED}"),
+        "out_of_fold": workspace.folder("fused", f"{fusion}{OUT_OF_FOLD}"),
     }
     names = {subject.name: subject.recording for subject in subjects}
-    return Unit(
-        fusion, reads, writes, {"fusion": fusion, "systems": list(FUSIONS[fusion].systems), "subjects": names}
-    )
+    systems = list(FUSIONS[fusion].systems)
+    facts = {"fusion": fusion, "systems": systems, "subjects": names, "folds": folds}
+    return Unit(fusion, reads, writes, facts)
 
 
 def applying_units(
@@ -202,10 +243,14 @@ def _inputs(workspace: Workspace, subject: Subject, fusion: str) -> dict[str, Pa
     return found
 
 
-def run(stage: Stage, workspace: Workspace, corpus: Corpus, settings: FuseParams) -> None:
+def run(
+    stage: Stage, workspace: Workspace, corpus: Corpus, settings: FuseParams, crossfit: CrossfitParams
+) -> None:
     """Fit every fusion, then apply it to validation and test."""
+    folds = validation_folds(workspace, corpus, crossfit)
     labelled = workspace.having(corpus.of("validation"), "traces/dynamic")
-    stage.run(fit_fusion, [fitting_unit(workspace, labelled, fusion) for fusion in FUSIONS], settings, jobs=1)
+    fitting = [fitting_unit(workspace, labelled, fusion, folds) for fusion in FUSIONS]
+    stage.run(fit_fusion, fitting, settings, jobs=1)
     source = read_json(workspace.corpus_file).get("source")
     write_json(workspace.model("fusion/provenance.json"), {"corpus": source})
     subjects = corpus.of("validation", "test")
@@ -215,9 +260,9 @@ def run(stage: Stage, workspace: Workspace, corpus: Corpus, settings: FuseParams
 
 def fuse() -> None:
     """Run the stage on params.yaml."""
-    settings, workspace = load_params().fuse, Workspace()
+    params, workspace = load_params(), Workspace()
     with Stage("fuse", workspace.folder("fused")) as stage:
-        run(stage, workspace, workspace.corpus(), settings)
+        run(stage, workspace, workspace.corpus(), params.fuse, params.crossfit)
 
 
 if __name__ == "__main__":

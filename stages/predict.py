@@ -32,6 +32,7 @@ from stages.core.notes import Note
 from stages.core.params import ComputeParams, load_params
 from stages.engine.device import torch_device
 from stages.engine.stage import Stage, Unit, Work, main
+from stages.temporal.missing import model_input
 from stages.temporal.normalisation import Normaliser
 
 LARGEST = float(np.finfo(np.float16).max)
@@ -42,12 +43,13 @@ def predict_dynamic(unit: Unit, _settings: None) -> list[Note]:
     from stages.temporal.dynamic import describe_sequence
 
     embedded = read_arrays(unit.reads["embeddings"], "embedding", "detected", "time_s")
-    normalised = _normaliser(unit.reads["normalisation.safetensors"]).apply(embedded["embedding"])
+    normaliser = _normaliser(unit.reads["normalisation.safetensors"])
     columns, features = [], []
     for column, target in enumerate(("valence", "arousal")):
         model, config = _dynamic(unit.reads[f"{target}.safetensors"], torch_device())
-        window = config["window"]
-        said = describe_sequence(model, normalised, window, max(1, window // 2))
+        window, missing = config["window"], config.get("missing", "as_seen")  # imported ones say nothing
+        shown, known = model_input(normaliser, embedded["embedding"], embedded["detected"], missing)
+        said = describe_sequence(model, shown, window, max(1, window // 2), known=known)
         columns.append(said.valence_arousal[:, column])
         features.append(said.features)
     _write(unit, np.column_stack(columns), embedded["time_s"])
@@ -59,39 +61,26 @@ def predict_dynamic(unit: Unit, _settings: None) -> list[Note]:
 
 def predict_kelm(unit: Unit, _settings: None) -> list[Note]:
     """One value per window of embeddings, held over it."""
-    from stages.temporal.functionals import functionals, hold, window_of_step
+    from stages.temporal.functionals import functionals, hold, nearest_described, window_of_step
 
-    embedded = read_arrays(unit.reads["embeddings"], "embedding", "time_s")
+    embedded = read_arrays(unit.reads["embeddings"], "embedding", "detected", "time_s")
     machine, normaliser, config = _kelm(unit.reads["model"])
     fps_hz = read_facts(unit.reads["embeddings"])["fps_hz"]
     window = window_of_step(len(embedded["time_s"]), fps_hz, config["window_s"])
-    features = functionals(embedded["embedding"], window, config["functionals"])
-    predicted = hold(machine.predict(normaliser.apply(features)), window)
+    features = functionals(embedded["embedding"], window, config["functionals"], embedded["detected"])
+    predicted = hold(machine.predict(normaliser.apply(nearest_described(features))), window)
     _write(unit, np.clip(predicted, -1, 1), embedded["time_s"])
     return []
 
 
 def predict_audio(unit: Unit, _settings: None) -> list[Note]:
     """The whole recording, silence included, on the grid of the frames."""
-    from stages.audio.recording import predict_recording
-    from stages.media.sound import read_wav, to_mono
+    from stages.audio.recording import predict_video
 
-    speech = read_arrays(unit.reads["speech"], "inference_window_s", "time_s")
     model, config = _audio(unit.reads["model"], torch_device())
-    waveform, rate_hz = read_wav(unit.reads["voice"])
-    predicted, features = predict_recording(
-        model,
-        to_mono(waveform),
-        speech["inference_window_s"],
-        steps=len(speech["time_s"]),
-        window_s=config["window_s"],
-        step_s=1 / config["fps_hz"],
-        rate_hz=rate_hz,
-        normalisation=config.get("normalisation", "window"),  # an imported model's says nothing
-    )
-    said = np.isfinite(predicted).all(axis=1)
-    _write(unit, predicted[said], speech["time_s"][said])
-    _write_features(unit, {"features": features[said]}, speech["time_s"][said], config["fps_hz"])
+    said = predict_video(model, unit.reads["speech"], unit.reads["voice"], config)
+    _write(unit, said.valence_arousal, said.time_s)
+    _write_features(unit, {"features": said.features}, said.time_s, config["fps_hz"])
     return []
 
 

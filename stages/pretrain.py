@@ -36,14 +36,14 @@ from stages.core.artefacts import write_json
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
 from stages.core.notes import Note
-from stages.core.params import FinetuneParams, PretrainParams, Section, load_params
+from stages.core.params import FinetuneParams, PretrainParams, Section, Statistics, load_params
 from stages.corpora.emotion_scores import emotion_scores
 from stages.corpora.labelled_faces import LabelledFaces, emotion_counts, gathered
 from stages.corpora.table import EMOTIONS, NO_EMOTION
 from stages.engine.device import torch_device
 from stages.engine.progress import say
 from stages.engine.stage import Stage, Unit, main
-from stages.vision.backbones import OF_FACES, describe, foreign_weights, static_config
+from stages.vision.backbones import OF_FACES, describe, pretrained_weights, static_config
 
 NO_CORPORA = "no pre-training corpus is there"
 NO_FACE = "it doesn't look at a face: its trunk stays as published"
@@ -54,17 +54,22 @@ class Settings(Section):
 
     pretrain: PretrainParams
     config: dict[str, Any]
+    statistics: Statistics | None = None
 
 
 def train(unit: Unit, settings: Settings) -> list[Note]:
     """Pre-train one model, or hand on its start."""
     import torch
 
-    from stages.vision.architectures import new_static
+    from stages.vision.architectures import new_static, start_config
 
     options, faces = settings.pretrain, _faces(unit, settings.pretrain)
     torch.manual_seed(options.optimisation.seed)
-    model = new_static(settings.config, unit.reads.get("weights"))
+    weights = unit.reads.get("weights")
+    statistics = settings.statistics.model_dump() if settings.statistics else None
+    config = start_config(settings.config, weights, statistics)
+    settings = settings.model_copy(update={"config": config})
+    model = new_static(config, weights)
     if reason := unit.facts["reason"] or (None if len(faces.target) else NO_CORPORA):
         _hand_on(unit, settings, model, reason)
     else:
@@ -255,7 +260,7 @@ def scores_of(truth: Floats, valence_arousal: Floats, logits: Floats) -> dict[st
 def unit_of(workspace: Workspace, backbone: str, settings: FinetuneParams) -> Unit:
     """The one unit of this stage: everything it reads and writes."""
     description = describe(settings, backbone)
-    weights = foreign_weights(description)
+    weights = pretrained_weights(description)
     reads = {"weights": weights} if weights else {}
     reason = None if description.input in OF_FACES else NO_FACE
     if reason is None:
@@ -275,10 +280,10 @@ def pretrain(backbone: str) -> None:
     """Run the stage on params.yaml for one of finetune.compare."""
     params, workspace = load_params(), Workspace()
     unit = unit_of(workspace, backbone, params.finetune)
-    config = static_config(
-        describe(params.finetune, backbone), params.finetune.dropout, params.finetune.tanh_output
-    )
-    settings = Settings(pretrain=params.pretrain.model_copy(update={"corpora": ""}), config=config)
+    described = describe(params.finetune, backbone)
+    config = static_config(described, params.finetune.dropout, params.finetune.tanh_output)
+    without_place = params.pretrain.model_copy(update={"corpora": ""})
+    settings = Settings(pretrain=without_place, config=config, statistics=described.statistics)
     with Stage("pretrain") as stage:
         stage.run(train, [unit], settings, jobs=1)
 

@@ -2,12 +2,14 @@
 
     python -m stages.report          (dvc repro report)
 
-Reads   metrics/tables, metrics/evaluate.json, metrics/per_video_all.csv, metrics/notes.json
+Reads   metrics/tables, metrics/evaluate.json, metrics/pairs.csv, metrics/per_video_all.csv
+        metrics/notes.json
         metrics/<training>/metrics.json, models/  for the models' cards
         metrics/<training>/plots                  training curves
         metrics/sweeps/<parameter>.csv            what `valaro sweep` wrote, if anything
-        data/{index,decode,faces,speech}/<subject or video>.h5
-        data/traces/<system>/<subject>.h5, data/fused/<fusion>.grouped/<subject>.h5
+        data/{index,decode,faces,speech}/<subject or video>.h5, data/intervals/<system>/<subject>.h5
+        metrics/intervals/<system>.json
+        data/traces/<system>.out_of_fold/<subject>.h5, data/fused/<fusion>.out_of_fold/<subject>.h5
         dvc.yaml                                  for the picture of the pipeline; DVC refuses it as a
                                                   dependency: a stage renamed alone shows later
 Writes  metrics/report/index.html                 charts and tables inside: it needs no other file, no network
@@ -24,19 +26,20 @@ to date are facts of the moment; `valaro report` draws the page with them, outsi
 import csv
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from stages.core.artefacts import read_facts, read_json, whole
+from stages.core.artefacts import read_arrays, read_facts, read_json, whole
 from stages.core.corpus import Subject, Workspace
 from stages.core.measures import SCORED
 from stages.core.notes import Note
 from stages.core.params import load_params
-from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
+from stages.core.systems import FUSIONS, OUT_OF_FOLD, SYSTEMS, out_of_fold_folder
 from stages.engine.stage import Stage, Unit, main
 from stages.evaluation.margins import Margin, margins_of
 from stages.reporting.cards import CARDS, write_cards
 from stages.reporting.inventory import Made
-from stages.reporting.margins import with_band
+from stages.reporting.margins import band_in_words, with_band
 from stages.reporting.overview import WINDOWS, notice_of, video_page, write_overview
 from stages.reporting.pages import assets_of
 from stages.reporting.recorded import bands_of, boxes_of, crops_of, curves_of, facts_of, obstacle_of
@@ -44,11 +47,8 @@ from stages.reporting.results import PROTOCOLS, read_sweeps
 from stages.reporting.timeline import TimelinePage, write_timeline
 
 DEFINITION, INDEX = Path("dvc.yaml"), "index.html"
-TRACES = {
-    **{system: f"traces/{system}" for system in SYSTEMS},
-    **{f"{fusion}{GROUPED}": f"fused/{fusion}{GROUPED}" for fusion in FUSIONS},
-}
-"""Curve of a timeline -> its folder; of the fusions, the honest traces."""
+TRACES = {f"{name}{OUT_OF_FOLD}": out_of_fold_folder(name) for name in (*SYSTEMS, *FUSIONS)}
+"""Curve of a timeline -> its folder: out-of-fold traces."""
 
 
 def draw_video(unit: Unit, _settings: None) -> list[Note]:
@@ -59,7 +59,11 @@ def draw_video(unit: Unit, _settings: None) -> list[Note]:
     duration_s = float(read_facts(index)["duration_s"])
     bands = bands_of(index, faces, unit.reads.get("speech"), duration_s)
     facts = facts_of(curves, index, bands, duration_s)
-    if unit.facts["margin"] and curves[1].name == unit.facts["best"]:
+    if "interval" in unit.reads and curves[1].name == unit.facts["best"]:
+        band = read_arrays(unit.reads["interval"], "low_high")["low_high"]
+        curves[1] = replace(curves[1], interval=band)
+        facts[f"band around {curves[1].name}"] = band_in_words(curves[1], curves[0])
+    elif unit.facts["margin"] and curves[1].name == unit.facts["best"]:
         curves[1], words = with_band(curves[1], Margin(*unit.facts["margin"]), curves[0])
         facts |= words
     beside = unit.writes["page"].parent
@@ -91,12 +95,13 @@ def unit_of(
         subject: of validation, with a face.
         video: the file.
         folder: of the report.
-        best: the fusion shown first.
+        best: the system shown first.
         margin: of its band; None draws none.
     """
     page = video_page(folder, subject.name)
     reads = {name: workspace.artefact(traces, subject.name) for name, traces in TRACES.items()}
     reads["speech"] = workspace.artefact("speech", subject.name)
+    reads["interval"] = workspace.artefact(f"intervals/{best}", subject.name)
     reads = {role: path for role, path in reads.items() if path.is_file()}
     reads |= {stage: workspace.artefact(stage, subject.name) for stage in ("index", "faces")}
     reads["decode"] = workspace.artefact("decode", subject.video)
@@ -168,7 +173,7 @@ def report() -> None:
     best = read_json(workspace.metrics("evaluate.json"))["best"]
     with Stage("report", folder) as stage:
         shown = workspace.having(corpus.of("validation"), "index", "faces")
-        margins = margins_of(workspace, shown, TRACES[f"{best}{GROUPED}"])
+        margins = margins_of(workspace, shown, out_of_fold_folder(best))
         units = [
             unit_of(workspace, each, corpus.videos[each.video], folder, best, margins.get(each.recording))
             for each in shown

@@ -5,6 +5,7 @@
 Reads   data/fused/<fusion>/<subject>.h5 or data/traces/<system>/<subject>.h5
         the organisers' sample file, for the rows they expect and their order (submission.sample_file)
         metrics/evaluate.json                    the best system, for submission.system: best
+        data/refit/                              the same, fitted on validation too, for submission.refit
 Writes  data/submission/submission.csv           image_location,valence,arousal; image_location is
                                                  <subject>/<frame, 5 digits, from 1>.jpg
         data/submission/notes.json               subjects without a prediction (written as 0, 0)
@@ -40,6 +41,18 @@ def folder_of(system: str, workspace: Workspace) -> str:
     raise ValaroError(f"submission.system: {system!r} is none of best, {', '.join([*FUSIONS, *SYSTEMS])}.")
 
 
+def refitted(folder: str, workspace: Workspace) -> str:
+    """Where the traces of a system lie that was fitted on training and validation together.
+
+    Raises:
+        ValaroError: the system isn't refitted.
+    """
+    place = f"refit/{folder}"
+    if not workspace.folder(place).is_dir():
+        raise ValaroError(f"submission.refit: {folder} isn't refitted. Run `dvc repro refit`, or set none.")
+    return place
+
+
 def rows_of(name: str, trace: Floats) -> Iterator[tuple[str, str, str]]:
     """One row per frame."""
     for frame, (valence, arousal) in enumerate(trace.tolist(), start=1):
@@ -49,6 +62,8 @@ def rows_of(name: str, trace: Floats) -> Iterator[tuple[str, str, str]]:
 def run(stage: Stage, workspace: Workspace, settings: SubmissionParams) -> None:
     """Write the CSV; subjects without a prediction get zeros and a note."""
     folder = folder_of(settings.system, workspace)
+    if settings.refit != "none":
+        folder = refitted(folder, workspace)
     subjects = {subject.name: subject for subject in workspace.corpus().of("test")}
     expected = workspace.sample_rows()
     target = workspace.folder("submission") / "submission.csv"

@@ -3,10 +3,13 @@
     python -m stages.train_audio v3          (dvc repro train_audio)
 
 Reads   data/voice/<video>.wav                16 kHz mono
-        data/speech/<subject>.h5              training windows with targets and masks at fps_hz
+        data/speech/<subject>.h5              training windows with targets and masks at fps_hz; windows that
+                                              tile the whole video
 Writes  models/audio/<version>.safetensors    the best weights by the mean CCC
         metrics/audio/<version>/              metrics.json, plots/: training curves
-Params  audio
+        data/out_of_fold/audio/<version>/<subject>.h5   validation, whole videos, by the epochs that other
+                                              recordings choose
+Params  audio, crossfit
 
 Paper, section 3.1: V1, V2 and V3, each a run of its own; what else is compared changes nothing in it.
 
@@ -21,29 +24,49 @@ from typing import Any
 
 import numpy as np
 
+from stages.core.arrays import Floats
 from stages.core.artefacts import read_arrays, read_facts
 from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import BadInput, ValaroError
-from stages.core.measures import ccc_per_target
+from stages.core.folds import validation_folds
+from stages.core.measures import moments_per_target
 from stages.core.notes import Note
-from stages.core.params import AudioParams, load_params
+from stages.core.params import AudioParams, CrossfitParams, load_params
 from stages.engine.prefetch import loader_workers
 from stages.engine.stage import Stage, Unit, main
 
+PREFIX = "speaking_window_"
+MEAN = f"{PREFIX}mean_ccc"
+CHOSEN_BY = (MEAN, MEAN)
+"""Both targets share an epoch."""
+
 
 def train(unit: Unit, settings: AudioParams) -> list[Note]:
-    """Fit the model; keep the best weights by the mean CCC over gated validation windows."""
+    """Fit the model; keep the best weights by the mean CCC over gated validation windows.
+
+    Args:
+        unit: with `epochs` among its facts (score -> epoch) nothing is validated: the weights of that epoch
+            are kept, and nothing else is written.
+        settings: of the version.
+    """
     import torch
     from torch.utils.data import DataLoader
 
     from stages.audio.augmentation import WaveAugmentation
     from stages.training.checkpoints import save_model
+    from stages.training.crossfit import chosen_epochs, kept_scores, write_out_of_fold
     from stages.training.curves import Curves
     from stages.training.loop import fit
     from stages.training.losses import ccc_loss
+    from stages.training.until import Until
 
-    training, facts = _windows(unit, "train", settings)
-    validation, _ = _windows(unit, "validation", settings)
+    training, _, facts = _windows(unit, "train", settings)
+    until = Until(unit.facts["epochs"], "rising") if "epochs" in unit.facts else None
+    validation: Any = []
+    owners: list[str] = []
+    if not until:
+        validation, owners, _ = _windows(unit, "validation", settings)
+    folds = unit.facts["folds"]
     torch.manual_seed(settings.optimisation.seed)
     model, config = _new_model(settings, steps=training.targets.shape[1])
     augment = WaveAugmentation(**settings.augmentation.model_dump())
@@ -68,26 +91,44 @@ def train(unit: Unit, settings: AudioParams) -> list[Note]:
             model,
             loss,
             batches,
-            lambda net: _score(net, validation, settings.batch_size),
+            until or (lambda net: _score(net, validation, owners, settings.batch_size, folds)),
             settings.optimisation,
-            stop_on="speaking_window_mean_ccc",
+            stop_on="rising" if until else MEAN,
+            keep=kept_scores(folds, [MEAN]),
             scratch=unit.scratch,
             run_id=unit.scratch.name,
             groups=_groups(model),
-            after_epoch=curves,
+            after_epoch=until.note if until else curves,
         )
-        best = fitted.restore(model, "speaking_window_mean_ccc")
-        save_model(unit.writes["model"], best, config | facts)
-        gated = fitted.history[fitted.best["speaking_window_mean_ccc"].epoch - 1].scores
+        save_model(unit.writes["model"], fitted.restore(model, MEAN), config | facts)
+        if until:
+            return []
+        gated = fitted.history[fitted.best[MEAN].epoch - 1].scores
         facts_of_run = {
             "windows": len(training),
             "validation_windows": len(validation),
             "speaking_window_ccc": {
                 target: gated[f"speaking_window_{target}_ccc"] for target in ("valence", "arousal", "mean")
             },
+            "epochs_by_fold": chosen_epochs(fitted, folds, CHOSEN_BY),
         }
         curves.deliver(fitted, unit.writes["plots"], unit.writes["metrics"], **facts_of_run)
+
+        def predict(net: Any, name: str) -> tuple[Floats, Floats]:
+            return _whole(unit, net, name, facts | {"normalisation": settings.normalisation})
+
+        heard = [name for name in unit.facts["heard"] if name in folds]
+        write_out_of_fold(unit.writes["out_of_fold"], fitted, model, folds, CHOSEN_BY, heard, predict)
     return []
+
+
+def _whole(unit: Unit, model: Any, name: str, facts: dict[str, Any]) -> tuple[Floats, Floats]:
+    """A whole validation video on the grid, silence included, as the stage predict does it."""
+    from stages.audio.recording import predict_video
+
+    voice = unit.reads[f"voice/{unit.facts['heard'][name]}"]
+    said = predict_video(model, unit.reads[f"speech/{name}"], voice, facts)
+    return said.valence_arousal, said.time_s
 
 
 def _new_model(settings: AudioParams, steps: int) -> tuple[Any, dict[str, Any]]:
@@ -115,14 +156,18 @@ def _groups(model: Any) -> list[list[Any]]:
     return [[parameter for parameter in model.parameters() if parameter.requires_grad]]
 
 
-def _windows(unit: Unit, split: str, settings: AudioParams) -> tuple[Any, dict[str, Any]]:
+def _windows(unit: Unit, split: str, settings: AudioParams) -> tuple[Any, list[str], dict[str, Any]]:
+    """The windows of a split, whose each one is, and their rate and length."""
     from stages.audio.windows import AudioWindows
 
-    files, parts, facts = [], [], {}
+    files: list[Path] = []
+    owners: list[str] = []
+    parts, facts = [], {}
     for name, video in unit.facts[split].items():
         path = unit.reads[f"speech/{name}"]
         parts.append(read_arrays(path, "training_window_s", "targets", "valid"))
         files += [unit.reads[f"voice/{video}"]] * len(parts[-1]["targets"])
+        owners += [name] * len(parts[-1]["targets"])
         facts = {key: read_facts(path)[key] for key in ("fps_hz", "window_s")}
     if not files:
         raise ValaroError(f"no speaking, labelled window in the {split} split; see speech.* and data/speech")
@@ -135,27 +180,34 @@ def _windows(unit: Unit, split: str, settings: AudioParams) -> tuple[Any, dict[s
         window_s=facts["window_s"],
         normalisation=settings.normalisation,
     )
-    return windows, facts
+    return windows, owners, facts
 
 
-def _score(model: Any, windows: Any, batch_size: int) -> dict[str, float]:
+def _score(
+    model: Any, windows: Any, owners: list[str], batch_size: int, folds: dict[str, int]
+) -> dict[str, float]:
     """CCC over all valid steps of the gated windows, each window counted by itself (table 2)."""
     import torch
     from torch.utils.data import DataLoader
+
+    from stages.training.crossfit import fold_scores
 
     device = next(model.parameters()).device
     truth, predicted = [], []
     for batch in DataLoader(windows, batch_size=batch_size):
         with torch.no_grad():
             output = model(batch.waveform.to(device), batch.sample_mask.to(device))[0].float().cpu()
-        truth.append(batch.targets[batch.valid].numpy())
-        predicted.append(output[batch.valid].numpy())
-    valence, arousal = ccc_per_target(np.concatenate(truth), np.concatenate(predicted)).tolist()
-    scores = {"valence_ccc": valence, "arousal_ccc": arousal, "mean_ccc": (valence + arousal) / 2}
-    return {f"speaking_window_{name}": value for name, value in scores.items()}
+        truth.append(torch.where(batch.valid[..., None], batch.targets, torch.nan).numpy())
+        predicted.append(output.numpy())
+    target, said, owner = np.concatenate(truth), np.concatenate(predicted), np.array(owners)
+    parts = {
+        name: moments_per_target(target[owner == name].reshape(-1, 2), said[owner == name].reshape(-1, 2))
+        for name in dict.fromkeys(owners)
+    }
+    return fold_scores(parts, folds, PREFIX)
 
 
-def unit_of(workspace: Workspace, corpus: Corpus, version: str) -> Unit:
+def unit_of(workspace: Workspace, corpus: Corpus, version: str, crossfit: CrossfitParams) -> Unit:
     """The one unit of this stage: everything it reads and writes."""
     fitted = workspace.fitted(corpus, "windows of speech", "speech")
     names: dict[str, Any] = {split: {s.name: s.video for s in subjects} for split, subjects in fitted.items()}
@@ -167,6 +219,13 @@ def unit_of(workspace: Workspace, corpus: Corpus, version: str) -> Unit:
         "model": workspace.model(f"audio/{version}.safetensors"),
         "plots": workspace.metrics(f"audio/{version}/plots"),
         "metrics": workspace.metrics(f"audio/{version}/metrics.json"),
+        "out_of_fold": workspace.folder("out_of_fold", "audio", version),
+    }
+    names["folds"] = validation_folds(workspace, corpus, crossfit)
+    names["heard"] = {
+        subject.name: subject.video
+        for subject in fitted["validation"]
+        if read_facts(reads[f"speech/{subject.name}"])["has_audio"]
     }
     return Unit(f"audio/{version}", reads, writes, names)
 
@@ -186,9 +245,13 @@ def settings_of(settings: AudioParams, version: str) -> AudioParams:
 
 def train_audio(version: str = "") -> None:
     """Run the stage on params.yaml, for one version of the model."""
-    settings, workspace = settings_of(load_params().audio, version), Workspace()
+    params, workspace = load_params(), Workspace()
+    unit, settings = (
+        unit_of(workspace, workspace.corpus(), version, params.crossfit),
+        settings_of(params.audio, version),
+    )
     with Stage("train_audio") as stage:
-        stage.run(train, [unit_of(workspace, workspace.corpus(), version)], settings, jobs=1)
+        stage.run(train, [unit], settings, jobs=1)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,13 @@ Reads   data/features/dynamic/<subject>.h5   features (T, 2, d), of the models b
 Writes  models/cross_attention/              valence.safetensors, arousal.safetensors: the best weights by
                                              each; normalisation.safetensors
         metrics/cross_attention/             metrics.json, plots/: training curves
-Params  cross_attention
+        data/out_of_fold/cross_attention/<subject>.h5   validation by the epochs that other recordings choose
+Params  cross_attention, crossfit
 
 Paper, section 3.3. Only steps that both modalities describe count. Selected by the CCC over all labelled
-native frames of the validation videos with sound, after interpolation and smoothing.
+native frames of the validation videos with sound, after interpolation and smoothing; for the out-of-fold
+figure, by that of all folds but one (`training.crossfit`). Its inputs are the features of the dynamic and the
+audio model whose epochs all of validation chose: of that choice its out-of-fold figure isn't free.
 """
 
 from collections.abc import Iterator
@@ -21,17 +24,22 @@ from typing import Any
 
 import numpy as np
 
+from stages.core.arrays import Floats
 from stages.core.artefacts import read_arrays, write_tensors
 from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
+from stages.core.folds import validation_folds
 from stages.core.labels import resample_labels
-from stages.core.measures import ccc_per_target
+from stages.core.measures import moments_per_target
 from stages.core.notes import Note
-from stages.core.params import CrossAttentionParams, load_params
+from stages.core.params import CrossAttentionParams, CrossfitParams, load_params
 from stages.engine.stage import Stage, Unit, main
 from stages.fusion.postprocessing import smooth_to_native
 from stages.fusion.streams import Streams, read_streams, step_of
 from stages.temporal.normalisation import Normaliser
+
+CHOSEN_BY = ("valence_ccc", "arousal_ccc")
+"""Each target has an epoch of its own."""
 
 
 def train(unit: Unit, settings: CrossAttentionParams) -> list[Note]:
@@ -41,12 +49,13 @@ def train(unit: Unit, settings: CrossAttentionParams) -> list[Note]:
 
     from stages.fusion.cross_attention import CrossAttentionModel
     from stages.training.checkpoints import save_model
+    from stages.training.crossfit import chosen_epochs, kept_scores, write_out_of_fold
     from stages.training.curves import Curves
     from stages.training.loop import fit
     from stages.training.losses import ccc_loss
 
     training = [name for name in unit.facts["train"] if _ever_seen(unit, name)]
-    validation = unit.facts["validation"]
+    validation, folds = unit.facts["validation"], unit.facts["folds"]
     if not training:
         raise ValaroError("no training subject with sound whose face is ever seen; see data/faces/notes.json")
     step_s = step_of(unit.reads[f"dynamic/{training[0]}"])
@@ -64,7 +73,7 @@ def train(unit: Unit, settings: CrossAttentionParams) -> list[Note]:
     batches = DataLoader(
         windows, batch_size=settings.batch_size, shuffle=True, drop_last=len(windows) > settings.batch_size
     )
-    scorer = _Scorer(unit, validation, normaliser, window, step_s, settings.validation_smooth_s)
+    scorer = _Scorer(unit, validation, normaliser, window, step_s, settings.validation_smooth_s, folds)
     with Curves("cross_attention", unit.scratch / "live") as curves:
         fitted = fit(
             model,
@@ -73,7 +82,7 @@ def train(unit: Unit, settings: CrossAttentionParams) -> list[Note]:
             scorer,
             settings.optimisation,
             stop_on="mean_ccc",
-            keep=("valence_ccc", "arousal_ccc"),
+            keep=kept_scores(folds, CHOSEN_BY),
             scratch=unit.scratch,
             run_id=unit.scratch.name,
             after_epoch=curves,
@@ -90,7 +99,10 @@ def train(unit: Unit, settings: CrossAttentionParams) -> list[Note]:
             unit.writes["metrics"],
             windows=len(windows),
             validation_subjects=len(validation),
+            epochs_by_fold=chosen_epochs(fitted, folds, CHOSEN_BY),
         )
+        names = [name for name in validation if name in folds and len(_streams(unit, name).time_s)]
+        write_out_of_fold(unit.writes["out_of_fold"], fitted, model, folds, CHOSEN_BY, names, scorer.predict)
     return []
 
 
@@ -161,31 +173,39 @@ class _Scorer:
         window: int,
         step_s: float,
         smooth_s: float,
+        folds: dict[str, int],
     ) -> None:
-        self._unit, self._names, self._normaliser = unit, names, normaliser
+        self._unit, self._names, self._normaliser, self._folds = unit, names, normaliser, folds
         self._window, self._step_s, self._smooth_s = window, step_s, smooth_s
 
     def __call__(self, model: Any) -> dict[str, float]:
+        from stages.training.crossfit import fold_scores
+
+        parts = {}
+        for name in self._names:
+            predicted, time_s = self.predict(model, name)
+            index = read_arrays(self._unit.reads[f"index/{name}"])
+            trace = smooth_to_native(predicted, time_s, index["time_s"], self._smooth_s)
+            parts[name] = moments_per_target(index["valence_arousal"], trace)
+        return fold_scores(parts, self._folds)
+
+    def predict(self, model: Any, name: str) -> tuple[Floats, Floats]:
+        """One subject on the grid, the steps that both modalities describe. Shape: -> (T, 2), (T,)."""
         from stages.temporal.dynamic import predict_runs
 
-        truth, traces = [], []
-        for name in self._names:
-            streams, index = _streams(self._unit, name), read_arrays(self._unit.reads[f"index/{name}"])
-            predicted = predict_runs(
-                model,
-                streams.scaled(self._normaliser.apply),
-                streams.time_s,
-                step_s=self._step_s,
-                window=self._window,
-                hop=max(1, self._window // 2),
-            )
-            traces.append(smooth_to_native(predicted, streams.time_s, index["time_s"], self._smooth_s))
-            truth.append(index["valence_arousal"])
-        valence, arousal = ccc_per_target(np.concatenate(truth), np.concatenate(traces)).tolist()
-        return {"valence_ccc": valence, "arousal_ccc": arousal, "mean_ccc": (valence + arousal) / 2}
+        streams = _streams(self._unit, name)
+        predicted = predict_runs(
+            model,
+            streams.scaled(self._normaliser.apply),
+            streams.time_s,
+            step_s=self._step_s,
+            window=self._window,
+            hop=max(1, self._window // 2),
+        )
+        return predicted, streams.time_s
 
 
-def unit_of(workspace: Workspace, corpus: Corpus) -> Unit:
+def unit_of(workspace: Workspace, corpus: Corpus, crossfit: CrossfitParams) -> Unit:
     """The one unit of this stage: everything it reads and writes."""
     fitted = workspace.fitted(corpus, "both a face and sound", "features/dynamic", "features/audio", "speech")
     names: dict[str, Any] = {split: [s.name for s in subjects] for split, subjects in fitted.items()}
@@ -199,15 +219,18 @@ def unit_of(workspace: Workspace, corpus: Corpus) -> Unit:
         "model": workspace.model("cross_attention"),
         "plots": workspace.metrics("cross_attention/plots"),
         "metrics": workspace.metrics("cross_attention/metrics.json"),
+        "out_of_fold": workspace.folder("out_of_fold", "cross_attention"),
     }
+    names["folds"] = validation_folds(workspace, corpus, crossfit)
     return Unit("cross_attention", reads, writes, names)
 
 
 def train_cross_attention() -> None:
     """Run the stage on params.yaml."""
-    settings, workspace = load_params().cross_attention, Workspace()
+    params, workspace = load_params(), Workspace()
+    unit = unit_of(workspace, workspace.corpus(), params.crossfit)
     with Stage("train_cross_attention") as stage:
-        stage.run(train, [unit_of(workspace, workspace.corpus())], settings, jobs=1)
+        stage.run(train, [unit], params.cross_attention, jobs=1)
 
 
 if __name__ == "__main__":

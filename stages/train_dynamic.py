@@ -7,50 +7,64 @@ Reads   data/embeddings/<subject>.h5     embedding (T, 256) at fps_hz
 Writes  models/dynamic/                  valence.safetensors, arousal.safetensors: the best weights by each;
                                          normalisation.safetensors
         metrics/dynamic/                 metrics.json, plots/: training curves
-Params  dynamic
+        data/out_of_fold/dynamic/<subject>.h5   validation by the epochs that other recordings choose
+Params  dynamic, crossfit
+
+Steps without a face are left out, marked, or taken as they are (dynamic.missing).
 
 Paper, section 3.2.2 and figure 1. Selected by the CCC over all labelled native frames of validation, after
-interpolation and smoothing.
+interpolation and smoothing; for the out-of-fold figure, by that of all folds but one (`training.crossfit`).
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stages.core.arrays import Floats
 from stages.core.artefacts import read_arrays, read_facts, write_tensors
 from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
+from stages.core.folds import validation_folds
 from stages.core.labels import resample_labels
-from stages.core.measures import ccc_per_target
+from stages.core.measures import moments_per_target
 from stages.core.notes import Note
-from stages.core.params import DynamicParams, load_params
+from stages.core.params import CrossfitParams, DynamicParams, load_params
 from stages.engine.stage import Stage, Unit, main
 from stages.fusion.postprocessing import smooth_to_native
+from stages.temporal.missing import Missing, fitted_on, model_input
 from stages.temporal.normalisation import Normaliser
+
+CHOSEN_BY = ("valence_ccc", "arousal_ccc")
+"""Each target has an epoch of its own."""
 
 
 def train(unit: Unit, settings: DynamicParams) -> list[Note]:
-    """Fit the model; keep the best weights for valence and for arousal."""
+    """Fit the model; keep the best weights for valence and for arousal.
+
+    Args:
+        unit: with `epochs` among its facts (score -> epoch) nothing is validated: the weights of these epochs
+            are kept, and nothing else is written.
+        settings: of the model.
+    """
     import torch
     from torch.utils.data import DataLoader
 
     from stages.temporal.dynamic import DynamicModel
     from stages.training.checkpoints import save_model
+    from stages.training.crossfit import chosen_epochs, kept_scores, write_out_of_fold
     from stages.training.curves import Curves
     from stages.training.loop import fit
-    from stages.training.losses import ccc_loss
+    from stages.training.until import Until
 
     training = [name for name in unit.facts["train"] if _ever_seen(unit, name)]
-    validation = unit.facts["validation"]
+    validation, folds = unit.facts["validation"], unit.facts["folds"]
     if not training:
         raise ValaroError("no training subject whose face is ever seen; look at data/faces/notes.json")
     fps_hz = read_facts(unit.reads[f"embeddings/{training[0]}"])["fps_hz"]
     window = round(settings.window_s * fps_hz)
-    normaliser = Normaliser.fit(settings.normalisation, (_embedding(unit, name) for name in training))
-    windows = _windows(unit, training, normaliser, window, fps_hz)
+    missing = settings.missing
+    normaliser = Normaliser.fit(settings.normalisation, (_fitted_on(unit, n, missing) for n in training))
+    windows = _windows(unit, training, normaliser, window, fps_hz, missing)
     if not len(windows):
         raise ValaroError(
             f"no labelled stretch of dynamic.window_s = {settings.window_s} s in the training split"
@@ -61,19 +75,20 @@ def train(unit: Unit, settings: DynamicParams) -> list[Note]:
     batches = DataLoader(
         windows, batch_size=settings.batch_size, shuffle=True, drop_last=len(windows) > settings.batch_size
     )
-    scorer = _Scorer(unit, validation, normaliser, window, settings.validation_smooth_s)
+    scorer = _Scorer(unit, validation, normaliser, window, settings, folds)
+    until = Until(unit.facts["epochs"], "mean_ccc") if "epochs" in unit.facts else None
     with Curves("dynamic", unit.scratch / "live") as curves:
         fitted = fit(
             model,
-            lambda net, batch: ccc_loss(net(batch.embedding), batch.target),
+            lambda net, batch: _loss(net, batch, missing),
             batches,
-            scorer,
+            until or scorer,
             settings.optimisation,
             stop_on="mean_ccc",
-            keep=("valence_ccc", "arousal_ccc"),
+            keep=kept_scores(folds, CHOSEN_BY),
             scratch=unit.scratch,
             run_id=unit.scratch.name,
-            after_epoch=curves,
+            after_epoch=until.note if until else curves,
         )
         unit.writes["model"].mkdir(parents=True)
         for target in ("valence", "arousal"):
@@ -81,11 +96,30 @@ def train(unit: Unit, settings: DynamicParams) -> list[Note]:
             save_model(
                 path,
                 fitted.restore(model, f"{target}_ccc"),
-                {"model": config, "window": window, "fps_hz": fps_hz},
+                {"model": config, "window": window, "fps_hz": fps_hz, "missing": missing},
             )
         write_tensors(unit.writes["model"] / "normalisation.safetensors", normaliser.to_arrays())
-        curves.deliver(fitted, unit.writes["plots"], unit.writes["metrics"], windows=len(windows))
+        if until:
+            return []
+        curves.deliver(
+            fitted,
+            unit.writes["plots"],
+            unit.writes["metrics"],
+            windows=len(windows),
+            epochs_by_fold=chosen_epochs(fitted, folds, CHOSEN_BY),
+        )
+        names = [name for name in validation if name in folds]
+        write_out_of_fold(unit.writes["out_of_fold"], fitted, model, folds, CHOSEN_BY, names, scorer.predict)
     return []
+
+
+def _loss(model: Any, batch: Any, missing: Missing) -> Any:
+    """1 - CCC of both targets, over the steps that count."""
+    from stages.training.losses import ccc_loss
+
+    if missing != "mask":
+        return ccc_loss(model(batch.embedding), batch.target)
+    return ccc_loss(model(batch.embedding, batch.valid), batch.target, batch.valid)
 
 
 def _architecture(settings: DynamicParams, features: int) -> dict[str, Any]:
@@ -99,8 +133,9 @@ def _architecture(settings: DynamicParams, features: int) -> dict[str, Any]:
     }
 
 
-def _embedding(unit: Unit, name: str) -> Floats:
-    return read_arrays(unit.reads[f"embeddings/{name}"], "embedding")["embedding"]
+def _fitted_on(unit: Unit, name: str, missing: Missing) -> Floats:
+    found = read_arrays(unit.reads[f"embeddings/{name}"], "embedding", "detected")
+    return fitted_on(found["embedding"], found["detected"], missing)
 
 
 def _ever_seen(unit: Unit, name: str) -> bool:
@@ -108,7 +143,9 @@ def _ever_seen(unit: Unit, name: str) -> bool:
     return bool(read_arrays(unit.reads[f"embeddings/{name}"], "detected")["detected"].any())
 
 
-def _windows(unit: Unit, names: list[str], normaliser: Normaliser, window: int, fps_hz: float) -> Any:
+def _windows(
+    unit: Unit, names: list[str], normaliser: Normaliser, window: int, fps_hz: float, missing: Missing
+) -> Any:
     from stages.temporal.sequences import Sequence, SequenceWindows
 
     def sequences() -> Iterator[Sequence]:
@@ -120,14 +157,15 @@ def _windows(unit: Unit, names: list[str], normaliser: Normaliser, window: int, 
             labels, labelled = resample_labels(
                 index["valence_arousal"], index["labelled"], index["time_s"], embedded["time_s"]
             )
-            yield Sequence(normaliser.apply(embedded["embedding"]), labels, labelled, embedded["time_s"])
+            shown, known = model_input(normaliser, embedded["embedding"], embedded["detected"], missing)
+            yield Sequence(shown, labels, labelled, embedded["time_s"], known)
 
-    shapes = [_embedding(unit, name).shape for name in names]
+    shapes = [read_arrays(unit.reads[f"embeddings/{name}"], "embedding")["embedding"].shape for name in names]
     return SequenceWindows(
         sequences(),
         unit.scratch / "embeddings.f32",
         steps=sum(steps for steps, _ in shapes),
-        features=shapes[0][1],
+        features=shapes[0][1] + (missing == "input"),
         step_s=1 / fps_hz,
         window=window,
         hop=max(1, window // 2),
@@ -138,27 +176,41 @@ class _Scorer:
     """CCC of whole validation videos at native rate (paper, section 4.3)."""
 
     def __init__(
-        self, unit: Unit, names: list[str], normaliser: Normaliser, window: int, smooth_s: float
+        self,
+        unit: Unit,
+        names: list[str],
+        normaliser: Normaliser,
+        window: int,
+        settings: DynamicParams,
+        folds: dict[str, int],
     ) -> None:
         self._unit, self._names, self._normaliser = unit, names, normaliser
-        self._window, self._smooth_s = window, smooth_s
+        self._window, self._settings, self._folds = window, settings, folds
 
     def __call__(self, model: Any) -> dict[str, float]:
+        from stages.training.crossfit import fold_scores
+
+        parts = {}
+        for name in self._names:
+            predicted, time_s = self.predict(model, name)
+            index = read_arrays(self._unit.reads[f"index/{name}"])
+            trace = smooth_to_native(predicted, time_s, index["time_s"], self._settings.validation_smooth_s)
+            parts[name] = moments_per_target(index["valence_arousal"], trace)
+        return fold_scores(parts, self._folds)
+
+    def predict(self, model: Any, name: str) -> tuple[Floats, Floats]:
+        """One subject on the grid. Shape: -> (T, 2), (T,)."""
         from stages.temporal.dynamic import predict_sequence
 
-        truth, traces = [], []
-        for name in self._names:
-            embedded = read_arrays(self._unit.reads[f"embeddings/{name}"])
-            index = read_arrays(self._unit.reads[f"index/{name}"])
-            normalised = self._normaliser.apply(embedded["embedding"])
-            predicted = predict_sequence(model, normalised, self._window, max(1, self._window // 2))
-            traces.append(smooth_to_native(predicted, embedded["time_s"], index["time_s"], self._smooth_s))
-            truth.append(index["valence_arousal"])
-        valence, arousal = ccc_per_target(np.concatenate(truth), np.concatenate(traces)).tolist()
-        return {"valence_ccc": valence, "arousal_ccc": arousal, "mean_ccc": (valence + arousal) / 2}
+        embedded = read_arrays(self._unit.reads[f"embeddings/{name}"])
+        shown, known = model_input(
+            self._normaliser, embedded["embedding"], embedded["detected"], self._settings.missing
+        )
+        hop = max(1, self._window // 2)
+        return predict_sequence(model, shown, self._window, hop, known=known), embedded["time_s"]
 
 
-def unit_of(workspace: Workspace, corpus: Corpus) -> Unit:
+def unit_of(workspace: Workspace, corpus: Corpus, crossfit: CrossfitParams) -> Unit:
     """The one unit of this stage: everything it reads and writes."""
     fitted = workspace.fitted(corpus, "embeddings", "embeddings")
     names: dict[str, Any] = {split: [s.name for s in subjects] for split, subjects in fitted.items()}
@@ -170,15 +222,18 @@ def unit_of(workspace: Workspace, corpus: Corpus) -> Unit:
         "model": workspace.model("dynamic"),
         "plots": workspace.metrics("dynamic/plots"),
         "metrics": workspace.metrics("dynamic/metrics.json"),
+        "out_of_fold": workspace.folder("out_of_fold", "dynamic"),
     }
+    names["folds"] = validation_folds(workspace, corpus, crossfit)
     return Unit("dynamic", reads, writes, names)
 
 
 def train_dynamic() -> None:
     """Run the stage on params.yaml."""
-    settings, workspace = load_params().dynamic, Workspace()
+    params, workspace = load_params(), Workspace()
+    unit = unit_of(workspace, workspace.corpus(), params.crossfit)
     with Stage("train_dynamic") as stage:
-        stage.run(train, [unit_of(workspace, workspace.corpus())], settings, jobs=1)
+        stage.run(train, [unit], params.dynamic, jobs=1)
 
 
 if __name__ == "__main__":

@@ -128,6 +128,10 @@ Overlay = Annotated[
 System = Annotated[
     str, typer.Option(metavar="NAME", help="System, or fusion of systems; best: by the evaluation.")
 ]
+Abstain = Annotated[
+    float | None,
+    typer.Option(metavar="WIDTH", min=0, max=2, help="Leave out frames whose interval is wider than this."),
+]
 Jobs = Annotated[int, typer.Option(metavar="N", min=1, help="Recordings at a time.")]
 Replace = Annotated[bool, typer.Option("--force", help="Replace the results of earlier runs.")]
 Results = Annotated[
@@ -154,7 +158,7 @@ TraceName = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="Of the repository: a system, a fusion, or <fusion>.grouped, its out-of-fold validation traces.",
+        help="Of the repository: a system or a fusion; <name>.out_of_fold: its out-of-fold traces.",
     ),
 ]
 SplitName = Annotated[
@@ -236,6 +240,7 @@ def predict(
     html: Html = False,
     overlay: Overlay = None,
     system: System = "best",
+    abstain: Abstain = None,
     jobs: Jobs = 1,
     person: PersonName = None,
     hold: Hold = False,
@@ -246,7 +251,8 @@ def predict(
     """Estimate valence and arousal in each RECORDING.
 
     One line per recording: what was found, or why it can't be done (the others go on). The CSV has a row per
-    frame: frame, time_s, valence, arousal, detected, speaking.
+    frame: frame, time_s, valence, arousal, detected, speaking, and the ends of an interval, narrow where the
+    system is sure: valence_low, valence_high, arousal_low, arousal_high.
     """
     from valaro.commands.predict import chosen_formats, chosen_person
     from valaro.commands.predict import predict as run
@@ -266,6 +272,7 @@ def predict(
             person=chosen_person(person),
             hold=hold,
             force=force,
+            abstain=abstain,
         )
     raise typer.Exit(1 if failed else 0)
 

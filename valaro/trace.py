@@ -90,8 +90,9 @@ class Trace(ExportedTrace):
         notice: a sentence about the system that must go with the values; "" for none.
         person: which one of several, as `person="all"` numbers them; "" where only one was asked for.
         every_frame: (N, 2), values also where nobody is there; None: unknown.
-        interval: (N, 2, 2) low and high of valence, of arousal: the 90 % interval calibrated on validation;
-            None where the system has none.
+        interval: (N, 2, 2) low and high of valence, of arousal: the 90 % interval calibrated on validation,
+            narrow where the system is sure; None where the system has none.
+        frame: (N,) numbers of the native frames; None: all of them.
         faces: what was seen of faces.
     """
 
@@ -112,7 +113,7 @@ class Trace(ExportedTrace):
         """The columns of `to_pandas` as arrays of N, in their order."""
         n = len(self)
         columns: dict[str, Any] = {
-            "frame": np.arange(n, dtype=np.int32),
+            "frame": self.frames.astype(np.int32),
             "time_s": self.time_s.astype(np.float64),
             "valence": self.valence.astype(np.float32),
             "arousal": self.arousal.astype(np.float32),

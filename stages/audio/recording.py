@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +31,45 @@ class RecordingPrediction(NamedTuple):
     """(T, 2) float32; NaN where no window has a say."""
     features: Floats
     """(T, f) float32: the model's features, averaged alike; NaN where no window has a say."""
+
+
+class VideoPrediction(NamedTuple):
+    """What an audio model says about a video, at the steps where any window has a say."""
+
+    valence_arousal: Floats
+    """(K, 2) float32."""
+    features: Floats
+    """(K, f) float32."""
+    time_s: Floats
+    """(K,)."""
+
+
+def predict_video(model: AudioModel, speech: Path, voice: Path, config: Mapping[str, Any]) -> VideoPrediction:
+    """The whole of a video's sound, silence included, on the grid of the frames.
+
+    Args:
+        model: as `predict_recording`.
+        speech: artefact of the stage speech: windows that tile the video, times of the grid.
+        voice: 16 kHz WAV of the stage voice.
+        config: window_s, fps_hz and normalisation that the model was trained with.
+    """
+    from stages.core.artefacts import read_arrays
+    from stages.media.sound import read_wav, to_mono
+
+    grid = read_arrays(speech, "inference_window_s", "time_s")
+    waveform, rate_hz = read_wav(voice)
+    predicted, features = predict_recording(
+        model,
+        to_mono(waveform),
+        grid["inference_window_s"],
+        steps=len(grid["time_s"]),
+        window_s=config["window_s"],
+        step_s=1 / config["fps_hz"],
+        rate_hz=rate_hz,
+        normalisation=config.get("normalisation", "window"),  # an imported model's says nothing
+    )
+    said = np.isfinite(predicted).all(axis=1)
+    return VideoPrediction(predicted[said], features[said], grid["time_s"][said])
 
 
 def predict_recording(

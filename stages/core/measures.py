@@ -177,6 +177,19 @@ class Moments:
         return float(concordance(numerator, spread + (self.mean[0] - self.mean[1]) ** 2))
 
 
+def moments_per_target(truth: Floats, prediction: Floats) -> tuple[Moments, Moments]:
+    """Moments of [truth, prediction] of valence and of arousal; a frame counts if both are labelled.
+
+    Shape: (N, 2), (N, 2).
+
+    Raises:
+        ValueError: as `ccc`, but for a recording without labels.
+    """
+    rows = labelled_rows(truth, prediction)
+    valence, arousal = (Moments.of(truth[rows, k], prediction[rows][:, [k]]) for k in range(2))
+    return valence, arousal
+
+
 def concordance(numerator: Floats, denominator: Floats) -> Floats:
     """Equation 2's quotient, 1 where numerator and denominator vanish (equal constants)."""
     numerator, denominator = np.asarray(numerator), np.asarray(denominator)

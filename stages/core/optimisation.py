@@ -39,6 +39,9 @@ class OptimSettings(BaseModel):
     """No group's full learning rate falls below this through `layer_decay`."""
     unfrozen_groups: int | None = Field(None, ge=1)
     """Gradual unfreezing: topmost groups that train in the first epoch, one more each epoch; None = all."""
+    group_warmup_steps: int = Field(0, ge=0)
+    """Optimiser steps over which a layer group's rate climbs from 0 once it is unfrozen; 0 = at once (the
+    paper). The groups that train from the first step on have `warmup_steps` alone."""
     ema: float = Field(0.0, ge=0, lt=1)
     """Decay of a moving average of the weights, which then is what is scored and kept; 0 = off."""
     mixed_precision: MixedPrecision = "no"

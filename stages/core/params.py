@@ -151,6 +151,13 @@ class Augmentation(Section):
     names: list[str]
 
 
+class Statistics(Section):
+    """Mean and standard deviation of red, green and blue in [0, 1], as a backbone's weights want them."""
+
+    mean: tuple[float, float, float]
+    std: tuple[Positive, Positive, Positive]
+
+
 class BackboneParams(Section):
     """One static model of the comparison (paper, section 3.2.1, table 3)."""
 
@@ -160,6 +167,8 @@ class BackboneParams(Section):
     weights: str | None
     options: dict[str, Any]
     pixels: Literal["imagenet", "grey"] = "imagenet"
+    statistics: Statistics | None = None
+    """Of the pixels. None: those of the weights' own configuration; drawn at random, ImageNet's."""
 
 
 class BatchAugmentation(Section):
@@ -238,9 +247,16 @@ class EmbedParams(Section):
     """Embedding extraction, by one of the static models."""
 
     backbone: Name
+    folds: Annotated[int, Field(ge=0)]
     batch_size: Count
     mixed_precision: MixedPrecision
     compile: bool
+
+    @model_validator(mode="after")
+    def _one_fold_is_none(self) -> "EmbedParams":
+        if self.folds == 1:
+            raise ValueError("folds is 1: 0 for none, or 2 and more")
+        return self
 
 
 class DynamicParams(Section):
@@ -249,6 +265,7 @@ class DynamicParams(Section):
     kind: Literal["transformer", "gru"]
     window_s: Positive
     normalisation: Normalisation
+    missing: Literal["mask", "input", "as_seen"]
     layers: Count
     d_model: Count
     heads: Count
@@ -340,8 +357,15 @@ class SmoothParams(Section):
     window_s: Annotated[float, Field(ge=0)]
 
 
+class CrossfitParams(Section):
+    """Folds of validation recordings: what is picked on the others is scored on one (out of fold)."""
+
+    folds: Annotated[int, Field(ge=2)]
+    seed: Annotated[int, Field(ge=0)]
+
+
 class FuseParams(Section):
-    """Late fusion (paper, section 3.3) and its out-of-fold estimate."""
+    """Late fusion (paper, section 3.3)."""
 
     draws: Count
     refine: bool
@@ -355,9 +379,20 @@ class FuseParams(Section):
     seed: Annotated[int, Field(ge=0)]
 
 
-class EvaluateParams(Section):
-    """Intervals."""
+class IntervalParams(Section):
+    """The interval around a trace, wide where the system is unsure (`stages.evaluation.adaptive`)."""
 
+    coverage: Annotated[float, Field(gt=0.5, lt=1)]
+    ridge: Annotated[float, Field(ge=0)]
+    landmarks: Count
+    folds: Annotated[int, Field(ge=2)]
+    seed: Annotated[int, Field(ge=0)]
+
+
+class EvaluateParams(Section):
+    """Bootstrap intervals over recordings, and how many seeds the temporal model is trained with."""
+
+    seeds: Count
     resamples: Annotated[int, Field(ge=100)]
     confidence: Annotated[float, Field(gt=0, lt=1)]
     seed: Annotated[int, Field(ge=0)]
@@ -367,6 +402,7 @@ class SubmissionParams(Section):
     """The organisers' CSV for the test split."""
 
     system: str
+    refit: Literal["none", "train+validation"]
     sample_file: str | None
 
 
@@ -413,7 +449,9 @@ class Params(Section):
     audio: AudioParams
     cross_attention: CrossAttentionParams
     smooth: SmoothParams
+    crossfit: CrossfitParams
     fuse: FuseParams
+    intervals: IntervalParams
     evaluate: EvaluateParams
     submission: SubmissionParams
     predict: PredictParams

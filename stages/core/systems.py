@@ -121,8 +121,29 @@ FUSIONS: Mapping[str, Fusion] = {
 }
 """The fusions, by name."""
 
-GROUPED = ".grouped"
-"""Ending of the folder of a fusion's out-of-fold traces: each video is fused by a fit on the other videos."""
+OUT_OF_FOLD = ".out_of_fold"
+"""Ending of a folder of out-of-fold traces: whatever was picked or fitted on validation (epoch, C, gamma,
+weights, trees) was so on other recordings than the one that a trace is of."""
+
+
+def complexity(system: str) -> tuple[int, int, str]:
+    """Simpler systems first: by how many single systems run, then singles, sums, sums by speech, forests."""
+    if system in SYSTEMS:
+        kind = 0
+    else:
+        fusion = FUSIONS[system]
+        kind = 1 + fusion.by_speech + 2 * (fusion.method != "dirichlet")
+    return len(parts_of(system)), kind, system
+
+
+def out_of_fold_folder(system: str) -> str:
+    """Below data/: the out-of-fold traces of a system or a fusion."""
+    return f"{traces_folder(system)}{OUT_OF_FOLD}"
+
+
+def traces_folder(system: str) -> str:
+    """Below data/: the traces of a system or a fusion."""
+    return f"fused/{system}" if system in FUSIONS else f"traces/{system}"
 
 
 def parts_of(system: str) -> tuple[str, ...]:

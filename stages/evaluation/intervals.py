@@ -63,12 +63,22 @@ def ccc_intervals(
     ]
     if len(usable) < 2:
         raise ValueError(f"{len(usable)} recordings with labels: a bootstrap over recordings needs two")
-    share = np.full(len(usable), 1 / len(usable))
-    times = np.random.default_rng(seed).multinomial(len(usable), share, size=resamples)
-    times = np.vstack([np.ones_like(share, dtype=times.dtype), times])  # row 0: the corpus as it is
-    scores = [_scores([moments[index] for index in usable], times) for moments in (valence, arousal)]
+    scores = [
+        resampled([moments[index] for index in usable], resamples=resamples, seed=seed)
+        for moments in (valence, arousal)
+    ]
     figures = (*scores, (scores[0] + scores[1]) / 2)
     return Intervals(*(_interval(figure, confidence) for figure in figures))
+
+
+def resampled(parts: Sequence[Moments], *, resamples: int, seed: int) -> Floats:
+    """CCC of the recordings as they are, then of every resample. Shape: -> (1 + resamples,).
+
+    The same number of recordings and seed give the same draws, so that systems can be compared in pairs.
+    """
+    share = np.full(len(parts), 1 / len(parts))
+    times = np.random.default_rng(seed).multinomial(len(parts), share, size=resamples)
+    return _scores(parts, np.vstack([np.ones_like(share, dtype=times.dtype), times]))
 
 
 def _scores(parts: Sequence[Moments], times: Integers) -> Floats:

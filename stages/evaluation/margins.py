@@ -57,7 +57,7 @@ def margins_of(workspace: Workspace, subjects: Iterable[Subject], folder: str) -
     Args:
         workspace: holds the labels and the traces.
         subjects: of validation.
-        folder: of the traces below data/ (`fused/dwf_dynamic_audio.grouped`).
+        folder: of the traces below data/ (`fused/dwf_dynamic_audio.out_of_fold`).
     """
     counts = _errors(workspace, subjects, folder)
     pooled = _pooled(counts)

@@ -16,9 +16,8 @@ from stages.exports.trace import printable
 
 PROTOCOLS = {
     "train": "on what it learnt from: optimistic",
-    "validation": "videos that its early stopping has seen",
-    "validation_paper": "fusion fitted and scored on the same videos, as in the paper: optimistic",
-    "validation_grouped": "each video fused by what other videos taught: the honest figure",
+    "as_published": "what validation picks is scored on the same recordings, as in the paper: optimistic",
+    "out_of_fold": "each recording is scored by what other recordings picked",
 }
 """What the evaluation's protocols mean."""
 TAGS = ("emotion-recognition", "valence-arousal", "affective-computing")
@@ -123,9 +122,9 @@ class Card:
     complete: bool = True
 
     @property
-    def honest(self) -> str | None:
-        """The protocol that an honest figure comes from; None without one."""
-        return next((name for name in ("validation_grouped", "validation") if name in self.scores), None)
+    def claimed(self) -> str | None:
+        """The protocol of the figure that the card claims; None without one."""
+        return next((name for name in ("out_of_fold", "validation") if name in self.scores), None)
 
 
 def render(card: Card) -> str:
@@ -148,9 +147,9 @@ def front_matter(card: Card) -> dict[str, Any]:
     }
     if card.base_models:
         facts["base_model"] = list(card.base_models)
-    if card.honest:
+    if card.claimed:
         facts["metrics"] = ["ccc"]
-        facts["model-index"] = [{"name": f"valaro {card.system}", "results": [_result(card, card.honest)]}]
+        facts["model-index"] = [{"name": f"valaro {card.system}", "results": [_result(card, card.claimed)]}]
     return facts
 
 

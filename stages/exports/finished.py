@@ -13,7 +13,7 @@ from stages.core.artefacts import read_arrays, read_facts, read_json
 from stages.core.corpus import Subject, Workspace
 from stages.core.errors import BadInput
 from stages.core.measures import TARGETS
-from stages.exports.trace import COLUMNS, Trace, moments, nearest
+from stages.exports.trace import BOUNDS, COLUMNS, Trace, moments, nearest
 
 AGAIN = "Run `valaro predict` on the video again"
 Columns = dict[str, Floats]
@@ -26,7 +26,7 @@ def trace_of_subject(workspace: Workspace, folder: str, subject: Subject, notice
 
     Args:
         workspace: the repository.
-        folder: below `data/`: `traces/<system>`, or `fused/<fusion>`, with `.grouped` or without.
+        folder: below `data/`: `traces/<system>`, or `fused/<fusion>`, with `.out_of_fold` or without.
         subject: one that has a trace there.
         notice: a sentence that every output must carry.
     """
@@ -119,6 +119,8 @@ def trace_of_prediction(folder: Path) -> Trace:
             valence_arousal=np.column_stack([columns["valence"], columns["arousal"]]),
             detected=columns["detected"].astype(bool),
             speaking=columns["speaking"].astype(bool),
+            interval=_interval(columns),
+            frame=columns["frame"].astype(np.int64),
             duration_s=float(summary["duration_s"]),
             video_start_s=float(summary.get("video_start_s", 0.0)),
             summary=summary,
@@ -133,7 +135,7 @@ def trace_of_prediction(folder: Path) -> Trace:
 def _columns(stem: Path, summary: dict[str, Any]) -> Columns:
     """The table of every frame, from the first file that has it."""
     if isinstance(frames := summary.get("frames"), dict):
-        columns = {name: np.array(frames[_held(name, frames)], np.float64) for name in COLUMNS}
+        columns = {name: np.array(frames[_held(name, frames)], np.float64) for name in _wanted(frames)}
     elif (table := stem.with_name(f"{stem.name}.csv")).is_file():
         columns = _from_csv(table)
     elif (table := stem.with_name(f"{stem.name}.parquet")).is_file():
@@ -150,17 +152,30 @@ def _columns(stem: Path, summary: dict[str, Any]) -> Columns:
 def _from_csv(file: Path) -> Columns:
     with file.open(newline="", encoding="utf-8") as opened:
         rows = list(csv.DictReader(opened))
-    held = {name: _held(name, rows[0] if rows else ()) for name in COLUMNS}
-    return {name: np.array([float(row[held[name]] or "nan") for row in rows]) for name in COLUMNS}
+    held = {name: _held(name, rows[0] if rows else ()) for name in _wanted(rows[0] if rows else ())}
+    return {name: np.array([float(row[column] or "nan") for row in rows]) for name, column in held.items()}
 
 
 def _from_parquet(file: Path) -> Columns:
     import pyarrow.parquet as pq
 
     with file.open("rb") as opened:
-        held = {name: _held(name, pq.read_schema(opened).names) for name in COLUMNS}
+        names = pq.read_schema(opened).names
+        held = {name: _held(name, names) for name in _wanted(names)}
         table = pq.read_table(opened, columns=list(held.values()))
-    return {name: table[held[name]].to_numpy().astype(np.float64) for name in COLUMNS}  # null: NaN
+    return {name: table[column].to_numpy().astype(np.float64) for name, column in held.items()}  # null: NaN
+
+
+def _wanted(columns: Collection[str]) -> list[str]:
+    """The columns of every table, and the ends of the interval where it has them all."""
+    return [*COLUMNS, *(BOUNDS if set(BOUNDS) <= set(columns) else ())]
+
+
+def _interval(columns: Columns) -> Floats | None:
+    """(N, 2, 2), or None where the table has no interval."""
+    if not set(BOUNDS) <= columns.keys():
+        return None
+    return np.column_stack([columns[name] for name in BOUNDS]).reshape(-1, 2, 2)
 
 
 def _held(name: str, columns: Collection[str]) -> str:

@@ -11,9 +11,13 @@ import numpy as np
 
 from stages.core.arrays import Floats
 from stages.core.measures import TARGETS
-from stages.exports.trace import COLUMNS, UNITS, Trace, plain_cell, printable
+from stages.exports.trace import BOUNDS, UNITS, Trace, plain_cell, printable
 
 ABAW_HEADER = ("image_location", "valence", "arousal")
+
+
+MAY_LACK = (*TARGETS, *BOUNDS)
+"""Columns without a value where nobody is there."""
 
 
 def write_csv(path: Path, trace: Trace) -> None:
@@ -24,15 +28,26 @@ def write_csv(path: Path, trace: Trace) -> None:
     person = {"person": trace.person} if trace.person else {}
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *person])
-        for frame, time_s, *values, detected, speaking in _rows(trace):
-            texts = ("" if isnan(value) else f"{value:.6f}" for value in (time_s, *values))
-            writer.writerow([frame, *texts, int(detected), int(speaking), *person.values()])
+        writer.writerow([*trace.meanings, *person])
+        bounds = np.column_stack([np.empty((len(trace), 0)), *trace.bounds.values()]).tolist()
+        for (frame, time_s, *values, detected, speaking), ends in zip(_rows(trace), bounds, strict=True):
+            texts = [_text(value) for value in (time_s, *values)]
+            further = map(_text, ends)
+            writer.writerow([frame, *texts, int(detected), int(speaking), *further, *person.values()])
+
+
+def _text(value: float) -> str:
+    """Six decimals; nothing where there is no value."""
+    return "" if isnan(value) else f"{value:.6f}"
 
 
 def _rows(trace: Trace) -> Iterator[tuple[Any, ...]]:
     columns = (trace.time_s, *trace.valence_arousal.T, trace.detected, trace.speaking)
-    yield from zip(range(len(trace)), *(column.tolist() for column in columns), strict=True)
+    yield from zip(trace.frames.tolist(), *(column.tolist() for column in columns), strict=True)
+
+
+def _meaning(name: str, trace: Trace) -> dict[str, str]:
+    return {"unit": UNITS.get(name, "1"), "description": trace.meanings[name]}
 
 
 def write_parquet(path: Path, trace: Trace) -> None:
@@ -47,17 +62,17 @@ def write_parquet(path: Path, trace: Trace) -> None:
     import pyarrow.parquet as pq
 
     columns = {
-        "frame": np.arange(len(trace), dtype=np.int32),
+        "frame": trace.frames.astype(np.int32),
         "time_s": trace.time_s.astype(np.float64),
         "valence": trace.valence_arousal[:, 0].astype(np.float32),
         "arousal": trace.valence_arousal[:, 1].astype(np.float32),
         "detected": trace.detected.astype(bool),
         "speaking": trace.speaking.astype(bool),
+        **{name: values.astype(np.float32) for name, values in trace.bounds.items()},
     }
     arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}  # NaN: null
     fields = [
-        pa.field(name, array.type, name in TARGETS, {"unit": UNITS[name], "description": COLUMNS[name]})
-        for name, array in arrays.items()
+        pa.field(name, array.type, name in MAY_LACK, _meaning(name, trace)) for name, array in arrays.items()
     ]
     if trace.person:
         arrays["person"] = pa.array([trace.person] * len(trace))
@@ -78,16 +93,18 @@ def write_frames_json(path: Path, trace: Trace) -> None:
     Where nobody is there, valence and arousal are null.
     """
     frames: dict[str, Any] = {
-        "frame": list(range(len(trace))),
+        "frame": trace.frames.tolist(),
         "time_s": _rounded(trace.time_s),
         "valence": _rounded(trace.valence_arousal[:, 0]),
         "arousal": _rounded(trace.valence_arousal[:, 1]),
         "detected": trace.detected.astype(int).tolist(),
         "speaking": trace.speaking.astype(int).tolist(),
+        **{name: _rounded(values) for name, values in trace.bounds.items()},
     }
     if trace.person:
         frames["person"] = [trace.person] * len(trace)
-    content = {**trace.summary, "columns": COLUMNS, "units": UNITS, "frames": frames}
+    units = {name: UNITS.get(name, "1") for name in trace.meanings}
+    content = {**trace.summary, "columns": trace.meanings, "units": units, "frames": frames}
     path.write_bytes(to_json(content) + b"\n")
 
 

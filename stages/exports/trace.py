@@ -1,9 +1,9 @@
 """The trace of one person as every export format takes it: frames, flags, and where it comes from."""
 
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -18,6 +18,13 @@ COLUMNS = {
     "speaking": "1: the person seems to speak at the nearest time looked at (sound, and a moving mouth)",
 }
 """What the table says of every frame; the other formats say the same under the same names."""
+
+BOUNDS = {
+    f"{target}_{side}": f"{words} end of the interval that holds {target} in most frames; see `interval`"
+    for target in ("valence", "arousal")
+    for side, words in (("low", "lower"), ("high", "upper"))
+}
+"""Further columns of a trace whose interval is known: narrow where the system is sure."""
 
 UNITS = {"frame": "1", "time_s": "s", "valence": "1", "arousal": "1", "detected": "1", "speaking": "1"}
 """Units as UCUM writes them; 1: a pure number."""
@@ -44,6 +51,8 @@ class Trace:
         notice: a sentence that every output must carry; "" for none.
         person: which one of several, as `--person all` numbers them; "" where that doesn't matter.
         every_frame: (N, 2), values also where nobody is there; None: unknown.
+        interval: (N, 2, 2) low and high of valence, then of arousal; None where it isn't known.
+        frame: (N,) numbers of the native frames; None: 0 to N - 1, none is left out.
     """
 
     name: str
@@ -59,6 +68,8 @@ class Trace:
     notice: str = ""
     person: str = ""
     every_frame: Floats | None = None
+    interval: Floats | None = None
+    frame: Integers | None = None
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -79,6 +90,45 @@ class Trace:
             return np.zeros_like(self.valence_arousal)
         last = np.searchsorted(valued, np.arange(len(self)), side="right") - 1
         return np.asarray(self.valence_arousal[valued[np.maximum(last, 0)]])
+
+    @property
+    def frames(self) -> Integers:
+        """Numbers of the native frames."""
+        return np.arange(len(self)) if self.frame is None else self.frame
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What its table has, and what that means."""
+        return COLUMNS if self.interval is None else COLUMNS | BOUNDS
+
+    @property
+    def bounds(self) -> dict[str, Floats]:
+        """The columns of BOUNDS; none where the interval isn't known."""
+        if self.interval is None:
+            return {}
+        return dict(zip(BOUNDS, self.interval.reshape(len(self), 4).T, strict=True))
+
+    def sure(self, widest: float) -> Self:
+        """Without the frames whose interval is wider, of valence or of arousal.
+
+        Raises:
+            ValueError: the interval isn't known.
+        """
+        if self.interval is None:
+            raise ValueError(f"{self.name}: there is no interval to abstain by")
+        kept = (np.diff(self.interval, axis=2)[:, :, 0] <= widest).all(axis=1)
+        arrays = (self.time_s, self.valence_arousal, self.detected, self.speaking, self.interval, self.frames)
+        time_s, values, detected, speaking, interval, frame = (array[kept] for array in arrays)
+        return replace(
+            self,
+            time_s=time_s,
+            valence_arousal=values,
+            detected=detected,
+            speaking=speaking,
+            interval=interval,
+            frame=frame,
+            every_frame=None if self.every_frame is None else self.every_frame[kept],
+        )
 
 
 @dataclass(frozen=True)

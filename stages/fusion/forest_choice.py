@@ -73,8 +73,8 @@ def choose_by_groups(
 ) -> tuple[Forest, list[Choice]]:
     """Choose by the CCC of out-of-fold predictions, folds keeping videos whole; then grow on all rows.
 
-    The best choice's CCC is itself slightly optimistic, having been chosen; an honest figure for the system
-    takes `cross_fitted` around this function.
+    The best choice's CCC is itself slightly optimistic, having been chosen; an out-of-fold figure takes
+    `cross_fitted` around this function.
 
     Shape: (N, M), (N,), (N,), no NaN.
 

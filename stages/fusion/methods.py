@@ -10,11 +10,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from stages.core.arrays import Floats
+from stages.core.folds import Groups, assign_folds
 from stages.core.measures import TARGETS
 from stages.core.params import FuseParams
 from stages.fusion.dirichlet import best_weights, fuse, target_moments
 from stages.fusion.forest import Forest
-from stages.fusion.grouped import Groups, assign_folds
 
 ROWS_WORTH_THREADS = 20_000
 """Below, starting threads costs more than growing trees; their number doesn't change a forest."""

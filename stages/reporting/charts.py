@@ -24,12 +24,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its interval, NaN without one; honest ones are drawn filled, the others hollow."""
+    """A value and its interval, NaN without one; out-of-fold ones are drawn filled, the others hollow."""
 
     value: float
     low: float = float("nan")
     high: float = float("nan")
-    honest: bool = True
+    out_of_fold: bool = True
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,12 @@ def whiskers(title: str, figures: Sequence[Figure], x_label: str) -> Markup:
 
 
 def _whisker(frame: Frame, y: float, label: str, estimate: Estimate) -> Iterator[Markup]:
-    words = f"{label}{'' if estimate.honest else ', fitted on the same videos'}: {estimate.value:.3f}"
+    words = f"{label}{'' if estimate.out_of_fold else ', as published'}: {estimate.value:.3f}"
     if np.isfinite(estimate.low):
         words += f" [{estimate.low:.3f}, {estimate.high:.3f}]"
         ends = {"x1": frame.across(estimate.low), "x2": frame.across(estimate.high)}
         yield element("line", class_="whisker mean", **ends, y1=y, y2=y)
-    class_ = "mark mean" if estimate.honest else "hollow mean"
+    class_ = "mark mean" if estimate.out_of_fold else "hollow mean"
     named = element("title", words)
     yield element("circle", named, class_=class_, cx=frame.across(estimate.value), cy=y, r=4.5)
 

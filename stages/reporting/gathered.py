@@ -11,7 +11,7 @@ from stages.core.arrays import Floats
 from stages.core.artefacts import read_arrays, read_facts
 from stages.core.corpus import SPLITS, Corpus, Subject, Workspace
 from stages.core.measures import TARGETS, ccc_per_target
-from stages.core.systems import FUSIONS, GROUPED
+from stages.core.systems import out_of_fold_folder
 
 BINS = 40
 CALIBRATION_BINS = 20
@@ -65,9 +65,9 @@ class VideoScore:
 
     Args:
         name: of the subject.
-        valence: CCC of the best fusion's honest trace, as arousal.
+        valence: CCC of the best system's out-of-fold trace, as arousal.
         arousal: CCC.
-        face: mean CCC of the face system alone; NaN where it has no trace.
+        face: mean CCC of the face system alone, out of fold; NaN where it has no trace.
         speaking: share of the time in which the person speaks.
         unseen: share of the time without a face.
         frames: labelled ones.
@@ -92,9 +92,9 @@ class VideoScore:
         return self.mean - self.face
 
 
-def gather(workspace: Workspace, subjects: list[Subject], fusion: str) -> tuple[list[VideoScore], Agreement]:
-    """Scores, worst first, and agreement over the validation subjects that the fusion has a trace of."""
-    folder = f"fused/{fusion}{GROUPED}" if fusion in FUSIONS else f"traces/{fusion}"
+def gather(workspace: Workspace, subjects: list[Subject], system: str) -> tuple[list[VideoScore], Agreement]:
+    """Scores, worst first, and agreement over the validation subjects that the system has a trace of."""
+    folder = out_of_fold_folder(system)
     agreement, scores = Agreement(), []
     for subject in workspace.having(subjects, folder):
         truth = read_arrays(workspace.artefact("index", subject.name), "valence_arousal")["valence_arousal"]
@@ -104,7 +104,7 @@ def gather(workspace: Workspace, subjects: list[Subject], fusion: str) -> tuple[
             continue
         agreement.add(truth, trace)
         valence, arousal = ccc_per_target(truth, trace).tolist()
-        face = workspace.artefact("traces/dynamic", subject.name)
+        face = workspace.artefact(out_of_fold_folder("dynamic"), subject.name)
         alone = read_arrays(face, "valence_arousal")["valence_arousal"] if face.is_file() else None
         scores.append(
             VideoScore(

@@ -5,7 +5,29 @@ from dataclasses import replace
 import numpy as np
 
 from stages.evaluation.margins import COVERAGE, Margin
+from stages.evaluation.sureness import Interval
 from stages.reporting.timeline import Curve
+
+
+def interval_in_words(interval: Interval) -> str:
+    """What an interval that follows the difficulty means, for the facts of a page."""
+    return (
+        f"wide where the system is unsure; holds the truth in {interval.coverage:.0%} of the frames of new "
+        f"recordings (calibrated on {interval.recordings})"
+    )
+
+
+def band_in_words(curve: Curve, truth: Curve) -> str:
+    """What the band of a validation recording means, and how it did there."""
+    words = "wide where the system is unsure; fitted and calibrated on other recordings"
+    band, labels = curve.interval, truth.valence_arousal
+    labelled = ~np.isnan(labels).any(axis=1)
+    if band is None or not labelled.any():
+        return words
+    valence, arousal = ((labels >= band[:, :, 0]) & (labels <= band[:, :, 1]))[labelled].mean(axis=0)
+    return (
+        f"{words}; holds the truth here in {valence:.0%} (valence) and {arousal:.0%} (arousal) of the frames"
+    )
 
 
 def with_band(curve: Curve, margin: Margin, truth: Curve | None = None) -> tuple[Curve, dict[str, str]]:

@@ -81,7 +81,10 @@ def write_overview(
         source=source,
         headline=_headline(evaluated, names, facts, notes),
         best=names.get(best, best),
-        ahead=names.get(evaluated["ahead"], evaluated["ahead"]),
+        highest=names.get(evaluated["highest"], evaluated["highest"]),
+        within=[names.get(name, name) for name in evaluated["within_noise"]],
+        pairs=_pairs(workspace, names),
+        sureness=results.read_sureness(workspace.metrics(f"intervals/{best}.json")),
         confidence=evaluated["confidence"],
         systems=_systems(workspace, published),
         published=published,
@@ -131,7 +134,7 @@ def _headline(
     notes: list[dict[str, Any]],
 ) -> list[tuple[str, str, str]]:
     """The first figures one looks for: a name, a value, and what to know about it."""
-    found = evaluated["systems"][evaluated["best"]]["validation_grouped"]
+    found = evaluated["systems"][evaluated["best"]]["out_of_fold"]
     by_name = dict(facts)
     aside = sum(note["quarantined"] for note in notes)
     return [
@@ -154,6 +157,13 @@ def _interval(found: dict[str, Any], target: str) -> str:
         if "low" in bounds
         else "one video: no interval"
     )
+
+
+def _pairs(workspace: Workspace, names: dict[str, str]) -> list[dict[str, str]]:
+    """Every pair of systems, under the names of table 5."""
+    found = results.read_pairs(workspace.metrics("pairs.csv"))
+    sides = ("better", "worse")
+    return [pair | {side: names.get(pair[side], pair[side]) for side in sides} for pair in found]
 
 
 def _systems(workspace: Workspace, published: bool) -> Markup:

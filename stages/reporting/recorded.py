@@ -8,7 +8,7 @@ import numpy as np
 from stages.core.arrays import Floats, Image
 from stages.core.artefacts import open_arrays, read_arrays, read_facts
 from stages.core.measures import ccc_per_target
-from stages.core.systems import FUSIONS, GROUPED
+from stages.core.systems import FUSIONS, OUT_OF_FOLD
 from stages.media.jpeg import pack_jpegs, unpack_jpeg
 from stages.media.playable import Media, obstacle
 from stages.reporting.timeline import (
@@ -31,17 +31,16 @@ def curves_of(index: Path, traces: Mapping[str, Path], shown: str) -> list[Curve
 
     Args:
         index: the subject's labels.
-        traces: folder of the traces (`dynamic`, `dwf_dynamic_audio.grouped`) -> the subject's file.
+        traces: folder of the traces (`dynamic`, `dwf_dynamic_audio.out_of_fold`) -> the subject's file.
         shown: the fusion that the report calls best.
     """
     labels = read_arrays(index, "time_s", "valence_arousal")
     visible = {shown, *(FUSIONS[shown].systems if shown in FUSIONS else ())}
     curves = [Curve("truth", labels["time_s"], labels["valence_arousal"], "truth")]
-    ordered = sorted(traces, key=lambda name: (name.removesuffix(GROUPED) != shown, name in FUSIONS, name))
-    for name in ordered:
-        fusion = name.removesuffix(GROUPED)
-        values = read_arrays(traces[name], "valence_arousal")["valence_arousal"]
-        curves.append(Curve(fusion, labels["time_s"], values, look_of(fusion), shown=fusion in visible))
+    named = {name.removesuffix(OUT_OF_FOLD): path for name, path in traces.items()}
+    for system in sorted(named, key=lambda name: (name != shown, name in FUSIONS, name)):
+        values = read_arrays(named[system], "valence_arousal")["valence_arousal"]
+        curves.append(Curve(system, labels["time_s"], values, look_of(system), shown=system in visible))
     return curves
 
 

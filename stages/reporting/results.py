@@ -8,20 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.core.artefacts import read_json
 from stages.core.systems import FUSIONS, SYSTEMS
 from stages.reporting.charts import Estimate, Figure, Line
 
 NAN = float("nan")
 MEASURES = (("loss", "training loss"), ("ccc", "CCC, validation"), ("rmse", "RMSE, validation"))
-HONEST = {
-    **dict.fromkeys(SYSTEMS, "validation"),
-    **dict.fromkeys(FUSIONS, "validation_grouped"),
-}
-"""System -> the protocol whose figure is shown per video."""
+NAMES = (*SYSTEMS, *FUSIONS)
 PROTOCOLS = {
-    "validation": "validation",
-    "validation_grouped": "fitted on other videos",
-    "validation_paper": "fitted on the same videos (paper)",
+    "out_of_fold": "out of fold",
+    "as_published": "as published",
 }
 """Protocol of evaluate.json -> how it is called in plots."""
 
@@ -61,11 +57,11 @@ def read_tables(folder: Path) -> list[Printed]:
 
 def read_names(table_5: Path) -> dict[str, str]:
     """System -> its name in table 5."""
-    return {row["system"]: row["row"] for row in _rows(table_5) if row["dev_mean"] or row["grouped_mean"]}
+    return {row["system"]: row["row"] for row in _rows(table_5) if row["as_published_mean"]}
 
 
 def read_optimism(table_5: Path) -> list[tuple[str, float]]:
-    """Fusion's name -> what its mean CCC gains by being fitted on the videos it is scored on."""
+    """System's name -> what its mean CCC gains by being picked by the recordings it is scored on."""
     return [(row["row"], float(row["optimism"])) for row in _rows(table_5) if row["optimism"]]
 
 
@@ -73,10 +69,10 @@ def read_figures(table_5: Path) -> list[Figure]:
     """Every system that has a figure: the mean CCC under each protocol, and what the paper published."""
     found = []
     for row in _rows(table_5):
-        honest = "grouped" if row["grouped_mean"] else "dev"
-        estimates = [_estimate(row, honest, honest=True)]
-        if honest == "grouped":
-            estimates.append(_estimate(row, "dev", honest=False))
+        estimates = [
+            _estimate(row, "out_of_fold", out_of_fold=True),
+            _estimate(row, "as_published", out_of_fold=False),
+        ]
         published = _number(row["paper_dev_mean"])
         if np.isfinite(estimates[0].value):
             found.append(Figure(row["row"], tuple(estimates), published))
@@ -84,12 +80,12 @@ def read_figures(table_5: Path) -> list[Figure]:
 
 
 def read_rivals(per_video_all: Path, without: str) -> tuple[list[str], dict[str, list[float | None]]]:
-    """Systems that were scored, `without` one, and subject -> mean CCC of each by its honest protocol."""
+    """Systems that were scored, `without` one, and subject -> mean CCC of each, out of fold."""
     scores: dict[str, dict[str, float]] = defaultdict(dict)
     for row in _rows(per_video_all):
-        if HONEST.get(row["system"]) == row["protocol"] and row["system"] != without:
+        if row["protocol"] == "out_of_fold" and row["system"] != without:
             scores[row["subject"]][row["system"]] = float(row["mean_ccc"])
-    names = [name for name in HONEST if any(name in found for found in scores.values())]
+    names = [name for name in NAMES if any(name in found for found in scores.values())]
     return names, {subject: [found.get(name) for name in names] for subject, found in scores.items()}
 
 
@@ -178,9 +174,58 @@ def _target(name: str) -> str:
     return next((word for word in ("valence", "arousal", "mean", "loss") if word in name), name)
 
 
-def _estimate(row: dict[str, str], protocol: str, *, honest: bool) -> Estimate:
+def _estimate(row: dict[str, str], protocol: str, *, out_of_fold: bool) -> Estimate:
     value, low, high = (_number(row[f"{protocol}_mean{bound}"]) for bound in ("", "_low", "_high"))
-    return Estimate(value, low, high, honest)
+    return Estimate(value, low, high, out_of_fold)
+
+
+SETS = {
+    "sample": "as they are",
+    "degraded": "with noise, occlusion, lost faces",
+    "shifted": "in other light and skin",
+    "all": "all but the last",
+}
+"""Sets of validation recordings that intervals are measured on -> in words."""
+
+
+@dataclass(frozen=True)
+class Sureness:
+    """How an interval did out of fold, on one set of recordings, for one target."""
+
+    recordings: str
+    target: str
+    coverage: float
+    by_third: list[float]
+    width: float
+    constant_coverage: float
+    constant_width: float
+    narrower: float
+
+
+def read_sureness(measured: Path) -> list[Sureness]:
+    """Coverage and width of a system's interval, by set of recordings and target; none where none is."""
+    if not measured.is_file():
+        return []
+    found = read_json(measured)
+    return [
+        Sureness(
+            words,
+            target,
+            figures["coverage"],
+            figures["coverage_by_third"],
+            figures["width"],
+            figures["constant_coverage"],
+            figures["constant_width"],
+            figures["narrower_at_equal_coverage"],
+        )
+        for name, words in SETS.items()
+        for target, figures in found.get(name, {}).items()
+    ]
+
+
+def read_pairs(path: Path) -> list[dict[str, str]]:
+    """Every pair of systems: `better`, `worse`, `difference`, `low`, `high`, `recordings`, `within_noise`."""
+    return [*_rows(path)]
 
 
 def _number(cell: str) -> float:

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stages.core.arrays import Floats
+from stages.core.arrays import Flags, Floats
+from stages.temporal.missing import bridge
 from stages.temporal.windows import consecutive_runs, cut, overlap_average, tile
 from stages.training.attention import TransformerLayer, adopt_precision, layer_from_authors
 
@@ -115,7 +116,12 @@ class SequencePrediction(NamedTuple):
 
 
 def predict_sequence(
-    model: nn.Module, embedding: Floats, window: int, hop: int, batch_size: int = 256
+    model: nn.Module,
+    embedding: Floats,
+    window: int,
+    hop: int,
+    batch_size: int = 256,
+    known: Flags | None = None,
 ) -> Floats:
     """Estimate a whole recording: windows that tile it, averaged where they overlap (paper, section 3.2.2).
 
@@ -128,11 +134,12 @@ def predict_sequence(
         window: steps per window, the paper's 5 to 40; a shorter recording is padded at its start.
         hop: steps between windows, usually half a window.
         batch_size: windows at a time; moves no result but its last digits.
+        known: (T,) steps that may be attended to; the others are interpolated. None: all.
 
     Raises:
         ValueError: as `windows.tile`.
     """
-    return _averaged(model, next(model.parameters()).device, embedding, window, hop, batch_size)
+    return _averaged(model, next(model.parameters()).device, embedding, window, hop, batch_size, known)
 
 
 def predict_runs(
@@ -156,7 +163,12 @@ def predict_runs(
 
 
 def describe_sequence(
-    model: DynamicModel, embedding: Floats, window: int, hop: int, batch_size: int = 256
+    model: DynamicModel,
+    embedding: Floats,
+    window: int,
+    hop: int,
+    batch_size: int = 256,
+    known: Flags | None = None,
 ) -> SequencePrediction:
     """`predict_sequence`, and the features that the predictions were made of.
 
@@ -167,7 +179,7 @@ def describe_sequence(
         described = model.features(values, valid)
         return torch.cat([model.estimate(described), described], dim=-1)
 
-    averaged = _averaged(both, next(model.parameters()).device, embedding, window, hop, batch_size)
+    averaged = _averaged(both, next(model.parameters()).device, embedding, window, hop, batch_size, known)
     return SequencePrediction(averaged[:, :2], averaged[:, 2:])
 
 
@@ -179,16 +191,21 @@ def _averaged(
     window: int,
     hop: int,
     batch_size: int,
+    known: Flags | None = None,
 ) -> Floats:
     """(T, features) -> (T, C) float32: what windows say, averaged where they overlap."""
     starts = tile(len(embedding), window, hop)
     values, valid = cut(embedding.astype(np.float32), starts, window)
+    if known is not None:
+        valid &= cut(known[:, None].astype(np.float32), starts, window)[0][:, :, 0] > 0
+        some = valid.any(axis=1)  # attention needs a step to attend to
+        starts, values, valid = starts[some], values[some], valid[some]
     said = [
         say(torch.from_numpy(part).to(device), torch.from_numpy(mask).to(device)).float().cpu().numpy()
         for part, mask in zip(_batches(values, batch_size), _batches(valid, batch_size), strict=True)
     ]
-    average, _ = overlap_average(starts, np.concatenate(said), valid, len(embedding))
-    return average.astype(np.float32)
+    average, voices = overlap_average(starts, np.concatenate(said), valid, len(embedding))
+    return bridge(average, voices > 0).astype(np.float32)
 
 
 def _batches(rows: NDArray[Any], size: int) -> list[NDArray[Any]]:

@@ -36,15 +36,21 @@ def window_of_step(steps: int, fps_hz: float, window_s: float = 2.0, min_tail_s:
     return np.asarray(index)
 
 
-def functionals(embedding: Floats, window: Integers, names: Sequence[str] = FUNCTIONALS) -> Floats:
+def functionals(
+    embedding: Floats,
+    window: Integers,
+    names: Sequence[str] = FUNCTIONALS,
+    known: Flags | None = None,
+) -> Floats:
     """Mean, minimum, maximum (those asked for, in that order) of every dimension over every window.
 
-    Shape: (T, F), (T,) -> (W, len(names) x F) float32.
+    Shape: (T, F), (T,) -> (W, len(names) x F) float32; NaN for a window without a known step.
 
     Args:
         embedding: one row per step of the grid.
         window: window of each step, from `window_of_step`.
         names: some of FUNCTIONALS, each once.
+        known: steps that count, such as those whose face was found; None: all.
 
     Raises:
         ValueError: names are unknown, repeated or none, or lengths differ.
@@ -53,16 +59,32 @@ def functionals(embedding: Floats, window: Integers, names: Sequence[str] = FUNC
         raise ValueError(
             f"functionals are {list(names)}, must be some of {', '.join(FUNCTIONALS)}, each once"
         )
-    kept, starts = _rows_and_starts(window, len(embedding))
+    windows = int(window.max(initial=-1)) + 1
+    counted = window if known is None else np.where(known, window, -1)
+    kept, starts = _rows_and_starts(counted, len(embedding))
+    described = np.full((windows, len(names) * embedding.shape[1]), np.nan, np.float32)
     if not len(starts):
-        return np.empty((0, len(names) * embedding.shape[1]), np.float32)
+        return described
     reduce: dict[str, Callable[[Floats, Integers], Floats]] = {
         "mean": _mean,
         "min": np.minimum.reduceat,
         "max": np.maximum.reduceat,
     }
     rows = embedding[kept].astype(np.float64)
-    return np.hstack([reduce[name](rows, starts) for name in names]).astype(np.float32)
+    described[counted[kept][starts]] = np.hstack([reduce[name](rows, starts) for name in names])
+    return described
+
+
+def nearest_described(described: Floats) -> Floats:
+    """Give a window without a known step what the last one before it has, else the first one after it.
+
+    Shape: (W, D) -> (W, D); zeros where no window has any.
+    """
+    filled = np.isfinite(described).all(axis=1)
+    if not filled.any():
+        return np.zeros_like(described)
+    last = np.maximum.accumulate(np.where(filled, np.arange(len(described)), -1))
+    return np.asarray(described[np.where(last < 0, int(filled.argmax()), last)])
 
 
 def window_targets(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.core.arrays import Floats, Integers
+from stages.core.arrays import Flags, Floats, Integers
 from stages.core.errors import ValaroError
 from stages.core.measures import ccc_per_target
 from stages.temporal.kelm import check_training_set, ridge
@@ -44,11 +44,12 @@ def search_kelm(
     gamma: Sequence[float] = (0.0,),
     landmarks: int = 2000,
     seed: int = 0,
+    counted: Flags | None = None,
 ) -> list[Candidate]:
     """Score every pair of C and gamma; the best comes first (of equals the more regularised).
 
     Windows of fold f >= 0 are predicted by machines fitted on all windows of other folds; CCC is taken over
-    all these predictions together. So `scored_in` from `fusion.grouped.assign_folds` is a cross-validation by
+    all these predictions together. So `scored_in` from `core.folds.assign_folds` is a cross-validation by
     video; -1 for the training windows and 0 for the development ones is the paper's choice on development.
 
     Shape: (n, d), (n, t), (n,).
@@ -62,6 +63,7 @@ def search_kelm(
         gamma: candidates for gamma; the linear kernel ignores them.
         landmarks: windows the kernel is seen from.
         seed: draws them, among the windows of all folds.
+        counted: (n,) windows whose predictions make the figure; None: all that are scored.
 
     Raises:
         ValueError: shapes don't match, a value isn't finite, or a fold leaves nothing to fit on or to score.
@@ -71,7 +73,9 @@ def search_kelm(
     if len(scored_in) != len(features) or not (scored_in >= 0).any() or (scored_in == scored_in.max()).all():
         raise ValueError("scored_in must give every window a fold, and leave windows to fit on in each")
     seen_from = choose_landmarks(features, kernel, landmarks, seed)
-    scored = scored_in >= 0
+    scored = (scored_in >= 0) & (True if counted is None else counted)
+    if not scored.any():
+        raise ValueError("no window is scored")
     found = []
     for width in [0.0] if kernel == "linear" else sorted(gamma):
         mapped = FeatureMap.of(seen_from, kernel, width)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.core.arrays import Floats
+from stages.core.arrays import Flags, Floats
 
 KINDS = ("none", "minmax", "per_video_minmax", "standard", "per_video_standard")
 FLAT = 1e-6
@@ -52,10 +52,14 @@ class Normaliser:
             raise ValueError(f"no sequence to fit {kind} on")
         return cls(kind, *pooled.offset_and_scale(kind))
 
-    def apply(self, sequence: Floats) -> Floats:
+    def apply(self, sequence: Floats, known: Flags | None = None) -> Floats:
         """Scale one recording.
 
-        Shape: (T, F) -> (T, F) float32.
+        Shape: (T, F), (T,) -> (T, F) float32.
+
+        Args:
+            sequence: one row per step.
+            known: steps that the per-video kinds take their statistics from; None: all.
 
         Raises:
             ValueError: F isn't what was fitted, or (per-video kinds) a value isn't finite.
@@ -64,7 +68,8 @@ class Normaliser:
             return sequence.astype(np.float32)
         offset, scale = self.offset, self.scale
         if self.kind.startswith("per_video_"):
-            offset, scale = _Statistics.of(sequence).offset_and_scale(self.kind.removeprefix("per_video_"))
+            seen = sequence if known is None else sequence[known]
+            offset, scale = _Statistics.of(seen).offset_and_scale(self.kind.removeprefix("per_video_"))
         if sequence.shape[1] != len(offset):
             raise ValueError(f"{sequence.shape[1]} dimensions, fitted on {len(offset)}")
         return ((sequence - offset) / scale).astype(np.float32)

@@ -8,6 +8,7 @@ from typing import Any
 from stages.core.artefacts import write_json
 from stages.core.errors import ValaroError
 from stages.engine.progress import say
+from stages.training.crossfit import is_by_fold
 from stages.training.loop import EpochRecord, Fitted
 
 
@@ -50,14 +51,19 @@ class Curves:
         """Log one epoch."""
         self._live.log_metric("train/loss", record.train_loss)
         self._live.log_metric("train/learning_rate", record.learning_rate)
-        for score, value in record.scores.items():
+        shown = {score: value for score, value in record.scores.items() if not is_by_fold(score)}
+        for score, value in shown.items():
             self._live.log_metric(f"validation/{score}", value)
         self._live.next_step()
-        scores = ", ".join(f"{score} {value:.3f}" for score, value in record.scores.items())
+        scores = ", ".join(f"{score} {value:.3f}" for score, value in shown.items())
         say(f"{self._name}: epoch {record.epoch}: loss {record.train_loss:.4f}, {scores}")
 
     def deliver(self, fitted: Fitted, plots: Path, metrics: Path, **facts: Any) -> None:
         """Put the tables at `plots`, and the best scores with their epochs at `metrics`."""
         shutil.copytree(self._folder / "plots" / "metrics", plots)
-        best = {score: {"epoch": best.epoch, "value": best.score} for score, best in fitted.best.items()}
+        best = {
+            score: {"epoch": best.epoch, "value": best.score}
+            for score, best in fitted.best.items()
+            if not is_by_fold(score)
+        }
         write_json(metrics, {"best": best, "epochs": len(fitted.history), **facts})

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -91,7 +91,41 @@ def build_optimizer(groups: Sequence[Sequence[nn.Parameter]], settings: OptimSet
 
 
 def build_schedule(optimizer: Optimizer, steps_per_epoch: int, settings: OptimSettings) -> LambdaLR:
-    """Moves the rates of all groups alike: each is its full rate × learning_rate_at(step) / learning_rate."""
-    return LambdaLR(
-        optimizer, lambda step: learning_rate_at(step, steps_per_epoch, settings) / settings.learning_rate
-    )
+    """Moves the rates of all groups alike: each is its full rate × learning_rate_at(step) / learning_rate.
+
+    But for groups that have just been unfrozen, see `unfrozen_share`.
+    """
+    groups = len(optimizer.param_groups)
+
+    def factor(group: int) -> Callable[[int], float]:
+        begin = steps_per_epoch * unfrozen_at(group, groups, settings)
+        return lambda step: (
+            learning_rate_at(step, steps_per_epoch, settings)
+            / settings.learning_rate
+            * unfrozen_share(step, begin, settings)
+        )
+
+    return LambdaLR(optimizer, [factor(group) for group in range(groups)])
+
+
+def unfrozen_at(group: int, groups: int, settings: OptimSettings) -> int:
+    """The epoch, from 0, in which a layer group begins to train; groups count from the bottom.
+
+    >>> [unfrozen_at(group, 4, OptimSettings(unfrozen_groups=2)) for group in range(4)]
+    [2, 1, 0, 0]
+    """
+    if settings.unfrozen_groups is None:
+        return 0
+    return max(0, groups - group - settings.unfrozen_groups)
+
+
+def unfrozen_share(step: int, begin: int, settings: OptimSettings) -> float:
+    """Share of its rate that a group unfrozen at step `begin` trains with: a linear climb from there.
+
+    >>> warm = OptimSettings(group_warmup_steps=4)
+    >>> [unfrozen_share(step, 10, warm) for step in (9, 10, 12, 14)], unfrozen_share(0, 0, warm)
+    ([0.0, 0.0, 0.5, 1.0], 1.0)
+    """
+    if begin == 0 or not settings.group_warmup_steps:
+        return 1.0
+    return min(1.0, max(0, step - begin) / settings.group_warmup_steps)

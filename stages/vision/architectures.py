@@ -1,7 +1,9 @@
 """The static models of table 3 through one interface: EfficientNets, ViTs and others of timm, the pose net.
 
     config = static_config(description, dropout, tanh_output)      # backbones.py: JSON, the file's header
-    model = new_static(config, foreign_weights(description))       # ImageNet's, COCO's, or at random
+    weights = pretrained_weights(description)                      # ImageNet's, COCO's, or None: at random
+    config = start_config(config, weights, description.statistics) # with the pixel statistics they want
+    model = new_static(config, weights)
     model = load_model(path, build_static)                         # training.checkpoints: ours, from disk
     save_model(path, model, config)
     fit(model, …, groups=model.layer_groups())
@@ -14,11 +16,11 @@ What draws at random does so from torch's generator: seed it first.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from stages.core.errors import ValaroError
 from stages.vision.pose_model import PoseModel
-from stages.vision.static_model import StaticModel
+from stages.vision.static_model import StaticModel, Statistics, statistics_of
 
 POSE = "pose_hrnet"
 """The architecture that isn't timm's: HRNet with the heat maps of COCO's joints."""
@@ -31,7 +33,7 @@ def new_static(config: Mapping[str, Any], weights: Path | None) -> Static:
 
     Args:
         config: from `backbones.static_config`.
-        weights: of the backbone, from elsewhere: timm's safetensors, or the published pose network's `.pth`;
+        weights: pretrained ones of the backbone: timm's safetensors, or the published pose network's `.pth`;
             None: drawn at random.
 
     Raises:
@@ -45,6 +47,26 @@ def new_static(config: Mapping[str, Any], weights: Path | None) -> Static:
         return StaticModel(config["architecture"], **arguments, weights=weights)
     except (TypeError, ValueError) as refusal:
         raise ValaroError(f"finetune.backbones: {config['architecture']}: {refusal}") from None
+
+
+def start_config(
+    config: Mapping[str, Any], weights: Path | None, statistics: Statistics | None
+) -> dict[str, Any]:
+    """The header of a model that starts from these weights: with the pixel statistics that they want.
+
+    Args:
+        config: from `backbones.static_config`.
+        weights: of the backbone; None: drawn at random.
+        statistics: those that the parameters give; None: the weights'.
+
+    Raises:
+        ValaroError: see `static_model.statistics_of`.
+    """
+    coloured = config["architecture"] != POSE and config.get("pixels", "imagenet") != "grey"
+    if not coloured or not (weights or statistics):
+        return dict(config)
+    wanted = statistics or statistics_of(config["architecture"], cast(Path, weights))
+    return {**config, "statistics": {name: list(values) for name, values in wanted.items()}}
 
 
 def build_static(config: Mapping[str, Any]) -> Static:

@@ -61,7 +61,7 @@ def static_config(description: BackboneParams, dropout: float, tanh_output: bool
     }
 
 
-def foreign_weights(description: BackboneParams) -> Path | None:
+def pretrained_weights(description: BackboneParams) -> Path | None:
     """The pretrained weights to start at: at their path, or by their name in a folder of VALARO_WEIGHTS.
 
     None where the description names none: the model starts at random. `hub` and `hub:<tag>` name timm's,
@@ -99,6 +99,12 @@ def header_of(path: Path) -> dict[str, Any]:
 def input_of(path: Path) -> Input:
     """What the static model in a file wants to be shown."""
     return cast(Input, header_of(path).get("input", "face"))
+
+
+def with_statistics_of(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """A header for what is trained on from a file: it keeps the pixel statistics of the start."""
+    statistics = header_of(path).get("statistics")
+    return config if statistics is None else {**config, "statistics": statistics}
 
 
 def require_same(path: Path, config: dict[str, Any]) -> None:

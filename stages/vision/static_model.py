@@ -1,7 +1,7 @@
 """The static models (paper, section 3.2.1): a face image -> 256-d embedding -> valence, arousal, emotion."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,12 +14,14 @@ from stages.core.errors import ValaroError
 EMBEDDING = 256
 CLASSES = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet, RGB in [0, 1]: what the pre-trained backbones expect."""
+"""Of ImageNet, RGB in [0, 1]: what a model normalises by unless its file says otherwise."""
 LUMA = (0.299, 0.587, 0.114)
 """Of red, green and blue, as in JPEG (ITU-R BT.601)."""
 WHITE, FLAT = 255.0, 0.03
 """The highest value of a pixel; a deviation small enough to be noise, in units of full scale."""
 Pixels = Literal["imagenet", "grey"]
+Statistics = Mapping[str, Sequence[float]]
+"""`mean` and `std`, of red, green and blue in [0, 1]."""
 
 BLOCK = re.compile(r"(blocks\.\d+|layer\d+|stages\.\d+)\.")
 """How timm names the stages of EfficientNets, the encoder blocks of ViTs, the stages of residual nets."""
@@ -80,11 +82,13 @@ class StaticModel(nn.Module):
             the sample corpus better than the whole and 3 times as fast:
             {"channels": [32, 64, 128, 256], "stem_width": 16}. Ours: "stem_pool": false leaves out the
             pooling after a residual net's stem, for small images.
-        pixels: "imagenet": colour, less ImageNet's mean and over its deviation. "grey": see
+        pixels: "imagenet": colour, less the mean of `statistics` and over its deviation. "grey": see
             `standardised_grey`; images may then be (B, 1, S, S) too.
+        statistics: "mean" and "std" of RGB in [0, 1] that the weights were trained with (`statistics_of`);
+            None: ImageNet's.
 
     Raises:
-        ValueError: timm knows no such backbone.
+        ValueError: timm knows no such backbone, or it gives no vector per image.
         ValaroError: the weights are damaged, or another backbone's.
     """
 
@@ -97,15 +101,17 @@ class StaticModel(nn.Module):
         tanh_output: bool = True,
         options: Mapping[str, Any] | None = None,
         pixels: Pixels = "imagenet",
+        statistics: Statistics | None = None,
     ) -> None:
         super().__init__()
         self.image_size, self.pixels = image_size, pixels
         options = {**(options or {}), **({"in_chans": 1} if pixels == "grey" else {})}
-        self.backbone, features = _build_backbone(architecture, image_size, weights, options)
+        self.backbone = _build_backbone(architecture, image_size, weights, options)
+        features = _width_of(self.backbone, architecture, image_size, 1 if pixels == "grey" else 3)
         self.head = EmbeddingHead(features, dropout, tanh_output)
         self.mean: Tensor
         self.std: Tensor
-        mean, std = pixel_statistics()
+        mean, std = pixel_statistics(statistics)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
         self.to(memory_format=torch.channels_last)  # convolutions run up to 1.8 times as fast
@@ -151,16 +157,55 @@ def standardised_grey(image: Tensor) -> Tensor:
     return (image - mean) / (deviation + FLAT)
 
 
-def pixel_statistics() -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of ImageNet's pixels, from 0 to 255, each (3, 1, 1)."""
-    mean, std = (255 * torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+def pixel_statistics(statistics: Statistics | None = None) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of pixels from 0 to 255, each (3, 1, 1); ImageNet's by default."""
+    given = statistics or {"mean": MEAN, "std": STD}
+    mean, std = (255 * torch.tensor(given[name]).view(3, 1, 1) for name in ("mean", "std"))
     return mean, std
+
+
+def statistics_of(architecture: str, weights: Path) -> Statistics:
+    """The pixel statistics that a timm weights file was trained with.
+
+    timm's configurations go by tag, and one architecture's tags may differ: `efficientnet_b1.ft_in1k` wants
+    ImageNet's statistics, `efficientnet_b1.ra4_e3600_r240_in1k` and most ViTs 0.5. The file's name says which
+    it is; without a tag in it, all tags of the architecture must agree.
+
+    Args:
+        architecture: timm's name.
+        weights: the file, such as `efficientnet_b1.ft_in1k.safetensors`.
+
+    Raises:
+        ValaroError: the name has no tag that timm knows, and the architecture's tags differ.
+    """
+    import timm
+    from timm.models import is_model_pretrained
+
+    tagged = weights.name.removesuffix(".safetensors")
+    tags = timm.list_pretrained(f"{architecture}.*") or [architecture]
+    known = tagged.startswith(f"{architecture}.") and is_model_pretrained(tagged)
+    found = {_statistics_of_tag(name) for name in ([tagged] if known else tags)}
+    if len(found) > 1:
+        raise ValaroError(
+            f"{weights}: the weights of {architecture} differ in the pixel statistics they want, and this "
+            f"name says nothing of which they are. Name the file as timm does, for example "
+            f"{tags[0]}.safetensors, or set statistics: {{mean: [...], std: [...]}} of this backbone."
+        )
+    mean, std = found.pop()
+    return {"mean": mean, "std": std}
+
+
+def _statistics_of_tag(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    import timm
+
+    config = timm.get_pretrained_cfg(name)
+    return (MEAN, STD) if config is None else (tuple(config.mean), tuple(config.std))
 
 
 def _build_backbone(
     name: str, image_size: int, weights: Path | None, options: Mapping[str, Any]
-) -> tuple[nn.Module, int]:
-    """The backbone without its classifier, and the width of its pooled features."""
+) -> nn.Module:
+    """The backbone without its classifier."""
     import timm  # takes 6 s beyond torch's own import: torchvision comes along
 
     if not timm.is_model(name):
@@ -186,7 +231,23 @@ def _build_backbone(
         if not isinstance(getattr(backbone, "maxpool", None), nn.Module):
             raise ValueError("stem_pool: it has no pooling after its stem")
         backbone.maxpool = nn.Identity()
-    return backbone, backbone.num_features
+    built: nn.Module = backbone
+    return built
+
+
+@torch.no_grad()
+def _width_of(backbone: nn.Module, name: str, image_size: int, channels: int) -> int:
+    """Width of what a backbone gives per image, measured on a black one.
+
+    `num_features` isn't it for MobileNetV3, VGG, HGNetV2 and others, whose last layers before the classifier
+    widen the features.
+    """
+    training = backbone.training
+    pooled = backbone.eval()(torch.zeros(1, channels, image_size, image_size))
+    backbone.train(training)
+    if pooled.ndim != 2:
+        raise ValueError(f"{name} gives {tuple(pooled.shape)} per image, not a vector")
+    return int(pooled.shape[1])
 
 
 def _require_all(backbone: nn.Module, weights: Path) -> None:

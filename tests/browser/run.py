@@ -8,7 +8,7 @@ import numpy as np
 
 from stages.core.artefacts import read_json, write_arrays, write_json
 from stages.core.corpus import Corpus, Subject, Workspace
-from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
+from stages.core.systems import FUSIONS, OUT_OF_FOLD, SYSTEMS
 from stages.media.jpeg import pack_jpegs
 
 FRAMES, FPS_HZ, GRID_HZ = 60, 10, 5
@@ -55,7 +55,9 @@ def _name_one_hostile(scores: Path) -> list[str]:
 def _write_subject(workspace: Workspace, subject: Subject, rng: np.random.Generator) -> None:
     time_s, grid_s = np.arange(FRAMES) / FPS_HZ, np.arange(FRAMES * GRID_HZ // FPS_HZ) / GRID_HZ
     truth = np.column_stack([np.sin(time_s + rng.uniform(0, 6)), np.cos(time_s)]).astype(np.float32) * 0.8
-    traces = [f"traces/{system}" for system in SYSTEMS] + [f"fused/{name}{GROUPED}" for name in FUSIONS]
+    traces = [f"traces/{system}{OUT_OF_FOLD}" for system in SYSTEMS] + [
+        f"fused/{name}{OUT_OF_FOLD}" for name in FUSIONS
+    ]
     for folder in traces:
         guess = np.clip(truth + rng.normal(0, 0.15, truth.shape), -1, 1).astype(np.float32)
         write_arrays(workspace.artefact(folder, subject.name), {"time_s": time_s, "valence_arousal": guess})

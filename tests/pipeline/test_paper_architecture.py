@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from stages.core.artefacts import files_of, read_arrays, read_facts, read_json
-from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
+from stages.core.systems import FUSIONS, OUT_OF_FOLD, SYSTEMS
 from stages.media.container import probe
 
 pytestmark = pytest.mark.slow
@@ -206,18 +206,18 @@ def test_fused_traces_are_native(trained: Any, fusion: str) -> None:
         assert fused["valence_arousal"].shape == (len(native_frames(trained, subject)), 2)
         assert bounded(fused["valence_arousal"])
         if subject != SILENT:
-            honest = read_arrays(trained / f"data/fused/{fusion}{GROUPED}/{subject}.h5")
-            assert honest["valence_arousal"].shape == fused["valence_arousal"].shape
-            assert bounded(honest["valence_arousal"])
+            unseen = read_arrays(trained / f"data/fused/{fusion}{OUT_OF_FOLD}/{subject}.h5")
+            assert unseen["valence_arousal"].shape == fused["valence_arousal"].shape
+            assert bounded(unseen["valence_arousal"])
 
 
 def test_the_scores_are_there(trained: Any) -> None:
     scores = read_json(trained / "metrics/evaluate.json")
     assert set(scores["systems"]) == {*SYSTEMS, *FUSIONS}
     for fusion in FUSIONS:
-        honest = scores["systems"][fusion]["validation_grouped"]
-        assert honest["videos"] == 3
-        assert abs(honest["ccc"]["mean"]["value"]) <= 1
+        unseen = scores["systems"][fusion]["out_of_fold"]
+        assert unseen["videos"] == 3
+        assert abs(unseen["ccc"]["mean"]["value"]) <= 1
 
 
 def test_the_submission_has_a_row_per_frame_of_the_form(trained: Any) -> None:

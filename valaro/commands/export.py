@@ -9,7 +9,7 @@ import typer
 from stages.core.artefacts import read_json, whole
 from stages.core.corpus import Subject, Workspace, is_sample
 from stages.core.errors import ValaroError
-from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
+from stages.core.systems import FUSIONS, OUT_OF_FOLD, SYSTEMS, out_of_fold_folder
 from stages.exports.finished import folders_of_predictions, trace_of_prediction, trace_of_subject
 from stages.exports.formats import FORMATS, names_in, require_writers
 from stages.exports.origins import SAMPLE_NOTICE
@@ -50,7 +50,7 @@ def export(
         folders: results of `valaro predict`; none: the subjects of this repository.
         out: folder of the files.
         formats: from `chosen_formats`.
-        system: of the repository: a system, a fusion, or a fusion's out-of-fold traces (`<fusion>.grouped`).
+        system: of the repository: a system or a fusion, or `<name>.out_of_fold`, its out-of-fold traces.
         split: of the repository; None for all.
         subjects: of the repository; none for all.
         force: replace files that are there.
@@ -143,7 +143,7 @@ def folder_of(system: str, workspace: Workspace) -> str:
             )
         system = str(read_json(scores)["best"])
     folders = {name: f"traces/{name}" for name in SYSTEMS} | {name: f"fused/{name}" for name in FUSIONS}
-    folders |= {f"{name}{GROUPED}": f"fused/{name}{GROUPED}" for name in FUSIONS}
+    folders |= {f"{name}{OUT_OF_FOLD}": out_of_fold_folder(name) for name in (*SYSTEMS, *FUSIONS)}
     if system not in folders:
         raise typer.BadParameter(unknown("system", system, [BEST, *folders]), param_hint="--system")
     if not workspace.folder(folders[system]).is_dir():

@@ -7,6 +7,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -73,17 +74,21 @@ def predict(
     force: bool,
     person: str | None = None,
     hold: bool = False,
+    abstain: float | None = None,
 ) -> int:
     """Predict, and say what was found in each recording; the number of those that failed.
 
     Names and files are checked first: what comes after takes seconds to import.
 
     Raises:
-        typer.BadParameter: no such system, or two recordings would share a folder.
+        typer.BadParameter: no such system, two recordings would share a folder, or frames are to be left out
+            of the challenge's file, which holds all.
         ValaroError: the system isn't complete, or a format's library is missing.
     """
     recordings = _checked(sources, out, system, device)
     require_writers(formats)
+    if abstain is not None and ABAW in formats:
+        raise typer.BadParameter("the challenge's file needs every frame", param_hint="--abstain")
     submission = out / SUBMISSION
     if ABAW in formats:
         require_free(submission, force)
@@ -99,6 +104,7 @@ def predict(
     model = load_model(models, system=system, detector=detector, device=device).hearing(audio_track)
     _introduce(model.trained)
     files = files_for(present, out, [name for name in formats if name != ABAW], force=force)
+    files = replace(files, abstain=abstain)
     found = Predictions(model, present, files, jobs=jobs, progress=_progress(), person=person, hold=hold)
     traces: dict[Path, list[Trace]] = defaultdict(list)
     with _ended_by_signals(found):

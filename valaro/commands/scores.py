@@ -9,12 +9,12 @@ from valaro.commands.terminal import note, result
 
 
 def scores(workspace: Workspace) -> None:
-    """Print CCC by system and protocol, and where the rest lies.
+    """Print CCC by system, the best out-of-fold figure first, and where the rest lies.
 
     Raises:
         ValaroError: nothing has been evaluated here.
     """
-    from stages.evaluate import HEAD, table
+    from stages.evaluate import HEAD, LEGEND, table
 
     evaluated, page = workspace.metrics("evaluate.json"), workspace.metrics("report/index.html")
     if not evaluated.is_file():
@@ -24,6 +24,8 @@ def scores(workspace: Workspace) -> None:
         result(line)
     for sentence in other_origin(workspace):
         note(f"note: {sentence}")
-    note("CCC on validation, interval by bootstrap over subjects; metrics/evaluate.json has more")
+    for line in LEGEND:
+        note(line)
+    note("metrics/evaluate.json and metrics/pairs.csv have more")
     if page.is_file():
         note(f"{page}: the run on one page")

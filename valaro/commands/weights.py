@@ -9,7 +9,7 @@ from stages.core.detectors import DETECTORS
 from stages.core.errors import ValaroError
 from stages.core.params import Params
 from stages.core.weights import PRETRAINED, WEIGHTS, Weights, user_folders
-from stages.vision.backbones import describe, foreign_weights
+from stages.vision.backbones import describe, pretrained_weights
 from stages.vision.hub import from_hub, local_hub_weights, timm_name
 
 MEGA = 1_000_000
@@ -65,7 +65,7 @@ def _of_backbone(params: Params, backbone: str) -> Iterator[Seen]:
         if described.weights and from_hub(described.weights):
             yield _of_hub(timm_name(described.architecture, described.weights), backbone)
             return
-        path = foreign_weights(described)
+        path = pretrained_weights(described)
     except ValaroError as error:
         problem, _, remedy = str(error).partition(". ")
         yield "MISSING", "weights", f"{backbone}: {problem}", remedy

@@ -42,11 +42,13 @@ class Files:
         out: the folder that gets a folder per recording.
         formats: of the files beside the summary, see `formats.KNOWN_FORMATS`.
         force: whether to replace what an earlier run left.
+        abstain: widest interval of a frame that is written; None: all are.
     """
 
     out: Path
     formats: tuple[str, ...]
     force: bool
+    abstain: float | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,16 @@ def _hand_over(
     _refuse_to_replace(place, video, task.files.force)
     task.tell(video, RESULTS, 0.0)
     with watched(partial(task.tell, video, RESULTS)):
-        trace = write_outputs(result, place, video, workspace, found, trained, formats=task.files.formats)
+        trace = write_outputs(
+            result,
+            place,
+            video,
+            workspace,
+            found,
+            trained,
+            formats=task.files.formats,
+            abstain=task.files.abstain,
+        )
     _put_in_place(result, place, workspace.root)
     return Outcome(video, place, trace)
 

@@ -36,6 +36,8 @@ from stages.core.params import FacesParams, Params
 from stages.core.systems import FUSIONS, SYSTEMS
 from stages.engine.advance import watched
 from stages.engine.stage import Unit, Work, do_unit
+from stages.evaluation.difficulty import Seen
+from stages.evaluation.sureness import Interval
 from stages.layouts.listing import Found
 from stages.vision.search import search_video
 from valaro.recordings.kinds import lay_out_sound, stand_in_for_picture
@@ -75,6 +77,7 @@ class Findings:
         kind: of the recording; a sound file has no faces, a picture one frame.
         subject: name of this person's artefacts in the workspace.
         person: number of the person, "" where only one was asked for.
+        interval: (N, 2, 2) low and high of valence, then of arousal; None where the system has none.
     """
 
     time_s: Floats
@@ -92,6 +95,7 @@ class Findings:
     kind: Kind = "video"
     subject: str = RECORDING
     person: str = ""
+    interval: Floats | None = None
 
 
 def _tell_nobody(_step: str, _share: float) -> None:
@@ -316,12 +320,20 @@ def _gather(
     seen = read_arrays(own, "time_s", "detected", "box_xyxy", "score", "faces_in_frame")
     words = list(dict.fromkeys(note.problem for note in notes)) if kind == "video" else []
     valued, company = found["valence_arousal"].copy(), None
+    interval = (
+        trained.interval.around(_seen(workspace, trace, subject, trained.interval))
+        if (kind == "video" and trained.interval)
+        else None
+    )
     if kind == "video":
         company = company_of(own, workspace.artefact(faces.TRACKS, RECORDING))
         words += notes_on(company, seen["detected"])
         if not hold:
             gap_s = trained.params.predict.max_gap_s
-            valued[nobody_there(found["time_s"], seen["time_s"], seen["detected"], gap_s)] = np.nan
+            nobody = nobody_there(found["time_s"], seen["time_s"], seen["detected"], gap_s)
+            valued[nobody] = np.nan
+            if interval is not None:
+                interval[nobody] = np.nan
     return Findings(
         time_s=found["time_s"],
         valence_arousal=valued,
@@ -338,4 +350,18 @@ def _gather(
         kind=kind,
         subject=subject,
         person=person,
+        interval=interval,
+    )
+
+
+def _seen(workspace: Workspace, trace: Path, subject: str, interval: Interval) -> Seen:
+    """What the interval looks at."""
+    speech, embeddings = (workspace.artefact(stage, subject) for stage in ("speech", "embeddings"))
+    others = {name: workspace.artefact(f"traces/{name}", subject) for name in interval.others}
+    return Seen(
+        workspace.artefact("faces", subject),
+        speech if speech.is_file() else None,
+        embeddings if embeddings.is_file() else None,
+        trace,
+        {name: path for name, path in others.items() if path.is_file()},
     )

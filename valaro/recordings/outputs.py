@@ -6,17 +6,21 @@ frames; CSV has none.
 
 import importlib.metadata
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stages import __version__
+from stages.core.arrays import Floats
 from stages.core.artefacts import write_json
 from stages.core.corpus import Workspace
+from stages.core.errors import ValaroError
+from stages.core.measures import TARGETS
 from stages.evaluation.margins import Margin
 from stages.exports.formats import FORMATS
-from stages.exports.trace import COLUMNS, moments, nearest, printable
+from stages.exports.trace import BOUNDS, COLUMNS, moments, nearest, printable
 from valaro.recordings.chain import Findings
 from valaro.recordings.formats import FILM, PAGE, PICTURE, formats_of
 from valaro.recordings.trained import Trained
@@ -34,6 +38,7 @@ def write_outputs(
     trained: Trained,
     *,
     formats: Sequence[str],
+    abstain: float | None = None,
 ) -> Trace:
     """Write the summary `<name>.json` and a file for each of `formats` into a new folder.
 
@@ -45,6 +50,7 @@ def write_outputs(
         found: what the system found in the recording.
         trained: the system.
         formats: of `formats.KNOWN_FORMATS`; json adds the frames to the summary.
+        abstain: leave out frames whose interval is wider than this; None keeps all.
 
     Returns:
         The trace, with the summary in it.
@@ -54,6 +60,9 @@ def write_outputs(
     summary = summarise(video, found, trained)
     write_json(folder / f"{name}.json", summary)
     trace = trace_of(name, video, found, trained.notice, summary, trained.margin, place)
+    if abstain is not None:
+        trace = _abstaining(trace, abstain)
+        write_json(folder / f"{name}.json", trace.summary)
     for wanted in formats_of(found.kind, formats):
         path = folder / f"{name}.{wanted}"
         if wanted == PICTURE:
@@ -65,6 +74,26 @@ def write_outputs(
         else:
             FORMATS[wanted].write(path, trace)
     return trace
+
+
+def _abstaining(trace: Trace, widest: float) -> Trace:
+    """The frames that the system is sure of, and a note on how many those are.
+
+    Raises:
+        ValaroError: the system has no interval; or it is sure of no frame.
+    """
+    if trace.interval is None:
+        raise ValaroError("--abstain needs a system with an interval: `dvc repro intervals` fits it")
+    kept = trace.sure(widest)
+    if not len(kept):
+        narrowest = float(np.diff(trace.interval, axis=2).max(axis=1).min())
+        raise ValaroError(
+            f"every interval is wider than --abstain {widest:g}; the narrowest is {narrowest:.2f} wide"
+        )
+    left_out = len(trace) - len(kept)
+    share = f"{left_out} of {len(trace)} frames left out: their interval is wider than {widest:g}"
+    summary = {**kept.summary, "notes": [*kept.summary["notes"], share], "abstained_beyond": widest}
+    return replace(kept, summary=summary)
 
 
 def trace_of(
@@ -92,7 +121,7 @@ def trace_of(
         notice=notice,
         person=found.person,
         every_frame=found.every_frame,
-        interval=margin.around(found.valence_arousal) if margin else None,
+        interval=_interval_of(found, margin),
         faces=no_faces() if found.kind == "sound" else _faces_of(found),
     )
 
@@ -130,7 +159,8 @@ def summarise(video: Path, found: Findings, trained: Trained) -> dict[str, Any]:
         "people": found.company.people if found.company else [],
         "notice": trained.notice or None,
         **trained.facts(),
-        "columns": COLUMNS,
+        "columns": COLUMNS | (BOUNDS if found.interval is not None or trained.margin else {}),
+        "interval": _interval_facts(found, trained),
         "versions": {"valaro": __version__} | {name: importlib.metadata.version(name) for name in LIBRARIES},
     }
 
@@ -139,6 +169,26 @@ def _missing(found: Findings) -> list[str]:
     share, nothing = float(found.detected.mean()), float(np.isnan(found.valence_arousal).any(axis=1).mean())
     notes = [f"a face in {share:.0%} of the time only"] if share < 0.5 else []
     return notes + ([f"no value in {nothing:.0%} of the frames: nobody is there"] if nothing else [])
+
+
+def _interval_of(found: Findings, margin: Margin | None) -> Floats | None:
+    """The interval that follows the difficulty; where there is none, the one that is equally wide."""
+    if found.interval is not None:
+        return found.interval
+    return margin.around(found.valence_arousal) if margin else None
+
+
+def _interval_facts(found: Findings, trained: Trained) -> dict[str, Any] | None:
+    """What the columns of the interval mean; None without."""
+    if found.interval is None or trained.interval is None:
+        return None
+    known = found.interval[np.isfinite(found.interval).all(axis=(1, 2))]
+    width = np.diff(known, axis=2)[:, :, 0].mean(axis=0).tolist() if len(known) else [None, None]
+    return {
+        "coverage": trained.interval.coverage,
+        "calibrated_on_recordings": trained.interval.recordings,
+        "mean_width": dict(zip(TARGETS, width, strict=True)),
+    }
 
 
 def _film(path: Path, video: Path, found: Findings, notice: str) -> None:

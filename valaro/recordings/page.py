@@ -10,7 +10,7 @@ from stages.core.corpus import Workspace
 from stages.core.systems import FUSIONS, SYSTEMS
 from stages.media.playable import Media, obstacle
 from stages.media.source import choose_audio, choose_video, open_media
-from stages.reporting.margins import with_band
+from stages.reporting.margins import interval_in_words, with_band
 from stages.reporting.recorded import bands_of, boxes_of, crops_of, curves_of, share_of
 from stages.reporting.timeline import Band, Curve, TimelinePage, write_timeline
 from valaro.recordings.chain import RECORDING, Findings
@@ -67,7 +67,10 @@ def write_recording_page(
     speech, duration_s = workspace.artefact("speech", found.subject), found.facts["duration_s"]
     curves, words = _curves(workspace, trained, found), dict[str, str]()
     curves[0] = replace(curves[0], look="fused")  # the colours of valence and arousal, whichever system it is
-    if trained.margin:
+    if found.interval is not None and trained.interval:
+        curves[0] = replace(curves[0], interval=found.interval)
+        words = {f"band around {curves[0].name}": interval_in_words(trained.interval)}
+    elif trained.margin:
         curves[0], words = with_band(curves[0], trained.margin)
     bands = [band for band in bands_of(index, faces, speech, duration_s) if band.name != "unlabelled"]
     page = TimelinePage(

@@ -13,6 +13,7 @@ from stages.core.systems import FUSIONS, SYSTEMS, parts_of
 from stages.core.weights import find_weights
 from stages.engine.fingerprint import ROOT, md5_of
 from stages.evaluation.margins import FILE, Margin, read_margin
+from stages.evaluation.sureness import FOLDER, Interval, read_interval
 from stages.exports.origins import SAMPLE_NOTICE
 from valaro.sources import Kind
 from valaro.suggestions import unknown
@@ -43,6 +44,7 @@ class Trained:
         notes: what is odd about it.
         models_md5: hash of every model file in use, by its path below the folder.
         margin: how far the truth lies from its traces; None where it isn't measured.
+        interval: the same frame by frame, wide where the system is unsure; None without.
     """
 
     models: Workspace
@@ -53,6 +55,7 @@ class Trained:
     notes: tuple[str, ...]
     models_md5: dict[str, str]
     margin: Margin | None = None
+    interval: Interval | None = None
 
     @property
     def systems(self) -> tuple[str, ...]:
@@ -78,7 +81,7 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
 
     Args:
         folder: with static/, dynamic/ …, as `dvc repro` leaves them.
-        system: one of SYSTEMS or FUSIONS, or `best`, by the evaluation's out-of-fold figure.
+        system: one of SYSTEMS or FUSIONS, or `best`, by the out-of-fold figure of the evaluation.
         detector: a face detector other than the one of the parameters.
 
     Raises:
@@ -108,6 +111,7 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
         notes=tuple(notes),
         models_md5={name: _md5(models.model(name), system) for name in model_files(system, params)},
         margin=None if other_faces else read_margin(models.metrics(FILE), system),
+        interval=None if other_faces else read_interval(models.model(FOLDER), system),
     )
 
 

@@ -92,7 +92,7 @@ def test_the_sample_corpus_brings_its_notice(root: Path, tmp_path: Path) -> None
 
 FAULTS: dict[str, tuple[list[str], int, str]] = {
     "format": (["--format", "docx"], 2, "parquet"),
-    "system": (["--format", "csv", "--system", "oracle"], 2, "dwf_dynamic_audio.grouped"),
+    "system": (["--format", "csv", "--system", "oracle"], 2, "dwf_dynamic_audio.out_of_fold"),
     "split": (["--format", "csv", "--split", "tests"], 2, "validation"),
     "subject": (["--format", "csv", "--subject", "nobody"], 1, "corpus.json"),
     "no trace": (["--format", "csv", "--subject", "mute", "--system", "audio"], 1, "mute.h5 is missing"),

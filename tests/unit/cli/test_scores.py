@@ -24,20 +24,28 @@ def test_every_system_has_its_line_and_the_best_is_marked(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     systems = {
-        "dynamic": {"train": figures(0.9, 0.9, 0.9, 0.8, 1), "validation": figures(0.5, 0.6, 0.55, 0.4, 0.7)},
+        "dynamic": {
+            "train": figures(0.9, 0.9, 0.9, 0.8, 1),
+            "optimism": 0.05,
+            "as_published": figures(0.5, 0.7, 0.6, 0.4, 0.7),
+            "out_of_fold": figures(0.5, 0.6, 0.55, 0.4, 0.7),
+        },
         "dwf": {
             "optimism": 0.02,
-            "validation_paper": figures(0.6, 0.7, 0.65, 0.5, 0.8),
-            "validation_grouped": figures(0.58, 0.68, 0.63, 0.45, 0.75),
+            "as_published": figures(0.6, 0.7, 0.65, 0.5, 0.8),
+            "out_of_fold": figures(0.58, 0.68, 0.63, 0.45, 0.75),
         },
     }
-    write_json(Path("metrics/evaluate.json"), {"best": "dwf", "ahead": None, "systems": systems})
+    choice = {"best": "dwf", "highest": "dwf", "within_noise": ["dwf"]}
+    write_json(Path("metrics/evaluate.json"), choice | {"systems": systems})
     found = CliRunner().invoke(app, ["scores"])
     assert found.exit_code == 0
     rows = [line.split() for line in found.stdout.splitlines()]
-    assert ["dynamic", "validation", "0.500", "0.600", "0.550", "[0.400,", "0.700]"] in rows
-    assert [row[:2] for row in rows if "<-" in row] == [["dwf", "validation_grouped"]]
-    assert len(rows) == 4, "a head, and no line for what was scored on its own training"
+    assert rows[1][:7] == ["dwf", "0.580", "0.680", "0.630", "[0.450,", "0.750]", "0.650"], "the best first"
+    assert rows[2] == ["dynamic", "0.500", "0.600", "0.550", "[0.400,", "0.700]", "0.600", "+0.050"]
+    assert [row[0] for row in rows if "<-" in row] == ["dwf"]
+    assert ["≈" in row for row in rows[1:]] == [True, False], "within the noise of the highest"
+    assert len(rows) == 3, "a head, and a line for each system"
 
 
 def test_before_any_evaluation_it_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from stages import decode, embed, faces, fuse, index, mouth, predict, smooth, speech, voice
 from stages.core.artefacts import read_arrays, read_json, write_arrays
 from stages.core.corpus import Corpus, Workspace
+from stages.core.folds import validation_folds
 from stages.core.params import BackboneParams, Params, load_params
 from stages.core.systems import FUSIONS
 from stages.corpora.labelled_faces import write_shard
@@ -28,6 +29,8 @@ from stages.media.jpeg import pack_jpegs
 from stages.temporal.dynamic import DynamicModel
 from stages.temporal.normalisation import Normaliser
 from stages.training.checkpoints import save_model
+from stages.training.crossfit import write_out_of_fold
+from stages.training.run_state import Best, Fitted
 from stages.vision.architectures import new_static
 from stages.vision.backbones import static_config
 from stages.vision.search import search_video
@@ -73,8 +76,10 @@ FILES = {
     "data/features/dynamic/<subject>.h5": "data/features/dynamic/v1.h5",
     "data/features/audio/<subject>.h5": "data/features/audio/v1.h5",
     "data/traces/<system>/<subject>.h5": "data/traces/dynamic/v1.h5",
+    "data/out_of_fold/<system>/<subject>.h5": "data/out_of_fold/dynamic/v1.h5",
+    "data/traces/<system>.out_of_fold/<subject>.h5": "data/traces/dynamic.out_of_fold/v1.h5",
     "data/fused/<fusion>/<subject>.h5": "data/fused/dwf_dynamic_audio/v1.h5",
-    "data/fused/<fusion>.grouped/<subject>.h5": "data/fused/dwf_dynamic_audio.grouped/v1.h5",
+    "data/fused/<fusion>.out_of_fold/<subject>.h5": "data/fused/dwf_dynamic_audio.out_of_fold/v1.h5",
 }
 
 
@@ -172,10 +177,38 @@ def estimate(workspace: Workspace, corpus: Corpus, params: Params) -> None:
     do(predict.predict_dynamic, predict.dynamic_units(workspace, workspace, subjects))
     do(predict.predict_audio, predict.audio_units(workspace, workspace, subjects, params.audio.version))
     do(smooth.smooth_subject, smooth.units(workspace, corpus), params.smooth)
+    folds = validation_folds(workspace, corpus, params.crossfit)
+    for system in ("dynamic", "audio"):
+        lay_out_of_fold(workspace, system, folds)
+    do(smooth.smooth_out_of_fold, smooth.out_of_fold_units(workspace, corpus, {}), params.smooth)
     fusion = next(iter(FUSIONS))
     quick = params.fuse.model_copy(update={"draws": 10})
-    do(fuse.fit_fusion, [fuse.fitting_unit(workspace, subjects, fusion)], quick)
+    do(fuse.fit_fusion, [fuse.fitting_unit(workspace, subjects, fusion, folds)], quick)
     do(fuse.apply_fusion, fuse.applying_units(workspace, workspace, subjects, fusion))
+
+
+def lay_out_of_fold(workspace: Workspace, system: str, folds: dict[str, int]) -> None:
+    """What the training of a system leaves: here the same prediction for every fold."""
+    fitted = Fitted({}, [])
+    for fold in set(folds.values()):
+        fitted.best[f"mean_ccc_without_fold_{fold}"] = Best(1, 0.5, Path("weights"))
+    model = nn.Linear(1, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Fitted, "restore", lambda _self, net, _score: net)
+        write_out_of_fold(
+            workspace.folder("out_of_fold", system),
+            fitted,
+            model,
+            folds,
+            ("mean_ccc", "mean_ccc"),
+            folds,
+            lambda _net, name: predicted(workspace, system, name),
+        )
+
+
+def predicted(workspace: Workspace, system: str, name: str) -> tuple[Any, Any]:
+    found = read_arrays(workspace.artefact(f"predictions/{system}", name))
+    return found["valence_arousal"], found["time_s"]
 
 
 def lay_models(workspace: Workspace, params: Params) -> None:
@@ -243,7 +276,7 @@ def test_the_stage_that_is_named_says_so_itself() -> None:
             module = (REPOSITORY / "stages" / f"{stage}.py").read_text(encoding="utf-8")
             writes = module[module.index("\nWrites ") : module.index('"""', 10)]
             system = re.escape(pattern).replace("<system>", r"(<system>|dynamic|cross_attention)")
-            assert re.search(system.replace("<fusion>", r"<fusion>(\[\.grouped\])?"), writes), (
+            assert re.search(system.replace("<fusion>", r"<fusion>(\[\.out_of_fold\])?"), writes), (
                 stage,
                 pattern,
             )

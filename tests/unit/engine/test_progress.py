@@ -11,7 +11,7 @@ import pytest
 from stages.engine.progress import Progress, frames_per_second, plain_table, say_table
 
 HEAD = ["system", "protocol", "mean"]
-ROWS = [["dynamic", "validation", "0.930"], ["微笑", "validation_grouped", "-0.01"]]
+ROWS = [["dynamic", "validation", "0.930"], ["微笑", "out_of_fold", "-0.01"]]
 
 
 def test_elsewhere_a_stage_says_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,7 +41,7 @@ def test_a_plain_table_lines_up_wide_letters_too() -> None:
     assert plain_table(HEAD, ROWS, best=1) == [
         "system   protocol             mean",
         "dynamic  validation          0.930",
-        "微笑     validation_grouped  -0.01  <- best",
+        "微笑     out_of_fold  -0.01  <- best",
     ]
 
 

@@ -24,7 +24,7 @@ CARD = Card(
     parts=[Part("models/audio/v3.safetensors", 1_234_567, "0" * 32)],
     corpus="data/affwild2",
     splits={"train": Split(351, 20.5, 1_600_000), "validation": Split(76, 4.25, 370_000)},
-    scores={"validation_paper": figures(0.54, 0.66), "validation_grouped": figures(0.52, 0.64)},
+    scores={"as_published": figures(0.54, 0.66), "out_of_fold": figures(0.52, 0.64)},
     confidence=0.9,
     params={"dynamic": {"window_s": 4.0, "heads": 8}},
     upstream=[Upstream(PDEM, "CC-BY-NC-SA-4.0: no commercial use", "audio backbone, in the weights")],
@@ -35,16 +35,16 @@ CARD = Card(
 )
 
 
-def test_the_hub_reads_licence_origin_and_honest_scores() -> None:
+def test_the_hub_reads_licence_origin_and_out_of_fold_scores() -> None:
     data = ModelCard(render(CARD)).data
     assert data.license == "cc-by-nc-sa-4.0"
     assert data.base_model == [PDEM]
     assert data.library_name == "valaro"
     read = {result.metric_name: result.metric_value for result in data.eval_results}
     assert read == {
-        "CCC, valence (validation_grouped)": 0.52,
-        "CCC, arousal (validation_grouped)": 0.64,
-        "CCC, mean (validation_grouped)": 0.58,
+        "CCC, valence (out_of_fold)": 0.52,
+        "CCC, arousal (out_of_fold)": 0.64,
+        "CCC, mean (out_of_fold)": 0.58,
     }
     assert {result.dataset_split for result in data.eval_results} == {"validation"}
 
@@ -54,8 +54,7 @@ def test_the_text_holds_every_section_and_figure() -> None:
     titles = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
     assert titles == ["Use", "Data", "Scores", "Output", "Parameters", "Licences", "Intended use and limits"]
     assert (
-        "| validation_grouped | 0.520 [0.470, 0.570] | 0.640 [0.590, 0.690] | 0.580 [0.530, 0.630] | 0.321 |"
-        in text
+        "| out_of_fold | 0.520 [0.470, 0.570] | 0.640 [0.590, 0.690] | 0.580 [0.530, 0.630] | 0.321 |" in text
     )
     assert "90% interval" in text
     assert "| train | 351 | 20.50 | 1600000 |" in text

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from stages.fusion.grouped import assign_folds, cross_fitted
+from stages.core.folds import assign_folds
+from stages.fusion.grouped import cross_fitted
 
 NAMES = np.repeat([f"video{index:02}" for index in range(17)], np.random.default_rng(0).integers(5, 200, 17))
 
@@ -55,7 +56,7 @@ def test_a_model_that_remembers_groups_is_caught_out() -> None:
     def predict(seen: set[str], some: np.ndarray) -> np.ndarray:
         return np.array([float(row[0] in seen) for row in some])
 
-    assert cross_fitted(fit, predict, stacks, truth, NAMES, fold).sum() == 0
+    assert cross_fitted(fit, predict, lambda _: stacks, truth, NAMES, fold).sum() == 0
 
 
 def test_a_mean_is_that_of_the_other_folds_and_rows_keep_their_place() -> None:
@@ -66,7 +67,7 @@ def test_a_mean_is_that_of_the_other_folds_and_rows_keep_their_place() -> None:
     predicted = cross_fitted(
         lambda some, labels, _: labels.mean(axis=0),
         lambda mean, some: np.tile(mean, (len(some), 1)),
-        np.zeros((8, 3, 2)),
+        lambda _: np.zeros((8, 3, 2)),
         truth,
         groups,
         fold,
@@ -89,7 +90,7 @@ def test_misuse_is_refused(groups: str, fold: list[int], truth: list[float], mes
         cross_fitted(
             lambda some, labels, _: 0.0,
             lambda model, some: np.zeros(len(some)),
-            np.zeros((len(truth), 1)),
+            lambda _: np.zeros((len(truth), 1)),
             np.array(truth),
             np.array(list(groups)),
             np.array(fold, int),

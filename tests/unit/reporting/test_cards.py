@@ -38,10 +38,10 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lay_models: LayMo
     workspace = Workspace()
     lay_models(workspace)
     name_corpus(workspace, "data/sample/corpus")
-    single = {"validation": figures(0.5), "train": figures(0.9)}
+    single = {"out_of_fold": figures(0.5), "train": figures(0.9)}
     systems: dict[str, Any] = dict.fromkeys(("dynamic", "kelm", "audio", "cross_attention"), single)
     for fusion in FUSIONS:
-        systems[fusion] = {"validation_grouped": figures(0.6), "validation_paper": figures(0.7)}
+        systems[fusion] = {"out_of_fold": figures(0.6), "as_published": figures(0.7)}
     write_json(workspace.metrics("evaluate.json"), {"best": "", "confidence": 0.9, "systems": systems})
     return workspace
 
@@ -83,9 +83,7 @@ def test_every_file_of_weights_is_in_a_card(workspace: Workspace) -> None:
 def test_scores_with_intervals_are_the_evaluations(workspace: Workspace, params: Params) -> None:
     cards = written(workspace)
     evaluated = {name for name, card in cards.items() if "[0.400, 0.600]" in card.text}
-    fused = {
-        name for name, card in cards.items() if "| validation_grouped | 0.600 [0.500, 0.700]" in card.text
-    }
+    fused = {name for name, card in cards.items() if "| out_of_fold | 0.600 [0.500, 0.700]" in card.text}
     assert evaluated == {
         "dynamic", "cross_attention", f"kelm/{params.kelm.functionals}", f"audio/{params.audio.version}"
     }  # fmt: skip

@@ -69,7 +69,7 @@ class Drawing:
 def test_whiskers_stand_at_value_and_bounds() -> None:
     figures = [
         Figure("single", (Estimate(0.5, 0.4, 0.7),), 0.25),
-        Figure("fused", (Estimate(0.6), Estimate(0.8, 0.75, 0.9, honest=False))),
+        Figure("fused", (Estimate(0.6), Estimate(0.8, 0.75, 0.9, out_of_fold=False))),
     ]
     drawing = Drawing(charts.whiskers("CCC", figures, "CCC"))
     places = [drawing.x(float(c.get("cx", ""))) for c in drawing.all("circle")]

@@ -17,7 +17,7 @@ from stages import evaluate, report
 from stages.core.artefacts import write_arrays, write_json
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.params import load_params
-from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
+from stages.core.systems import FUSIONS, OUT_OF_FOLD, SYSTEMS
 from stages.evaluation.tables import Table
 from stages.exports.trace import plain_cell
 from stages.media.jpeg import pack_jpegs
@@ -71,8 +71,11 @@ def write_subject(workspace: Workspace, name: str, seed: int) -> None:
     """Labels, a face, and a trace by every system."""
     time_s, rng = np.arange(FRAMES) / FPS_HZ, np.random.default_rng(seed)
     truth = (0.7 * np.column_stack([np.sin(time_s), np.cos(time_s)])).astype(np.float32)
-    fused = [f"fused/{fusion}{ending}" for fusion in FUSIONS for ending in ("", GROUPED)]
-    for folder in [*(f"traces/{system}" for system in SYSTEMS), *fused]:
+    fused = [f"fused/{fusion}{ending}" for fusion in FUSIONS for ending in ("", OUT_OF_FOLD)]
+    for folder in [
+        *(f"traces/{system}{ending}" for system in SYSTEMS for ending in ("", OUT_OF_FOLD)),
+        *fused,
+    ]:
         trace = np.clip(truth + rng.normal(0, 0.1, truth.shape), -1, 1).astype(np.float32)
         write_arrays(workspace.artefact(folder, name), {"time_s": time_s, "valence_arousal": trace})
     labels = {"time_s": time_s, "valence_arousal": truth, "labelled": np.ones(FRAMES, bool)}
@@ -116,7 +119,9 @@ def lay_all(workspace: Workspace, repository: Path) -> None:
     write_json(workspace.folder("decode") / "notes.json", [note])
     tables = workspace.metrics("tables")
     tables.mkdir()
-    figures = [f"{kind}_mean{bound}" for kind in ("dev", "grouped") for bound in ("", "_low", "_high")]
+    figures = [
+        f"{kind}_mean{bound}" for kind in ("as_published", "out_of_fold") for bound in ("", "_low", "_high")
+    ]
     columns = ["row", "system", *figures, "optimism", "paper_dev_mean"]
     cells = [[name, system, *[0.5] * 8] for name, system in zip(NEVER_FILES, SYSTEMS, strict=False)]
     table = Table(NAMES[0], columns, cells, [NAMES[4]])

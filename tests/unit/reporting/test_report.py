@@ -17,7 +17,7 @@ from stages import report
 from stages.core.artefacts import write_arrays, write_json
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.measures import ccc_per_target
-from stages.core.systems import FUSIONS, GROUPED, SYSTEMS
+from stages.core.systems import FUSIONS, OUT_OF_FOLD, SYSTEMS
 from stages.evaluation.tables import Table
 from stages.media.jpeg import pack_jpegs
 from stages.reporting import gathered
@@ -69,8 +69,11 @@ def write_subject(workspace: Workspace, subject: Subject, error: float) -> None:
     rng = np.random.default_rng(len(subject.name))
     time_s = np.arange(FRAMES) / FPS_HZ
     truth = np.column_stack([np.sin(time_s), np.cos(time_s)]).astype(np.float32) * 0.7
-    for folder in (*(f"traces/{name}" for name in SYSTEMS), *(f"fused/{name}{GROUPED}" for name in FUSIONS)):
-        wrong = error * (1.5 if folder == "traces/dynamic" else 1.0)
+    for folder in (
+        *(f"traces/{name}{OUT_OF_FOLD}" for name in SYSTEMS),
+        *(f"fused/{name}{OUT_OF_FOLD}" for name in FUSIONS),
+    ):
+        wrong = error * (1.5 if folder.startswith("traces/dynamic") else 1.0)
         trace = np.clip(truth + rng.uniform(-wrong, wrong, truth.shape), -1, 1).astype(np.float32)
         write_arrays(workspace.artefact(folder, subject.name), {"time_s": time_s, "valence_arousal": trace})
     truth[:5] = np.nan
@@ -95,10 +98,10 @@ def write_metrics(workspace: Workspace) -> None:
     ccc = {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in ("valence", "arousal", "mean")}
     figures = {"ccc": ccc, "rmse": {"mean": 0.3}}
     systems = {
-        "dynamic": {"validation": figures, "train": figures},
-        BEST: {"validation_grouped": figures, "validation_paper": figures, "optimism": 0.0},
+        "dynamic": {"out_of_fold": figures, "as_published": figures, "train": figures},
+        BEST: {"out_of_fold": figures, "as_published": figures, "optimism": 0.0},
     }
-    content = {"best": BEST, "ahead": None, "confidence": 0.9, "systems": systems}
+    content = {"best": BEST, "highest": BEST, "within_noise": [BEST], "confidence": 0.9, "systems": systems}
     write_json(workspace.metrics("evaluate.json"), content)
     note = {"stage": "index", "subject": HOSTILE, "file": f"{HOSTILE}.mp4", "problem": "</script>"}
     write_json(workspace.metrics("notes.json"), [note | {"remedy": "none", "quarantined": True}])
@@ -107,13 +110,15 @@ def write_metrics(workspace: Workspace) -> None:
     table = Table("Table 5: systems", ["row", "mean"], [[HOSTILE, 0.5]], ["by `valaro`"])
     (tables / "table_5.md").write_text(table.markdown(), encoding="utf-8")
     figures = [
-        f"{protocol}_mean{bound}" for protocol in ("dev", "grouped") for bound in ("", "_low", "_high")
+        f"{protocol}_mean{bound}"
+        for protocol in ("as_published", "out_of_fold")
+        for bound in ("", "_low", "_high")
     ]
     head = ["row", "system", *figures, "optimism", "paper_dev_mean"]
-    rows = [["1 face", "dynamic", 0.5, 0.4, 0.6, "", "", "", "", 0.574]]
+    rows = [["1 face", "dynamic", 0.5, 0.4, 0.6, 0.5, 0.4, 0.6, 0.0, 0.574]]
     rows.append(["2 both", BEST, 0.5, 0.4, 0.6, 0.5, 0.4, 0.6, 0.0, 0.591])
     write_csv(tables / "table_5.csv", head, rows)
-    scores = [[name, "dynamic", "validation", 0.25] for name in NAMES]
+    scores = [[name, "dynamic", "out_of_fold", 0.25] for name in NAMES]
     write_csv(workspace.metrics("per_video_all.csv"), ["subject", "system", "protocol", "mean_ccc"], scores)
     loss = workspace.metrics("dynamic/plots/train/loss.tsv")
     loss.parent.mkdir(parents=True, exist_ok=True)
@@ -208,7 +213,7 @@ def test_the_same_run_gives_the_same_bytes(workspace: Workspace) -> None:
     assert {path: path.read_bytes() for path in workspace.metrics("").rglob("*") if path.is_file()} == first
 
 
-def test_a_video_page_leads_back_and_has_the_honest_curves(workspace: Workspace) -> None:
+def test_a_video_page_leads_back_and_has_the_out_of_fold_curves(workspace: Workspace) -> None:
     report.report()
     page = Page(workspace.metrics("report/videos/worst.html"))
     assert "../index.html" in page.all("href")
@@ -232,9 +237,10 @@ def test_plots_have_a_line_for_every_protocol(workspace: Workspace) -> None:
     with workspace.metrics("plots/systems.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["system"], row["protocol"]) for row in rows] == [
-        (BEST, "fitted on other videos"),
-        (BEST, "fitted on the same videos (paper)"),
-        ("dynamic", "validation"),
+        (BEST, "out of fold"),
+        (BEST, "as published"),
+        ("dynamic", "out of fold"),
+        ("dynamic", "as published"),
     ]
     assert {(row["mean_ccc"], row["low"], row["high"]) for row in rows} == {("0.5000", "0.4000", "0.6000")}
 
@@ -279,14 +285,14 @@ def test_scores_and_counts_are_those_of_the_arrays(workspace: Workspace) -> None
             return file["valence_arousal"][()]
 
     truth, traces = (
-        {name: array(folder, name) for name in NAMES} for folder in ("index", f"fused/{BEST}{GROUPED}")
+        {name: array(folder, name) for name in NAMES} for folder in ("index", f"fused/{BEST}{OUT_OF_FOLD}")
     )
     assert [score.name for score in scores] == list(NAMES)
     for score in scores:
         assert [score.valence, score.arousal] == ccc_per_target(
             truth[score.name], traces[score.name]
         ).tolist()
-        alone = ccc_per_target(truth[score.name], array("traces/dynamic", score.name)).mean()
+        alone = ccc_per_target(truth[score.name], array(f"traces/dynamic{OUT_OF_FOLD}", score.name)).mean()
         assert score.gain == pytest.approx(score.mean - alone)
         assert (score.speaking, score.unseen) == pytest.approx((0.74, 0.1))
         assert score.frames == FRAMES - 5

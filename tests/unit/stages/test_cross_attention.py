@@ -11,12 +11,13 @@ from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import BadInput, ValaroError
 from stages.core.measures import ccc_per_target
 from stages.core.optimisation import OptimSettings
-from stages.core.params import CrossAttentionParams
+from stages.core.params import CrossAttentionParams, CrossfitParams
 from stages.engine.stage import Unit, do_unit
 from stages.predict_cross_attention import predict_subject, units
 from stages.train_cross_attention import train, unit_of
 
 STEP_S, STEPS, RATE_HZ = 0.2, 150, 10.0
+CROSSFIT = CrossfitParams(folds=5, seed=0)
 NAMES = {"train": ("t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8"), "validation": ("v1", "v2")}
 SUBJECTS = [Subject(name, name, None, split) for split, names in NAMES.items() for name in names]
 MUTE = Subject("mute", "mute", None, "validation")
@@ -102,10 +103,9 @@ def grid_ccc(workspace: Workspace) -> np.ndarray:
 
 
 def test_both_modalities_are_learnt_from_at_their_own_times(workspace: Workspace, tmp_path: Path) -> None:
-    unit = unit_of(workspace, workspace.corpus())
-    assert unit.facts == {split: list(names) for split, names in NAMES.items()}, (
-        "who has no sound is left out"
-    )
+    unit = unit_of(workspace, workspace.corpus(), CROSSFIT)
+    splits = {split: unit.facts[split] for split in NAMES}
+    assert splits == {split: list(names) for split, names in NAMES.items()}, "who has no sound is left out"
     do_unit(train, with_scratch(unit, tmp_path), settings())
     predict_all(workspace)
     assert (grid_ccc(workspace) > 0.8).all(), grid_ccc(workspace)
@@ -116,6 +116,8 @@ def test_both_modalities_are_learnt_from_at_their_own_times(workspace: Workspace
     assert not workspace.artefact("predictions/cross_attention", "mute").exists()
     models = {path.name for path in files_of(workspace.model("cross_attention"))}
     assert models == {"valence.safetensors", "arousal.safetensors", "normalisation.safetensors"}
+    held_out = read_arrays(workspace.artefact("out_of_fold/cross_attention", "v1"))
+    assert held_out["by_fold"].shape[1:] == predicted["valence_arousal"].shape
     metrics = read_json(workspace.metrics("cross_attention/metrics.json"))
     assert metrics["validation_subjects"] == 2
     assert metrics["best"]["mean_ccc"]["value"] > 0.6, "over whole videos, ends without sound held"
@@ -130,7 +132,7 @@ def test_streams_that_belong_to_different_times_teach_no_arousal(
         arrays = read_arrays(path)
         ordinals = np.arange(len(arrays["time_s"])) * STEP_S
         write_arrays(path, arrays | {"time_s": ordinals}, fps_hz=1 / STEP_S)
-    do_unit(train, with_scratch(unit_of(workspace, workspace.corpus()), tmp_path), settings())
+    do_unit(train, with_scratch(unit_of(workspace, workspace.corpus(), CROSSFIT), tmp_path), settings())
     predict_all(workspace)
     valence, arousal = grid_ccc(workspace)
     assert valence > 0.8
@@ -138,7 +140,9 @@ def test_streams_that_belong_to_different_times_teach_no_arousal(
 
 
 def test_a_sound_that_never_meets_the_picture_is_named(workspace: Workspace, tmp_path: Path) -> None:
-    do_unit(train, with_scratch(unit_of(workspace, workspace.corpus()), tmp_path), settings(epochs=1))
+    do_unit(
+        train, with_scratch(unit_of(workspace, workspace.corpus(), CROSSFIT), tmp_path), settings(epochs=1)
+    )
     lay_features(workspace, "v1", "audio", np.array([900.0]), np.zeros((1, 3)))
     (unit,) = [u for u in units(workspace, workspace, SUBJECTS) if u.name == "cross_attention/v1"]
     with pytest.raises(BadInput, match="no step of it lies in the video"):
@@ -149,7 +153,7 @@ def test_nobody_with_sound_is_an_error_that_says_so(workspace: Workspace) -> Non
     for name in NAMES["train"]:
         workspace.artefact("features/audio", name).unlink()
     with pytest.raises(ValaroError, match="no subject of the train split has both a face and sound"):
-        unit_of(workspace, workspace.corpus())
+        unit_of(workspace, workspace.corpus(), CROSSFIT)
 
 
 def test_faces_that_are_never_seen_teach_nothing(workspace: Workspace, tmp_path: Path) -> None:
@@ -157,13 +161,13 @@ def test_faces_that_are_never_seen_teach_nothing(workspace: Workspace, tmp_path:
         path = workspace.artefact("features/dynamic", name)
         arrays = read_arrays(path)
         write_arrays(path, arrays | {"detected": np.zeros(STEPS, bool)}, fps_hz=1 / STEP_S)
-    unit = with_scratch(unit_of(workspace, workspace.corpus()), tmp_path)
+    unit = with_scratch(unit_of(workspace, workspace.corpus(), CROSSFIT), tmp_path)
     with pytest.raises(ValaroError, match="whose face is ever seen"):
         do_unit(train, unit, settings())
 
 
 def test_windows_longer_than_any_stretch_are_refused(workspace: Workspace, tmp_path: Path) -> None:
-    unit = with_scratch(unit_of(workspace, workspace.corpus()), tmp_path)
+    unit = with_scratch(unit_of(workspace, workspace.corpus(), CROSSFIT), tmp_path)
     with pytest.raises(ValaroError, match=r"cross_attention\.window_s = 60"):
         do_unit(train, unit, settings().model_copy(update={"window_s": 60.0}))
 

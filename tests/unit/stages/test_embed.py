@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.core.artefacts import read_arrays, read_facts
+from stages.core.artefacts import read_arrays, read_facts, write_json, write_tensors
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import EmbedParams
@@ -16,11 +16,11 @@ from stages.engine.stage import HERE, do_unit
 from stages.media.jpeg import unpack_jpeg
 from stages.training.checkpoints import load_model, save_model
 from stages.vision.architectures import build_static
-from stages.vision.backbones import Input, static_config
+from stages.vision.backbones import Input, header_of, static_config
 from stages.vision.crops import letterbox
 from stages.vision.views import person_boxes
 
-SETTINGS = EmbedParams(backbone="chosen", batch_size=3, mixed_precision="no", compile=False)
+SETTINGS = EmbedParams(backbone="chosen", folds=0, batch_size=3, mixed_precision="no", compile=False)
 EXACT = HERE.model_copy(update={"precision": "float32"})
 
 
@@ -102,3 +102,28 @@ def test_batches_decide_nothing(people: Workspace, model: Any) -> None:
         )
         results.append(read_arrays(apart["embeddings"], "embedding")["embedding"])
     assert np.abs(results[0] - results[1]).max() < 1e-4
+
+
+def test_training_is_embedded_by_the_extractor_that_has_not_seen_it(people: Workspace, model: Any) -> None:
+    """Turned into the space of the whole one's: here by a rotation that swaps the first two dimensions."""
+    model("small", "face")
+    config = header_of(people.model("static/chosen.safetensors"))
+    swap = np.eye(256)[[1, 0, *range(2, 256)]]
+    for fold in (0, 1):
+        torch.manual_seed(10 + fold)
+        save_model(people.model(f"static_folds/fold_{fold}.safetensors"), build_static(config), config)
+        turned = {"from": np.zeros(256), "rotation": swap, "to": np.zeros(256)}
+        write_tensors(people.model(f"static_folds/alignment_{fold}.safetensors"), turned)
+    write_json(people.model("static_folds/folds.json"), {"a": 0, "b_left": 1, "b_right": 1})
+    settings = SETTINGS.model_copy(update={"folds": 2})
+    found = {unit.name: unit for unit in units(people, people, people.corpus(), settings, EXACT)}
+    assert {name: unit.reads["model"].stem for name, unit in found.items()} == {
+        "a": "fold_0", "b_left": "fold_1", "b_right": "fold_1", "v": "chosen", "w": "chosen"
+    }  # fmt: skip
+    do_unit(embed_subject, found["a"], settings)
+    track = read_arrays(people.artefact("faces", "a"))
+    step = int(np.flatnonzero(track["detected"])[3])
+    image = unpack_jpeg(track["jpeg"], track["jpeg_offset"], int(track["crop_index"][step]))
+    expected, _ = estimate(load_model(people.model("static_folds/fold_0.safetensors"), build_static), image)
+    said = read_arrays(people.artefact("embeddings", "a"))["embedding"][step]
+    np.testing.assert_allclose(said, expected @ swap, atol=1e-4)

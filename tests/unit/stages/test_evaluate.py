@@ -1,4 +1,4 @@
-"""Scores are those of all labelled frames together, and the best system is the honestly best."""
+"""Scores are those of all labelled frames together, and the best system is the best out of fold."""
 
 import csv
 from pathlib import Path
@@ -10,18 +10,10 @@ from stages.core.artefacts import write_arrays, write_json
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import EvaluateParams
-from stages.evaluate import (
-    HEAD,
-    best_system,
-    gather_notes,
-    margins,
-    score,
-    score_all,
-    table,
-    write_per_video,
-)
+from stages.evaluate import HEAD, gather_notes, margins, score_all, table, write_pairs, write_per_video
+from stages.evaluation.scoring import gather, score
 
-SETTINGS = EvaluateParams(resamples=100, confidence=0.9, seed=0)
+SETTINGS = EvaluateParams(seeds=1, resamples=100, confidence=0.9, seed=0)
 SUBJECTS = [
     Subject("t", "t", None, "train"),
     Subject("p_left", "p", "left", "validation"),
@@ -59,11 +51,13 @@ def workspace(tmp_path: Path, truth: dict[str, np.ndarray], traces: dict[str, np
     workspace.write_corpus(Corpus(SUBJECTS, {}))
     for name in LENGTHS:
         write_arrays(workspace.artefact("index", name), {"valence_arousal": truth[name]})
-        write_arrays(workspace.artefact("traces/dynamic", name), {"valence_arousal": traces[name]})
+        for folder in ("traces/dynamic", "traces/dynamic.out_of_fold"):
+            weaker = traces[name] * (0.8 if folder.endswith("fold") else 1)
+            write_arrays(workspace.artefact(folder, name), {"valence_arousal": weaker})
     for name in ("p_left", "p_right", "q"):
         for folder, noise in (("dwf_dynamic_audio", 0.0), ("rf_dynamic_audio_kelm", 0.4)):
             write_arrays(
-                workspace.artefact(f"fused/{folder}.grouped", name),
+                workspace.artefact(f"fused/{folder}.out_of_fold", name),
                 {"valence_arousal": traces[name] * (1 - noise)},
             )
             write_arrays(
@@ -75,7 +69,7 @@ def workspace(tmp_path: Path, truth: dict[str, np.ndarray], traces: dict[str, np
 def test_ccc_and_rmse_are_those_of_all_labelled_frames_together(
     workspace: Workspace, truth: dict[str, np.ndarray], traces: dict[str, np.ndarray]
 ) -> None:
-    found = score(workspace, "traces/dynamic", SUBJECTS[1:], SETTINGS)
+    found = score(gather(workspace, "traces/dynamic", SUBJECTS[1:]), SETTINGS)
     assert found
     names = ["p_left", "p_right", "q"]
     x, y = (np.concatenate([side[name] for name in names]).astype(float) for side in (truth, traces))
@@ -94,55 +88,64 @@ def test_ccc_and_rmse_are_those_of_all_labelled_frames_together(
 
 
 def test_one_video_has_a_figure_but_no_interval(workspace: Workspace) -> None:
-    found = score(workspace, "traces/dynamic", SUBJECTS[1:3], SETTINGS)
+    found = score(gather(workspace, "traces/dynamic", SUBJECTS[1:3]), SETTINGS)
     assert found
     assert set(found["ccc"]["mean"]) == {"value"}
 
 
 def test_nothing_to_score_is_none(workspace: Workspace) -> None:
-    assert score(workspace, "traces/kelm", SUBJECTS, SETTINGS) is None
-    assert score(workspace, "traces/dynamic", SUBJECTS[4:], SETTINGS) is None, "no label"
+    assert score(gather(workspace, "traces/kelm", SUBJECTS), SETTINGS) is None
+    assert score(gather(workspace, "traces/dynamic", SUBJECTS[4:]), SETTINGS) is None, "no label"
 
 
 def test_every_protocol_that_applies(workspace: Workspace) -> None:
-    scores = score_all(workspace, SETTINGS)
-    assert scores["best"] == "dwf_dynamic_audio", "by the grouped figure, though both are perfect on paper"
+    scores, pairs = score_all(workspace, SETTINGS)
     systems = scores["systems"]
-    assert set(systems["dynamic"]) == {"train", "validation"}
+    assert set(systems["dynamic"]) == {"train", "as_published", "out_of_fold", "optimism"}
     assert systems["kelm"] == {}
     forest = systems["rf_dynamic_audio_kelm"]
-    assert forest["validation_paper"]["ccc"]["mean"]["value"] == pytest.approx(1)
-    assert forest["optimism"] == pytest.approx(1 - forest["validation_grouped"]["ccc"]["mean"]["value"])
+    assert forest["as_published"]["ccc"]["mean"]["value"] == pytest.approx(1)
+    assert forest["optimism"] == pytest.approx(1 - forest["out_of_fold"]["ccc"]["mean"]["value"])
+    assert scores["highest"] == "dwf_dynamic_audio", (
+        "out of fold, though both fusions are perfect as published"
+    )
+    assert len(pairs) == 3
     rows, best = table(scores)
     assert best is not None
-    assert rows[best][:2] == ["dwf_dynamic_audio", "validation_grouped"]
+    assert rows[best][0] == scores["best"]
+    figures = [float(row[3]) for row in rows]
+    assert figures == sorted(figures, reverse=True)
+    assert [row[0] for row in rows if row[-1]] == [
+        name for name in (r[0] for r in rows) if name in scores["within_noise"]
+    ]
     assert all(len(row) == len(HEAD) for row in rows)
-    assert "train" not in [row[1] for row in rows]
+    write_pairs(pairs, workspace.metrics("pairs.csv"))
+    with workspace.metrics("pairs.csv").open(newline="", encoding="utf-8") as file:
+        read = list(csv.DictReader(file))
+    assert {row["better"] for row in read} == {"dwf_dynamic_audio", "dynamic"}
 
 
-def test_margins_are_of_the_honest_traces(
+def test_without_two_labelled_recordings_nothing_is_claimed(workspace: Workspace) -> None:
+    for name in LENGTHS:
+        workspace.artefact("traces/dynamic.out_of_fold", name).unlink()
+        for fusion in ("dwf_dynamic_audio", "rf_dynamic_audio_kelm"):
+            workspace.artefact(f"fused/{fusion}.out_of_fold", name).unlink(missing_ok=True)
+    with pytest.raises(ValaroError, match="validation needs two labelled recordings"):
+        score_all(workspace, SETTINGS)
+
+
+def test_margins_are_of_the_out_of_fold_traces(
     workspace: Workspace, truth: dict[str, np.ndarray], traces: dict[str, np.ndarray]
 ) -> None:
     found = margins(workspace)
     assert found["kelm"] is None
     names = ("p_left", "p_right", "q")
-    for system, share in (("dynamic", 1.0), ("rf_dynamic_audio_kelm", 0.6)):
+    for system, share in (("dynamic", 0.8), ("rf_dynamic_audio_kelm", 0.6)):
         errors = np.concatenate([truth[name] - traces[name] * share for name in names])
         margin = found[system]
         assert margin
         assert margin.videos == 2
         assert margin.valence == pytest.approx(np.nanquantile(errors[:, 0], [0.05, 0.95]), abs=0.05)
-
-
-def test_the_best_is_chosen_by_the_honest_figure() -> None:
-    def figures(honest: float, paper: float) -> dict[str, object]:
-        return {"validation_grouped": {"ccc": {"mean": {"value": honest}}},
-                "validation_paper": {"ccc": {"mean": {"value": paper}}}}  # fmt: skip
-
-    assert best_system({"a": figures(0.3, 0.4), "b": figures(0.2, 0.9), "c": {}}) == "a"
-    assert best_system({"b": figures(0.3, 0.4), "a": figures(0.3, 0.9)}) == "a", "a tie goes by name"
-    with pytest.raises(ValaroError, match="no labelled validation frame"):
-        best_system({"a": {}})
 
 
 def test_per_video_figures_come_worst_first(

@@ -47,9 +47,20 @@ def workspace(tmp_path: Path) -> Workspace:
             if (system, name) != ("audio", "d"):
                 arrays = {"valence_arousal": trace, "time_s": TIME_S}
                 write_arrays(workspace.artefact(f"traces/{system}", name), arrays)
+                lay_out_of_fold(workspace, system, name)
         speaking = (np.arange(20) < 10) & (name != "d")
         write_arrays(workspace.artefact("speech", name), {"speaking": speaking, "time_s": np.arange(20) / 5})
     return workspace
+
+
+def lay_out_of_fold(workspace: Workspace, system: str, name: str) -> None:
+    """What a system leaves that picked nothing by validation: the same trace for every fold."""
+    trace = read_arrays(workspace.artefact(f"traces/{system}", name))
+    arrays = trace | {"by_fold": trace["valence_arousal"][None]}
+    write_arrays(workspace.artefact(f"traces/{system}.out_of_fold", name), arrays, fold=VIDEOS.index(name))
+
+
+FOLDS = {name: place for place, name in enumerate(VIDEOS)}
 
 
 def subjects(*names: str) -> list[Subject]:
@@ -69,7 +80,7 @@ def test_the_mean_of_the_others_stands_in_for_an_abstention(workspace: Workspace
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_what_was_fitted_is_saved_and_applied(workspace: Workspace, fusion: str) -> None:
-    fitting = fitting_unit(workspace, subjects("a", "b", "c"), fusion)
+    fitting = fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS)
     do_unit(fit_fusion, fitting, SETTINGS)
     (unit,) = applying_units(workspace, workspace, subjects("a"), fusion)
     do_unit(apply_fusion, unit, None)
@@ -95,24 +106,24 @@ def test_what_was_fitted_is_saved_and_applied(workspace: Workspace, fusion: str)
         assert [summary[target]["min_leaf"] for target in ("valence", "arousal")] == least
 
 
-def test_honest_traces_have_not_seen_their_own_video(workspace: Workspace) -> None:
-    """Whatever the labels of one video are, its own honest trace is the same."""
-    fusion, honest = "rf_dynamic_audio_kelm", []
-    unit = fitting_unit(workspace, subjects("a", "b", "c"), fusion)
+def test_out_of_fold_traces_have_not_seen_their_own_video(workspace: Workspace) -> None:
+    """Whatever the labels of one video are, its own out-of-fold trace is the same."""
+    fusion, held_out = "rf_dynamic_audio_kelm", []
+    unit = fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS)
     for turn in (1, -1):
         index = read_arrays(workspace.artefact("index", "b"))
         write_arrays(
             workspace.artefact("index", "b"), index | {"valence_arousal": turn * index["valence_arousal"]}
         )
         do_unit(fit_fusion, unit, SETTINGS)
-        honest.append(
+        held_out.append(
             {
-                n: read_arrays(workspace.artefact(f"fused/{fusion}.grouped", n))["valence_arousal"]
+                n: read_arrays(workspace.artefact(f"fused/{fusion}.out_of_fold", n))["valence_arousal"]
                 for n in "abc"
             }
         )
-    np.testing.assert_array_equal(honest[0]["b"], honest[1]["b"])
-    assert np.abs(honest[0]["a"] - honest[1]["a"]).max() > 0.01, "the others have seen it"
+    np.testing.assert_array_equal(held_out[0]["b"], held_out[1]["b"])
+    assert np.abs(held_out[0]["a"] - held_out[1]["a"]).max() > 0.01, "the others have seen it"
 
 
 def babble_in_silence(workspace: Workspace) -> None:
@@ -126,6 +137,7 @@ def babble_in_silence(workspace: Workspace) -> None:
         for system, trace in (("audio", heard), ("dynamic", 0.5 * truth + 0.5 * noise[1])):
             arrays = {"valence_arousal": trace.astype(np.float32), "time_s": TIME_S}
             write_arrays(workspace.artefact(f"traces/{system}", name), arrays)
+            lay_out_of_fold(workspace, system, name)
 
 
 def test_weights_by_voice_listen_to_speech_alone(workspace: Workspace) -> None:
@@ -134,22 +146,22 @@ def test_weights_by_voice_listen_to_speech_alone(workspace: Workspace) -> None:
     truth = {
         n: read_arrays(workspace.artefact("index", n), "valence_arousal")["valence_arousal"] for n in "abc"
     }
-    honest = {}
+    held_out = {}
     for fusion in ("dwf_dynamic_audio", "dwf_speaking_dynamic_audio"):
-        do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion), SETTINGS)
-        folder = workspace.folder("fused", f"{fusion}.grouped")
+        do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS), SETTINGS)
+        folder = workspace.folder("fused", f"{fusion}.out_of_fold")
         traces = [read_arrays(folder / f"{n}.h5")["valence_arousal"] for n in "abc"]
-        honest[fusion] = ccc_per_target(np.concatenate(list(truth.values())), np.concatenate(traces)).mean()
+        held_out[fusion] = ccc_per_target(np.concatenate(list(truth.values())), np.concatenate(traces)).mean()
     weights = np.array(read_json(workspace.metrics("fusion/dwf_speaking_dynamic_audio.json"))["weights"])
     assert (weights[1] < 0.35).all(), "in silence"
     assert (weights[3] > 0.9).all(), "in speech"
-    assert honest["dwf_speaking_dynamic_audio"] > honest["dwf_dynamic_audio"] + 0.05
+    assert held_out["dwf_speaking_dynamic_audio"] > held_out["dwf_dynamic_audio"] + 0.05
 
 
 def test_a_fusion_by_voice_knows_its_own_window(workspace: Workspace) -> None:
     """What it was fitted with counts, not what the parameters have become since."""
     fusion = "dwf_speaking_dynamic_audio"
-    do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion), SETTINGS)
+    do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS), SETTINGS)
     assert read_config(workspace.model(f"fusion/{fusion}.safetensors"))["speaking_window_s"] == 0.8
 
 
@@ -159,14 +171,14 @@ def test_forests_grow_on_a_thinned_grid_or_on_every_frame(
 ) -> None:
     fusion = "rf_dynamic_audio_kelm"
     settings = SETTINGS.model_copy(update={"rows_hz": rows_hz})
-    do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion), settings)
+    do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS), settings)
     nodes = len(load_file(workspace.model(f"fusion/{fusion}.safetensors"))["valence.value"])
     assert (nodes > 5 * 2 * 60) == (rows_hz is None), "3 videos of 20 or 100 rows, about 2 nodes for each"
 
 
 def test_too_few_videos_to_fuse_are_refused(workspace: Workspace) -> None:
     with pytest.raises(ValaroError, match="3 labelled validation recordings, there are 2"):
-        do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b"), "dwf_dynamic_audio"), SETTINGS)
+        do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b"), "dwf_dynamic_audio", FOLDS), SETTINGS)
 
 
 def test_who_has_no_trace_at_all_is_left_out(workspace: Workspace) -> None:
@@ -176,3 +188,26 @@ def test_who_has_no_trace_at_all_is_left_out(workspace: Workspace) -> None:
     assert set(silent.reads) == {"model", "dynamic"}
     (by_voice,) = applying_units(workspace, workspace, subjects("d", "nobody"), "dwf_speaking_dynamic_audio")
     assert set(by_voice.reads) == {"model", "dynamic", "speech"}
+
+
+def test_inputs_are_those_that_the_other_folds_picked(workspace: Workspace) -> None:
+    """Of fold 0 `dynamic` is right, but by what fold 0's others picked it is noise: so it gets no weight there."""
+    rng = np.random.default_rng(9)
+    for name in VIDEOS[:3]:
+        path = workspace.artefact("traces/dynamic.out_of_fold", name)
+        kept = read_arrays(path)
+        by_fold = np.repeat(kept["by_fold"], 4, axis=0)
+        by_fold[0] = rng.uniform(-0.9, 0.9, by_fold[0].shape)
+        write_arrays(path, kept | {"by_fold": by_fold}, fold=FOLDS[name])
+    do_unit(
+        fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), "dwf_dynamic_audio", FOLDS), SETTINGS
+    )
+    found = {}
+    for name in ("a", "b"):
+        truth = read_arrays(workspace.artefact("index", name))["valence_arousal"]
+        trace = read_arrays(workspace.artefact("fused/dwf_dynamic_audio.out_of_fold", name))[
+            "valence_arousal"
+        ]
+        found[name] = ccc_per_target(truth, trace)[0]
+    assert found["a"] < 0.3, "fold 0"
+    assert found["b"] > 0.9, "fold 1"

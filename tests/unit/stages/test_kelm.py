@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from stages.core.artefacts import write_arrays
+from stages.core.artefacts import read_arrays, write_arrays
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
-from stages.core.params import KelmParams
+from stages.core.params import CrossfitParams, KelmParams
 from stages.engine.stage import do_unit
 from stages.kelm import fit, settings_of, unit_of
 from stages.temporal.functionals import functionals, window_of_step
@@ -24,6 +24,7 @@ SUBJECTS = [
     Subject("v", "v", None, "validation"),
     Subject("w", "w", None, "validation"),
 ]
+CROSSFIT = CrossfitParams(folds=5, seed=0)
 SETTINGS = KelmParams(
     compare=["mean_min_max", "mean_max", "mean_min"],
     functionals="mean_min_max",
@@ -70,7 +71,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def run(workspace: Workspace, name: str = "mean_max", **changes: Any) -> dict[str, Any]:
     settings = settings_of(SETTINGS.model_copy(update=changes), name)
-    do_unit(fit, unit_of(workspace, workspace.corpus(), name), settings)
+    do_unit(fit, unit_of(workspace, workspace.corpus(), name, CROSSFIT), settings)
     found: dict[str, Any] = json.loads(workspace.metrics(f"kelm/{name}.json").read_text())
     return found
 
@@ -139,14 +140,19 @@ def test_what_was_chosen_on_validation_is_called_optimistic(
     assert found["choice"]["on"] == choose_on
     assert found["choice"]["optimistic"] == found["validation"]["optimistic"] == optimistic
     assert found["c"] in SETTINGS.c
+    assert len(found["choice_by_fold"]) == 2
+    by_fold = read_arrays(workspace.artefact("out_of_fold/kelm/mean_max", "v"))["by_fold"]
+    assert by_fold.shape == (2 if optimistic else 1, STEPS, 2)
 
 
 def test_one_set_s_result_does_not_hang_on_the_others(workspace: Workspace) -> None:
     fewer = SETTINGS.model_copy(update={"compare": ["mean_max"], "functionals": "mean_max"})
     assert settings_of(SETTINGS, "mean_max") == settings_of(fewer, "mean_max")
     assert settings_of(SETTINGS, "mean_max") != settings_of(SETTINGS, "mean_min")
-    unit = unit_of(workspace, workspace.corpus(), "mean_max")
-    assert {path.name for path in unit.writes.values()} == {"mean_max.safetensors", "mean_max.json"}
+    unit = unit_of(workspace, workspace.corpus(), "mean_max", CROSSFIT)
+    assert {path.name for path in unit.writes.values()} == {
+        "mean_max.safetensors", "mean_max.json", "mean_max"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["", "mean", "../x"])

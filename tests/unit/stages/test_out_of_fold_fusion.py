@@ -1,7 +1,7 @@
 """Leakage built in: within a video frames are near-duplicates, between videos nothing but the systems' skill.
 
-The paper's protocol (fitted and scored on all of development) is fooled, the grouped figure isn't: it agrees with
-what the same fusions reach on videos that nobody has seen. So the choice by the grouped figure is the right one.
+The paper's protocol (fitted and scored on all of development) is fooled, the out-of-fold figure isn't: it agrees with
+what the same fusions reach on videos that nobody has seen. So the choice by the out-of-fold figure is the right one.
 """
 
 from typing import Any
@@ -11,8 +11,9 @@ import pytest
 
 from stages.core.artefacts import read_arrays, write_arrays
 from stages.core.corpus import Corpus, Subject, Workspace
+from stages.core.folds import validation_folds
 from stages.core.measures import ccc_per_target
-from stages.core.params import EvaluateParams, FuseParams
+from stages.core.params import CrossfitParams, EvaluateParams, FuseParams
 from stages.core.systems import FUSIONS
 from stages.engine.stage import do_unit
 from stages.evaluate import score_all
@@ -46,6 +47,9 @@ def lay(workspace: Workspace, subject: Subject, seed: int) -> np.ndarray:
         trace = np.clip(0.6 * truth + 0.5 * curves[:, place], -1, 1).astype(np.float32)
         arrays = {"valence_arousal": trace, "time_s": time_s}
         write_arrays(workspace.artefact(f"traces/{system}", subject.name), arrays)
+        if subject in SEEN:  # it picked nothing by validation
+            held_out = arrays | {"by_fold": trace[None]}
+            write_arrays(workspace.artefact(f"traces/{system}.out_of_fold", subject.name), held_out, fold=0)
     speaking = {"speaking": rng.random(FRAMES // 2) < 0.5, "time_s": np.arange(FRAMES // 2) / 5}
     write_arrays(workspace.artefact("speech", subject.name), speaking)
     labels = {"valence_arousal": truth, "labelled": np.ones(FRAMES, bool), "time_s": time_s}
@@ -57,18 +61,22 @@ def lay(workspace: Workspace, subject: Subject, seed: int) -> np.ndarray:
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, float]]:
     """What the evaluation says, and the mean CCC of every fusion on the new videos."""
-    workspace = Workspace(tmp_path_factory.mktemp("honest"))
+    workspace = Workspace(tmp_path_factory.mktemp("fusions"))
     subjects = [*SEEN, *NEW]
     workspace.write_corpus(Corpus(subjects, {s.video: f"{s.video}.mp4" for s in subjects}))
     labels = {subject.name: lay(workspace, subject, seed) for seed, subject in enumerate(subjects)}
     truth, real = np.concatenate([labels[subject.name] for subject in NEW]), {}
+    folds = validation_folds(workspace, workspace.corpus(), CrossfitParams(folds=4, seed=0))
     for fusion in FUSIONS:
-        do_unit(fit_fusion, fitting_unit(workspace, SEEN, fusion), SETTINGS)
+        do_unit(fit_fusion, fitting_unit(workspace, SEEN, fusion, folds), SETTINGS)
         for unit in applying_units(workspace, workspace, subjects, fusion):
             do_unit(apply_fusion, unit, None)
         traces = [read_arrays(workspace.artefact(f"fused/{fusion}", s.name))["valence_arousal"] for s in NEW]
         real[fusion] = float(ccc_per_target(truth, np.concatenate(traces)).mean())
-    return score_all(workspace, EvaluateParams(resamples=200, confidence=0.95, seed=0)), real
+    for system in ("dynamic", "audio", "kelm"):
+        traces = [read_arrays(workspace.artefact(f"traces/{system}", s.name))["valence_arousal"] for s in NEW]
+        real[system] = float(ccc_per_target(truth, np.concatenate(traces)).mean())
+    return score_all(workspace, EvaluateParams(seeds=1, resamples=200, confidence=0.95, seed=0))[0], real
 
 
 def figure(judged: tuple[dict[str, Any], dict[str, float]], fusion: str, protocol: str) -> dict[str, float]:
@@ -77,15 +85,15 @@ def figure(judged: tuple[dict[str, Any], dict[str, float]], fusion: str, protoco
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_the_grouped_figure_is_what_new_videos_give(judged: Any, fusion: str) -> None:
-    grouped = figure(judged, fusion, "validation_grouped")
-    assert grouped["value"] == pytest.approx(judged[1][fusion], abs=0.1)
-    assert grouped["low"] < judged[1][fusion] < grouped["high"]
+def test_the_out_of_fold_figure_is_what_new_videos_give(judged: Any, fusion: str) -> None:
+    held_out = figure(judged, fusion, "out_of_fold")
+    assert held_out["value"] == pytest.approx(judged[1][fusion], abs=0.1)
+    assert held_out["low"] < judged[1][fusion] < held_out["high"]
 
 
 def test_the_papers_protocol_is_fooled_by_the_published_forest(judged: Any) -> None:
     fusion = "rf_dynamic_audio_kelm"
-    paper = figure(judged, fusion, "validation_paper")
+    paper = figure(judged, fusion, "as_published")
     assert paper["value"] > judged[1][fusion] + 0.15
     assert paper["low"] > judged[1][fusion], "even its interval is"
     assert judged[0]["systems"][fusion]["optimism"] > 0.15
@@ -93,10 +101,11 @@ def test_the_papers_protocol_is_fooled_by_the_published_forest(judged: Any) -> N
     assert all(judged[0]["systems"][name]["optimism"] < 0.05 for name in weighted)
 
 
-def test_the_choice_by_the_grouped_figure_is_the_better_one(judged: Any) -> None:
+def test_the_choice_by_the_out_of_fold_figure_is_the_better_one(judged: Any) -> None:
     scores, real = judged
-    on_paper = max(FUSIONS, key=lambda name: figure(judged, name, "validation_paper")["value"])
+    on_paper = max(FUSIONS, key=lambda name: figure(judged, name, "as_published")["value"])
     assert on_paper == "rf_dynamic_audio_kelm", "what the paper's protocol would submit"
     assert scores["best"] != on_paper
-    assert real[scores["best"]] > real[on_paper] + 0.02
-    assert real[scores["best"]] > max(real.values()) - 0.02
+    assert real[scores["highest"]] > real[on_paper] + 0.02
+    assert scores["best"] in scores["within_noise"]
+    assert real[scores["highest"]] > max(real.values()) - 0.02

@@ -40,7 +40,7 @@ def submit(
     """Run the stage; the rows of its CSV."""
     rows = [*(sample or {}).items()]
     workspace.write_corpus(workspace.corpus(), sample_rows=rows)
-    settings = SubmissionParams(system=system, sample_file=None)
+    settings = SubmissionParams(system=system, refit="none", sample_file=None)
     with Stage("submission", workspace.folder("submission")) as stage:
         run(stage, workspace, settings)
     with Path("data/submission/submission.csv").open(encoding="utf-8", newline="") as file:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.temporal.functionals import functionals, hold, window_of_step, window_targets
+from stages.temporal.functionals import functionals, hold, nearest_described, window_of_step, window_targets
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,14 @@ def test_lengths_must_match() -> None:
         hold(np.zeros((3, 2)), window_of_step(10, 5.0))
     with pytest.raises(ValueError, match=">= 1"):
         window_of_step(10, 0.3)
+
+
+def test_only_known_steps_count_and_windows_without_any_take_the_nearest() -> None:
+    embedding = np.arange(30.0)[:, None]
+    known = np.zeros(30, bool)
+    known[[11, 13]] = True
+    described = functionals(embedding, window_of_step(30, 5.0), ("mean", "max"), known)
+    assert np.isnan(described[[0, 2]]).all()
+    np.testing.assert_array_equal(described[1], [12, 13])
+    np.testing.assert_array_equal(nearest_described(described), [[12, 13]] * 3)
+    assert not nearest_described(np.full((2, 3), np.nan)).any()

@@ -82,3 +82,12 @@ def test_misuse_is_refused(recordings: list[np.ndarray]) -> None:
 def test_an_empty_recording_stays_empty(recordings: list[np.ndarray]) -> None:
     for kind in KINDS:
         assert Normaliser.fit(kind, recordings).apply(np.empty((0, 6), np.float32)).shape == (0, 6)
+
+
+@pytest.mark.parametrize("kind", ["per_video_minmax", "per_video_standard"])
+def test_steps_that_are_not_known_leave_no_trace_in_a_videos_statistics(kind: str) -> None:
+    rng = np.random.default_rng(5)
+    video, known = rng.normal(size=(40, 3)), np.arange(40) % 4 != 0
+    alone = Normaliser.fit(kind, []).apply(video[known])
+    video[~known] = 99.0
+    np.testing.assert_array_equal(Normaliser.fit(kind, []).apply(video, known)[known], alone)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
 from stages.core.optimisation import OptimSettings
 from stages.training.schedule import (
@@ -112,3 +113,20 @@ def test_a_step_imports_no_compiler():
 def test_bad_steps_are_refused():
     with pytest.raises(ValueError, match="got -1 and 5"):
         learning_rate_at(-1, 5, PAPER)
+
+
+def test_a_group_that_is_unfrozen_climbs_from_nothing() -> None:
+    """While those that train from the start go their way."""
+    settings = OptimSettings(
+        schedule="constant", warmup_steps=0, learning_rate=0.1, unfrozen_groups=1, group_warmup_steps=4
+    )
+    groups = [[nn.Parameter(torch.zeros(1))] for _ in range(2)]
+    optimizer = build_optimizer(groups, settings)
+    schedule, rates = build_schedule(optimizer, 3, settings), []
+    for _ in range(9):
+        rates.append(schedule.get_last_lr())
+        optimizer.step()
+        schedule.step()
+    bottom, top = zip(*rates, strict=True)
+    assert top == pytest.approx([0.1] * 9)
+    assert bottom == pytest.approx([0, 0, 0, 0, 0.025, 0.05, 0.075, 0.1, 0.1])

@@ -16,7 +16,7 @@ from stages.core.download import partial_path
 from stages.core.errors import ValaroError
 from stages.core.hub import MissingOnHub, fetch_from_hub
 from stages.core.params import BackboneParams
-from stages.vision.backbones import foreign_weights
+from stages.vision.backbones import pretrained_weights
 from stages.vision.hub import TIMM, from_hub, hub_weights, local_hub_weights, timm_name
 from stages.vision.static_model import StaticModel
 
@@ -96,10 +96,10 @@ def described(weights: str | None) -> BackboneParams:
 
 
 def test_weights_hub_are_timms_fetched_once_and_loaded_by_timm(hub: type[_Hub], tmp_path: Path) -> None:
-    path = foreign_weights(described("hub"))
+    path = pretrained_weights(described("hub"))
     assert path == Path("models/pretrained") / f"{NAME}.safetensors"
     assert path.read_bytes() == hub.files[f"timm/{NAME}/model.safetensors"]
-    assert foreign_weights(described("hub:r160_in1k")) == path
+    assert pretrained_weights(described("hub:r160_in1k")) == path
     assert len(hub.log) == 1, "the second call stays offline"
     ours = StaticModel("test_resnet", image_size=32, weights=path).backbone.state_dict()
     torch.manual_seed(0)

@@ -1,12 +1,15 @@
 """The static model: the authors' outputs, layer groups by hand, both kinds of input."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from stages.core.errors import ValaroError
 from stages.training.checkpoints import load_model, save_model, save_state
 from stages.training.freezing import check_groups
-from stages.vision.static_model import CLASSES, MEAN, STD, StaticModel, static_from_authors
+from stages.vision.static_model import CLASSES, MEAN, STD, StaticModel, static_from_authors, statistics_of
 from valaro.recordings.state_dicts import state_dict_of
 
 
@@ -83,6 +86,41 @@ def test_only_a_stem_with_pooling_can_do_without(grey):
     assert isinstance(grey.backbone.maxpool, torch.nn.Identity)
     with pytest.raises(ValueError, match="no pooling after its stem"):
         StaticModel("efficientnet_b0", 48, options={"stem_pool": False})
+
+
+@pytest.mark.parametrize(
+    ("architecture", "file", "mean"),
+    [
+        ("efficientnet_b1", "efficientnet_b1.ft_in1k", MEAN),
+        ("efficientnet_b1", "efficientnet_b1.ra4_e3600_r240_in1k", (0.5,) * 3),
+        ("vit_base_patch16_224", "vit_base_patch16_224.augreg2_in21k_ft_in1k", (0.5,) * 3),
+        ("test_resnet", "any name: it has one tag", (0.5,) * 3),
+    ],
+)
+def test_pixel_statistics_are_those_of_the_weights(architecture, file, mean):
+    pixels = statistics_of(architecture, Path(f"{file}.safetensors"))
+    assert tuple(pixels["mean"]) == pytest.approx(mean)
+
+
+def test_a_name_that_could_mean_either_statistics_is_refused():
+    with pytest.raises(ValaroError, match="Name the file as timm does"):
+        statistics_of("efficientnet_b1", Path("efficientnet_b1.safetensors"))
+
+
+def test_the_models_own_pixel_statistics_count():
+    pixels = torch.randint(256, (2, 3, 48, 48), dtype=torch.uint8)
+    torch.manual_seed(0)
+    half = StaticModel(
+        "test_resnet", image_size=48, statistics={"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    ).eval()
+    assert torch.allclose(half(pixels).embedding, half(pixels / 127.5 - 1).embedding, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["mobilenetv3_small_050", "test_efficientnet"])
+def test_the_width_is_what_the_backbone_gives(architecture):
+    """MobileNetV3 widens its features behind `num_features`."""
+    output = StaticModel(architecture, image_size=32).eval()(torch.zeros(1, 3, 32, 32))
+    assert output.embedding.shape == (1, 256)
 
 
 def test_without_the_tanh_estimates_are_linear_in_the_embedding():

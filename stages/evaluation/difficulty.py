@@ -1,0 +1,150 @@
+"""What can be known of a frame's difficulty without its label, on the time grid."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.core.arrays import Flags, Floats
+from stages.core.artefacts import read_arrays
+from stages.core.measures import TARGETS
+
+AROUND_S = 1.0
+"""Half of the window that shares and deviations are taken over."""
+LONGEST_S = 5.0
+"""Time without a face beyond which it makes no difference."""
+NEAREST = 5
+FEATURES = (
+    "detector_score",
+    "face_height_log_px",
+    "missing_share",
+    "unseen_s",
+    "speaking_share",
+    "embedding_distance",
+    "embedding_change",
+    "value",
+    "size_of_value",
+    "deviation_in_time",
+    "disagreement",
+)
+"""Columns, in this order; the last four are of the target's own traces."""
+VALUE = FEATURES.index("value")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Artefacts of one subject.
+
+    Attributes:
+        faces: of the stage faces.
+        speech: of the stage speech; None without.
+        embeddings: of the stage embed; None without.
+        trace: of the system whose error is asked for.
+        others: traces of single systems.
+    """
+
+    faces: Path
+    speech: Path | None
+    embeddings: Path | None
+    trace: Path
+    others: Mapping[str, Path]
+
+
+def features_of(seen: Seen, landmarks: Floats) -> tuple[Floats, Floats]:
+    """Features of both targets at every step of the grid.
+
+    Shape: landmarks (M, E) -> (T, 2, len(FEATURES)) float64, time_s (T,).
+
+    Args:
+        seen: the subject's artefacts.
+        landmarks: embeddings of training, see `choose_landmarks`.
+    """
+    faces = read_arrays(seen.faces, "time_s", "detected", "score", "box_xyxy")
+    time_s, detected = faces["time_s"], faces["detected"]
+    step_s = float(np.median(np.diff(time_s))) if len(time_s) > 1 else 1.0
+    window = max(1, round(AROUND_S / step_s))
+    score, height_px = faces["score"].astype(float), faces["box_xyxy"][:, 3] - faces["box_xyxy"][:, 1]
+    size = _held(np.log(np.where(detected & (height_px > 0), height_px, np.nan)))
+    common = [
+        np.where(detected, np.nan_to_num(score), 0.0),
+        size,
+        _around((~detected).astype(float), window),
+        _time_unseen(detected, step_s),
+        _speaking(seen.speech, time_s, window),
+        *_of_embeddings(seen.embeddings, detected, landmarks, window),
+    ]
+    trace = _on_grid(seen.trace, time_s)
+    others = [_on_grid(path, time_s) for path in seen.others.values()]
+    columns = [
+        [*common, *_of_traces(trace[:, k], [other[:, k] for other in others], window)]
+        for k in range(len(TARGETS))
+    ]
+    return np.stack([np.stack(column, axis=1) for column in columns], axis=1), time_s
+
+
+def choose_landmarks(embeddings: Floats, count: int, seed: int) -> Floats:
+    """Embeddings of training that distances are measured to. Shape: (N, E) -> (M, E) float32."""
+    rows = np.random.default_rng(seed).permutation(len(embeddings))[:count]
+    return np.asarray(embeddings[np.sort(rows)], np.float32)
+
+
+def _held(values: Floats) -> Floats:
+    """The last known value, the first one before it; 0 where none is. Shape: (T,)."""
+    known = np.isfinite(values)
+    if not known.any():
+        return np.zeros_like(values)
+    last = np.maximum.accumulate(np.where(known, np.arange(len(values)), -1))
+    return np.asarray(values[np.where(last < 0, int(known.argmax()), last)])
+
+
+def _around(values: Floats, window: int) -> Floats:
+    """Mean over the steps up to `window` before and after. Shape: (T,)."""
+    sums = np.append(0.0, np.cumsum(values))
+    first = np.maximum(np.arange(len(values)) - window, 0)
+    stop = np.minimum(np.arange(len(values)) + window + 1, len(values))
+    return np.asarray((sums[stop] - sums[first]) / (stop - first))
+
+
+def _time_unseen(detected: Flags, step_s: float) -> Floats:
+    """Time to the nearest step with a face, before or after, in seconds. Shape: (T,)."""
+    steps, seen = np.arange(len(detected)), np.flatnonzero(detected)
+    if not len(seen):
+        return np.full(len(detected), LONGEST_S)
+    after = np.minimum(np.searchsorted(seen, steps), len(seen) - 1)
+    before = np.maximum(after - 1, 0)
+    gap = np.minimum(np.abs(seen[after] - steps), np.abs(seen[before] - steps))
+    return np.asarray(np.minimum(gap * step_s, LONGEST_S))
+
+
+def _speaking(speech: Path | None, time_s: Floats, window: int) -> Floats:
+    if speech is None:
+        return np.zeros(len(time_s))
+    found = read_arrays(speech, "speaking", "time_s")
+    return _around(np.interp(time_s, found["time_s"], found["speaking"].astype(float)), window)
+
+
+def _of_embeddings(path: Path | None, detected: Flags, landmarks: Floats, window: int) -> list[Floats]:
+    """Distance from training's embeddings, and how much they jump from step to step."""
+    if path is None or not len(landmarks):
+        return [np.zeros(len(detected))] * 2
+    embedding = read_arrays(path, "embedding")["embedding"].astype(np.float32)
+    squares = (embedding**2).sum(axis=1)[:, None] + (landmarks**2).sum(axis=1) - 2 * embedding @ landmarks.T
+    count = min(NEAREST, len(landmarks))
+    nearest = np.sqrt(np.maximum(np.partition(squares, count - 1, axis=1)[:, :count], 0)).mean(axis=1)
+    jumps = np.append(0.0, np.sqrt((np.diff(embedding, axis=0) ** 2).sum(axis=1)))
+    return [nearest.astype(np.float64), _around(jumps.astype(np.float64), window)]
+
+
+def _of_traces(trace: Floats, others: list[Floats], window: int) -> list[Floats]:
+    deviation = np.sqrt(np.maximum(_around(trace**2, window) - _around(trace, window) ** 2, 0))
+    apart = np.std([trace, *others], axis=0) if others else np.zeros_like(trace)
+    return [trace, np.abs(trace), deviation, np.asarray(apart)]
+
+
+def _on_grid(path: Path, time_s: Floats) -> Floats:
+    found: dict[str, Any] = read_arrays(path, "valence_arousal", "time_s")
+    return np.column_stack(
+        [np.interp(time_s, found["time_s"], column) for column in found["valence_arousal"].T.astype(float)]
+    )

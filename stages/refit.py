@@ -1,0 +1,165 @@
+"""Fit the systems again on training and validation together, for the test split.
+
+    python -m stages.refit          (dvc repro refit)
+
+Reads   what train_dynamic, kelm and train_audio read
+        metrics/dynamic/metrics.json, metrics/audio/<version>/metrics.json   epochs that the folds chose
+        metrics/kelm/<functionals>.json          C and gamma
+        models/static, models/fusion             as they are: the extractor, weights and trees
+        data/speech, data/voice                  of the test split
+Writes  models/refit/                            dynamic/, kelm/, audio/
+        data/refit/traces/<system>/<subject>.h5, data/refit/fused/<fusion>/<subject>.h5      test
+Params  submission.refit, dynamic, kelm, audio, smooth, crossfit
+
+With submission.refit: none (the default) it does nothing. With train+validation the labels of validation
+teach, too; nothing is left to stop a training by, so each runs to the epoch that cross-fitting chose: the
+median over the folds, of each target. The stage submission then takes these traces. No figure belongs to
+them: those of evaluate are of the systems before. The cross-attention isn't refitted.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages import fuse, kelm, predict, smooth, train_audio, train_dynamic
+from stages.core.artefacts import read_arrays, read_json, write_arrays
+from stages.core.corpus import Corpus, Workspace
+from stages.core.errors import BadInput, ValaroError
+from stages.core.notes import Note
+from stages.core.params import Params, load_params
+from stages.core.systems import FUSIONS, traces_folder
+from stages.engine.stage import Stage, Unit, do_unit, main
+
+FOLDER = "refit"
+SYSTEMS = ("dynamic", "kelm", "audio")
+
+
+@dataclass(frozen=True)
+class Refitted(Workspace):
+    """A workspace whose dynamic model, KELM and audio model are the refitted ones."""
+
+    def model(self, file: str) -> Path:
+        """A trained model below `models/`."""
+        refitted = file.split("/", 1)[0] in SYSTEMS
+        return super().model(f"{FOLDER}/{file}" if refitted else file)
+
+
+def chosen(metrics: Path) -> dict[str, int]:
+    """Target -> median over the folds of the epoch that the others chose.
+
+    Raises:
+        ValaroError: the training knows no folds: validation has a single recording.
+    """
+    by_fold = read_json(metrics)["epochs_by_fold"].values()
+    if not by_fold:
+        raise ValaroError(f"{metrics}: no epochs by fold; submission.refit needs two validation recordings")
+    return {target: int(np.median([each[target] for each in by_fold])) for target in ("valence", "arousal")}
+
+
+def both(unit: Unit, **facts: Any) -> Unit:
+    """A training unit whose `train` holds validation, too, and whose models lie apart."""
+    train, validation = unit.facts["train"], unit.facts["validation"]
+    joined = train | validation if isinstance(train, dict) else [*train, *validation]
+    apart = {role: _apart(path) for role, path in unit.writes.items() if role == "model"}
+    return Unit(unit.name, unit.reads, apart, unit.facts | {"train": joined, "folds": {}} | facts)
+
+
+def _apart(path: Path) -> Path:
+    """models/dynamic -> models/refit/dynamic."""
+    place = path.parts.index("models") + 1
+    return Path(*path.parts[:place], FOLDER, *path.parts[place:])
+
+
+def fit_all(stage: Stage, workspace: Workspace, corpus: Corpus, params: Params) -> None:
+    """Train the three systems on both splits."""
+    once = {"patience": 1}  # the run ends at the last epoch that is wanted
+    epochs = chosen(workspace.metrics("dynamic/metrics.json"))
+    wanted = dict(zip(train_dynamic.CHOSEN_BY, epochs.values(), strict=True))
+    unit = both(train_dynamic.unit_of(workspace, corpus, params.crossfit), epochs=wanted)
+    optimisation = params.dynamic.optimisation.model_copy(update=once)
+    stage.run(
+        train_dynamic.train, [unit], params.dynamic.model_copy(update={"optimisation": optimisation}), jobs=1
+    )
+    settings = kelm.settings_of(params.kelm, params.kelm.functionals)
+    figures = read_json(workspace.metrics(f"kelm/{settings.functionals}.json"))
+    unit = kelm.unit_of(workspace, corpus, settings.functionals, params.crossfit)
+    stage.run(kelm.refit, [both(unit, c=figures["c"], gamma=figures["gamma"])], settings, jobs=1)
+    audio = train_audio.settings_of(params.audio, params.audio.version)
+    epochs = chosen(workspace.metrics(f"audio/{audio.version}/metrics.json"))
+    unit = both(
+        train_audio.unit_of(workspace, corpus, audio.version, params.crossfit),
+        epochs={train_audio.MEAN: epochs["valence"]},
+    )
+    optimisation = audio.optimisation.model_copy(update=once)
+    stage.run(train_audio.train, [unit], audio.model_copy(update={"optimisation": optimisation}), jobs=1)
+
+
+def predict_test(unit: Unit, params: Params) -> list[Note]:
+    """The refitted systems on the test split, in a workspace of their own; their traces are kept."""
+    workspace = Workspace(Path(unit.facts["root"]))
+    corpus, models, copy = workspace.corpus(), Refitted(workspace.root), Workspace(unit.scratch / "copy")
+    test = corpus.of("test")
+    copy.write_corpus(Corpus(test, corpus.videos))
+    for name, path in ((role, path) for role, path in unit.reads.items() if role.startswith("data/")):
+        target = copy.root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        target.symlink_to(path.absolute())
+    for work, units, given in _steps(copy, models, params):
+        for each in units:
+            try:
+                do_unit(work, each, given)
+            except BadInput:  # it abstains, as the system before does
+                continue
+    for folder in [*(traces_folder(name) for name in SYSTEMS), *(traces_folder(name) for name in FUSIONS)]:
+        for file in sorted(copy.folder(folder).glob("*.h5")):
+            write_arrays(unit.writes["traces"] / folder / file.name, read_arrays(file))
+    unit.writes["traces"].mkdir(parents=True, exist_ok=True)
+    return []
+
+
+def _steps(copy: Workspace, models: Workspace, params: Params) -> Iterator[tuple[Any, list[Unit], Any]]:
+    corpus = copy.corpus()
+    test = corpus.of("test")
+    yield predict.predict_dynamic, predict.dynamic_units(copy, models, test), None
+    yield predict.predict_kelm, predict.kelm_units(copy, models, test, params.kelm.functionals), None
+    yield predict.predict_audio, predict.audio_units(copy, models, test, params.audio.version), None
+    yield smooth.smooth_subject, smooth.units(copy, corpus), params.smooth
+    for fusion in FUSIONS:
+        yield fuse.apply_fusion, fuse.applying_units(copy, models, test, fusion), None
+
+
+def predicting_unit(workspace: Workspace, corpus: Corpus) -> Unit:
+    """Everything that the prediction of the test split reads and writes."""
+    reads = {}
+    for subject in corpus.of("test"):
+        names = [(stage, subject.name, ".h5") for stage in ("index", "embeddings", "speech")]
+        for stage, name, suffix in [*names, ("voice", subject.video, ".wav")]:
+            path = workspace.artefact(stage, name, suffix)
+            if path.is_file():
+                reads[f"data/{stage}/{name}{suffix}"] = path
+    models = workspace.root / "models"
+    weights = [*(models / FOLDER).rglob("*.safetensors"), *(models / "fusion").glob("*.safetensors")]
+    for path in sorted(weights):
+        reads[f"model {path}"] = path
+    return Unit("test", reads, {"traces": workspace.folder(FOLDER)}, {"root": str(workspace.root)})
+
+
+def refit() -> None:
+    """Run the stage on params.yaml."""
+    params, workspace = load_params(), Workspace()
+    models, traces = workspace.model(FOLDER), workspace.folder(FOLDER)
+    for folder in (models, traces):
+        folder.mkdir(parents=True, exist_ok=True)
+    with Stage("refit") as stage:
+        if params.submission.refit == "train+validation":
+            corpus = workspace.corpus()
+            fit_all(stage, workspace, corpus, params)
+            stage.run(predict_test, [predicting_unit(workspace, corpus)], params, jobs=1)
+
+
+if __name__ == "__main__":
+    main("refit")

@@ -1,0 +1,85 @@
+"""An interval that follows the difficulty: coverage on new recordings, in each third, and its width."""
+
+import numpy as np
+import pytest
+
+from stages.evaluation.adaptive import Band, fit_band, measure, width_at
+
+OPTIONS = {"coverage": 0.9, "ridge": 1e-3, "folds": 5, "seed": 0}
+
+
+def recordings(count: int, seed: int, frames: int = 120) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Errors whose spread follows the first feature, slowly within a recording; the second says nothing."""
+    rng = np.random.default_rng(seed)
+    features, errors, groups = [], [], []
+    for k in range(count):
+        hard = np.clip(rng.uniform(0, 1) + 0.3 * np.sin(np.linspace(0, rng.uniform(3, 12), frames)), 0, 1.3)
+        spread = 0.05 + 0.6 * hard**2
+        level = rng.normal(0, 0.3)
+        errors.append(spread * (level + rng.normal(0, 1, frames)) / 2)
+        features.append(np.column_stack([hard, rng.normal(size=frames)]))
+        groups.append(np.full(frames, f"{seed}-{k}"))
+    return np.concatenate(features), np.concatenate(errors), np.concatenate(groups)
+
+
+@pytest.fixture(scope="module")
+def band() -> Band:
+    return fit_band(*recordings(30, 0), **OPTIONS)
+
+
+def test_it_holds_nine_tenths_of_new_recordings_and_of_each_third(band: Band) -> None:
+    features, errors, _ = recordings(60, 1)
+    found = measure(band.errors(features), errors)
+    assert found.coverage == pytest.approx(0.9, abs=0.03)
+    assert found.by_third == pytest.approx([0.9] * 3, abs=0.05)
+
+
+def test_it_is_narrower_than_a_constant_one_at_equal_coverage(band: Band) -> None:
+    features, errors, _ = recordings(60, 1)
+    low, high = np.quantile(recordings(30, 0)[1], [0.05, 0.95])
+    constant = np.tile([low, high], (len(errors), 1))
+    assert width_at(band.errors(features), errors, 0.9) < 0.85 * width_at(constant, errors, 0.9)
+
+
+def test_a_constant_one_fails_the_hard_frames() -> None:
+    """The oracle of the third's test: it can fail."""
+    features, errors, _ = recordings(60, 1)
+    hard = features[:, 0] > np.quantile(features[:, 0], 2 / 3)
+    low, high = np.quantile(errors, [0.05, 0.95])
+    assert ((errors >= low) & (errors <= high))[hard].mean() < 0.82
+
+
+def test_errors_of_one_recording_calibrate_no_interval_of_its_own() -> None:
+    """Frames of a recording share a level: by frames instead of recordings the interval would be too narrow."""
+    rng = np.random.default_rng(3)
+
+    def levels(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        level = np.repeat(rng.normal(0, 0.3, count), 50)
+        tells = np.repeat(rng.normal(size=(count, 8)), 50, axis=0)  # tells recordings apart, and nothing else
+        return tells, level + rng.normal(0, 0.01, len(level)), np.repeat(np.arange(count), 50)
+
+    seen, new = levels(14), levels(200)
+    by_recording = fit_band(*seen, **(OPTIONS | {"ridge": 1e-6}))
+    by_frame = fit_band(*seen[:2], np.arange(len(seen[1])) % 50, **(OPTIONS | {"ridge": 1e-6}))
+    covered = [measure(found.errors(new[0]), new[1]).coverage for found in (by_recording, by_frame)]
+    assert covered[0] > covered[1] + 0.1, covered
+    assert covered[0] > 0.8
+
+
+def test_it_comes_back_from_plain_arrays(band: Band) -> None:
+    features = recordings(3, 4)[0]
+    again = Band.from_arrays(band.to_arrays("valence"), "valence")
+    np.testing.assert_array_equal(again.errors(features), band.errors(features))
+
+
+def test_strange_features_do_not_turn_it_inside_out(band: Band) -> None:
+    bounds = band.errors(np.array([[-1e6, 0.0], [1e6, 0.0]]))
+    assert (bounds[:, 1] > bounds[:, 0]).all()
+    assert np.diff(bounds[1])[0] > np.diff(bounds[0])[0]
+    assert np.isfinite(bounds).all()
+
+
+def test_one_recording_calibrates_nothing() -> None:
+    features, errors, groups = recordings(1, 0)
+    with pytest.raises(ValueError, match="folds"):
+        fit_band(features, errors, groups, **OPTIONS)
