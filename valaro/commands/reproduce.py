@@ -13,13 +13,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from stages import decode, embed, evaluate, faces, index, predict, smooth
+from stages import decode, embed, faces, index, predict, smooth
 from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import ComputeParams, Params, load_params
 from stages.engine.progress import plain_table
 from stages.engine.stage import Stage, Unit, Work
 from stages.evaluation.published import SYSTEMS
+from stages.evaluation.scoring import gather, score
 from stages.layouts.listing import Found
 from stages.layouts.readers import list_corpus
 from valaro.commands.terminal import note, result
@@ -45,7 +46,7 @@ def reproduce(models: Path) -> None:
     params, trained, workspace = load_params(), find_trained(models, SYSTEM), Workspace(PLACE)
     corpus = _see(params, trained, workspace)
     _estimate(trained, workspace, corpus, params.compute)
-    scores = evaluate.score(workspace, f"traces/{SYSTEM}", corpus.subjects, params.evaluate)
+    scores = score(gather(workspace, f"traces/{SYSTEM}", corpus.subjects), params.evaluate)
     if scores is None:
         raise ValaroError(f"{params.index.corpus}: no labelled validation video that could be scored")
     for line in plain_table(HEAD, rows_of(scores["ccc"]), None):
