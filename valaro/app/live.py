@@ -6,13 +6,15 @@ frame. What needs more than the past (dynamic models, sound) is left to the anal
 
 import threading
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from stages.core.arrays import Floats, Image
-from stages.core.errors import BadInput
+from stages.core.errors import BadInput, ValaroError
 from stages.core.params import Params
 from stages.core.weights import PRETRAINED
 from stages.vision.crops import crop_face, letterbox
@@ -120,3 +122,27 @@ def _decoded(jpeg: bytes) -> Image:
         problem = f"{len(jpeg)} bytes that are no picture of at most {MOST_PIXELS:,} pixels"
         raise BadInput("camera", problem, "Send JPEG frames of the camera")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+class Estimators:
+    """The estimator, built once, in the background: the first camera need not wait for it."""
+
+    def __init__(self, build: Callable[[], Estimator]) -> None:
+        self._build, self._built = build, threading.Lock()
+        self._estimator: Estimator | None = None
+        threading.Thread(target=self._prepare, name="live networks", daemon=True).start()
+
+    def __call__(self) -> Estimator:
+        """The estimator, once it is built.
+
+        Raises:
+            ValaroError: a model or weights are missing.
+        """
+        with self._built:
+            if self._estimator is None:
+                self._estimator = self._build()
+            return self._estimator
+
+    def _prepare(self) -> None:
+        with suppress(ValaroError):  # the camera that asks for it is told
+            self()

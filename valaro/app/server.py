@@ -19,9 +19,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
 from http.cookies import SimpleCookie
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -254,8 +252,3 @@ def _hardened(send: Any) -> Any:
 def address(port: int, token: str) -> str:
     """Of the page."""
     return f"http://127.0.0.1:{port}/?token={token}"
-
-
-def live_estimator(static: Path, params: Any, pretrained: Path) -> Callable[[], Estimator]:
-    """Builds the live chain once, when it is first asked for."""
-    return cache(lambda: Estimator(static, params, pretrained))

@@ -13,7 +13,8 @@ from typing import Any
 from stages.core.errors import ValaroError
 from stages.engine.device import on_device
 from valaro.app.analysis import Choice
-from valaro.app.server import Served, address, create_app, live_estimator
+from valaro.app.live import Estimator, Estimators
+from valaro.app.server import Served, address, create_app
 from valaro.app.shelf import Shelf
 from valaro.commands.terminal import note, result
 from valaro.model import load_model
@@ -48,7 +49,7 @@ def serve(choice: Choice, *, port: int | None, keep: Path | None, browser: bool)
         static = trained.models.model(f"static/{trained.params.embed.backbone}.safetensors")
         served = Served(
             shelf=Shelf(folder, choice, settings.max_upload_bytes, settings.max_recordings),
-            estimator=live_estimator(static, trained.params, pretrained(trained.models)),
+            estimator=Estimators(lambda: Estimator(static, trained.params, pretrained(trained.models))),
             token=secrets.token_urlsafe(24),
             live_fps_hz=settings.live_fps_hz,
             window_s=trained.params.smooth.window_s,
