@@ -494,6 +494,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 
 _WORDS = (
     ("Value error, ", ""),
+    ("Input should be a valid integer", "must be an integer"),
     ("Input should be a valid ", "must be a "),
     ("Input should be ", "must be "),
     ("Extra inputs are not permitted", "no such parameter"),

@@ -57,15 +57,15 @@ def test_a_profile_survives_the_way_through_the_types(profile: dict[str, Any], l
         ("index.max_label_surplus", 1.5, "less than or equal to 1"),
         ("decode.fps_hz", 0, "greater than 0"),
         ("decode.fps_hz", 121, "less than or equal to 120"),
-        ("decode.fps_hz", "fast", "valid number"),
+        ("decode.fps_hz", "fast", "must be a number"),
         ("decode.audio_rate_hz", 7999, "greater than or equal to 8000"),
         ("decode.max_side_px", 63, "greater than or equal to 64"),
         ("decode.jpeg_quality", 101, "less than or equal to 100"),
         ("faces.detector", "viola_jones", "retinaface, blazeface_short, blazeface_full"),
         ("faces.min_score", -0.1, "greater than or equal to 0"),
-        ("faces.pad_px", None, "valid number"),
+        ("faces.pad_px", None, "must be a number"),
         ("mouth.min_confidence", 2, "less than or equal to 1"),
-        ("voice.rate_hz", 16000.5, "valid integer"),
+        ("voice.rate_hz", 16000.5, "must be an integer"),
         ("speech.hop_s", -1, "greater than 0"),
         ("finetune.compare", [], "at least 1 item"),
         ("finetune.compare", ["../escape"], "pattern"),
@@ -84,14 +84,14 @@ def test_a_profile_survives_the_way_through_the_types(profile: dict[str, Any], l
         ("kelm.c", [1, 0], "greater than 0"),
         ("kelm.folds", 1, "greater than or equal to 2"),
         ("audio.version", "v4", "'v1', 'v2' or 'v3'"),
-        ("audio.versions.v1.heads", [8], "required"),
+        ("audio.versions.v1.heads", [8], "is missing"),
         ("audio.versions.v1.trainable_layers", -1, "greater than or equal to 0"),
         ("smooth.window_s", -0.5, "greater than or equal to 0"),
         ("fuse.draws", 0, "greater than or equal to 1"),
         ("fuse.trees", [], "at least 1 item"),
         ("evaluate.confidence", 1, "less than 1"),
         ("evaluate.resamples", 99, "greater than or equal to 100"),
-        ("submission.system", 3, "valid string"),
+        ("submission.system", 3, "must be a string"),
         ("compute.jobs", 0, "greater than or equal to 1"),
     ],
 )
@@ -105,7 +105,7 @@ def test_an_illegal_value_is_named_with_its_key_and_what_is_legal(
     assert "params.yaml: " + key in message
     assert legal in message
     assert message.endswith(".")
-    if legal != "required":
+    if legal != "is missing":
         shown = value[-1] if isinstance(value, list) and value else value
         assert repr(shown) in message
 
@@ -140,8 +140,8 @@ def test_unknown_and_missing_keys_are_named(profile: dict[str, Any], load: Load)
     with pytest.raises(ValaroError) as caught:
         load(profile)
     for part in (
-        "decode.fps: Extra",
-        "smooooth: Extra",
+        "decode.fps: no such parameter",
+        "smooooth: no such parameter",
         "kelm.folds: is missing",
         "evaluate: is missing",
     ):
