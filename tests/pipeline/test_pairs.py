@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.core.artefacts import read_arrays, read_json
+from stages.core.artefacts import read_arrays, read_json, write_arrays
 from tests.pipeline.conftest import portrait
 
 RATE_HZ = 25
@@ -77,7 +77,7 @@ PLACES = {
 
 @pytest.fixture(scope="module")
 def sent(code: Any, film: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A repository that has run wholly on what the organisers sent."""
+    """A repository in which what the organisers sent is indexed, decoded, and its faces are found."""
     folder = tmp_path_factory.mktemp("pairs") / "project"
     code.run("cp", "-a", str(code.folder), str(folder))
     repository = type(code)(folder, code.environment)
@@ -98,7 +98,7 @@ def sent(code: Any, film: Callable[..., Path], tmp_path_factory: pytest.TempPath
         (corpus / path).write_text("\n".join(lines) + "\n")
     anywhere = {"videos": ".", "annotations": ".", "lists": ".", "test_list": "auto"}
     repository.set({"index": {"corpus": "sent"} | anywhere, "submission": {"sample_file": "auto"}})
-    repository.output = repository.dvc("repro", "submission")
+    repository.output = "".join(repository.stage(name) for name in ("index", "decode", "faces"))
     return repository
 
 
@@ -137,9 +137,16 @@ def test_no_two_subjects_of_a_video_share_a_face(sent: Any) -> None:
 
 @pytest.mark.slow
 def test_the_submission_has_the_organisers_rows(sent: Any) -> None:
+    """Of traces that rise by a hundredth a frame."""
+    for name in TEST:
+        time_s = read_arrays(sent / f"data/index/{name}.h5", "time_s")["time_s"]
+        trace = np.repeat(np.arange(len(time_s), dtype=np.float32)[:, None] / 100, 2, axis=1)
+        write_arrays(sent / f"data/traces/dynamic/{name}.h5", {"valence_arousal": trace, "time_s": time_s})
+    sent.set({"submission": {"system": "dynamic"}})
+    sent.stage("submission")
     with (sent / "data/submission/submission.csv").open(newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["image_location", "valence", "arousal"]
     assert [row[0] for row in rows] == rows_wanted()
-    assert rows[FRAMES][1:] == rows[FRAMES - 1][1:], "the surplus row repeats the last frame's"
-    assert any(float(value) for row in rows for value in row[1:])
+    values = [round(100 * float(row[1])) for row in rows]
+    assert values == [*range(FRAMES), FRAMES - 1, *range(FRAMES - 2)], "a surplus row repeats the last frame"
