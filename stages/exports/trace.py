@@ -136,8 +136,8 @@ class Seconds:
     """Means over the seconds of a trace in which there is a frame.
 
     Args:
-        begin_s: (K,) whole seconds.
-        end_s: (K,) one later, the last one at the end of the video.
+        begin_s: (K,) whole seconds, or where the values begin.
+        end_s: (K,) one second later, or where the values or the video end.
         valence_arousal: (K, 2).
     """
 
@@ -149,7 +149,8 @@ class Seconds:
 def seconds_of(trace: Trace) -> Seconds:
     """The trace second by second; a frame counts to the second that its time stamp lies in.
 
-    Frames without a value count nowhere, and a second of nothing else is left out.
+    Frames without a value count nowhere, and a second of nothing else is left out; one in which the values
+    begin or end begins and ends with them.
     """
     valued = np.isfinite(trace.valence_arousal).all(axis=1)
     if not valued.any():
@@ -157,8 +158,14 @@ def seconds_of(trace: Trace) -> Seconds:
     second, of_frame = np.unique(np.floor(trace.time_s[valued]).astype(np.int64), return_inverse=True)
     counts = np.bincount(of_frame)
     sums = [np.bincount(of_frame, trace.valence_arousal[valued, column]) for column in range(2)]
-    end_s = np.minimum(second + 1.0, max(trace.duration_s, float(trace.time_s[-1])))
-    return Seconds(second.astype(np.float64), end_s, np.column_stack(sums) / counts[:, None])
+    last = np.cumsum(counts) - 1
+    index = np.flatnonzero(valued)
+    begins, ends = index[last - counts + 1], index[last] + 1
+    after_s = np.append(trace.time_s, max(trace.duration_s, float(trace.time_s[-1])))
+    from_start, to_end = valued[begins - 1] | (begins == 0), np.append(valued, False)[ends]
+    begin_s = np.where(from_start, second, trace.time_s[begins])
+    end_s = np.minimum(second + 1.0, np.where(to_end, after_s[-1], after_s[ends]))
+    return Seconds(begin_s.astype(np.float64), end_s, np.column_stack(sums) / counts[:, None])
 
 
 def runs_s(flags: Flags, time_s: Floats, duration_s: float) -> Floats:

@@ -68,7 +68,7 @@ def write_outputs(
         if wanted == PICTURE:
             trace.save(path)
         elif wanted == FILM:
-            _film(path, video, found, trained.notice)
+            _film(path, video, found, trained)
         elif wanted == PAGE:
             _page(path, place, video, workspace, found, trained, filmed=FILM in formats)
         else:
@@ -191,15 +191,19 @@ def _interval_facts(found: Findings, trained: Trained) -> dict[str, Any] | None:
     }
 
 
-def _film(path: Path, video: Path, found: Findings, notice: str) -> None:
+def _film(path: Path, video: Path, found: Findings, trained: Trained) -> None:
+    from stages.media.container import Limits, probe
     from stages.media.overlay import render_overlay
     from stages.media.panel import Findings as Drawn
+    from stages.media.scan import Hearing
 
-    notice = ", ".join(filter(None, [found.person and f"person {found.person}", notice]))
+    notice = ", ".join(filter(None, [found.person and f"person {found.person}", trained.notice]))
     drawn = Drawn(
         found.time_s, found.valence_arousal, found.grid_time_s, found.box_xyxy, found.detected, notice
     )
-    render_overlay(video, path, drawn)
+    decode = trained.params.decode
+    facts = probe(video, limits=Limits(**decode.limits()), hearing=Hearing(**decode.hearing()))
+    render_overlay(video, path, drawn, facts=facts)
 
 
 def _page(

@@ -161,6 +161,15 @@ def test_annotations_of_a_tier_do_not_overlap(trace: Trace, tmp_path: Path) -> N
         assert all(one[1] <= later[0] for one, later in pairwise(read))
 
 
+def test_a_second_in_which_values_begin_or_end_is_no_longer_than_they_are(trace_of: type[Trace]) -> None:
+    trace = trace_of(time_s=np.arange(75) / 25)
+    values = trace.valence_arousal.copy()
+    values[:23] = values[60:] = np.nan
+    seconds = seconds_of(replace(trace, valence_arousal=values))
+    np.testing.assert_allclose(seconds.begin_s, [0.92, 1.0, 2.0])
+    np.testing.assert_allclose(seconds.end_s, [1.0, 2.0, 2.4])
+
+
 def test_no_two_annotations_share_a_time_slot(trace: Trace, tmp_path: Path) -> None:
     write_eaf(tmp_path / "t.eaf", trace)
     names = [
