@@ -5,7 +5,6 @@ One blob per video is one data set in one file; an image is read without touchin
 
 from collections.abc import Callable, Iterable, Iterator
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,6 +53,8 @@ def unpack_jpeg(blob: Blob, offset: Integers, i: int) -> Image:
     Raises:
         ValueError: there is no such image, or its bytes are no JPEG.
     """
+    import cv2
+
     if not 0 <= i < len(offset) - 1:
         raise ValueError(f"image {i} asked for; there are {len(offset) - 1}, from 0")
     data = np.asarray(blob[int(offset[i]) : int(offset[i + 1])])
@@ -82,6 +83,8 @@ class Jpegs:
 
 
 def _encode(image: Image, quality: int) -> bytes:
+    import cv2
+
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image has shape {image.shape} and type {image.dtype}; wanted (H, W, 3) uint8, RGB")
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)

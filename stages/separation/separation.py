@@ -107,7 +107,7 @@ class Classical(Separator):
             yield _faded_in(self._block(held, rate_hz), faded, rise)
 
     def _block(self, mixture: Floats, rate_hz: int) -> Floats:
-        from scipy.signal import istft, stft  # a second of import
+        from scipy.signal import istft, stft  # a second of import, which Spleeter can do without
 
         frame = 2 ** max(round(np.log2(self.frame_s * rate_hz)), 4)
         options = {"fs": rate_hz, "nperseg": frame, "noverlap": 3 * frame // 4}

@@ -12,7 +12,6 @@ larger than one block.
 from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from stages.core.arrays import Floats
 
@@ -32,6 +31,8 @@ def solve_in_panels(panel: Callable[[int, int], Floats], right: Floats, block: i
     Raises:
         numpy.linalg.LinAlgError: A is not positive definite.
     """
+    from scipy.linalg import solve_triangular
+
     begins = range(0, len(right), block)
     panels: list[Floats] = []
     for begin in begins:
@@ -90,6 +91,8 @@ def factor_bytes(n: int, block: int = BLOCK) -> int:
 
 def _factored(panel: Floats, before: list[Floats], begins: range) -> Floats:
     """Columns of the Cholesky factor, from the same columns of A and the factor's columns before them."""
+    from scipy.linalg import solve_triangular
+
     width = panel.shape[1]
     begin = begins[len(before)]
     for done_begin, done in zip(begins, before, strict=False):

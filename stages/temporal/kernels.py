@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from stages.core.arrays import Floats
 
@@ -61,11 +60,15 @@ class FeatureMap:
 
     def apply(self, features: Floats) -> Floats:
         """Shape: (n, d) -> (n, m)."""
+        from scipy.linalg import solve_triangular
+
         seen = kernel_matrix(self.landmarks, features, self.kernel, self.gamma)
         return np.asarray(solve_triangular(self.root, seen, lower=True, check_finite=False).T)
 
     def as_beta(self, weights: Floats) -> Floats:
         """Turn weights of the coordinates into weights of the landmarks' kernel. Shape: (m, t) -> (m, t)."""
+        from scipy.linalg import solve_triangular
+
         return np.asarray(solve_triangular(self.root, weights, lower=True, trans="T"))
 
 
