@@ -5,7 +5,7 @@ READY := $(VENV)/ready
 QUICK := not slow and not gpu and not long
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help setup repro test test-slow unit coverage lint docs deps lock
+.PHONY: help setup repro test test-slow unit coverage gpu-check lint docs deps lock
 .DEFAULT_GOAL := help
 
 help:
@@ -28,6 +28,9 @@ test-slow: $(READY)  ## run the tests that take minutes
 
 coverage: $(READY)  ## run the quick unit tests, and list the lines that none of them reaches
 	@pytest -n auto --dist worksteal -m "$(QUICK)" --cov=stages --cov=valaro --cov-report=term-missing:skip-covered tests/unit
+
+gpu-check:  ## check answers, speed and training on a CUDA device (needs no set-up: benchmarks/gpu.py)
+	@python3 benchmarks/gpu.py
 
 lint: $(READY)  ## check style and types
 	@ruff check . && ruff format --check . && mypy

@@ -17,6 +17,7 @@ import torch
 from gpu_networks import Sizes, audio_model, cross_attention, images, static_model
 from gpu_report import Finding
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 from torch.utils.data import DataLoader
 
 EPOCHS, PATIENCE_S = 6, 300
@@ -68,7 +69,7 @@ def _static(sizes: Sizes, multi_task: bool) -> Training:
         output = net(batch.given)
         if not multi_task:
             return log_cosh_loss(output.valence_arousal, batch.target)
-        emotion = (batch.target[:, 0] > 0).long()
+        emotion = one_hot((batch.target[:, 0] > 0).long(), 8).float()
         weight = torch.ones(8, device=batch.target.device)
         return multi_task_loss(output.valence_arousal, batch.target, output.emotion, emotion, weight)
 

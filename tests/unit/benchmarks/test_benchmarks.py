@@ -20,12 +20,21 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "windows": ("--layers", "1", "--seconds", "5", "--rounds", "1"),
 }
 NEED_A_REPOSITORY_OR_A_PEER = {"repro", "separation"}
-PARTS_OF_OTHERS = {"measure", "corpus", "original_spleeter"}
+NEED_A_GPU = {"gpu"}  # test_gpu.py
+PARTS_OF_OTHERS = {
+    "measure",
+    "corpus",
+    "original_spleeter",
+    "gpu_networks",
+    "gpu_report",
+    "gpu_speed",
+    "gpu_training",
+}
 
 
 def test_every_benchmark_is_tried(repository: Path) -> None:
     there = {path.stem for path in (repository / "benchmarks").glob("*.py")}
-    assert there == BENCHMARKS.keys() | NEED_A_REPOSITORY_OR_A_PEER | PARTS_OF_OTHERS
+    assert there == BENCHMARKS.keys() | NEED_A_REPOSITORY_OR_A_PEER | NEED_A_GPU | PARTS_OF_OTHERS
 
 
 @pytest.mark.slow
