@@ -194,13 +194,13 @@ def kill_and_resume(device: str) -> Iterator[Finding]:
         place = Path(name)
         through = _child(place / "through", device).wait(PATIENCE_S)
         killed = _child(place / "killed", device, slow=True)
-        history = place / "killed/history.json"
+        history = place / "killed/epochs.json"
         deadline = time.monotonic() + PATIENCE_S
         while not history.is_file() and killed.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         killed.send_signal(signal.SIGKILL)
         killed.wait(PATIENCE_S)
-        before = len(json.loads(history.read_text())) if history.is_file() else 0
+        before = json.loads(history.read_text()) if history.is_file() else 0
         resumed = _child(place / "killed", device).wait(PATIENCE_S)
         if through or resumed or not 0 < before < EPOCHS:
             raise RuntimeError(
@@ -229,11 +229,11 @@ def train_child(scratch: Path, slow: bool) -> None:
     def note() -> None:
         """Slow enough to be killed between two epochs."""
         time.sleep(0.02)
-        if (scratch / STATE_FILE).is_file() and not (scratch / "history.json").is_file():
+        if (scratch / STATE_FILE).is_file() and not (scratch / "epochs.json").is_file():
             kept = torch.load(scratch / STATE_FILE, map_location="cpu", weights_only=True)
-            partial = scratch / "history.part"
-            partial.write_text(json.dumps([row[0] for row in kept["history"]]))
-            partial.replace(scratch / "history.json")
+            partial = scratch / "epochs.part"
+            partial.write_text(json.dumps(len(kept["history"])))
+            partial.replace(scratch / "epochs.json")
 
     fit_one(training, scratch, "no", EPOCHS, after_step=note if slow else None)
     torch.save({name: value.cpu() for name, value in training.model.state_dict().items()}, scratch / "end.pt")
