@@ -54,7 +54,7 @@ def faces_of_batch(
     box_xyxy = decode_boxes(_taken(offset, order), anchor)
     kept = keep_best(box_xyxy, ordered >= least_logit, overlap)
     landmarks = anchor[..., None, :2] + CENTRE_VARIANCE * (
-        _taken(landmark_offset, order).unflatten(-1, (5, 2)) * anchor[..., None, 2:]
+        _taken(landmark_offset, order).reshape(*order.shape, 5, 2) * anchor[..., None, 2:]
     )
     frame = torch.arange(len(logit), device=logit.device)[:, None].expand_as(ordered)
     columns_of = [frame[..., None], ordered.sigmoid()[..., None], box_xyxy, landmarks.flatten(-2)]
@@ -77,7 +77,7 @@ def keep_best(box_xyxy: Tensor, valid: Tensor, overlap: float) -> Tensor:
         overlap: greatest intersection over union of two boxes that both stay.
     """
     frames = max(1, PAIRS // max(1, box_xyxy.shape[1] ** 2))
-    parts = zip(box_xyxy.split(frames), valid.split(frames), strict=True)
+    parts = zip(torch.split(box_xyxy, frames), torch.split(valid, frames), strict=True)
     return torch.cat([_keep_best(boxes, real, overlap) for boxes, real in parts])
 
 
