@@ -8,7 +8,9 @@ Writes  data/gather/<corpus>/<shard>.h5   one per video, or per 500 to 1000 pict
                                           face crops; valence_arousal (N, 2) float32 in [-1, 1], NaN where
                                           unlabelled; emotion (N,) int8, index into CLASSES, -1 where
                                           unlabelled; speaker, source (N,) text; time_s (N,) NaN for
-                                          pictures; part (N,): 1 official training, 2 official validation
+                                          pictures; part (N,): 1 official training, 2 validation, 3 test;
+                                          votes (N, 8) int16, all 0 where they aren't published;
+                                          digest (N,) uint64 of the crop, equal for equal pictures
 Params  faces, pretrain.corpora, pretrain.frames_hz
 
 Paper, section 4.1 and table 1. Faces are found and cut out by the same detector and margin as the pipeline's

@@ -5,14 +5,17 @@
 Reads   data/embeddings/<subject>.h5             models/dynamic/, models/kelm/<functionals>.safetensors
         data/voice/<video>.wav                   models/audio/<version>.safetensors
         data/speech/<subject>.h5                 windows that tile the whole video
-Writes  data/predictions/dynamic/<subject>.h5    valence_arousal (T, 2) float32, time_s (T,)
+Writes  data/predictions/static/<subject>.h5     valence_arousal (T, 2) float32, time_s (T,): what the static
+                                                 model says of every step by itself; half_width (T, 2) of the
+                                                 90 % interval, where the model brings one (`vision.doubt`)
+        data/predictions/dynamic/<subject>.h5    valence_arousal (T, 2) float32, time_s (T,)
         data/predictions/kelm/<subject>.h5       the same, one value held over each window
         data/predictions/audio/<subject>.h5      the same; none for a video without sound
         data/features/dynamic/<subject>.h5       features (T, 2, d) float16: of the model best at valence,
                                                  then of the one best at arousal; detected (T,), time_s (T,),
                                                  fps_hz
         data/features/audio/<subject>.h5         features (T, f) float16, time_s (T,), fps_hz
-Params  kelm.functionals, audio.version: which of those compared go on
+Params  embed.backbone, kelm.functionals, audio.version: which of those compared go on
 
 Overlapping windows are averaged per step (paper, section 3.2.2); silence is predicted too (table 5). The
 features are what the last layers make predictions of, for the cross-attention (section 3.3). They are bounded
@@ -34,8 +37,22 @@ from stages.engine.device import torch_device
 from stages.engine.stage import Stage, Unit, Work, main
 from stages.temporal.missing import model_input
 from stages.temporal.normalisation import Normaliser
+from stages.vision.doubt import read_doubt
 
 LARGEST = float(np.finfo(np.float16).max)
+
+
+def predict_static(unit: Unit, _settings: None) -> list[Note]:
+    """The static model's own valence and arousal, step by step."""
+    embedded = read_arrays(unit.reads["embeddings"], "embedding", "valence_arousal", "time_s")
+    said = np.clip(embedded["valence_arousal"], -1, 1).astype(np.float32)
+    arrays: Arrays = {"valence_arousal": said, "time_s": embedded["time_s"]}
+    if doubt := read_doubt(unit.reads["model"]):
+        faces = read_arrays(unit.reads["faces"], "box_xyxy", "score")
+        seen = (embedded["embedding"], said, faces["box_xyxy"], faces["score"])
+        arrays["half_width"] = doubt.half_width(*seen)
+    write_arrays(unit.writes["predictions"], arrays)
+    return []
 
 
 def predict_dynamic(unit: Unit, _settings: None) -> list[Note]:
@@ -135,6 +152,24 @@ def _audio(path: Path, device: str) -> tuple[Any, dict[str, Any]]:
     return model.to(device), read_config(path)
 
 
+def static_units(
+    workspace: Workspace, models: Workspace, subjects: list[Subject], backbone: str
+) -> list[Unit]:
+    """One unit per subject with embeddings."""
+    return [
+        Unit(
+            f"static/{subject.name}",
+            {
+                "embeddings": workspace.artefact("embeddings", subject.name),
+                "faces": workspace.artefact("faces", subject.name),
+                "model": models.model(f"static/{backbone}.safetensors"),
+            },
+            _writes(workspace, "static", subject, "predictions"),
+        )
+        for subject in workspace.having(subjects, "embeddings")
+    ]
+
+
 def dynamic_units(workspace: Workspace, models: Workspace, subjects: list[Subject]) -> list[Unit]:
     """One unit per subject with embeddings."""
     weights = {path.name: path for path in files_of(models.model("dynamic"))}
@@ -205,6 +240,8 @@ def predict() -> None:
     subjects = workspace.corpus().subjects
     for system in ("dynamic", "audio"):
         workspace.folder("features", system).mkdir(parents=True, exist_ok=True)
+    still = static_units(workspace, workspace, subjects, params.embed.backbone)
+    run(workspace, "static", predict_static, still, compute)
     run(workspace, "dynamic", predict_dynamic, dynamic_units(workspace, workspace, subjects), compute)
     run(workspace, "kelm", predict_kelm, kelm_units(workspace, workspace, subjects, functionals), compute)
     run(workspace, "audio", predict_audio, audio_units(workspace, workspace, subjects, version), compute)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from stages.core.params import Params
 from stages.engine.device import require_device
-from valaro.recordings.trained import Trained, default_models, find_trained
+from valaro.recordings.starter import models_unless_named
+from valaro.recordings.trained import Trained, find_trained
 from valaro.sources import Source
 from valaro.systems import BEST, require_system
 
@@ -62,7 +63,7 @@ def load_model(
 
     Args:
         model: a folder that `valaro export-model` wrote, or one with `models/`, or `models/` itself; None:
-            the models of this repository.
+            the models of this repository if they learnt from a real corpus, else the starter.
         system: a system or a fusion of systems; `best`: by the evaluation's out-of-fold figure.
         detector: a face detector other than the one used in training.
         device: `cpu`, `cuda` or `cuda:1`; None: a GPU if there is one.
@@ -73,5 +74,5 @@ def load_model(
     require_system(system)
     if device is not None:
         require_device(device)
-    folder = default_models() if model is None else Path(model)
+    folder = models_unless_named(system) if model is None else Path(model)
     return Model(find_trained(folder, system, detector), device)

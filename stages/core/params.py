@@ -169,6 +169,7 @@ class BackboneParams(Section):
     pixels: Literal["imagenet", "grey"] = "imagenet"
     statistics: Statistics | None = None
     """Of the pixels. None: those of the weights' own configuration; drawn at random, ImageNet's."""
+    mirror: bool = False
 
 
 class BatchAugmentation(Section):

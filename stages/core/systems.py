@@ -62,6 +62,12 @@ class Fusion:
 _STATIC = "static/{embed.backbone}"
 
 SYSTEMS: Mapping[str, System] = {
+    "static": System(  # ours: what does the temporal model add?
+        title="static model, frame by frame",
+        weights=(_STATIC,),
+        sections=("finetune", "embed"),
+        sees=True,
+    ),
     "dynamic": System(  # the paper's system 1
         title="face-based E2E",
         weights=(_STATIC, "dynamic/valence", "dynamic/arousal", "dynamic/normalisation"),

@@ -25,6 +25,9 @@ from stages.vision.static_model import StaticModel, Statistics, statistics_of
 POSE = "pose_hrnet"
 """The architecture that isn't timm's: HRNet with the heat maps of COCO's joints."""
 
+NO_ARGUMENTS = ("architecture", "input", "doubt")
+"""Of a header: what says how a model is used, not how it is built."""
+
 Static = StaticModel | PoseModel
 
 
@@ -40,7 +43,7 @@ def new_static(config: Mapping[str, Any], weights: Path | None) -> Static:
         ValaroError: there is no such architecture, it knows no such option, or the weights are damaged or
             aren't this architecture's.
     """
-    arguments = {name: value for name, value in config.items() if name not in ("architecture", "input")}
+    arguments = {name: value for name, value in config.items() if name not in NO_ARGUMENTS}
     try:
         if config["architecture"] == POSE:
             return PoseModel(**arguments, weights=weights)

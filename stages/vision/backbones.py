@@ -58,6 +58,7 @@ def static_config(description: BackboneParams, dropout: float, tanh_output: bool
         "dropout": dropout,
         "tanh_output": tanh_output,
         **({} if description.pixels == "imagenet" else {"pixels": description.pixels}),
+        **({"mirror": True} if description.mirror else {}),
     }
 
 

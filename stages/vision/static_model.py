@@ -86,6 +86,7 @@ class StaticModel(nn.Module):
             `standardised_grey`; images may then be (B, 1, S, S) too.
         statistics: "mean" and "std" of RGB in [0, 1] that the weights were trained with (`statistics_of`);
             None: ImageNet's.
+        mirror: outside training, give the mean of what it says of an image and of its mirror image.
 
     Raises:
         ValueError: timm knows no such backbone, or it gives no vector per image.
@@ -102,9 +103,10 @@ class StaticModel(nn.Module):
         options: Mapping[str, Any] | None = None,
         pixels: Pixels = "imagenet",
         statistics: Statistics | None = None,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
-        self.image_size, self.pixels = image_size, pixels
+        self.image_size, self.pixels, self.mirror = image_size, pixels, mirror
         options = {**(options or {}), **({"in_chans": 1} if pixels == "grey" else {})}
         self.backbone = _build_backbone(architecture, image_size, weights, options)
         features = _width_of(self.backbone, architecture, image_size, 1 if pixels == "grey" else 3)
@@ -118,6 +120,12 @@ class StaticModel(nn.Module):
 
     def forward(self, image: Tensor) -> StaticOutput:
         """Estimate each image by itself."""
+        if self.mirror and not self.training:
+            sides = self._estimate(image), self._estimate(image.flip(3))
+            return StaticOutput(*((one + other) / 2 for one, other in zip(*sides, strict=True)))
+        return self._estimate(image)
+
+    def _estimate(self, image: Tensor) -> StaticOutput:
         if self.pixels == "grey":
             image = standardised_grey(image)
         elif image.dtype == torch.uint8:

@@ -46,7 +46,7 @@ def test_one_more_video_costs_one_all_the_way(
     before = project.digests("models")
     project.lay(film("newcomer.mp4", hue=170), "test")
     counts = computed(project.dvc("repro"))
-    once = {"embed": (1, 8), "predict": (3, 23), "predict_cross_attention": (1, 7), "smooth": (4, 30)}
+    once = {"embed": (1, 8), "predict": (4, 31), "predict_cross_attention": (1, 7), "smooth": (5, 38)}
     once["fuse"] = (5, 5 + 5 * 4)  # every fusion is fitted, and applied to four subjects so far
     trainings = ("finetune", "train_dynamic", "kelm", "train_audio", "train_cross_attention")
     models = dict.fromkeys(trainings, (0, 1)) | {"report": (0, 3)}  # its pages show validation

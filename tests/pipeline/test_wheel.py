@@ -66,3 +66,19 @@ def test_what_the_pages_are_drawn_with_is_in_the_wheel(python: Path, tmp_path: P
     )
     found = run(python, "-c", code, cwd=tmp_path).split()
     assert {"base.html", "report.html", "style.css", "timeline.html", "timeline.js"} <= set(found)
+
+
+def test_the_starter_is_in_the_wheel_and_serves_where_nothing_is_trained(
+    python: Path, tmp_path: Path
+) -> None:
+    code = (
+        "from valaro.recordings.starter import STARTER, models_unless_named\n"
+        "from valaro.recordings.trained import find_trained\n"
+        "assert models_unless_named() == STARTER, models_unless_named()\n"
+        "trained = find_trained(STARTER)\n"
+        "print(trained.system, STARTER, trained.notice, sep='|')"
+    )
+    system, folder, notice = run(python, "-c", code, cwd=tmp_path).strip().split("|")
+    assert system == "static"
+    assert str(python.parents[1]) in folder
+    assert "expression-based estimate by the starter model (FER+)" in notice

@@ -98,6 +98,10 @@ class Findings:
     interval: Floats | None = None
 
 
+DOUBTFUL_WIDTH, DOUBTFUL_SHARE = 1.0, 0.1
+"""Width of the interval, of valence or arousal, from which on a value says little; how often, for a note."""
+
+
 def _tell_nobody(_step: str, _share: float) -> None:
     """Of the progress of a recording that nobody watches."""
 
@@ -257,6 +261,12 @@ class Predictor(NamedTuple):
 
 
 PREDICTORS: Mapping[str, Predictor] = {
+    "static": Predictor(
+        predict.predict_static,
+        lambda workspace, models, subjects, params: predict.static_units(
+            workspace, models, subjects, params.embed.backbone
+        ),
+    ),
     "dynamic": Predictor(
         predict.predict_dynamic,
         lambda workspace, models, subjects, _: predict.dynamic_units(workspace, models, subjects),
@@ -320,11 +330,8 @@ def _gather(
     seen = read_arrays(own, "time_s", "detected", "box_xyxy", "score", "faces_in_frame")
     words = list(dict.fromkeys(note.problem for note in notes)) if kind == "video" else []
     valued, company = found["valence_arousal"].copy(), None
-    interval = (
-        trained.interval.around(_seen(workspace, trace, subject, trained.interval))
-        if (kind == "video" and trained.interval)
-        else None
-    )
+    interval = _interval(workspace, trained, subject, trace, found, kind)
+    words += [] if trained.interval else _doubtful(interval)
     if kind == "video":
         company = company_of(own, workspace.artefact(faces.TRACKS, RECORDING))
         words += notes_on(company, seen["detected"])
@@ -365,3 +372,32 @@ def _seen(workspace: Workspace, trace: Path, subject: str, interval: Interval) -
         trace,
         {name: path for name, path in others.items() if path.is_file()},
     )
+
+
+def _interval(
+    workspace: Workspace, trained: Trained, subject: str, trace: Path, found: Mapping[str, Any], kind: Kind
+) -> Floats | None:
+    """Low and high around a trace, frame by frame: what training calibrated, or what a static model brings.
+
+    Shape: -> (N, 2, 2).
+    """
+    if kind == "video" and trained.interval:
+        return trained.interval.around(_seen(workspace, trace, subject, trained.interval))
+    predictions = workspace.artefact(f"predictions/{trained.system}", subject)
+    said = read_arrays(predictions) if predictions.is_file() else {}
+    if "half_width" not in said:
+        return None
+    columns = [np.interp(found["time_s"], said["time_s"], column) for column in said["half_width"].T]
+    half, values = np.column_stack(columns), found["valence_arousal"]
+    interval: Floats = np.clip(np.stack([values - half, values + half], axis=2), -1, 1)
+    return interval
+
+
+def _doubtful(interval: Floats | None) -> list[str]:
+    """A note where much of a trace is hardly known."""
+    if interval is None:
+        return []
+    share = float(np.mean((interval[:, :, 1] - interval[:, :, 0]).max(axis=1) >= DOUBTFUL_WIDTH))
+    if share < DOUBTFUL_SHARE:
+        return []
+    return [f"doubtful in {share:.0%} of the frames: the face is small, turned or unlike those learnt from"]

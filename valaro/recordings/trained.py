@@ -98,7 +98,7 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
     other_faces = bool(notes)  # the margin was measured with those of the parameters
     if needed := DETECTORS[faces.detector].weights:
         find_weights(needed, pretrained(models))  # now, and not after the first video is decoded
-    corpus, now = _corpus(models) or params.index.corpus, params.index.corpus
+    corpus, now = corpus_of(folder) or params.index.corpus, params.index.corpus
     if corpus != now:
         notes.append(f"the models learnt from {corpus}, params.yaml now names {now}: run `make repro`")
     system = _resolve(system, models)
@@ -107,7 +107,7 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
         params=params.model_copy(update={"faces": faces}),
         system=system,
         corpus=corpus,
-        notice=SAMPLE_NOTICE if is_sample(corpus) or is_sample(now) else "",
+        notice=_notice(folder, corpus, now),
         notes=tuple(notes),
         models_md5={name: _md5(models.model(name), system) for name in model_files(system, params)},
         margin=None if other_faces else read_margin(models.metrics(FILE), system),
@@ -162,14 +162,27 @@ def _md5(path: Path, system: str) -> str:
 
 
 def pretrained(models: Workspace) -> Path:
-    """Where pretrained weights lie, beside the models trained here."""
-    return models.model("pretrained")
+    """Where pretrained weights lie: beside the models trained here, else in the repository."""
+    own, shared = models.model("pretrained"), default_models() / "pretrained"
+    return shared if shared.is_dir() and not own.is_dir() else own
 
 
-def _corpus(models: Workspace) -> str | None:
-    """The corpus as the fusion stage wrote it down; None where it hasn't run."""
-    record = models.model("fusion/provenance.json")
-    return read_json(record)["corpus"] if record.is_file() else None
+def corpus_of(folder: Path) -> str | None:
+    """The corpus that the models in a folder learnt from, as their maker wrote it down; None without."""
+    corpus: str | None = _provenance(folder).get("corpus")
+    return corpus
+
+
+def _notice(folder: Path, *corpora: str) -> str:
+    if any(is_sample(corpus) for corpus in corpora):
+        return SAMPLE_NOTICE
+    return str(_provenance(folder).get("notice", ""))
+
+
+def _provenance(folder: Path) -> dict[str, Any]:
+    """What the stage fuse, or the maker of an exported folder, wrote down; nothing where neither has."""
+    record = folder / "fusion" / "provenance.json"
+    return dict(read_json(record)) if record.is_file() else {}
 
 
 def _resolve(system: str, models: Workspace) -> str:

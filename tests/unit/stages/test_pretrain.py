@@ -264,7 +264,7 @@ def test_votes_are_learnt_from_in_memory_and_the_test_part_is_scored(
     workspace: Workspace, finetune_params: Any
 ) -> None:
     lay_votes(workspace)
-    settings = settings_for(finetune_params(), learning_rate=0.02, epochs=20, ema=0.8)
+    settings = settings_for(finetune_params(), learning_rate=0.02, epochs=12, ema=0.5)
     changed = {
         "in_memory": True, "emotion_labels": "votes", "derive_valence_arousal": True, "class_weights": "equal",
         "regression_loss": "ccc", "focal_gamma": 0.0,
@@ -279,7 +279,7 @@ def test_votes_are_learnt_from_in_memory_and_the_test_part_is_scored(
     }  # fmt: skip
     tested = record["test"]["ferplus"]
     assert [tested[name]["images"] for name in ("official", "without_copies")] == [50, 49]
-    assert tested["official"]["valence_ccc"] > 0.7, "chance is 0"
+    assert tested["official"]["valence_ccc"] > 0.5, "chance is 0"
     assert tested["official"]["accuracy"] > 0.8, "chance is one half"
 
 
