@@ -16,6 +16,7 @@
     valaro verify                            check every artefact against what its stage wrote
     valaro scores                            CCC by system and protocol
     valaro report                            the run on one page, as it stands now
+    valaro app                               a page on this machine for recordings and the camera
 
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 Exit status: 0 all is well, 1 something failed, 2 the command itself makes no sense.
@@ -441,7 +442,9 @@ def fetch_model(name: ModelName, _verbose: Verbose = False, _quiet: Quiet = Fals
 
 @app.command()
 def reproduce(models: AuthorsModels, _verbose: Verbose = False, _quiet: Quiet = False) -> None:
-    """Score the authors' imported weights on validation, and print ours beside the paper's figures.
+    """Compare the authors' weights with the paper.
+
+    They are scored on validation, and ours printed beside the paper's figures.
 
     First: valaro import-checkpoint static FILE --out authors, and dynamic-valence and dynamic-arousal.
     """
@@ -538,7 +541,7 @@ def serve_app(
     _verbose: Verbose = False,
     _quiet: Quiet = False,
 ) -> None:
-    """Show a page on this machine: drop recordings, watch the live camera, download results."""
+    """Show a page for recordings and the camera."""
     from valaro.app.analysis import Choice
     from valaro.commands.app import serve
 

@@ -1,5 +1,6 @@
 """The command line without any work behind it: what starts fast, what is printed, how it ends."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,23 +16,10 @@ HEAVY = [
     *("torch", "torchvision", "timm", "transformers", "mediapipe", "sklearn", "matplotlib", "av", "cv2"),
     *("numpy", "h5py", "pyarrow", "huggingface_hub", "jinja2", "dvc"),
 ]
-COMMANDS = [
-    *(
-        "predict",
-        "export",
-        "export-model",
-        "info",
-        "doctor",
-        "sweep",
-        "import-checkpoint",
-        "profile",
-        "params",
-        "scores",
-        "speed",
-        "verify",
-        "report",
-    ),
-]
+COMMANDS = sorted(
+    command.name or command.callback.__name__  # type: ignore[union-attr]
+    for command in app.registered_commands
+)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
@@ -60,10 +48,8 @@ def test_without_a_command_there_is_help_and_status_2() -> None:
 def test_every_command_is_in_the_first_words_of_the_module() -> None:
     from valaro import cli
 
-    assert sorted(COMMANDS) == sorted(
-        command.name or command.callback.__name__ for command in app.registered_commands
-    )  # type: ignore[union-attr]
-    assert all(f"valaro {command} " in str(cli.__doc__) for command in COMMANDS)
+    named = re.findall(r"^ {4}valaro ([a-z-]+)", str(cli.__doc__), re.MULTILINE)
+    assert sorted(named) == COMMANDS
 
 
 @pytest.mark.parametrize(
