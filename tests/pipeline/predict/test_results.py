@@ -28,7 +28,10 @@ def test_every_native_frame_gets_a_row_and_every_output_the_notice(
     left = sorted(p.name for p in folder.parent.iterdir())
     assert left == ["portrait", "traces.csv"]  # nothing hidden
     header, rows = table(folder)
-    assert header == ["frame", "time_s", "valence", "arousal", "detected", "speaking"]
+    ends = ["valence_low", "valence_high", "arousal_low", "arousal_high"]
+    assert header == ["frame", "time_s", "valence", "arousal", "detected", "speaking", *ends]
+    assert (rows[:, 6] <= rows[:, 2]).all()
+    assert (rows[:, 2] <= rows[:, 7]).all()
     assert np.array_equal(rows[:, 0], np.arange(40))
     assert np.allclose(rows[:, 1], TIMES_S, atol=1e-6)
     assert np.abs(rows[:, 2:4]).max() <= 1
