@@ -12,6 +12,7 @@
     valaro reproduce --models DIR            the authors' weights on validation, beside the paper's figures
     valaro profile [NAME]                    list the profiles, or make one the active parameters
     valaro params                            check and print the active parameters
+    valaro plan                              how long `dvc repro` will take, and what it will fill
     valaro speed                             how long every stage took, beside the run before
     valaro verify                            check every artefact against what its stage wrote
     valaro scores                            CCC by system and protocol
@@ -194,6 +195,26 @@ Discard = Annotated[
     bool, typer.Option("--force", help="Even if params.yaml has edits that no profile has (a copy is kept).")
 ]
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="As `valaro models` lists it.")]
+PlanHours = Annotated[
+    float | None,
+    typer.Option(
+        metavar="H", min=0.01, help="Hours of a corpus like Aff-Wild2, which has 28.6. Default: the one here."
+    ),
+]
+PlanHeight = Annotated[
+    int, typer.Option(metavar="N", min=16, help="Lines of its pictures, with --corpus-hours.")
+]
+PlanDevice = Annotated[
+    str | None, typer.Option(metavar="NAME", help="cpu or cuda. Default: a GPU if there is one here.")
+]
+PlanCores = Annotated[int | None, typer.Option(metavar="N", min=1, help="Processors. Default: those here.")]
+GpuSpeed = Annotated[float, typer.Option(metavar="X", min=0.01, help="Speed of the GPU against an RTX 3090.")]
+BestEpoch = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Epoch at which training is assumed to be best.")
+]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Also print the unit costs and where they are from.")
+]
 Parameter = Annotated[
     str, typer.Argument(metavar="PARAM", help="Dotted name in params.yaml, e.g. dynamic.window_s.")
 ]
@@ -474,6 +495,39 @@ def scores(_verbose: Verbose = False, _quiet: Quiet = False) -> None:
 
     with report_user_errors():
         run(Workspace())
+
+
+@app.command()
+def plan(
+    corpus_hours: PlanHours = None,
+    height: PlanHeight = 1080,
+    device: PlanDevice = None,
+    cores: PlanCores = None,
+    gpu_speed: GpuSpeed = 1.0,
+    best_epoch: BestEpoch = 10,
+    explain: Explain = False,
+    _verbose: Verbose = False,
+    _quiet: Quiet = False,
+) -> None:
+    """Print how long `dvc repro` will take.
+
+    Stage by stage, with disk, memory and GPU memory.
+
+    Computes nothing: unit costs times the corpus. The corpus is the one that params.yaml names, by its index
+    if that is fresh, else by the headers of its videos; --corpus-hours describes one that isn't here.
+    """
+    from valaro.commands.plan import plan as run
+
+    with report_user_errors():
+        run(
+            hours=corpus_hours,
+            height=height,
+            device=device,
+            cores=cores,
+            gpu_speed=gpu_speed,
+            best_epoch=best_epoch,
+            explain=explain,
+        )
 
 
 @app.command()

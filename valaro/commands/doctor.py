@@ -174,7 +174,9 @@ def _disk() -> Finding:
             Grade.MISSING, "disk", words, "Free some space: frames and weights need it (`dvc gc -w` helps)."
         )
     if free < LOW_BYTES:
-        return Finding(Grade.NOTE, "disk", words, "Enough for the sample; Aff-Wild2 needs some 150 GB.")
+        return Finding(
+            Grade.NOTE, "disk", words, "Enough for the sample; `valaro plan` says what your corpus needs."
+        )
     return Finding(Grade.OK, "disk", words)
 
 

@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "embedding": ("--architecture", "resnet10t", "--size", "64", "--images", "6", "--rounds", "1"),
     "growth": ("--few", "2", "--many", "3", "--seconds", "2"),
     "kelm": ("--windows", "200", "--rounds", "1"),
+    "loading": ("--crops", "2", "--rounds", "1"),
     "mesh": ("--crops", "4", "--rounds", "1"),
     "throughput": ("--videos", "2", "--seconds", "3", "--detector", "blazeface_short"),
     "windows": ("--layers", "1", "--seconds", "5", "--rounds", "1"),

@@ -1,0 +1,313 @@
+"""The stages of `dvc repro`, each with its time, disk and memory: unit costs times the corpus.
+
+1. Stages over videos: seconds of one core, shared out among the workers; those that look at pictures grow
+   with the pixels.
+2. Networks: on a GPU by published rates, or by readers of images if these are slower; on a CPU by the threads
+   of one process.
+3. Training: an epoch passes the labelled images of train once, forwards and backwards, and those of
+   validation forwards. It stops `patience` epochs after the best one, which nobody knows before: `best_epoch`
+   is assumed.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from stages.core.optimisation import OptimSettings
+from stages.core.params import Params
+from valaro.planning.costs import FROM_MEGAPIXELS, PEAK_MB, forward_core_s, network, value
+from valaro.planning.items import Item, Plan, Where
+from valaro.planning.machine import Machine
+from valaro.planning.totals import Totals
+
+BEST_EPOCH = 10
+READERS = 8
+"""Processes, or threads, that read images beside a GPU: `batches.MOST_WORKERS`, `prefetch.MOST_THREADS`."""
+MEGA = 1e6
+SAMPLE_BYTES = 2 * 2
+"""Of stereo sound in 16 bit."""
+SMALL_STAGES = 60.0
+"""Seconds of those that take a few each: inputs, speech's start, smooth, evaluate, tables, submission."""
+
+
+def make_plan(params: Params, totals: Totals, machine: Machine, best_epoch: int = BEST_EPOCH) -> Plan:
+    """What a plain `dvc repro` of these parameters will take, from nothing.
+
+    Args:
+        params: the active parameters.
+        totals: the corpus.
+        machine: where.
+        best_epoch: at which training is assumed to reach its best score.
+    """
+    planner = _Planner(params, totals, machine, best_epoch)
+    assumed = [
+        *totals.guessed,
+        f"training reaches its best after {best_epoch} epochs (--best-epoch)",
+        f"someone speaks {value('speaking'):.0%} of the time",
+        f"a face is {value('face'):.0%} of the picture's height, and always there",
+    ]
+    return Plan(list(planner.items()), totals, machine, assumed)
+
+
+class _Planner:
+    """The corpus in units of work, and the stages' items."""
+
+    def __init__(self, params: Params, totals: Totals, machine: Machine, best_epoch: int) -> None:
+        self.params, self.totals, self.machine, self.best_epoch = params, totals, machine, best_epoch
+        self.where: Where = "GPU" if machine.gpu else "CPU"
+        self.fps_hz = params.decode.fps_hz
+        self.frames = totals.video_s * self.fps_hz
+        self.crops = totals.all_subjects_s * self.fps_hz
+        self.megapixels = self._kept_megapixels()
+        side = value("face") * (self.megapixels * MEGA * 9 / 16) ** 0.5 + 2 * params.faces.pad_px
+        self.crop_pixels = side**2
+        self.images = {split: s * self.fps_hz for split, s in totals.labelled_s.items()}
+
+    def _kept_megapixels(self) -> float:
+        """Of a decoded frame, after decode.max_side_px."""
+        whole, most = self.totals.megapixels, self.params.decode.max_side_px
+        side = (whole * MEGA * 16 / 9) ** 0.5
+        return whole if most is None or side <= most else whole * (most / side) ** 2
+
+    def items(self) -> Iterator[Item]:
+        """All stages, in their order."""
+        yield Item(
+            "index",
+            self._by_workers(value("index") * self.totals.all_subjects_s),
+            memory_bytes=self._peak("index"),
+        )
+        yield self._decode()
+        yield self._faces()
+        yield Item("mouth", self._by_workers(value("mesh") * self.crops), memory_bytes=self._peak("mouth"))
+        yield self._voice()
+        yield from self._pretrain()
+        yield from (self._finetune(backbone) for backbone in self.params.finetune.compare)
+        yield self._embed()
+        yield self._small_training(
+            "train_dynamic", self.params.dynamic.optimisation, self.params.dynamic.window_s
+        )
+        yield from (self._kelm(functionals) for functionals in self.params.kelm.compare)
+        yield from (self._train_audio(version) for version in self.params.audio.compare)
+        yield self._predict()
+        yield self._small_training(
+            "train_cross_attention",
+            self.params.cross_attention.optimisation,
+            self.params.cross_attention.window_s,
+        )
+        yield self._fuse()
+        yield Item("the others", SMALL_STAGES, basis="estimated")
+
+    def _by_workers(self, core_s: float) -> float:
+        return core_s / min(self.machine.jobs, self.machine.cores)
+
+    def _by_threads(self, core_s: float) -> float:
+        return core_s / self.machine.threads
+
+    def _by_network(self, core_s: float) -> float:
+        """A network whose rate on a GPU nobody published."""
+        if self.machine.gpu:
+            return core_s / (value("gpu") * self.machine.gpu_speed)
+        return self._by_threads(core_s)
+
+    def _network_basis(self) -> str:
+        return "estimated" if self.machine.gpu else "CPU"
+
+    def _peak(self, stage: str, workers: int | None = None) -> float:
+        return PEAK_MB[stage] * MEGA * (workers or self.machine.jobs)
+
+    def _decode(self) -> Item:
+        native = self.totals.megapixel_s / (640 * 480 / MEGA)
+        size = "large frame bytes" if self.megapixels > FROM_MEGAPIXELS else "frame bytes"
+        frames = self.frames * self.megapixels * MEGA * value(size)
+        sound = self.totals.video_s * self.params.decode.audio_rate_hz * SAMPLE_BYTES
+        longest = self.totals.longest_s * self.params.decode.audio_rate_hz * 2 * 8  # as decoding, in float64
+        return Item(
+            "decode",
+            self._by_workers(value("decode") * native),
+            disk_bytes=frames + sound,
+            memory_bytes=self._peak("decode") + longest * self.machine.jobs,
+        )
+
+    def _faces(self) -> Item:
+        read = value("jpeg") * self.megapixels * (self.frames + self.crops) + value("crop") * self.crops
+        search = value("detector") * self.megapixels * self.frames
+        gpu = self.machine.gpu
+        seconds = (
+            self._by_workers(read) + self._by_network(search) if gpu else self._by_workers(read + search)
+        )
+        return Item(
+            "faces",
+            seconds,
+            basis=self._network_basis(),
+            disk_bytes=self.crops * self.crop_pixels * value("crop bytes"),
+            memory_bytes=self._peak("faces"),
+        )
+
+    def _voice(self) -> Item:
+        backend, rate_hz = self.params.voice.backend, self.params.voice.rate_hz
+        disk = self.totals.video_s * rate_hz * 2
+        if backend == "none":
+            return Item("voice", 0.0, disk_bytes=disk)
+        core_s = value(f"voice {backend}") * self.totals.video_s
+        if backend == "spleeter_torch":
+            seconds, basis = self._by_network(core_s), self._network_basis()
+            return Item("voice", seconds, self.where, basis, None, disk, self._peak("voice", 1))
+        shared = self._by_workers(core_s) if backend == "classical" else self._by_threads(core_s)
+        return Item("voice", shared, disk_bytes=disk, memory_bytes=self._peak("voice", 1))
+
+    def _epochs(self, settings: OptimSettings) -> tuple[int, int]:
+        """Likely, and at most."""
+        return min(settings.epochs, self.best_epoch + settings.patience), settings.epochs
+
+    def _image_epoch_s(self, backbone: str, train: float, validation: float, precision: str) -> float:
+        """Seconds of one epoch over images."""
+        described = self.params.finetune.backbones[backbone]
+        net, _ = network(described.architecture, described.image_size)
+        frozen = described.architecture == "pose_hrnet"
+        if not self.machine.gpu:
+            forward = forward_core_s(described.architecture, described.image_size)
+            trained = forward if frozen else forward * (1 + value("backward"))
+            return self._by_threads(trained * train + forward * validation)
+        slower = value("full precision") if precision == "no" else 1.0
+        rate = net.seen_per_s if frozen else net.trained_per_s
+        computing = (train / rate + validation / net.seen_per_s) * slower / self.machine.gpu_speed
+        readers = max(1, min(READERS, self.machine.cores - 1))
+        square = value("load image") + value("load") * described.image_size**2 / MEGA
+        whole = value("jpeg") * self.megapixels if described.input != "face" else 0.0
+        return max(computing, (square + whole) * (train + validation) / readers)
+
+    def _static(
+        self,
+        stage: str,
+        backbone: str,
+        train: float,
+        validation: float,
+        settings: OptimSettings,
+        at_once: int,
+    ) -> Item:
+        described = self.params.finetune.backbones[backbone]
+        net, basis = network(described.architecture, described.image_size)
+        epoch = self._image_epoch_s(backbone, train, validation, settings.mixed_precision)
+        likely, most = self._epochs(settings)
+        frozen = described.architecture == "pose_hrnet"
+        image = net.seen_bytes if frozen else net.trained_bytes
+        used = self.params.embed.backbone == backbone
+        return Item(
+            f"{stage}@{backbone}",
+            likely * epoch,
+            self.where,
+            basis.lower() if self.machine.gpu else "estimated",
+            most * epoch,
+            net.parameters * 4,
+            self._peak("finetune", 1),
+            net.parameters * 16 + image * at_once if self.machine.gpu else None,
+            "" if used else "table 3",
+        )
+
+    def _finetune(self, backbone: str) -> Item:
+        settings = self.params.finetune
+        train = min(self.images["train"], settings.max_frames_per_epoch or float("inf"))
+        at_once = min(settings.batch_size, settings.images_at_once or settings.batch_size)
+        return self._static(
+            "finetune", backbone, train, self.images["validation"], settings.optimisation, at_once
+        )
+
+    def _pretrain(self) -> Iterator[Item]:
+        """Where corpora for it lie; else the weights go on as they are, which takes seconds."""
+        settings = self.params.pretrain
+        if not has_corpora(Path(settings.corpora)):
+            return
+        train = float(settings.max_images_per_epoch or 400_000)
+        validation = float(settings.max_validation_images or train * settings.validation_share)
+        for backbone in self.params.finetune.compare:
+            yield self._static(
+                "pretrain", backbone, train, validation, settings.optimisation, settings.batch_size
+            )
+
+    def _embed(self) -> Item:
+        settings = self.params.embed
+        described = self.params.finetune.backbones[settings.backbone]
+        net, basis = network(described.architecture, described.image_size)
+        seconds = self._image_epoch_s(settings.backbone, 0.0, self.crops, settings.mixed_precision)
+        return Item(
+            "embed",
+            seconds,
+            self.where,
+            basis.lower() if self.machine.gpu else "CPU",
+            disk_bytes=self.crops * 258 * 4,
+            memory_bytes=self._peak("embed", 1),
+            gpu_bytes=net.parameters * 4 + net.seen_bytes * settings.batch_size if self.machine.gpu else None,
+        )
+
+    def _small_training(self, stage: str, settings: OptimSettings, window_s: float) -> Item:
+        """A temporal model of some 2.4 million weights, each used once a step."""
+        train, validation = self.images["train"], self.images["validation"]
+        batch = (
+            self.params.dynamic.batch_size
+            if stage == "train_dynamic"
+            else self.params.cross_attention.batch_size
+        )
+        if self.machine.gpu:
+            steps = (train + validation) / (window_s * self.fps_hz * batch)
+            epoch, basis = steps * value("gpu step"), "estimated"
+        else:
+            core_s = 12 * 256**2 * 3 * (train * (1 + value("backward")) + validation) / value("macs")
+            epoch, basis = self._by_threads(core_s), "estimated"
+        likely, most = self._epochs(settings)
+        return Item(stage, likely * epoch, self.where, basis, most * epoch)
+
+    def _kelm(self, functionals: str) -> Item:
+        settings = self.params.kelm
+        windows = self.totals.labelled_s["train"] / settings.window_s
+        exact = windows <= settings.max_exact_windows
+        size = windows if exact else float(settings.landmarks)
+        search = settings.folds * len(settings.gamma_scale) * min(windows, settings.landmarks) ** 3
+        core_s = value("solve") * (size**3 + search)
+        only = "" if functionals == settings.functionals else "table 4"
+        return Item(f"kelm@{functionals}", self._by_threads(core_s), memory_bytes=4 * size**2, only_for=only)
+
+    def _train_audio(self, version: str) -> Item:
+        settings, speech = self.params.audio, self.params.speech
+        spoken = value("speaking") * speech.window_s / speech.hop_s
+        train, validation = (spoken * self.totals.labelled_s[split] for split in ("train", "validation"))
+        opened = settings.versions[version].trainable_layers  # type: ignore[index]
+        share = 1.0 if opened == "all" else min(1.0, opened / 12)
+        core_s = value("sound") * (train * (1 + value("backward") * share) + validation)
+        epoch = self._by_network(core_s)
+        likely, most = self._epochs(settings.optimisation)
+        return Item(
+            f"train_audio@{version}",
+            likely * epoch,
+            self.where,
+            "estimated",
+            most * epoch,
+            memory_bytes=self._peak("train_audio", 1),
+            only_for="" if version == settings.version else "table 2",
+        )
+
+    def _predict(self) -> Item:
+        speech = self.params.speech
+        heard = self.totals.video_s * speech.window_s / speech.inference_hop_s
+        return Item(
+            "predict",
+            self._by_network(value("sound") * heard),
+            self.where,
+            self._network_basis(),
+            disk_bytes=self.crops * (256 + 256) * 4,
+            memory_bytes=self._peak("predict", 1),
+        )
+
+    def _fuse(self) -> Item:
+        settings = self.params.fuse
+        rate = min(settings.rows_hz or 30.0, 30.0)
+        rows = self.totals.labelled_s["validation"] * rate
+        growths = len(settings.min_leaf) * len(settings.max_samples)
+        trees = max(settings.trees) * growths * settings.folds * (settings.folds + 1) * 2
+        grown = value("tree") * rows * (1 - 1 / settings.folds) * trees
+        return Item("fuse", grown / self.machine.cores)
+
+
+def has_corpora(folder: Path) -> bool:
+    """Whether a folder for pre-training holds any corpus."""
+    return folder.is_dir() and any(
+        each.is_dir() and not each.name.startswith(".") for each in folder.iterdir()
+    )
