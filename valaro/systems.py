@@ -1,6 +1,7 @@
 """The systems that a user can ask for, by name."""
 
 from stages.core.errors import ValaroError
+from stages.core.former_names import present_name
 from stages.core.systems import FUSIONS, SYSTEMS
 from valaro.suggestions import unknown
 
@@ -19,5 +20,5 @@ def require_system(name: str) -> None:
     Raises:
         ValaroError: there isn't; the message says which there are.
     """
-    if name not in (names := system_names()):
+    if present_name(name) not in (names := system_names()):
         raise ValaroError(unknown("system", name, names))

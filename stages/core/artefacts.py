@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.errors import BadInput, ValaroError
+from stages.core.former_names import with_present_names
 
 PARTIAL = ".partial-"
 FIRST_FORMAT = 1  # its files bear no number
@@ -245,6 +246,8 @@ def read_header(path: Path) -> Header:
 def read_config(path: Path) -> dict[str, Any]:
     """The configuration in the header of a safetensors file (see `write_tensors`, `checkpoints.save_model`).
 
+    Names that an earlier version wrote are those of today.
+
     Raises:
         BadInput: the file is missing or damaged, or holds no configuration.
     """
@@ -256,7 +259,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise BadInput(path, f"its configuration isn't JSON ({error})", "Restore or retrain it") from None
     if not isinstance(config, dict):
         raise BadInput(path, f"its configuration is {config!r:.80}", "Restore or retrain it")
-    return config
+    return dict(with_present_names(config))
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from stages.core.detectors import known_detector
 from stages.core.errors import ValaroError
+from stages.core.former_params import upgraded
 from stages.core.layouts import known_layout
 from stages.core.optimisation import MixedPrecision, OptimSettings
 from stages.core.yaml_text import read_yaml
@@ -410,7 +411,7 @@ class SubmissionParams(Section):
 class PredictParams(Section):
     """What `valaro predict` makes of a trace."""
 
-    max_gap_s: Annotated[float, Field(ge=0)]
+    max_gap_s: Annotated[float, Field(ge=0)] | None
 
 
 class ComputeParams(Section):
@@ -481,12 +482,12 @@ def _known(key: str, names: Iterable[str], among: Iterable[str]) -> None:
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
-    """Read and check a parameter file.
+    """Read and check a parameter file, of this version or an earlier one (`stages.core.former_params`).
 
     Raises:
         ValaroError: the file is missing, isn't YAML, or holds a value that isn't legal.
     """
-    content = read_yaml(path)
+    content = upgraded(read_yaml(path)).content
     try:
         return Params.model_validate(content)
     except ValidationError as error:

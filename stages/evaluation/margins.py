@@ -17,6 +17,7 @@ from stages.core.arrays import Floats
 from stages.core.artefacts import read_arrays
 from stages.core.corpus import Subject, Workspace
 from stages.core.errors import ValaroError
+from stages.core.former_names import with_present_names
 
 COVERAGE = 0.9
 FILE = "margins.json"
@@ -92,7 +93,7 @@ def read_margin(path: Path, system: str) -> Margin | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_bytes())
+        content = with_present_names(json.loads(path.read_bytes()))
         found = content["systems"].get(system)
         if content["coverage"] != COVERAGE:
             raise ValueError(f"coverage {content['coverage']!r}, not {COVERAGE}")

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,12 @@ from stages.core.arrays import Flags, Floats
 from stages.core.artefacts import read_arrays, read_facts, read_json
 from stages.core.corpus import Subject, Workspace
 from stages.core.errors import BadInput
+from stages.core.former_names import held_name, present_name
 from stages.core.measures import TARGETS
 from stages.exports.trace import BOUNDS, COLUMNS, Trace, moments, nearest
 
 AGAIN = "Run `valaro predict` on the video again"
 Columns = dict[str, Floats]
-FORMER_NAMES = {"speaking": "voiced"}
-"""Columns by their name in tables of version 0.1 and earlier."""
 
 
 def trace_of_subject(workspace: Workspace, folder: str, subject: Subject, notice: str) -> Trace:
@@ -109,7 +108,8 @@ def trace_of_prediction(folder: Path) -> Trace:
     name = folder.name
     summary_file = folder / f"{name}.json"
     try:
-        summary = json.loads(summary_file.read_text(encoding="utf-8"))
+        said = json.loads(summary_file.read_text(encoding="utf-8"))
+        summary = {present_name(key): value for key, value in said.items()}
         columns = _columns(folder / name, summary)
         summary["frames"] = len(columns["time_s"])
         return Trace(
@@ -135,7 +135,7 @@ def trace_of_prediction(folder: Path) -> Trace:
 def _columns(stem: Path, summary: dict[str, Any]) -> Columns:
     """The table of every frame, from the first file that has it."""
     if isinstance(frames := summary.get("frames"), dict):
-        columns = {name: np.array(frames[_held(name, frames)], np.float64) for name in _wanted(frames)}
+        columns = {name: np.array(frames[held_name(name, frames)], np.float64) for name in _wanted(frames)}
     elif (table := stem.with_name(f"{stem.name}.csv")).is_file():
         columns = _from_csv(table)
     elif (table := stem.with_name(f"{stem.name}.parquet")).is_file():
@@ -152,7 +152,7 @@ def _columns(stem: Path, summary: dict[str, Any]) -> Columns:
 def _from_csv(file: Path) -> Columns:
     with file.open(newline="", encoding="utf-8") as opened:
         rows = list(csv.DictReader(opened))
-    held = {name: _held(name, rows[0] if rows else ()) for name in _wanted(rows[0] if rows else ())}
+    held = {name: held_name(name, rows[0] if rows else ()) for name in _wanted(rows[0] if rows else ())}
     return {name: np.array([float(row[column] or "nan") for row in rows]) for name, column in held.items()}
 
 
@@ -161,7 +161,7 @@ def _from_parquet(file: Path) -> Columns:
 
     with file.open("rb") as opened:
         names = pq.read_schema(opened).names
-        held = {name: _held(name, names) for name in _wanted(names)}
+        held = {name: held_name(name, names) for name in _wanted(names)}
         table = pq.read_table(opened, columns=list(held.values()))
     return {name: table[column].to_numpy().astype(np.float64) for name, column in held.items()}  # null: NaN
 
@@ -176,12 +176,6 @@ def _interval(columns: Columns) -> Floats | None:
     if not set(BOUNDS) <= columns.keys():
         return None
     return np.column_stack([columns[name] for name in BOUNDS]).reshape(-1, 2, 2)
-
-
-def _held(name: str, columns: Collection[str]) -> str:
-    """The name that a column has in a table, which an earlier version may have written."""
-    former = FORMER_NAMES.get(name, name)
-    return former if name not in columns and former in columns else name
 
 
 def _checked(columns: Columns) -> Columns:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from stages.core.artefacts import read_config, whole
 from stages.core.errors import BadInput
+from stages.core.former_names import present_name
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -45,7 +46,7 @@ def load_model(path: Path, build: Callable[[dict[str, Any]], Model]) -> Model:
     """
     model = build(read_config(path))
     try:
-        model.load_state_dict(load_file(path))
+        model.load_state_dict({present_name(name): tensor for name, tensor in load_file(path).items()})
     except RuntimeError as mismatch:
         raise BadInput(path, f"weights don't fit the model: {mismatch}", "Train this model again") from None
     return model.eval()

@@ -7,6 +7,7 @@ from typing import Any
 from stages import __version__
 from stages.core.artefacts import read_json, whole, write_json
 from stages.core.errors import ValaroError
+from stages.core.former_names import with_present_names
 from stages.core.params import PARAMS_FILE
 from stages.core.systems import FUSIONS, SYSTEMS
 from stages.evaluation.margins import COVERAGE, FILE, to_json
@@ -91,7 +92,7 @@ def config_of(trained: Trained) -> dict[str, Any]:
 def card_of(trained: Trained) -> Card:
     """The card, filled from the run."""
     scores_file = trained.models.metrics("evaluate.json")
-    evaluated = read_json(scores_file) if scores_file.is_file() else {}
+    evaluated = with_present_names(read_json(scores_file)) if scores_file.is_file() else {}
     found = evaluated.get("systems", {}).get(trained.system, {})
     origin = origin_of(trained)
     return Card(

@@ -335,8 +335,8 @@ def _gather(
     if kind == "video":
         company = company_of(own, workspace.artefact(faces.TRACKS, RECORDING))
         words += notes_on(company, seen["detected"])
-        if not hold:
-            gap_s = trained.params.predict.max_gap_s
+        gap_s = trained.params.predict.max_gap_s
+        if not hold and gap_s is not None:
             nobody = nobody_there(found["time_s"], seen["time_s"], seen["detected"], gap_s)
             valued[nobody] = np.nan
             if interval is not None:

@@ -8,9 +8,12 @@ from stages.core.artefacts import read_header, read_json
 from stages.core.corpus import Workspace, is_sample
 from stages.core.detectors import DETECTORS
 from stages.core.errors import BadInput, ValaroError
+from stages.core.former_names import former_name, present_name
+from stages.core.former_params import upgraded
 from stages.core.params import PARAMS_FILE, FacesParams, Params, load_params
 from stages.core.systems import FUSIONS, SYSTEMS, parts_of
 from stages.core.weights import find_weights
+from stages.core.yaml_text import read_yaml
 from stages.engine.fingerprint import ROOT, md5_of
 from stages.evaluation.margins import FILE, Margin, read_margin
 from stages.evaluation.sureness import FOLDER, Interval, read_interval
@@ -27,8 +30,10 @@ class ModelFolder(Workspace):
     name: str = "models"
 
     def model(self, file: str) -> Path:
-        """A trained model below the folder."""
-        return self.root / self.name / file
+        """A trained model below the folder, also where an earlier version named the file otherwise."""
+        path = self.root / self.name / file
+        former = path.with_stem(former_name(path.stem))
+        return former if former.is_file() and not path.is_file() else path
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,12 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
     corpus, now = corpus_of(folder) or params.index.corpus, params.index.corpus
     if corpus != now:
         notes.append(f"the models learnt from {corpus}, params.yaml now names {now}: run `make repro`")
-    system = _resolve(system, models)
+    if old := upgraded(read_yaml(models.root / PARAMS_FILE)).added:
+        notes.append(
+            f"params.yaml is from an earlier version; the {len(old)} parameters it lacks keep that version's "
+            "behaviour"
+        )
+    system = _resolve(present_name(system), models)
     return Trained(
         models=models,
         params=params.model_copy(update={"faces": faces}),
@@ -194,7 +204,7 @@ def _resolve(system: str, models: Workspace) -> str:
         raise ValaroError(
             f"{scores} is missing: nothing tells the best system. {_REMEDY} Or choose a system: {names}."
         )
-    return str(read_json(scores)["best"])
+    return present_name(str(read_json(scores)["best"]))
 
 
 def _faces(faces: FacesParams, detector: str | None) -> tuple[FacesParams, list[str]]:

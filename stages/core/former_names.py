@@ -1,0 +1,54 @@
+"""What earlier versions called by another name: the one place that knows.
+
+Models, scores and tables that they wrote are read through here, so that an exported folder goes on giving the
+traces it gave. `stages.core.former_params` does it for parameter files.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+FORMER_NAMES: Mapping[str, str] = {
+    "dwf_voiced_dynamic_audio": "dwf_speaking_dynamic_audio",
+    "voiced": "speaking",
+    "voiced_mean": "speaking_mean",
+    "voiced_share": "speaking_share",
+    "voiced_window_s": "speaking_window_s",
+}
+"""Names of version 0.1 and what they are called now: of systems, columns, parameters, tensors."""
+
+
+def present_name(name: str) -> str:
+    """What a thing is called now.
+
+    >>> present_name("dwf_voiced_dynamic_audio")
+    'dwf_speaking_dynamic_audio'
+    """
+    return FORMER_NAMES.get(name, name)
+
+
+def former_name(name: str) -> str:
+    """What version 0.1 called it.
+
+    >>> former_name("speaking_window_s"), former_name("smooth")
+    ('voiced_window_s', 'smooth')
+    """
+    return next((former for former, now in FORMER_NAMES.items() if now == name), name)
+
+
+def held_name(name: str, among: Iterable[str]) -> str:
+    """The name that a column has among these: its own, or the former one where only that is there."""
+    held, former = set(among), former_name(name)
+    return former if name not in held and former in held else name
+
+
+def with_present_names(content: Any) -> Any:
+    """JSON of an earlier version with today's names, of keys and of values.
+
+    >>> with_present_names({"fusion": "dwf_voiced_dynamic_audio", "model": {"silence": "voiced_mean"}})
+    {'fusion': 'dwf_speaking_dynamic_audio', 'model': {'silence': 'speaking_mean'}}
+    """
+    if isinstance(content, dict):
+        return {present_name(name): with_present_names(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [with_present_names(value) for value in content]
+    return present_name(content) if isinstance(content, str) else content

@@ -1,0 +1,78 @@
+"""What earlier versions had no parameter for, or another name: their parameter files mean what they meant.
+
+A parameter that is renamed or added gets an entry below; a test reads the parameters of version 0.1 and says
+which are missing.
+"""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+from stages.core.former_names import present_name
+
+RENAMED_KEYS = ("fuse.voiced_window_s",)
+"""Parameters whose last part has a new name."""
+RENAMED_VALUES = ("cross_attention.silence", "submission.system")
+"""Parameters whose value is one of those names."""
+
+ADDED_KEYS: Mapping[str, Any] = {
+    "index.lists": ".",
+    "index.group_parts": False,
+    "faces.scales": "native",
+    "faces.target": "first",
+    "faces.min_motion": 0.08,  # it and the next decide only who else is there, not whose face is followed
+    "faces.min_seen_s": 1.0,
+    "speech.rule": "motion",
+    "speech.min_mouth_motion": 0.0,  # an open mouth was enough
+    "pretrain.in_memory": False,
+    "pretrain.emotion_labels": "majority",
+    "pretrain.derive_valence_arousal": False,
+    "pretrain.class_weights": "balanced",
+    "pretrain.regression_loss": "log_cosh",
+    "pretrain.batch_augmentation": None,
+    "predict": {"max_gap_s": None},  # every frame had a value
+}
+"""Parameters that version 0.1 didn't have, each with the value that means what it did.
+
+A key with a default in `stages.core.params` needs no entry. Profiles state every key all the same.
+"""
+
+
+class Upgrade(NamedTuple):
+    """Parameters as this version takes them.
+
+    Args:
+        content: of the file, with today's names, and with a value for each key that came since.
+        added: the keys that the file doesn't have.
+    """
+
+    content: Any
+    added: list[str]
+
+
+def upgraded(content: Any) -> Upgrade:
+    """A parameter file of this version or an earlier one, as this version takes it; no mapping: as it is."""
+    content, added = deepcopy(content), []
+    for key in RENAMED_KEYS:
+        for section, name in _section_of(content, key):
+            if name in section and present_name(name) not in section:
+                section[present_name(name)] = section.pop(name)
+    for key in RENAMED_VALUES:
+        for section, name in _section_of(content, key):
+            if isinstance(section.get(name), str):
+                section[name] = present_name(section[name])
+    for key, value in ADDED_KEYS.items():
+        for section, name in _section_of(content, key):
+            if name not in section:
+                section[name] = deepcopy(value)
+                added.append(key)
+    return Upgrade(content, added)
+
+
+def _section_of(content: Any, key: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """The mapping in which a key stands and its last part; nothing where there is no such mapping."""
+    *path, name = key.split(".")
+    for part in path:
+        content = content.get(part) if isinstance(content, dict) else None
+    if isinstance(content, dict):
+        yield content, name
