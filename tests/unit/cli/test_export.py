@@ -134,7 +134,9 @@ def prediction(out: Path, name: str, format_name: str) -> Trace:
         "system": "dynamic",
     }
     seen = np.arange(FRAMES) % 3 > 0
-    trace = Trace(name, Path(f"{name}.mp4"), np.arange(FRAMES) / 30, values, seen, ~seen, 1.0, summary)
+    trace = Trace(
+        name, Path(f"{name}.mp4"), np.arange(FRAMES) / 30, values, seen, ~seen, 1.0, summary=summary
+    )
     (out / name).mkdir(parents=True)
     write_json(out / name / f"{name}.json", summary)
     write = {"csv": write_csv, "parquet": write_parquet, "json": write_frames_json}[format_name]
