@@ -10,6 +10,7 @@
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from stages.core.optimisation import OptimSettings
@@ -25,8 +26,11 @@ READERS = 8
 MEGA = 1e6
 SAMPLE_BYTES = 2 * 2
 """Of stereo sound in 16 bit."""
+EMBEDDING_BYTES = (256 + 2) * 4
+KINDS = 4
+"""In which `degrade` makes validation worse."""
 SMALL_STAGES = 60.0
-"""Seconds of those that take a few each: inputs, speech's start, smooth, evaluate, tables, submission."""
+"""Seconds of those that take a few each: inputs, speech, smooth, intervals, evaluate, tables, submission."""
 
 
 def make_plan(params: Params, totals: Totals, machine: Machine, best_epoch: int = BEST_EPOCH) -> Plan:
@@ -81,6 +85,8 @@ class _Planner:
         yield self._voice()
         yield from self._pretrain()
         yield from (self._finetune(backbone) for backbone in self.params.finetune.compare)
+        if self.params.embed.folds:
+            yield self._finetune_folds()
         yield self._embed()
         yield self._small_training(
             "train_dynamic", self.params.dynamic.optimisation, self.params.dynamic.window_s
@@ -94,6 +100,8 @@ class _Planner:
             self.params.cross_attention.window_s,
         )
         yield self._fuse()
+        yield self._degrade()
+        yield from self._repeated()
         yield Item("the others", SMALL_STAGES, basis="estimated")
 
     def _by_workers(self, core_s: float) -> float:
@@ -203,9 +211,10 @@ class _Planner:
             "" if used else "table 3",
         )
 
-    def _finetune(self, backbone: str) -> Item:
+    def _finetune(self, backbone: str, share: float = 1.0) -> Item:
+        """Of one backbone, on a share of training."""
         settings = self.params.finetune
-        train = min(self.images["train"], settings.max_frames_per_epoch or float("inf"))
+        train = min(share * self.images["train"], settings.max_frames_per_epoch or float("inf"))
         at_once = min(settings.batch_size, settings.images_at_once or settings.batch_size)
         return self._static(
             "finetune", backbone, train, self.images["validation"], settings.optimisation, at_once
@@ -233,7 +242,7 @@ class _Planner:
             seconds,
             self.where,
             basis.lower() if self.machine.gpu else "CPU",
-            disk_bytes=self.crops * 258 * 4,
+            disk_bytes=self.crops * EMBEDDING_BYTES,
             memory_bytes=self._peak("embed", 1),
             gpu_bytes=net.parameters * 4 + net.seen_bytes * settings.batch_size if self.machine.gpu else None,
         )
@@ -241,13 +250,9 @@ class _Planner:
     def _small_training(self, stage: str, settings: OptimSettings, window_s: float) -> Item:
         """A temporal model of some 2.4 million weights, each used once a step."""
         train, validation = self.images["train"], self.images["validation"]
-        batch = (
-            self.params.dynamic.batch_size
-            if stage == "train_dynamic"
-            else self.params.cross_attention.batch_size
-        )
+        section = self.params.cross_attention if "attention" in stage else self.params.dynamic
         if self.machine.gpu:
-            steps = (train + validation) / (window_s * self.fps_hz * batch)
+            steps = (train + validation) / (window_s * self.fps_hz * section.batch_size)
             epoch, basis = steps * value("gpu step"), "estimated"
         else:
             core_s = 12 * 256**2 * 3 * (train * (1 + value("backward")) + validation) / value("macs")
@@ -295,6 +300,43 @@ class _Planner:
             disk_bytes=self.crops * (256 + 256) * 4,
             memory_bytes=self._peak("predict", 1),
         )
+
+    def _finetune_folds(self) -> Item:
+        """One extractor more per fold of training."""
+        folds, backbone = self.params.embed.folds, self.params.embed.backbone
+        one = self._finetune(backbone, share=1 - 1 / folds)
+        return replace(
+            one,
+            stage="finetune_folds",
+            seconds=one.seconds * folds,
+            at_most_s=one.longest_s * folds,
+            disk_bytes=one.disk_bytes * folds,
+        )
+
+    def _degrade(self) -> Item:
+        """Validation, made worse in several ways, through the systems again; sound is left as it is."""
+        crops = KINDS * self.totals.subject_s["validation"] * self.fps_hz
+        embedded = self._image_epoch_s(
+            self.params.embed.backbone, 0.0, crops, self.params.embed.mixed_precision
+        )
+        return Item("degrade", embedded, self.where, "estimated", disk_bytes=crops * EMBEDDING_BYTES)
+
+    def _repeated(self) -> Iterator[Item]:
+        """The temporal model with further seeds; systems fitted again on both splits, for test."""
+        dynamic = self.params.dynamic
+        if (seeds := self.params.evaluate.seeds) > 1:
+            one = self._small_training("seeds", dynamic.optimisation, dynamic.window_s)
+            yield replace(one, seconds=one.seconds * seeds, at_most_s=one.longest_s * seeds)
+        if self.params.submission.refit != "none":
+            again = [
+                self._small_training("train_dynamic", dynamic.optimisation, dynamic.window_s),
+                self._kelm(self.params.kelm.functionals),
+                self._train_audio(self.params.audio.version),
+            ]
+            more = 1 + self.images["validation"] / max(1.0, self.images["train"])
+            seconds = more * sum(item.seconds for item in again)
+            most = more * sum(item.longest_s for item in again)
+            yield Item("refit", seconds, self.where, "estimated", most)
 
     def _fuse(self) -> Item:
         settings = self.params.fuse

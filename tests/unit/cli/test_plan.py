@@ -92,6 +92,26 @@ def test_an_epoch_on_a_gpu(
     assert item.at_most_s == pytest.approx(100 * epoch_s, rel=1e-6)
 
 
+def test_what_the_recommended_profile_does_besides(repository: Path) -> None:
+    recommended = load_params(repository / "profiles" / "affwild2_recommended.yaml")
+    of = items(recommended, GPU)
+    folds = 5 * 20 * (0.8 * 18_000 / 1100 + 9_000 / 4403)
+    assert of["finetune_folds"].seconds == pytest.approx(folds, rel=1e-6)
+    assert of["seeds"].seconds == pytest.approx(5 * of["train_dynamic"].seconds)
+    again = ("train_dynamic", "kelm@mean_min_max", "train_audio@v3")
+    assert of["refit"].seconds == pytest.approx(1.5 * sum(of[name].seconds for name in again))
+    assert of["degrade"].seconds == pytest.approx(4 * 9_000 / 4403, rel=0.6), "readers may be slower"
+    plain = items(load_params(repository / "profiles" / "affwild2.yaml"), GPU)
+    assert not {"finetune_folds", "seeds", "refit"} & plain.keys()
+
+
+def test_the_profiles_for_affwild2_make_what_is_submitted_alone(repository: Path) -> None:
+    for name in ("affwild2", "affwild2_recommended"):
+        made = make_plan(load_params(repository / "profiles" / f"{name}.yaml"), known_totals(28.6, 1080), GPU)
+        assert {item.only_for for item in made.items} == {"", "table 4"}, "minutes"
+        assert made.table_only_s < 0.1 * made.seconds
+
+
 def test_fewer_epochs_than_patience_are_all_run(params: Params) -> None:
     optimisation = params.finetune.optimisation.model_copy(update={"epochs": 5})
     item = items(changed(params, finetune={"optimisation": optimisation}), GPU)[f"finetune@{B1}"]

@@ -45,6 +45,23 @@ def test_every_profile_and_the_active_one_are_legal(repository: Path) -> None:
         assert load_params(file).decode.fps_hz > 0
 
 
+@pytest.mark.parametrize("name", ["sample", "affwild2", "affwild2_recommended", "ferplus"])
+def test_dvc_reads_a_profile_and_what_its_option_s_makes_of_it(
+    repository: Path, tmp_path: Path, name: str
+) -> None:
+    """`dvc exp run -S` writes params.yaml anew, by another parser than the one that reads it."""
+    from dvc.utils.serialize import load_yaml, modify_yaml
+
+    file = tmp_path / "params.yaml"
+    file.write_bytes((repository / "profiles" / f"{name}.yaml").read_bytes())
+    before = load_params(file)
+    assert load_yaml(str(file))["finetune"]["compare"] == before.finetune.compare
+    with modify_yaml(str(file)) as content:
+        content["finetune"]["compare"] = list(before.finetune.backbones)
+    assert load_yaml(str(file))["finetune"]["compare"] == list(before.finetune.backbones)
+    assert load_params(file).finetune.backbones == before.finetune.backbones
+
+
 def test_a_profile_survives_the_way_through_the_types(profile: dict[str, Any], load: Load) -> None:
     """Nothing is dropped, renamed, or replaced by a default."""
     assert load(profile).model_dump(mode="json", exclude_unset=True) == profile

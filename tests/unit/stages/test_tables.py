@@ -25,7 +25,11 @@ from stages.tables import (
 
 @pytest.fixture
 def affwild2(repository: Path) -> Params:
-    return load_params(repository / "profiles" / "affwild2.yaml")
+    """The profile, with all rows of tables 2 and 3."""
+    params = load_params(repository / "profiles" / "affwild2.yaml")
+    audio = params.audio.model_copy(update={"compare": ["v1", "v2", "v3"]})
+    finetune = params.finetune.model_copy(update={"compare": list(params.finetune.backbones)})
+    return params.model_copy(update={"audio": audio, "finetune": finetune})
 
 
 @pytest.fixture
