@@ -53,7 +53,7 @@ def chosen(metrics: Path) -> dict[str, int]:
     Raises:
         ValaroError: the training knows no folds: validation has a single recording.
     """
-    by_fold = read_json(metrics)["epochs_by_fold"].values()
+    by_fold = read_json(metrics).get("epochs_by_fold", {}).values()
     if not by_fold:
         raise ValaroError(f"{metrics}: no epochs by fold; submission.refit needs two validation recordings")
     return {target: int(np.median([each[target] for each in by_fold])) for target in ("valence", "arousal")}
