@@ -30,6 +30,7 @@ import typer
 
 from stages import __version__
 from stages.core.detectors import DETECTORS
+from stages.exports.formats import FORMATS
 from valaro.commands.terminal import (
     Quiet,
     Verbose,
@@ -38,6 +39,7 @@ from valaro.commands.terminal import (
     report_wrong_option,
     result,
 )
+from valaro.recordings.formats import ABAW, ABOUT, DEFAULT_FORMATS, listed
 from valaro.suggestions import unknown
 
 app = typer.Typer(
@@ -116,8 +118,7 @@ Formats = Annotated[
     typer.Option(
         "--format",
         metavar="NAME,...",
-        help="What to write beside the summary: csv, parquet, json (the summary with the frames in it), vtt "
-        "(subtitles), eaf (ELAN), png, mp4, html, abaw (DIR/submission.csv). Default: csv,png,mp4.",
+        help=f"What to write beside the summary: {listed(ABOUT)}. Default: {','.join(DEFAULT_FORMATS)}.",
     ),
 ]
 Html = Annotated[bool, typer.Option("--html", help="Also a page with video, curves and faces (.html).")]
@@ -150,7 +151,7 @@ ExportFormats = Annotated[
     typer.Option(
         "--format",
         metavar="NAME,...",
-        help="csv (the default), parquet, json, vtt (subtitles), eaf (ELAN), abaw (DIR/submission.csv).",
+        help=f"What to write: {listed((*FORMATS, ABAW))}. Default: csv.",
     ),
 ]
 ExportFolder = Annotated[

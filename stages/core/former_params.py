@@ -30,6 +30,14 @@ ADDED_KEYS: Mapping[str, Any] = {
     "pretrain.class_weights": "balanced",
     "pretrain.regression_loss": "log_cosh",
     "pretrain.batch_augmentation": None,
+    "pretrain.max_validation_images": None,
+    "finetune.images_at_once": None,
+    "embed.folds": 0,
+    "dynamic.missing": "as_seen",
+    "crossfit": {"folds": 5, "seed": 0},  # it and intervals concern figures only, no trace
+    "intervals": {"coverage": 0.9, "ridge": 0.001, "landmarks": 2000, "folds": 10, "seed": 0},
+    "evaluate.seeds": 1,
+    "submission.refit": "none",
     "predict": {"max_gap_s": None},  # every frame had a value
 }
 """Parameters that version 0.1 didn't have, each with the value that means what it did.

@@ -16,6 +16,7 @@ from stages.core.errors import ValaroError
 from stages.core.former_params import upgraded
 from stages.core.layouts import known_layout
 from stages.core.optimisation import MixedPrecision, OptimSettings
+from stages.core.voices import known_voice
 from stages.core.yaml_text import read_yaml
 
 PARAMS_FILE = Path("params.yaml")
@@ -118,7 +119,7 @@ class MouthParams(Section):
 class VoiceParams(Section):
     """Separation of the voice (paper, section 4.2.1)."""
 
-    backend: Literal["none", "classical", "spleeter_torch", "spleeter"]
+    backend: Annotated[str, AfterValidator(known_voice)]
     rate_hz: Annotated[int, Field(ge=8000, le=48_000)]
     spleeter_model: Literal["2stems", "4stems", "5stems"]
     spleeter_mask_extension: Literal["zeros", "average"]

@@ -1,15 +1,19 @@
-"""The formats by name, and what the user asked for."""
+"""The formats by name, and what the user asked for.
+
+Writers are imported when they are used: the command line names the formats in its help, and starts at once.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from stages.core.errors import ValaroError
-from stages.exports.elan import write_eaf
-from stages.exports.subtitles import write_vtt
-from stages.exports.tables import write_csv, write_frames_json, write_parquet
-from stages.exports.trace import Trace
+
+if TYPE_CHECKING:
+    from stages.exports.trace import Trace
 
 
 class Format(NamedTuple):
@@ -28,12 +32,42 @@ class Format(NamedTuple):
     needs: str = ""
 
 
+def _csv(path: Path, trace: Trace) -> None:
+    from stages.exports.tables import write_csv
+
+    write_csv(path, trace)
+
+
+def _parquet(path: Path, trace: Trace) -> None:
+    from stages.exports.tables import write_parquet
+
+    write_parquet(path, trace)
+
+
+def _json(path: Path, trace: Trace) -> None:
+    from stages.exports.tables import write_frames_json
+
+    write_frames_json(path, trace)
+
+
+def _vtt(path: Path, trace: Trace) -> None:
+    from stages.exports.subtitles import write_vtt
+
+    write_vtt(path, trace)
+
+
+def _eaf(path: Path, trace: Trace) -> None:
+    from stages.exports.elan import write_eaf
+
+    write_eaf(path, trace)
+
+
 FORMATS: dict[str, Format] = {
-    "csv": Format(".csv", write_csv, "a table, a row per frame"),
-    "parquet": Format(".parquet", write_parquet, "the same table, typed", needs="pyarrow"),
-    "json": Format(".json", write_frames_json, "the summary with the frames in it"),
-    "vtt": Format(".vtt", write_vtt, "subtitles, WebVTT"),
-    "eaf": Format(".eaf", write_eaf, "annotations for ELAN"),
+    "csv": Format(".csv", _csv, "a table, a row per frame"),
+    "parquet": Format(".parquet", _parquet, "the same table, typed", needs="pyarrow"),
+    "json": Format(".json", _json, "the summary with the frames in it"),
+    "vtt": Format(".vtt", _vtt, "subtitles, WebVTT"),
+    "eaf": Format(".eaf", _eaf, "annotations for ELAN"),
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from stages.core.corpus import is_sample
 from stages.core.detectors import DETECTORS
 from stages.core.params import BackboneParams, FacesParams, VoiceParams
+from stages.core.voices import VOICES
 from stages.core.weights import PDEM, PDEM_LICENCE, WEIGHTS
 from stages.exports.card import Upstream
 
@@ -85,8 +86,8 @@ class Origin:
     def _tools(self) -> Iterator[Upstream]:
         detector = DETECTORS[self.faces.detector]
         yield Upstream(detector.source, detector.licence, "face detector, not in here")
-        if self.voice and self.voice.backend.startswith("spleeter"):
-            spleeter = WEIGHTS[f"spleeter_{self.voice.spleeter_model}"]
+        if self.voice and (needed := VOICES[self.voice.backend].weights(self.voice.spleeter_model)):
+            spleeter = WEIGHTS[needed]
             yield Upstream(spleeter.source, spleeter.licence, "separation of the voice, not in here")
         if self.mouth:
             yield Upstream("MediaPipe", "Apache-2.0", "landmarks of the mouth, not in here")

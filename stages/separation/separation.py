@@ -11,7 +11,7 @@ went with them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -154,9 +154,6 @@ def _centredness(middle: Floats, side: Floats) -> float:
     """
     ratio = float(_power(side).sum()) / (float(_power(middle).sum()) + TINY)
     return float(np.clip(2 - 4 * ratio, 0, 1))
-
-
-BACKENDS: Mapping[str, Separator] = {"none": PassThrough(), "classical": Classical()}
 
 
 def sdr_db(reference: Floats, estimate: Floats) -> float:

@@ -14,8 +14,9 @@ from stages.exports.finished import folders_of_predictions, trace_of_prediction,
 from stages.exports.formats import FORMATS, names_in, require_writers
 from stages.exports.origins import SAMPLE_NOTICE
 from stages.exports.trace import Trace, file_name
-from valaro.commands.submission import ABAW, SUBMISSION, require_free, write_submission
+from valaro.commands.submission import require_free, write_submission
 from valaro.commands.terminal import detail, note, result
+from valaro.recordings.formats import ABAW, SUBMISSION
 from valaro.suggestions import unknown
 from valaro.systems import BEST
 

@@ -15,7 +15,7 @@ import typer
 
 from stages.engine.device import AUTO, require_device_name
 from stages.exports.formats import names_in, require_writers
-from valaro.commands.submission import ABAW, SUBMISSION, require_free, write_submission
+from valaro.commands.submission import require_free, write_submission
 from valaro.commands.terminal import (
     detail,
     fail,
@@ -25,7 +25,7 @@ from valaro.commands.terminal import (
     report_wrong_option,
     result,
 )
-from valaro.recordings.formats import DEFAULT_FORMATS, FILM, KNOWN_FORMATS, PAGE
+from valaro.recordings.formats import ABAW, DEFAULT_FORMATS, FILM, KNOWN_FORMATS, PAGE, SUBMISSION
 from valaro.recordings.presence import require_person
 from valaro.sources import missing, recordings_in, require_distinct
 from valaro.systems import require_system

@@ -9,9 +9,6 @@ from stages.exports.tables import write_abaw
 from stages.exports.trace import Trace
 from valaro.commands.terminal import result
 
-ABAW, SUBMISSION = "abaw", "submission.csv"
-"""Name of the format, and of the file."""
-
 
 def require_free(file: Path, force: bool) -> None:
     """Find out before the work that a file can't be written.

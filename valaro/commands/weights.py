@@ -8,6 +8,7 @@ from typing import Literal
 from stages.core.detectors import DETECTORS
 from stages.core.errors import ValaroError
 from stages.core.params import Params
+from stages.core.voices import VOICES
 from stages.core.weights import PRETRAINED, WEIGHTS, Weights, user_folders
 from stages.vision.backbones import describe, pretrained_weights
 from stages.vision.hub import from_hub, local_hub_weights, timm_name
@@ -37,8 +38,8 @@ def _all(params: Params) -> Iterator[Seen]:
 def needed_weights(params: Params) -> set[str]:
     """Names in the table of what the active parameters use."""
     detector = {weights} if (weights := DETECTORS[params.faces.detector].weights) else set()
-    separation = params.voice.backend == "spleeter_torch"
-    return detector | ({f"spleeter_{params.voice.spleeter_model}"} if separation else set())
+    voice = VOICES[params.voice.backend].weights(params.voice.spleeter_model)
+    return detector | ({voice} if voice else set())
 
 
 def _of_table(weights: Weights, *, needed: bool) -> Iterator[Seen]:

@@ -1,16 +1,30 @@
 """The files that a recording's folder may hold, by the names of their formats."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from stages.exports.formats import FORMATS
 from valaro.sources import Kind
 
 PICTURE, FILM, PAGE = "png", "mp4", "html"
+ABAW, SUBMISSION = "abaw", "submission.csv"
+ABOUT: Mapping[str, str] = {
+    **{name: each.about for name, each in FORMATS.items()},
+    PICTURE: "the curves",
+    FILM: "the video with face box and curves",
+    PAGE: "a page with video, curves and faces",
+    ABAW: f"all recordings as the challenge wants them, DIR/{SUBMISSION}",
+}
+"""What each format is, for people."""
 KNOWN_FORMATS = (*FORMATS, PICTURE, FILM, PAGE)
 DEFAULT_FORMATS = ("csv", PICTURE, FILM)
 """Beside the summary, which is always written."""
 NEEDING_PICTURES_IN_TIME = frozenset([FILM, PAGE])
 NEEDING_TIME = frozenset([PICTURE])
+
+
+def listed(names: Iterable[str]) -> str:
+    """Formats and what they are, for the help."""
+    return ", ".join(f"{name} ({ABOUT[name]})" for name in names)
 
 
 def formats_of(kind: Kind, wanted: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Windows out of WAV files: the right samples, normalised over what is real, with honest masks."""
+"""Windows out of WAV files: the right samples, normalised over what is real, with masks that leave padding out."""
 
 from pathlib import Path
 

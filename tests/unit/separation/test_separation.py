@@ -6,10 +6,11 @@ import soundfile
 
 from stages.core.errors import BadInput
 from stages.media.sound import resample
-from stages.separation.separation import BACKENDS, Classical, clean, median_sdr_db, sdr_db, si_sdr_db
+from stages.separation.separation import Classical, PassThrough, clean, median_sdr_db, sdr_db, si_sdr_db
 from stages.separation.streaming import rate_of, read_blocks, resample_blocks, write_blocks
 
 RATE_HZ = 22_050
+BACKENDS = {"none": PassThrough(), "classical": Classical()}
 
 
 def speech_like(rng: np.random.Generator, seconds: float, rate_hz: int = RATE_HZ) -> np.ndarray:
