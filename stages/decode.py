@@ -11,7 +11,7 @@ Writes  data/decode/<video>.h5     jpeg, jpeg_offset (T + 1,): upright RGB frame
                                    length is the video's; silence where there is no sound
 Params  decode
 
-Memory: the JPEG bytes and the waveform of one video per worker, both limited.
+Memory: the waveform of one video per worker, which is limited; frames go to the disk one by one.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.core.arrays import Image
-from stages.core.artefacts import write_arrays
+from stages.core.artefacts import Spool, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.notes import Note
 from stages.core.params import DecodeParams, load_params
@@ -33,7 +33,7 @@ def decode_video(unit: Unit, settings: DecodeParams) -> list[Note]:
     """Decode one video to JPEG frames on the grid and to a WAV file."""
     from stages.media.container import Limits, probe
     from stages.media.frames import decode_grid
-    from stages.media.jpeg import pack_jpegs
+    from stages.media.jpeg import spool_jpegs
     from stages.media.oddities import oddities
     from stages.media.scan import Hearing
     from stages.media.sound import decode_sound, write_wav
@@ -51,18 +51,19 @@ def decode_video(unit: Unit, settings: DecodeParams) -> list[Note]:
             size[:] = frame.image.shape[:2]
             yield frame.image
 
-    jpeg, offset = pack_jpegs(images(), settings.jpeg_quality, partial(limits.check_jpegs, video))
-    sound = decode_sound(video, settings.audio_rate_hz, facts, limits)
-    write_arrays(
-        unit.writes["frames"],
-        {"jpeg": jpeg, "jpeg_offset": offset, "time_s": grid.time_s, "frame_time_s": shown_s},
-        fps_hz=settings.fps_hz,
-        height=int(size[0]),
-        width=int(size[1]),
-        scale=float(size[1] / facts.width),
-        duration_s=facts.duration_s,
-        has_audio=sound is not None,
-    )
+    with Spool(unit.writes["frames"].parent) as jpeg:
+        offset = spool_jpegs(images(), jpeg.write, settings.jpeg_quality, partial(limits.check_jpegs, video))
+        sound = decode_sound(video, settings.audio_rate_hz, facts, limits)
+        write_arrays(
+            unit.writes["frames"],
+            {"jpeg": jpeg, "jpeg_offset": offset, "time_s": grid.time_s, "frame_time_s": shown_s},
+            fps_hz=settings.fps_hz,
+            height=int(size[0]),
+            width=int(size[1]),
+            scale=float(size[1] / facts.width),
+            duration_s=facts.duration_s,
+            has_audio=sound is not None,
+        )
     silence = np.zeros((round(facts.duration_s * settings.audio_rate_hz), 2), np.float32)
     write_wav(unit.writes["sound"], sound.samples if sound else silence, settings.audio_rate_hz)
     odd = oddities(facts, grid, sound, asked=settings.audio_track)

@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stages.core.artefacts import read_arrays, read_facts, read_json, write_arrays
+from stages.core.artefacts import open_arrays, read_arrays, read_facts, read_json, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.notes import Note
 from stages.core.optimisation import MixedPrecision
@@ -42,15 +42,15 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
     from stages.vision.views import view_of
 
     track = read_arrays(unit.reads["faces"], "box_xyxy", "crop_index", "detected", "time_s")
-    pictures = read_arrays(unit.reads.get("frames", unit.reads["faces"]), "jpeg", "jpeg_offset")
     engine = Engine(unit.facts["engine"], unit.facts["precision"])
     network = _network(
         unit.reads["model"], torch_device(), engine, settings.mixed_precision, settings.compile
     )
     view = view_of(unit.facts["shown"], track)
-    embedding, valence_arousal = embed_track(
-        network, pictures["jpeg"], pictures["jpeg_offset"], view, settings.batch_size
-    )
+    with open_arrays(unit.reads.get("frames", unit.reads["faces"])) as file:
+        embedding, valence_arousal = embed_track(
+            network, file["jpeg"], file["jpeg_offset"][()], view, settings.batch_size
+        )
     if "alignment" in unit.reads:
         embedding = aligned(embedding, load_file(unit.reads["alignment"]))
     write_arrays(

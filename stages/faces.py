@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.arrays import Flags
-from stages.core.artefacts import open_arrays, read_arrays, read_facts, write_arrays
+from stages.core.artefacts import Spool, open_arrays, read_arrays, read_facts, write_arrays
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.detectors import DETECTORS
 from stages.core.errors import BadInput
@@ -37,7 +37,7 @@ from stages.core.notes import Note
 from stages.core.params import ComputeParams, FacesParams, load_params
 from stages.core.weights import PRETRAINED, find_weights
 from stages.engine.stage import Stage, Unit, main
-from stages.media.jpeg import pack_jpegs, unpack_jpeg
+from stages.media.jpeg import spool_jpegs, unpack_jpeg
 from stages.vision.crops import crop_face, reuse_last
 from stages.vision.detectors import device_of
 from stages.vision.found import read_found
@@ -124,30 +124,30 @@ def _write_tracks(path: Path, linked: Linked, step: Any, rules: Rules) -> None:
 def _write_subject(path: Path, frames: Path, linked: Linked, chosen: FacePath, settings: FacesParams) -> None:
     track, facts = chosen.track(linked.faces), read_facts(frames)
     offset = read_arrays(frames, "jpeg_offset")["jpeg_offset"]
-    with open_arrays(frames) as file:
+    with open_arrays(frames) as file, Spool(path.parent) as jpeg:
         crops = (
             crop_face(
                 unpack_jpeg(file["jpeg"], offset, k), track.box_xyxy[k], settings.pad_px, facts["scale"]
             )
             for k in track.detected.nonzero()[0]
         )
-        jpeg, jpeg_offset = pack_jpegs(crops, settings.jpeg_quality)
-    write_arrays(
-        path,
-        {
-            "box_xyxy": track.box_xyxy,
-            "score": track.score,
-            "detected": track.detected,
-            "jump": chosen.jump,
-            "others": _others(linked, chosen, settings.min_seen_s),
-            "jpeg": jpeg,
-            "jpeg_offset": jpeg_offset,
-            "crop_index": reuse_last(track.detected),
-            "faces_in_frame": np.array([len(found) for found in linked.faces.steps], np.int32),
-            "time_s": linked.faces.time_s,
-        },
-        fps_hz=facts["fps_hz"],
-    )
+        jpeg_offset = spool_jpegs(crops, jpeg.write, settings.jpeg_quality)
+        write_arrays(
+            path,
+            {
+                "box_xyxy": track.box_xyxy,
+                "score": track.score,
+                "detected": track.detected,
+                "jump": chosen.jump,
+                "others": _others(linked, chosen, settings.min_seen_s),
+                "jpeg": jpeg,
+                "jpeg_offset": jpeg_offset,
+                "crop_index": reuse_last(track.detected),
+                "faces_in_frame": np.array([len(found) for found in linked.faces.steps], np.int32),
+                "time_s": linked.faces.time_s,
+            },
+            fps_hz=facts["fps_hz"],
+        )
 
 
 def _others(linked: Linked, chosen: FacePath, min_seen_s: float) -> Any:

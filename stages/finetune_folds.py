@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.arrays import Floats
-from stages.core.artefacts import read_arrays, write_json, write_tensors
+from stages.core.artefacts import open_arrays, read_arrays, write_json, write_tensors
 from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
 from stages.core.folds import assign_folds
@@ -73,13 +73,13 @@ def _tracks(unit: Unit, settings: FinetuneParams) -> Iterator[tuple[Any, Any, An
     for name in names:
         path = unit.reads[f"faces/{name}"]
         track = read_arrays(path, "box_xyxy", "crop_index", "detected", "time_s")
-        pictures = read_arrays(unit.reads.get(f"frames/{name}", path), "jpeg", "jpeg_offset")
         seen = np.flatnonzero(track["detected"])
         if len(seen):
             steps = seen[np.unique(np.linspace(0, len(seen) - 1, min(each, len(seen))).astype(int))]
             view = view_of(describe(settings, unit.facts["backbone"]).input, track)
             boxes = None if view.box_xyxy is None else view.box_xyxy[steps]
-            yield pictures["jpeg"], pictures["jpeg_offset"], View(view.picture[steps], boxes)
+            with open_arrays(unit.reads.get(f"frames/{name}", path)) as file:
+                yield file["jpeg"], file["jpeg_offset"][()], View(view.picture[steps], boxes)
 
 
 def training_folds(corpus: Corpus, names: list[str], folds: int, seed: int) -> dict[str, int]:

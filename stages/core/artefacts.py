@@ -11,6 +11,7 @@ facts. What nobody here writes isn't handed to the library: a damaged or hostile
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
@@ -28,6 +29,7 @@ FIRST_FORMAT = 1  # its files bear no number
 FORMAT = FIRST_FORMAT
 """Of the artefacts. Raise it when an array changes its meaning: older files are refused, and made again."""
 Arrays = dict[str, NDArray[Any]]
+PIECE_BYTES = 1 << 22
 _FORMAT = "artefact_format"
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _CHECKSUMS_SINCE = 2  # version of the superblock; what is older has none
@@ -72,7 +74,40 @@ def files_of(path: Path) -> list[Path]:
     return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], **facts: Any) -> None:
+class Spool:
+    """Bytes that wait on the disk to become one array of an artefact: in memory is a piece at a time.
+
+    The file has no name, so that nothing of a killed writer is left.
+
+    Args:
+        folder: where it lies, made if need be: that of the artefact, for its room.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+
+    def __enter__(self) -> "Spool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, data: bytes) -> None:
+        """Add bytes at the end."""
+        self._file.write(data)
+
+    def copy_to(self, file: Any, name: str) -> None:
+        """Write all of it as an array of bytes of an open HDF5 file."""
+        size = self._file.seek(0, os.SEEK_END)
+        array = file.create_dataset(name, (size,), np.uint8, track_times=False)
+        self._file.seek(0)
+        for start in range(0, size, PIECE_BYTES):
+            piece = np.frombuffer(self._file.read(PIECE_BYTES), np.uint8)
+            array[start : start + len(piece)] = piece
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any] | Spool], **facts: Any) -> None:
     """Write named arrays and scalar facts to one HDF5 file, byte for byte the same each time.
 
     Args:
@@ -84,7 +119,10 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], **facts: Any) -
 
     with whole(path) as partial, h5py.File(partial, "w", libver="latest", track_order=False) as file:
         for name in sorted(arrays):
-            file.create_dataset(name, data=np.ascontiguousarray(arrays[name]), track_times=False)
+            if isinstance(array := arrays[name], Spool):
+                array.copy_to(file, name)
+            else:
+                file.create_dataset(name, data=np.ascontiguousarray(array), track_times=False)
         for name in sorted(facts):
             if (value := facts[name]) is not None:
                 file.attrs[name] = np.bytes_(value.encode()) if isinstance(value, str) else value

@@ -29,15 +29,40 @@ def pack_jpegs(
     Raises:
         ValueError: quality is out of range, or an image is not RGB in 8 bits.
     """
+    blob = bytearray()
+    offset = spool_jpegs(images, blob.extend, quality, check)
+    return np.frombuffer(blob, np.uint8), offset
+
+
+def spool_jpegs(
+    images: Iterable[Image],
+    write: Callable[[bytes], object],
+    quality: int = 95,
+    check: Callable[[int], None] | None = None,
+) -> Integers:
+    """As `pack_jpegs`, but each image's bytes are handed on: in memory is one image at a time.
+
+    Shape: -> offset (N + 1,) int64.
+
+    Args:
+        images: RGB images.
+        write: takes the bytes of every image, e.g. `artefacts.Spool.write`.
+        quality: as for `pack_jpegs`.
+        check: likewise.
+
+    Raises:
+        ValueError: as `pack_jpegs`.
+    """
     if not 1 <= quality <= 100:
         raise ValueError(f"quality is {quality}; wanted 1 to 100")
-    blob, offset = bytearray(), [0]
+    offset = [0]
     for image in images:
-        blob += _encode(image, quality)
-        offset.append(len(blob))
+        data = _encode(image, quality)
+        write(data)
+        offset.append(offset[-1] + len(data))
         if check:
-            check(len(blob))
-    return np.frombuffer(blob, np.uint8), np.array(offset, np.int64)
+            check(offset[-1])
+    return np.array(offset, np.int64)
 
 
 def unpack_jpeg(blob: Blob, offset: Integers, i: int) -> Image:

@@ -31,10 +31,10 @@ def degrade(track: Mapping[str, Any], kind: str, seed: int, fps_hz: float) -> Tr
     if kind == "dropped":
         return _dropped(track, rng, fps_hz)
     change = KINDS[kind](rng)
-    crops = [
+    crops = (
         change(unpack_jpeg(track["jpeg"], track["jpeg_offset"], k))
         for k in range(len(track["jpeg_offset"]) - 1)
-    ]
+    )
     jpeg, offset = pack_jpegs(crops)
     return {**track, "jpeg": jpeg, "jpeg_offset": offset}
 

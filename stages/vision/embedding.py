@@ -114,7 +114,7 @@ def shown(
 
 
 def embed_track(
-    network: StaticNetwork, jpeg: NDArray[np.uint8], jpeg_offset: Integers, view: View, batch_size: int
+    network: StaticNetwork, jpeg: Any, jpeg_offset: Integers, view: View, batch_size: int
 ) -> tuple[Floats, Floats]:
     """What a static model says of every step of a track; a picture that is reused is computed once.
 
@@ -122,7 +122,7 @@ def embed_track(
 
     Args:
         network: a static model.
-        jpeg: the pictures, see `jpeg.pack_jpegs`.
+        jpeg: the pictures, see `jpeg.pack_jpegs`; of an open HDF5 file each is read when its batch comes.
         jpeg_offset: likewise.
         view: which of them, or which part of it, stands for each step.
         batch_size: images at a time.

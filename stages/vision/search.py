@@ -3,12 +3,12 @@
 Nothing here depends on whose face is wanted, so that choosing another person searches nothing again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from stages.core.arrays import Floats, Image, Integers
-from stages.core.artefacts import read_arrays, read_facts, write_arrays
+from stages.core.artefacts import open_arrays, read_arrays, read_facts, write_arrays
 from stages.core.notes import Note
 from stages.core.params import DetectionParams
 from stages.engine.advance import advance
@@ -21,6 +21,7 @@ from stages.vision.detectors import detector_of, device_of
 BATCHES_AT_A_TIME = 4
 PATCH_PX = 16
 LAYOUT_PX = (32, 18)
+Look = tuple[Floats, Floats]
 
 
 def detect_frames(
@@ -43,27 +44,31 @@ def search_video(unit: Unit, settings: DetectionParams) -> list[Note]:
     grey, change (T,) of the picture against the step before, time_s (T,).
     """
     frames, facts = (
-        read_arrays(unit.reads["frames"], "jpeg", "jpeg_offset", "time_s"),
+        read_arrays(unit.reads["frames"], "jpeg_offset", "time_s"),
         read_facts(unit.reads["frames"]),
     )
     weights = str(unit.reads["weights"]) if "weights" in unit.reads else None
     detector = detector_of(settings, weights)
     found: list[Detections] = []
     patches: list[Image] = []
-    looks: list[tuple[Floats, Floats]] = []
-    searched = detect_frames(
-        detector,
-        device_of(settings.detector),
-        frames["jpeg"],
-        frames["jpeg_offset"],
-        range(len(frames["time_s"])),
-        settings.batch_size,
-    )
-    for image, faces in searched:
-        advance(len(found) + 1, len(frames["time_s"]))
-        found.append(faces)
-        patches += [face_patch(image, box) for box in faces.box_xyxy]
-        looks.append(look_of(image))
+    with open_arrays(unit.reads["frames"]) as file:
+        searched = detect_frames(
+            detector,
+            device_of(settings.detector),
+            file["jpeg"],
+            frames["jpeg_offset"],
+            range(len(frames["time_s"])),
+            settings.batch_size,
+        )
+
+        def looks() -> Iterator[Look]:
+            for image, faces in searched:
+                advance(len(found) + 1, len(frames["time_s"]))
+                found.append(faces)
+                patches.extend(face_patch(image, box) for box in faces.box_xyxy)
+                yield look_of(image)
+
+        change = changes(looks())
     write_arrays(
         unit.writes["found"],
         {
@@ -71,7 +76,7 @@ def search_video(unit: Unit, settings: DetectionParams) -> list[Note]:
             "score": np.concatenate([np.empty(0, np.float32), *(one.score for one in found)]),
             "step": np.repeat(np.arange(len(found), dtype=np.int32), [len(one) for one in found]),
             "patch": np.array(patches, np.uint8).reshape(-1, PATCH_PX, PATCH_PX),
-            "change": changes(looks),
+            "change": change,
             "time_s": frames["time_s"],
         },
         width=facts["width"],
@@ -92,7 +97,7 @@ def face_patch(image: Image, box_xyxy: Floats) -> Image:
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
 
 
-def look_of(image: Image) -> tuple[Floats, Floats]:
+def look_of(image: Image) -> Look:
     """What tells one shot from another: where it is light and dark (unit norm), and its colours' shares."""
     import cv2
 
@@ -109,11 +114,20 @@ def look_of(image: Image) -> tuple[Floats, Floats]:
     return layout / max(float(np.linalg.norm(layout)), 1.0), colours
 
 
-def changes(looks: list[tuple[Floats, Floats]]) -> Floats:
-    """How much the picture changes from the step before: the larger of layout and colours. -> (T,) 0 to 1."""
-    change = np.zeros(len(looks), np.float32)
-    for step in range(1, len(looks)):
-        (old, old_colours), (new, new_colours) = looks[step - 1], looks[step]
-        layout = 1 - float(old @ new) if old.any() and new.any() else 0.0
-        change[step] = min(1.0, max(layout, float(np.abs(old_colours - new_colours).sum()) / 2))
-    return change
+def changes(looks: Iterable[Look]) -> Floats:
+    """How much the picture changes from the step before: the larger of layout and colours. -> (T,) 0 to 1.
+
+    In memory: two looks.
+    """
+    change = []
+    before: Look | None = None
+    for look in looks:
+        change.append(_change_between(before, look) if before else 0.0)
+        before = look
+    return np.array(change, np.float32)
+
+
+def _change_between(before: Look, after: Look) -> float:
+    (old, old_colours), (new, new_colours) = before, after
+    layout = 1 - float(old @ new) if old.any() and new.any() else 0.0
+    return min(1.0, max(layout, float(np.abs(old_colours - new_colours).sum()) / 2))

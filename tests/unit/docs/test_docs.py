@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -106,14 +107,15 @@ def is_parameter(key: str) -> bool:
     return False
 
 
-def set_parameter(key: str, value: str) -> None:
-    """Put a value into the paper's profile; pydantic raises where it isn't legal."""
+def set_parameters(values: dict[str, str]) -> None:
+    """Put values into the paper's profile; pydantic raises where they aren't legal together."""
     params = profile("affwild2")
-    *path, last = key.split(".")
-    level = params
-    for part in path:
-        level = level[part]
-    level[last] = yaml.safe_load(value)
+    for key, value in values.items():
+        *path, last = key.split(".")
+        level = params
+        for part in path:
+            level = level[part]
+        level[last] = yaml.safe_load(value)
     Params.model_validate(params)
 
 
@@ -137,7 +139,7 @@ def test_parameters_exist_and_values_are_legal(page: Path) -> None:
             continue
         assert is_parameter(found["key"]), span
         if found["value"]:
-            set_parameter(found["key"], found["value"])
+            set_parameters({found["key"]: found["value"]})
 
 
 def meet(path: str, made: str) -> bool:
@@ -187,12 +189,14 @@ def check_dvc(parsed: Any) -> None:
         stage, _, item = target.partition("@")
         assert stage in DAG, target
         assert not item or is_parameter(f"finetune.backbones.{item}"), target
+    changes: dict[str, list[str]] = {}
     for change in getattr(parsed, "set_param", None) or []:
         key, _, values = change.partition("=")
         if key not in EXAMPLES:
             assert is_parameter(key), change
-            for value in values.split(","):
-                set_parameter(key, value)
+            changes[key] = re.split(r",(?![^\[]*\])", values)  # a list is one value
+    for combination in product(*changes.values()):
+        set_parameters(dict(zip(changes, combination, strict=True)))
 
 
 def check_valaro(words: list[str]) -> None:
