@@ -170,7 +170,7 @@ def test_a_model_that_is_no_more_has_no_card(workspace: Workspace, params: Param
 def test_weights_that_are_missing_or_damaged_are_named(workspace: Workspace, damage: bytes | None) -> None:
     path = Path("models/cross_attention/arousal.safetensors")
     path.unlink() if damage is None else path.write_bytes(damage)
-    with pytest.raises(ValaroError, match=rf"{path}: no such weights, or damaged ones .* `dvc repro`"):
+    with pytest.raises(ValaroError, match=rf"{path}: (no such weights|not a readable safetensors file)"):
         written(workspace)
     assert not Path("cards").exists(), "all cards or none"
 
