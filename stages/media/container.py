@@ -1,6 +1,6 @@
 """What a video file holds: its size, rates and streams, and the time of every native frame."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -144,6 +144,8 @@ class ContainerFacts:
     """Time of the first frame on a player's clock: what `time_s` lacks to be a player's time."""
     joints_s: tuple[float, ...] = ()
     """Where the file's clock starts anew, seconds from the first frame."""
+    unread_share: float = 0.0
+    """Of the file's bytes, those behind the last packet that was read."""
     clock: Clock = field(default_factory=Clock, repr=False, compare=False)
     """The shifts that join the clocks; decoders need it."""
 
@@ -206,6 +208,8 @@ def probe(
             pts = decoded_stamps(path, limits.max_frames, limits.max_pixels, scan.clock)
             limits.check_length(path, len(pts), 0.0)
         facts = _facts(container, stream, scan, scan.first_frame, pts)
+        if "matroska" in container.format.name and scan.end_byte is not None:  # elsewhere an index may follow
+            facts = replace(facts, unread_share=1 - scan.end_byte / max(path.stat().st_size, 1))
         known_s = max(scan.sound_end_s - _origin_s(facts), _stated_s(container, stream))
     limits.check_size(path, facts.width, facts.height)
     limits.check_length(path, facts.frame_count, facts.duration_s)

@@ -8,6 +8,8 @@ from stages.media.sound import Sound
 
 MAX_DAMAGED_SHARE = 0.01
 """More native frames lost than this deserve a note."""
+MOST_UNREAD = 0.2
+"""Share of a Matroska or WebM file behind its last packet: of joined recordings FFmpeg reads two."""
 LONG_GAP_S = 60.0
 """So does a longer time without a new frame."""
 
@@ -38,6 +40,11 @@ def _of_the_clock(facts: ContainerFacts) -> Iterator[Oddity]:
     if facts.joints_s:
         problem = f"its time stamps start anew at {_places(facts.joints_s)}"
         yield f"{problem}: the takes are joined end to end", _NOTHING
+    if facts.unread_share > MOST_UNREAD:
+        problem = (
+            f"the last {facts.unread_share:.0%} of the file are not read: several recordings were joined"
+        )
+        yield problem, "Split it into its recordings, or convert it with the program that joined it"
     for start_s, end_s in long_gaps(facts.time_s, LONG_GAP_S):
         yield still_words(start_s, end_s), "Nothing to do: the last frame stands in"
 

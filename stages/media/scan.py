@@ -1,6 +1,6 @@
 """One pass over a file: the stamps of its frames, its clock, and which audio streams hold any sound."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -40,6 +40,7 @@ class Scan:
         clock: the shifts that make one clock of all.
         starts_s: first stamp of each audio stream, by its index.
         sound_end_s: last stamp of the sound on the continuous clock; -inf without sound.
+        end_byte: where the last packet ends in the file; None where the scan was broken off.
     """
 
     pts: list[int | None]
@@ -50,6 +51,7 @@ class Scan:
     clock: Clock
     starts_s: dict[int, float]
     sound_end_s: float
+    end_byte: int | None = None
 
 
 @dataclass
@@ -104,17 +106,20 @@ def scan_packets(container: Any, stream: Any, max_frames: int, max_pixels: int, 
     picture = _Picture(Decoder(container, stream, max_pixels=max_pixels))
     listeners = _listeners(container, hearing)
     seen = tracks[stream.index]
+    end_byte: int | None = 0
     for place, packet in enumerate(packets(container, stream, *audio)):
         index = packet.stream.index
+        end_byte = max(end_byte or 0, (packet.pos or 0) + packet.size)
         if index == stream.index:
             picture.see(packet, len(seen.pts))
         else:
             listeners[index].hear(packet)
         tracks[index].add(packet, place)
         if len(seen.pts) - len(picture.discarded) > max_frames:
+            end_byte = None
             break
     picture.see(None, 0)
-    return _scan_of(container, stream, tracks, picture, listeners, hearing)
+    return replace(_scan_of(container, stream, tracks, picture, listeners, hearing), end_byte=end_byte)
 
 
 def _listeners(container: Any, hearing: Hearing) -> dict[int, _Listener]:

@@ -104,6 +104,11 @@ def test_takes_follow_each_other_and_their_sound_stays_in_step(
     np.testing.assert_allclose(beeps_s(path, facts) - begins_s, BEEP_S, atol=0.02)
 
 
+@pytest.mark.parametrize(("kind", "takes", "share"), [("webm", 2, 0.0), ("webm", 4, 0.5), ("ts", 3, 0.0)])
+def test_what_is_not_read_of_a_joined_file_is_known(join, kind: str, takes: int, share: float) -> None:
+    assert probe(join(kind, [0.0] * takes)).unread_share == pytest.approx(share, abs=0.05)
+
+
 def test_without_sound_the_picture_alone_tells(join, read_clock) -> None:
     path = join("ts with B-frames", [3.0, 1.0, 400.0], sound=False)
     facts = probe(path)
