@@ -30,6 +30,8 @@ from valaro.recordings.starter import STARTER_NOTICE, STARTER_SYSTEM
 CORPUS, NAME = "FER+", "starter"
 SIDES_PX = (48, 36, 24, 18, 12)
 """To which pictures of 48 px are scaled down, and up again: faces in FULL_PX x side / 48."""
+EVERY = 3
+"""Of scaled pictures every third is enough."""
 FILE = f"static/{NAME}.safetensors"
 
 
@@ -105,17 +107,26 @@ def _answers(model: Any, faces: LabelledFaces, chosen: Flags, side_px: int) -> A
     return Answers(embedding, valence_arousal, logits, target[:, :2], target[:, 2].astype(int))
 
 
+def _thinned(chosen: Flags) -> Flags:
+    """Every third of them."""
+    thinned = np.zeros(len(chosen), bool)
+    thinned[np.flatnonzero(chosen)[::EVERY]] = True
+    return thinned
+
+
 def _calibrate(model: Any, faces: LabelledFaces) -> dict[str, Any]:
     """The interval, for the header: regression on half of the validation pictures, factor on the others."""
-    chosen = faces.of("validation") & ~np.isnan(faces.target[:, 0])
-    features, errors = [], []
+    rated = faces.of("validation") & ~np.isnan(faces.target[:, 0])
+    features, errors, held_out = [], [], []
+    half = np.random.default_rng(0).random(len(rated)) < 0.5
     for side_px in SIDES_PX:
+        chosen = rated if side_px == SIDES_PX[0] else _thinned(rated)
         said = _answers(model, faces, chosen, side_px)
         small = np.full(len(said.truth), halvings(np.array([FULL_PX * side_px / SIDES_PX[0]]))[0])
         features.append(features_of(said.logits, said.valence_arousal, small))
         errors.append(np.abs(said.truth - said.valence_arousal))
-    held_out = np.tile(np.random.default_rng(0).random(int(chosen.sum())) < 0.5, len(SIDES_PX))
-    coefficients, factor = fit_doubt(np.concatenate(features), np.concatenate(errors), held_out)
+        held_out.append(half[chosen])
+    coefficients, factor = fit_doubt(*(np.concatenate(part) for part in (features, errors, held_out)))
     return {"coefficients": coefficients.round(5).tolist(), "factor": factor.round(5).tolist()}
 
 
@@ -131,7 +142,7 @@ def _figures(model: Any, faces: LabelledFaces, doubt: Mapping[str, Any]) -> dict
     )
     found: dict[str, Any] = {"by_size": {}}
     for side_px in SIDES_PX:
-        said = _answers(model, faces, official, side_px)
+        said = _answers(model, faces, official if side_px == SIDES_PX[0] else _thinned(official), side_px)
         face_px = FULL_PX * side_px / SIDES_PX[0]
         boxes = np.tile([0.0, 0.0, face_px, face_px], (len(said.truth), 1))
         half = interval.half_width(said.embedding, said.valence_arousal, boxes, np.ones(len(boxes)))
