@@ -9,6 +9,8 @@ import pytest
 
 from stages import __version__
 
+from .conftest import TIMES_S, export_model, table
+
 pytestmark = pytest.mark.slow
 
 
@@ -82,3 +84,16 @@ def test_the_starter_is_in_the_wheel_and_serves_where_nothing_is_trained(
     assert system == "static"
     assert str(python.parents[1]) in folder
     assert "expression-based estimate by the starter model (FER+)" in notice
+
+
+def test_a_video_is_analysed_outside_any_checkout(
+    python: Path, trained: Path, portrait: Path, tmp_path: Path
+) -> None:
+    """A folder that `valaro export-model` wrote and a clip are all that the wheel needs."""
+    assert export_model(trained, tmp_path / "system").exit_code == 0
+    command = ("-m", "valaro", "predict", "--model", "system", portrait, "--format", "csv", "--out", "traces")
+    said = run(python, *command, cwd=tmp_path)
+    assert "face 100%" in said
+    header, values = table(tmp_path / "traces/portrait")
+    assert header[:4] == ["frame", "time_s", "valence", "arousal"]
+    assert len(values) == len(TIMES_S)
