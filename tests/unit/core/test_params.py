@@ -40,6 +40,7 @@ def put(content: dict[str, Any], key: str, value: Any) -> None:
 
 def test_every_profile_and_the_active_one_are_legal(repository: Path) -> None:
     files = [repository / "params.yaml", *sorted((repository / "profiles").glob("*.yaml"))]
+    files.append(repository / "valaro" / "starter" / "params.yaml")
     assert len(files) >= 2
     for file in files:
         assert load_params(file).decode.fps_hz > 0
