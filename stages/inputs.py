@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stages.core.artefacts import write_json
+from stages.core.corpus import WITHOUT_CORPUS, is_sample
 from stages.core.errors import ValaroError
 from stages.core.params import load_params
 from stages.engine.progress import say
@@ -69,6 +70,11 @@ def inputs() -> None:
     if here.resolve() != there:
         for path in link_from(there, here, [place for place in places if not place.is_absolute()]):
             say(f"inputs: {path} is the main checkout's, {there / path}")
+    corpus = places[0]
+    if not corpus.exists() and not is_sample(
+        params.index.corpus
+    ):  # the sample is drawn by a stage of its own
+        raise ValaroError(f"{corpus}: no such folder. {WITHOUT_CORPUS}")
     write_json(FILE, [place.as_posix() for place in places])
 
 

@@ -67,6 +67,9 @@ def is_sample(corpus: str) -> bool:
     return any(parts[i : i + 2] == SAMPLE_CORPUS for i in range(len(parts)))
 
 
+WITHOUT_CORPUS = "Put the corpus, or a link to it, there (README), or run `valaro profile sample`."
+
+
 @dataclass(frozen=True)
 class Corpus:
     """Subjects in the order of their names, and the file of each video."""

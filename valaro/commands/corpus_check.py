@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.core.corpus import FITTED_SPLITS, LEAST_RECORDINGS, Split
+from stages.core.corpus import FITTED_SPLITS, LEAST_RECORDINGS, WITHOUT_CORPUS, Split
 from stages.core.errors import ValaroError
 from stages.core.labels import read_labels
 from stages.core.params import Params
@@ -27,8 +27,7 @@ def check_corpus(params: Params) -> Iterator[Remark]:
     try:
         listing = list_corpus(params.index, params.submission.sample_file)
     except ValaroError as error:
-        remedy = "Put the corpus, or a link to it, there (README), or `valaro profile sample`."
-        yield Remark("MISSING", str(error), "" if Path(params.index.corpus).exists() else remedy)
+        yield Remark("MISSING", str(error), "" if Path(params.index.corpus).exists() else WITHOUT_CORPUS)
         return
     first, *rest = listing.summary
     yield Remark("ok", f"{params.index.corpus}: {first}", "; ".join(rest))
