@@ -137,17 +137,17 @@ def analyse(
     trained = _aiming_at(trained, person)
     notes: list[Note] = []
     subjects: list[str] = []
-    for step in _begin(recording, workspace, trained, kind, subjects, everyone=person == EVERYONE):
-        tell(step.name, 0.0)
-        for unit in step.units:
-            try:
+    try:
+        for step in _begin(recording, workspace, trained, kind, subjects, everyone=person == EVERYONE):
+            tell(step.name, 0.0)
+            for unit in step.units:
                 with watched(partial(tell, step.name)):
                     notes += do_unit(step.work, unit, step.settings)
-            except BadInput as error:
-                if workspace.root not in Path(error.file).parents:
-                    raise
-                # That file is nothing to the user.
-                raise BadInput(recording, error.problem, error.remedy) from error
+    except BadInput as error:
+        if workspace.root not in Path(error.file).parents:
+            raise
+        # That file is nothing to the user.
+        raise BadInput(recording, error.problem, error.remedy) from error
     several = person == EVERYONE and kind == "video"
     return [
         _gather(
