@@ -44,7 +44,7 @@ def ignored(
         "lists": ".",
         "test_list": "auto",
     }
-    repository.set({"index": settings, "submission": {"sample_file": None}})
+    repository.set({"index": settings})
     repository.commit("The corpus lies elsewhere")
     return repository
 

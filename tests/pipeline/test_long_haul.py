@@ -115,7 +115,7 @@ def crowd(workspace: Any, film: Callable[..., Path], tmp_path: Path) -> Any:
         clip.write_bytes(films[k % FILMS] + struct.pack(">I4sQ", 16, b"free", k))
         workspace.lay(clip, "Validation" if k % 4 == 3 else "Train", rows=len(CLIP_S))
         clip.unlink()
-    workspace.set({"index": {"test_list": None}, "submission": {"sample_file": None}, "compute": {"jobs": 2}})
+    workspace.set({"index": {"test_list": None}, "compute": {"jobs": 2}})
     # Networks as small as these take longer to share their work than to do it.
     workspace.environment = workspace.environment | {"OMP_NUM_THREADS": "1"}
     return workspace

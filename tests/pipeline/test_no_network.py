@@ -101,6 +101,5 @@ def test_everything_without_a_network(
     ):
         workspace.lay(films[name], split)
     workspace.lay(films["hidden"], "test")
-    workspace.set({"submission": {"sample_file": None}})
     offline("dvc", "repro")
     assert (workspace / "metrics/evaluate.json").is_file()

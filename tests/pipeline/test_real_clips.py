@@ -42,7 +42,7 @@ def real(code: Any, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> A
     for clip, (split, subjects) in CLIPS.items():
         path = shared / "media" / "clips" / clip
         repository.lay(path, split, subjects, rows=probe(path).frame_count)
-    repository.set({"submission": {"sample_file": None}, "compute": {"jobs": 2}})
+    repository.set({"compute": {"jobs": 2}})
     repository.output = repository.dvc("repro")
     return repository
 
