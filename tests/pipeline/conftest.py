@@ -31,6 +31,8 @@ RATE_HZ = 25
 CLIP_S = 3.2
 SOUND_HZ = 44_100
 ANNOTATIONS = "annotations/VA_Estimation_Challenge"
+MOUTH_HZ, OPEN_PX = 1.0, 8
+"""How often the mouth opens, and how wide: seen at 5 frames a second it moves, as in speech."""
 PATIENCE_S = 900
 NOT_COPIED = ("tests/", "benchmarks/", "data/", "models/", "metrics/", "dvc.lock")
 
@@ -244,7 +246,7 @@ def portrait(opening: float, hue: int, mirrored: bool = False) -> np.ndarray:
     from skimage import data
 
     image = np.ascontiguousarray(data.astronaut()[0:256, 96:352])
-    chin, drop = slice(147, 176), round(12 * opening)
+    chin, drop = slice(147, 176), round(OPEN_PX * opening)
     jaw = image[chin, 104:150].copy()
     image[147 : 147 + drop, 104:150] = (60, 10, 15)
     image[147 + drop : 176 + drop, 104:150] = jaw
@@ -257,7 +259,7 @@ def draw_people(hue: int, people: int) -> Callable[[float], np.ndarray]:
 
     def draw(time_s: float) -> np.ndarray:
         openings = [
-            max(0.0, np.sin(2 * np.pi * (2.5 * time_s))) * (np.sin(2 * time_s + k) > -0.3)
+            max(0.0, np.sin(2 * np.pi * MOUTH_HZ * time_s)) * (np.sin(2 * time_s + k) > -0.3)
             for k in range(people)
         ]
         return np.hstack([portrait(opening, hue, mirrored=bool(k)) for k, opening in enumerate(openings)])
