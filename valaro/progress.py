@@ -33,11 +33,11 @@ class Progress(NamedTuple):
     """Where a prediction is.
 
     Args:
-        recording: the file at work.
-        step: what is being done with it, such as `faces`.
-        share: of this recording, 0 to 1.
-        done: recordings finished.
-        total: recordings there are.
+        recording (Path): the file at work.
+        step (str): what is being done with it, such as `faces`.
+        share (float): of this recording, 0 to 1.
+        done (int): recordings finished.
+        total (int): recordings there are.
     """
 
     recording: Path

@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "kelm": ("--windows", "200", "--rounds", "1"),
     "loading": ("--crops", "2", "--rounds", "1"),
     "mesh": ("--crops", "4", "--rounds", "1"),
+    "recipe": ("--seeds", "1", "--epochs", "1"),
     "throughput": ("--videos", "2", "--seconds", "3", "--detector", "blazeface_short"),
     "windows": ("--layers", "1", "--seconds", "5", "--rounds", "1"),
 }

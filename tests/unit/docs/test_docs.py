@@ -154,6 +154,8 @@ def test_files_exist_or_are_made_by_a_stage(page: Path) -> None:
         pattern = re.sub(r"<[^>]*>", "*", path)
         if path.startswith(CODE) or path.endswith(".md"):
             assert path in EXAMPLES or list(REPOSITORY.glob(pattern)), path
+        elif (REPOSITORY / path).is_symlink():  # models/starter, to what lies in valaro/
+            assert (REPOSITORY / path).exists(), path
         elif path.rstrip("/") not in EXAMPLES and not path.startswith(str(SWEEPS)):
             assert any(meet(pattern, made) for made in [*outputs(), *told()]), path
 
@@ -201,7 +203,9 @@ def check_dvc(parsed: Any) -> None:
 
 def check_valaro(words: list[str]) -> None:
     command = get_command(app).commands[words[0]]  # type: ignore[attr-defined]
-    known = {option for parameter in command.params for option in parameter.opts}
+    known = {
+        option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
+    }
     assert {word for word in words[1:] if word.startswith("--")} <= known, words
     if words[0] == "profile":
         profile(words[1])

@@ -65,7 +65,12 @@ def test_two_rated_clips_become_a_corpus(repository: Path, tmp_path: Path, block
     run(sys.executable, "-m", "stages.index", cwd=tmp_path, code=repository)
     splits = {s["name"]: s["split"] for s in read_json(tmp_path / "data/index/corpus.json")["subjects"]}
     assert splits == {"anna": "train", "ben": "validation"}
-    assert read_json(tmp_path / "data/index/notes.json") == []
+    notes = read_json(tmp_path / "data/index/notes.json")
+    assert [(note["file"], note["problem"]) for note in notes] == [
+        ("data/mine/videos/linked/other.mp4", "neither labelled nor in the test list: not used"),
+        ("data/mine", "1 labelled recordings of the train split; 2 are needed"),
+        ("data/mine", "1 labelled recordings of the validation split; 3 are needed"),
+    ]
     found = read_arrays(tmp_path / "data/index/anna.h5")
     time_s = np.arange(FRAMES) / RATE_HZ
     np.testing.assert_allclose(found["time_s"], time_s, atol=1e-6)
@@ -76,7 +81,7 @@ def test_two_rated_clips_become_a_corpus(repository: Path, tmp_path: Path, block
 
 
 def link_a_folder(folder: Path) -> None:
-    """A third video that would be noted as unlabelled, were links to folders followed."""
+    """A third video, unlabelled, behind a link to its folder."""
     (folder / "elsewhere").mkdir()
     film(folder / "elsewhere" / "other.mp4")
     (folder / "data/mine/videos/linked").symlink_to(folder / "elsewhere")
