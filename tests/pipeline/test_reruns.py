@@ -125,15 +125,10 @@ def test_another_smoothing_runs_the_last_stages_and_back_again(project: Any, ran
     changed = {path.split("/")[1] for path in before if smoother[path] != before[path]}
     assert "traces" in changed
     scored = {
-        "evaluate.json",
-        "margins.json",
-        "per_video.csv",
-        "per_video_all.csv",
-        "tables",
-        "plots",
-        "report",
+        *("evaluate.json", "scores.json", "margins.json", "pairs.csv", "per_video.csv", "per_video_all.csv"),
+        *("tables", "plots", "report"),
     }
-    assert changed <= {"traces", "fused", "fusion", "submission", *scored}
+    assert changed <= {"traces", "fused", "fusion", "degraded", "intervals", "submission", *scored}
     project.set({"smooth": {"window_s": 0.5}})
     project.dvc("repro")
     assert project.digests("data", "models", "metrics") == before, "never a stale result"
