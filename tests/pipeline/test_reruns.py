@@ -164,7 +164,7 @@ COMMENTS = [
     ("def decode_video(", "# A remark.\ndef decode_video("),
     ('"""Decode one video to JPEG frames', '"""Turn one video into JPEG frames'),
 ]
-STATEMENTS = [("MAX_DAMAGED_SHARE = 0.01", "MAX_DAMAGED_SHARE = 0.02")]
+STATEMENTS = [("size = np.zeros(2, int)", "size = np.ones(2, int)")]  # which the first frame overwrites
 
 
 def test_only_statements_recompute(project: Any, ran: Ran, computed: Computed) -> None:
