@@ -136,6 +136,7 @@ def _regress(features: Floats, errors: Floats, tail: float, ridge: float) -> Reg
 def _quantile_regression(design: Floats, errors: Floats, level: float, ridge: float) -> Floats:
     """Weights that minimise the smoothed quantile loss. Shape: (N, 1 + F), (N,) -> (1 + F,)."""
     from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
 
     start = np.zeros(design.shape[1])
     start[0] = np.quantile(errors, level)
@@ -151,7 +152,8 @@ def _quantile_regression(design: Floats, errors: Floats, level: float, ridge: fl
         gradient = -(design.T @ slope) / len(rest) + penalised * weights
         return float(value.mean() + (penalised * weights**2).sum() / 2), gradient
 
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 500})
+    with threadpool_limits(1):  # products this small take longer to share among threads than to compute
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 500})
     return np.asarray(found.x)
 
 
