@@ -25,6 +25,7 @@ NOT_PART_OF_A_RESULT = (f"{PACKAGE}.engine", f"{PACKAGE}.core.params")
 `core.params`; their values enter a key by themselves."""
 
 LIBRARIES = {
+    "PIL": "pillow",
     "accelerate": "accelerate",
     "av": "av",
     "cv2": "opencv-contrib-python-headless",

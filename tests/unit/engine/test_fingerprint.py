@@ -137,7 +137,7 @@ DECIDE_NO_RESULT = {
         "ray",
         "threadpoolctl",
     ),
-    *("ffmpeg", "imageio_ffmpeg", "skimage"),
+    *("ffmpeg", "imageio_ffmpeg", "scmrepo", "skimage"),
 }
 
 
