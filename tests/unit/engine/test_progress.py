@@ -39,8 +39,8 @@ def test_rates(frames: int, seconds: float, words: str) -> None:
 
 def test_a_plain_table_lines_up_wide_letters_too() -> None:
     assert plain_table(HEAD, ROWS, best=1) == [
-        "system   protocol             mean",
-        "dynamic  validation          0.930",
+        "system   protocol      mean",
+        "dynamic  validation   0.930",
         "微笑     out_of_fold  -0.01  <- best",
     ]
 
