@@ -33,7 +33,7 @@ def test_the_papers_four_at_their_full_size(paper: Any, backbone: str) -> None:
     size, shown, groups, published = TABLE_3[backbone]
     description = describe(paper, backbone)
     assert (description.image_size, description.input) == (size, shown)
-    assert str(description.weights).startswith("models/pretrained/")
+    assert str(description.weights).startswith(("hub:", "models/pretrained/"))
     model = build_static(static_config(description, paper.dropout, paper.tanh_output)).eval()
     trunk = model.trunk if isinstance(model, PoseModel) else model.backbone
     parameters = sum(parameter.numel() for parameter in trunk.parameters())
