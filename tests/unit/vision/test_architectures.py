@@ -119,7 +119,7 @@ def test_descriptions_that_describe_nothing(changes: dict[str, Any], message: st
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"\x08" + 7 * b"\0" + b'{"a":{}}'])
 def test_files_that_are_no_static_model(tmp_path: Any, content: bytes) -> None:
     (tmp_path / "m.safetensors").write_bytes(content)
-    with pytest.raises(ValaroError, match=r"m\.safetensors: not a static model"):
+    with pytest.raises(ValaroError, match=r"m\.safetensors: not a readable safetensors file"):
         header_of(tmp_path / "m.safetensors")
     with pytest.raises(ValaroError, match=r"gone\.safetensors: no such weights"):
         header_of(tmp_path / "gone.safetensors")
