@@ -104,6 +104,6 @@ def lay_out_sound(sound: Path, workspace: Workspace, decode: DecodeParams, subje
     )
     write_arrays(
         workspace.artefact("mouth", subject),
-        {"time_s": time_s, "detected": nobody, "area": nowhere[:, 0]},
+        {"time_s": time_s, "detected": nobody, "area": nowhere[:, 0], "opening": nowhere[:, 0]},
         fps_hz=decode.fps_hz,
     )

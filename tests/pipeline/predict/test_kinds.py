@@ -38,7 +38,7 @@ def test_a_folder_of_all_kinds_gives_one_table(run: Run, clips: Path, tmp_path: 
         "sound": [".csv", ".json", ".parquet", ".png"],
         "video": [".csv", ".html", ".json", ".mp4", ".parquet", ".png"],
     }
-    rows = pd.read_csv(out / "traces.csv")
+    rows = pd.read_csv(out / "traces.csv").fillna({"person": ""})
     assert list(rows) == ["recording", *Trace.column_names()]
     assert rows["recording"].value_counts().to_dict() == {"video": 40, "sound": 40, "picture": 1}
     typed = pd.read_parquet(out / "traces.parquet")

@@ -66,6 +66,7 @@ def test_progress_moves_within_one_recording(model: valaro.Model, portrait: Path
         "index",
         "decode",
         "faces",
+        "tracks",
         "mouth",
         "speech",
         "embed",
