@@ -16,7 +16,7 @@ from .webdriver import Browser
 CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
 FOCUSABLE = """
 return [...document.querySelectorAll('a[href], button, summary, input, select, video[controls], [tabindex="0"]')]
-  .filter((element) => !element.disabled && element.getClientRects().length).map(%s);
+  .filter((element) => !element.disabled && element.getClientRects().length && element.checkVisibility()).map(%s);
 """
 NAMED = "(e) => e.textContent.trim() || e.getAttribute('aria-label') || e.title || ''"
 
@@ -97,7 +97,11 @@ def test_the_tab_key_reaches_everything_and_shows_where_it_is(chromium: Browser,
         if stop is not None:
             visited.add(int(stop))
             outlined |= {int(stop)} if drawn else set()
-    assert visited == set(wanted)
+    missed = set(wanted) - visited
+    elements = (
+        "return arguments[0].map((k) => document.querySelector(`[data-stop='${k}']`).outerHTML.slice(0, 200))"
+    )
+    assert not missed, chromium.run(elements, sorted(missed))
     assert outlined == visited
 
 

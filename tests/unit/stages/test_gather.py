@@ -137,8 +137,8 @@ def test_from_two_corpora_to_a_fine_tuned_model(
     pretrain("small")
     learnt = read_json(Path("metrics/pretrain/small/metrics.json"))
     assert learnt["corpora"] == {
-        "afew_va": {"speakers": 4, "train_images": 18, "validation_images": 6},
-        "rafdb": {"speakers": 7, "train_images": 3, "validation_images": 4},
+        "afew_va": {"speakers": 4, "train_images": 16, "validation_images": 6, "copies_left_out": 2},
+        "rafdb": {"speakers": 7, "train_images": 0, "validation_images": 4, "copies_left_out": 3},
     }
     assert {"mean_ccc", "mean_rmse", "balanced_accuracy", "macro_f1", "score"} <= set(learnt["scores"])
     finetune("small")
