@@ -100,7 +100,7 @@ def test_a_submission_is_replaced_only_on_demand(run: Run, portrait: Path, tmp_p
 
 
 USAGE: dict[str, tuple[list[str], str]] = {
-    "no video": ([], "VIDEO"),
+    "no recording": ([], "RECORDING"),
     "detector": (["a.mp4", "--detector", "eyes"], "retinaface"),
     "system": (["a.mp4", "--system", "oracle"], "dwf_dynamic_audio_kelm"),
     "format": (["a.mp4", "--format", "csv,docx"], "parquet"),

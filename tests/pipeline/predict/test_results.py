@@ -94,7 +94,7 @@ def test_pictures_carry_the_notice_and_a_system_of_another_corpus_has_none(
     folder.rename(noticed)
     result = run(portrait, models=elsewhere / "models")
     assert result.exit_code == 0
-    assert table(folder)[0][-1] == "speaking"
+    assert table(folder)[0][-1] == "arousal_high", "the notice is no column"
     assert summary(folder)["notice"] is None
     assert SAMPLE_NOTICE not in result.output
     assert (folder / "portrait.png").read_bytes() != (noticed / "portrait.png").read_bytes()
