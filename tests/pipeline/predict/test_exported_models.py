@@ -34,9 +34,9 @@ def test_an_exported_model_predicts_the_same(
     files = {
         path.relative_to(exported / "models").as_posix() for path in exported.glob("models/**/*.safetensors")
     }
-    trained = {name for name in files if not name.startswith("pretrained/")}
-    assert trained == set(config["models_md5"])
-    assert all(file in (exported / "README.md").read_text() for file in files)
+    own = {name for name in files if not name.startswith("pretrained/")}
+    assert own == set(config["models_md5"])
+    assert all(file in (exported / "README.md").read_text() for file in own)
 
 
 def test_an_export_replaces_an_earlier_one_on_demand_and_nothing_else(trained: Path, tmp_path: Path) -> None:
