@@ -15,6 +15,10 @@ from stages.vision.detection import Detections, no_faces
 
 SETTINGS = FacesParams(
     detector="blazeface_short",
+    scales="many",
+    target="prominent",
+    min_motion=0.08,
+    min_seen_s=1.0,
     min_score=0.5,
     nms_iou=0.4,
     pad_px=2,
