@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stages.core.artefacts import write_json
 from stages.core.former_names import FORMER_NAMES
 from stages.core.params import load_params
 from stages.core.yaml_text import yaml_text
+from stages.evaluation.margins import to_json
 
 from .conftest import MARGIN, Run, export_model, summary, table
 
@@ -63,6 +65,7 @@ def test_a_folder_of_version_0_1_predicts_what_it_predicted(
     shutil.copytree(trained, today)
     content = yaml_text(load_params(VERSION_0_1).model_dump(mode="json"))
     (today / "params.yaml").write_text(content, encoding="utf-8")
+    write_json(today / "metrics/margins.json", to_json({SPEAKING: MARGIN}))
     asked = SPEAKING if system == "best" else system
     assert run(portrait, "--system", asked, "--format", "csv", models=today).exit_code == 0
     expected = table(tmp_path / "out/portrait")[1]
