@@ -18,8 +18,9 @@ FORMATS = (
 """FFmpeg's names of the formats we read. Playlists and lists (hls, dash, concat, image2 …) are not among
 them, since they make the reader open other files, even over the network, that the user never named."""
 
+ONLY_THIS_FILE = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+"""Options for FFmpeg by which a file can't make it open another."""
 _INT_MAX = 2**31 - 1
-_ONLY_THIS_FILE = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 
 
 @contextmanager
@@ -34,7 +35,7 @@ def open_media(path: Path) -> Iterator[Any]:
         # The protocol is named, so that no part of a file name can be taken for one; names and tags
         # that aren't UTF-8 are common in old files and no reason to refuse the pictures.
         container = av.open(
-            f"file:{path.absolute()}", container_options=_ONLY_THIS_FILE, metadata_errors="replace"
+            f"file:{path.absolute()}", container_options=ONLY_THIS_FILE, metadata_errors="replace"
         )
     except (av.error.FFmpegError, UnicodeError) as error:
         raise _refusal(path, head, error) from error

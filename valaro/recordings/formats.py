@@ -6,6 +6,8 @@ from stages.exports.formats import FORMATS
 from valaro.sources import Kind
 
 PICTURE, FILM, PAGE = "png", "mp4", "html"
+COPY = "playable.mp4"
+"""Beside a page without a film: a copy of a video that not every browser plays."""
 ABAW, SUBMISSION = "abaw", "submission.csv"
 ABOUT: Mapping[str, str] = {
     **{name: each.about for name, each in FORMATS.items()},
@@ -37,5 +39,5 @@ def formats_of(kind: Kind, wanted: Iterable[str]) -> list[str]:
     return [name for name in wanted if name not in left_out]
 
 
-SUFFIXES = frozenset(f".{name}" for name in KNOWN_FORMATS)
+SUFFIXES = frozenset(f".{name}" for name in (*KNOWN_FORMATS, COPY))
 """Of every file that a recording's folder may hold."""

@@ -8,7 +8,7 @@ import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from valaro.recordings.chain import Findings
 from valaro.recordings.formats import FILM, PAGE, PICTURE, formats_of
 from valaro.recordings.trained import Trained
 from valaro.trace import Faces, Trace, no_faces
+
+if TYPE_CHECKING:
+    from stages.media.container import ContainerFacts
 
 LIBRARIES = ("av", "mediapipe", "numpy", "timm", "torch", "transformers")
 
@@ -192,18 +195,22 @@ def _interval_facts(found: Findings, trained: Trained) -> dict[str, Any] | None:
 
 
 def _film(path: Path, video: Path, found: Findings, trained: Trained) -> None:
-    from stages.media.container import Limits, probe
     from stages.media.overlay import render_overlay
     from stages.media.panel import Findings as Drawn
-    from stages.media.scan import Hearing
 
     notice = ", ".join(filter(None, [found.person and f"person {found.person}", trained.notice]))
     drawn = Drawn(
         found.time_s, found.valence_arousal, found.grid_time_s, found.box_xyxy, found.detected, notice
     )
+    render_overlay(video, path, drawn, facts=_facts_of(video, trained))
+
+
+def _facts_of(video: Path, trained: Trained) -> "ContainerFacts":
+    from stages.media.container import Limits, probe
+    from stages.media.scan import Hearing
+
     decode = trained.params.decode
-    facts = probe(video, limits=Limits(**decode.limits()), hearing=Hearing(**decode.hearing()))
-    render_overlay(video, path, drawn, facts=facts)
+    return probe(video, limits=Limits(**decode.limits()), hearing=Hearing(**decode.hearing()))
 
 
 def _page(
@@ -219,4 +226,5 @@ def _page(
     from valaro.recordings.page import write_recording_page
 
     film = place / path.with_suffix(f".{FILM}").name if filmed else None
-    write_recording_page(path, workspace, video, place, found, trained, film=film)
+    facts = _facts_of(video, trained)
+    write_recording_page(path, workspace, video, place, found, trained, facts=facts, film=film)

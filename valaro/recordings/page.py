@@ -7,13 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from stages.core.corpus import Workspace
+from stages.core.errors import BadInput
 from stages.core.systems import FUSIONS, SYSTEMS
+from stages.media.container import ContainerFacts
 from stages.media.playable import Media, obstacle
+from stages.media.playable_copy import write_playable_copy
 from stages.media.source import choose_audio, choose_video, open_media
 from stages.reporting.margins import interval_in_words, with_band
 from stages.reporting.recorded import bands_of, boxes_of, crops_of, curves_of, share_of
 from stages.reporting.timeline import Band, Curve, TimelinePage, write_timeline
 from valaro.recordings.chain import RECORDING, Findings
+from valaro.recordings.formats import COPY
 from valaro.recordings.trained import Trained
 
 FILM_HELPS = ". With --overlay, valaro predict writes a film beside the page that every browser plays"
@@ -47,9 +51,12 @@ def write_recording_page(
     found: Findings,
     trained: Trained,
     *,
+    facts: ContainerFacts,
     film: Path | None = None,
 ) -> None:
     """Write the page of the recording; it links the video from where the page will lie.
+
+    A video that some browser won't play is stood in for by the film, or else by a copy made for browsers.
 
     Args:
         path: the page, for now.
@@ -58,11 +65,13 @@ def write_recording_page(
         place: the folder that the page goes to once it is finished.
         found: what the system found.
         trained: the system.
-        film: of the findings, beside the page; it stands in for a video that some browser won't play.
+        facts: from `probe`.
+        film: of the findings, beside the page.
     """
     hindered = obstacle_of(video)
+    copy = _copy_beside(path, video, place, facts) if hindered and not film else None
     stands_in = film if hindered else None
-    played = stands_in or video
+    played = stands_in or copy or video
     index, faces = workspace.artefact("index", found.subject), workspace.artefact("faces", found.subject)
     speech, duration_s = workspace.artefact("speech", found.subject), found.facts["duration_s"]
     curves, words = _curves(workspace, trained, found), dict[str, str]()
@@ -88,6 +97,17 @@ def write_recording_page(
         beside=[(video.name, False), (f"{path.stem}.mp4", True)],
     )
     write_timeline(path, page)
+
+
+def _copy_beside(path: Path, video: Path, place: Path, facts: ContainerFacts) -> Path | None:
+    """Where a copy for browsers will lie; None where none can be made: the page then says what helps."""
+    made = path.with_suffix(f".{COPY}")
+    try:
+        write_playable_copy(video, made, facts)
+    except BadInput:
+        made.unlink(missing_ok=True)
+        return None
+    return place / made.name
 
 
 def _curves(workspace: Workspace, trained: Trained, found: Findings) -> list[Curve]:

@@ -10,7 +10,11 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
+import valaro.recordings.page
+from stages.core.errors import BadInput
 from stages.exports.origins import SAMPLE_NOTICE
+from stages.media.container import probe
+from valaro.recordings.page import obstacle_of
 
 from .conftest import MARGIN, Run, export_model, record
 
@@ -85,7 +89,24 @@ def test_a_film_stands_in_for_what_browsers_do_not_play(run: Run, portrait: Path
     assert 'src="phone.mp4"' in (tmp_path / "out/phone/phone.html").read_text()
 
 
-def test_without_a_film_the_page_says_why_the_video_may_not_show(run: Run, tmp_path: Path) -> None:
+def test_without_a_film_a_copy_for_browsers_stands_in(run: Run, tmp_path: Path) -> None:
+    phone = record(tmp_path / "phone.mov", codec="libx265")
+    assert run(phone, "--format", "html").exit_code == 0
+    folder = tmp_path / "out/phone"
+    assert 'src="phone.playable.mp4"' in (folder / "phone.html").read_text()
+    copy = folder / "phone.playable.mp4"
+    assert obstacle_of(copy) == ""
+    assert np.allclose(probe(copy).time_s, probe(phone).time_s, atol=1e-4)
+    assert run(phone, "--format", "html", "--force").exit_code == 0, "the copy is one of our files"
+
+
+def test_without_film_and_copy_the_page_says_why_the_video_may_not_show(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(video: Path, *_: object) -> None:
+        raise BadInput(video, "FFmpeg can't convert it", "Use --overlay")
+
+    monkeypatch.setattr(valaro.recordings.page, "write_playable_copy", refuse)
     phone = record(tmp_path / "phone.mp4", codec="libx265")
     assert run(phone, "--format", "html").exit_code == 0
     text = " ".join((tmp_path / "out/phone/phone.html").read_text().split())
