@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.engine.advance import advance
 from stages.media.canvas import Canvas
 from stages.media.container import ContainerFacts, probe
 from stages.media.frames import canvas_of, native_frames
@@ -50,12 +51,13 @@ def render_overlay(
     with open_media(video) as container, Movie(out, *shape, sound=sound, threads=threads) as movie:
         decoder = Decoder(container, choose_video(video, container), threads, clock=facts.clock)
         canvas: Canvas | None = None
-        for time_s, frame, aspect in native_frames(facts, decoder):
+        for number, (time_s, frame, aspect) in enumerate(native_frames(facts, decoder), 1):
             canvas = canvas or canvas_of(facts, frame, (width, height))
             box = findings.box(time_s)
             shown = None if box is None else box * np.tile([width / facts.width, height / facts.height], 2)
             picture = draw_picture(canvas.draw(frame, aspect), shown, findings.notice)
             movie.write(time_s, np.vstack([panel.at(time_s), picture]))
+            advance(number, facts.frame_count)
 
 
 def _even(length_px: float) -> int:

@@ -4,6 +4,7 @@ import av
 import numpy as np
 import pytest
 
+from stages.engine.advance import watched
 from stages.media.container import probe
 from stages.media.frames import decode_grid
 from stages.media.movie import Movie
@@ -73,6 +74,13 @@ def test_a_turned_video_comes_out_upright(shared: Path, tmp_path: Path) -> None:
     source = next(iter(decode_grid(path, 5))).image.astype(int)
     shown = next(iter(decode_grid(tmp_path / "o.mp4", 5))).image.astype(int)
     assert np.abs(source[60:] - shown[-len(source) :][60:]).mean() < 12
+
+
+def test_it_tells_how_far_it_has_come(make_clip, tmp_path: Path) -> None:
+    path, told = make_clip("a.mp4", [0.0, 0.5, 1.0, 1.5]), []
+    with watched(told.append):
+        render_overlay(path, tmp_path / "o.mp4", findings(probe(path).time_s))
+    assert told == [0.25, 0.5, 0.75, 1.0]
 
 
 def test_a_silent_video_stays_silent_and_two_runs_give_the_same_bytes(make_clip, tmp_path: Path) -> None:
