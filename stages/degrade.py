@@ -89,6 +89,8 @@ def _steps(workspace: Workspace, copy: Workspace, own: Corpus, settings: Setting
     shown = own.subjects
     embedding = partial(embed.units, copy, workspace, own, settings.embed, settings.compute)
     yield embed.embed_subject, embedding, settings.embed
+    static_units = partial(predict.static_units, copy, workspace, shown, settings.embed.backbone)
+    yield predict.predict_static, static_units, None
     yield predict.predict_dynamic, lambda: predict.dynamic_units(copy, workspace, shown), None
     kelm_units = partial(predict.kelm_units, copy, workspace, shown, settings.functionals)
     yield predict.predict_kelm, kelm_units, None

@@ -7,7 +7,8 @@ Reads   models/pretrained_static/<backbone>.safetensors    where it starts
         data/decode/<video>.h5                             frames, for models that take frames or persons
 Writes  models/static/<backbone>.safetensors               the best weights by the mean RMSE on validation
         metrics/finetune/<backbone>/                       metrics.json, plots/: training curves
-Params  finetune: all but compare and the other backbones
+        data/out_of_fold/static/<backbone>/<subject>.h5    validation by epochs that other recordings choose
+Params  finetune: all but compare and the other backbones; crossfit
 
 Paper, sections 3.2.1 and 4.4: LogCosh loss, AdamW, warm-up and cyclic rate, discriminative learning, gradual
 unfreezing. It learns and is scored on labelled grid frames whose face was really seen, whatever the model is
@@ -15,29 +16,36 @@ shown, so that the rows of table 3 compare. (The paper takes every 5th frame to 
 validate; ours are the frames of the common 5 Hz grid for both.)
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stages.core.artefacts import read_arrays
+from stages.core.arrays import Floats, Integers
+from stages.core.artefacts import open_arrays, read_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
+from stages.core.folds import validation_folds
 from stages.core.labels import resample_labels
 from stages.core.notes import Note
-from stages.core.params import FinetuneParams, load_params
+from stages.core.params import CrossfitParams, FinetuneParams, load_params
 from stages.engine.stage import Stage, Unit, main
 from stages.vision.backbones import Input, describe, only, require_same, static_config, with_statistics_of
+
+CHOSEN_BY = ("mean_rmse", "mean_rmse")
+"""Both targets have one epoch."""
 
 
 def train(unit: Unit, settings: FinetuneParams) -> list[Note]:
     """Fit the model; keep the weights with the lowest mean RMSE.
 
     Args:
-        unit: curves and figures are written where it asks for them.
+        unit: curves, figures and out-of-fold predictions are written where it asks for them.
         settings: of this backbone alone.
     """
     from stages.training.checkpoints import save_model
+    from stages.training.crossfit import chosen_epochs, kept_scores, write_out_of_fold
     from stages.training.curves import Curves
     from stages.training.loop import fit
     from stages.training.losses import log_cosh_loss
@@ -46,15 +54,19 @@ def train(unit: Unit, settings: FinetuneParams) -> list[Note]:
 
     augment = build_augmentation(settings.augmentation.names, settings.augmentation.probability)
     training, validation = _images(unit, "train", settings, augment), _images(unit, "validation", settings)
+    folds = unit.facts["folds"] if "out_of_fold" in unit.writes else {}
+    names = unit.facts["validation"]
+    fold_of_image = np.array([folds.get(name, -1) for name in names])[validation.file_index]
     model, config = _start(unit, settings)
     with Curves(f"finetune {unit.name}", unit.scratch / "live") as curves:
         fitted = fit(
             model,
             lambda net, batch: log_cosh_loss(net(batch.image).valence_arousal, batch.target),
             training_batches(training, settings.batch_size, settings.max_frames_per_epoch),
-            lambda net: _score(net, validation, settings.batch_size),
+            lambda net: _score(net, validation, settings.batch_size, fold_of_image),
             settings.optimisation,
             stop_on="mean_rmse",
+            keep=kept_scores(folds, CHOSEN_BY),
             lower_is_better=True,
             scratch=unit.scratch,
             run_id=unit.scratch.name,
@@ -65,8 +77,33 @@ def train(unit: Unit, settings: FinetuneParams) -> list[Note]:
         save_model(unit.writes["model"], fitted.restore(model, "mean_rmse"), config)
         images = {"train_images": len(training), "validation_images": len(validation)}
         if "plots" in unit.writes:
-            curves.deliver(fitted, unit.writes["plots"], unit.writes["metrics"], **images)
+            by_fold = {"epochs_by_fold": chosen_epochs(fitted, folds, CHOSEN_BY)}
+            curves.deliver(fitted, unit.writes["plots"], unit.writes["metrics"], **images, **by_fold)
+    if "out_of_fold" in unit.writes:
+        scored = [name for name in names if name in folds]
+        predict = _predictor(unit, settings)
+        write_out_of_fold(unit.writes["out_of_fold"], fitted, model, folds, CHOSEN_BY, scored, predict)
     return []
+
+
+def _predictor(unit: Unit, settings: FinetuneParams) -> Callable[[Any, str], tuple[Floats, Floats]]:
+    """What predicts every step of a validation subject as the stage embed does. Shape: -> (T, 2), (T,)."""
+    from stages.vision.embedding import TorchNetwork, embed_track
+    from stages.vision.views import view_of
+
+    shown = describe(settings, unit.facts["backbone"]).input
+
+    def predict(model: Any, name: str) -> tuple[Floats, Floats]:
+        path = unit.reads[f"faces/{name}"]
+        track = read_arrays(path, "box_xyxy", "crop_index", "detected", "time_s")
+        view = view_of(shown, track)
+        with open_arrays(unit.reads.get(f"frames/{name}", path)) as file:
+            said = embed_track(
+                TorchNetwork(model), file["jpeg"], file["jpeg_offset"][()], view, settings.batch_size
+            )
+        return np.clip(said[1], -1, 1), track["time_s"]
+
+    return predict
 
 
 def _start(unit: Unit, settings: FinetuneParams) -> tuple[Any, dict[str, Any]]:
@@ -119,10 +156,18 @@ def _images(unit: Unit, split: str, settings: FinetuneParams, augment: Any = Non
     return FaceImages(files, *parts, description.image_size, augment, box_xyxy, antialias)
 
 
-def _score(model: Any, images: Any, batch_size: int) -> dict[str, float]:
-    """RMSE (paper, table 3) and CCC over all validation images."""
+def _score(model: Any, images: Any, batch_size: int, fold: Integers) -> dict[str, float]:
+    """RMSE (paper, table 3) and CCC over all validation images; the mean RMSE outside each fold.
+
+    Args:
+        model: to be scored.
+        images: of validation.
+        batch_size: images at a time.
+        fold: (N,) of each image's recording; -1 of one without.
+    """
     import torch
 
+    from stages.training.crossfit import WITHOUT
     from stages.vision.batches import image_scores, scoring_batches
 
     device = next(model.parameters()).device
@@ -131,10 +176,18 @@ def _score(model: Any, images: Any, batch_size: int) -> dict[str, float]:
         with torch.no_grad():
             estimated.append(model(batch.image.to(device)).valence_arousal.float().cpu().numpy())
         truth.append(batch.target.numpy())
-    return image_scores(np.concatenate(truth), np.concatenate(estimated))
+    labels, said = np.concatenate(truth), np.concatenate(estimated)
+    scores = image_scores(labels, said)
+    for each in np.unique(fold[fold >= 0]):
+        others = fold != each
+        known = image_scores(labels[others], said[others]) if others.any() else {"mean_rmse": float("nan")}
+        scores[f"mean_rmse{WITHOUT}{each}"] = known["mean_rmse"]
+    return scores
 
 
-def unit_of(workspace: Workspace, corpus: Corpus, backbone: str, shown: Input) -> Unit:
+def unit_of(
+    workspace: Workspace, corpus: Corpus, backbone: str, shown: Input, crossfit: CrossfitParams
+) -> Unit:
     """The one unit of this stage: everything it reads and writes."""
     subjects = workspace.fitted(corpus, "a track of its face", "faces")
     reads = {"start": workspace.model(f"pretrained_static/{backbone}.safetensors")}
@@ -147,17 +200,19 @@ def unit_of(workspace: Workspace, corpus: Corpus, backbone: str, shown: Input) -
         "model": workspace.model(f"static/{backbone}.safetensors"),
         "plots": workspace.metrics(f"finetune/{backbone}/plots"),
         "metrics": workspace.metrics(f"finetune/{backbone}/metrics.json"),
+        "out_of_fold": workspace.folder("out_of_fold", "static", backbone),
     }
     names: dict[str, Any] = {split: [subject.name for subject in found] for split, found in subjects.items()}
-    names["backbone"] = backbone
+    names |= {"backbone": backbone, "folds": validation_folds(workspace, corpus, crossfit)}
     return Unit(backbone, reads, writes, names)
 
 
 def finetune(backbone: str) -> None:
     """Run the stage on params.yaml for one of finetune.compare."""
-    settings, workspace = load_params().finetune, Workspace()
+    params, workspace = load_params(), Workspace()
+    settings = params.finetune
     shown = describe(settings, backbone).input
-    unit = unit_of(workspace, workspace.corpus(), backbone, shown)
+    unit = unit_of(workspace, workspace.corpus(), backbone, shown, params.crossfit)
     if not unit.reads["start"].is_file():
         raise ValaroError(f"{unit.reads['start']} is missing. Run `dvc repro pretrain` first.")
     with Stage("finetune") as stage:

@@ -101,7 +101,8 @@ def fold_units(workspace: Workspace, corpus: Corpus, params: Params) -> tuple[li
     """One unit per fold, and training subject -> fold."""
     backbone = params.embed.backbone
     whole = workspace.model(f"static/{backbone}.safetensors")
-    template = unit_of(workspace, corpus, backbone, describe(params.finetune, backbone).input)
+    shown = describe(params.finetune, backbone).input
+    template = unit_of(workspace, corpus, backbone, shown, params.crossfit)
     folds = training_folds(corpus, template.facts["train"], params.embed.folds, params.crossfit.seed)
     units = []
     for fold in sorted(set(folds.values())):
@@ -113,7 +114,7 @@ def fold_units(workspace: Workspace, corpus: Corpus, params: Params) -> tuple[li
             "model": workspace.model(f"{FOLDER}/fold_{fold}.safetensors"),
             "alignment": workspace.model(f"{FOLDER}/alignment_{fold}.safetensors"),
         }
-        facts = template.facts | {"train": kept}
+        facts = template.facts | {"train": kept, "folds": {}}
         units.append(Unit(f"{backbone} without fold {fold}", reads | {"whole": whole}, writes, facts))
     return units, folds
 

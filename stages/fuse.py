@@ -9,7 +9,7 @@ Reads   data/traces/<system>/<subject>.h5         native-rate traces
 Writes  models/fusion/<fusion>.safetensors        weights, or trees
         models/fusion/provenance.json             the corpus that the models learnt from
         data/fused/<fusion>.out_of_fold/<subject>.h5   validation, each recording by a fit on the others
-        data/fused/<fusion>/<subject>.h5          validation and test, fused by what all of validation taught
+        data/fused/<fusion>/<subject>.h5          validation and test, by a fit on all of validation
         metrics/fusion/<fusion>.json              weights, or what the forest was chosen by
 Params  fuse, crossfit
 

@@ -8,7 +8,7 @@ Reads   data/predictions/<system>/<subject>.h5   valence_arousal (T, 2) float32,
 Writes  data/traces/<system>/<subject>.h5        valence_arousal (N, 2) float32, time_s (N,)
         data/traces/<system>.out_of_fold/<subject>.h5      the same by what other recordings picked; by_fold
                                                  (folds, N, 2) float32: by what each fold's others picked
-Params  smooth; kelm.functionals, audio.version: which of those compared go on
+Params  smooth; embed.backbone, kelm.functionals, audio.version: which of those compared go on
 """
 
 from collections.abc import Mapping
@@ -93,7 +93,12 @@ def units(workspace: Workspace, corpus: Corpus) -> list[Unit]:
 def smooth() -> None:
     """Run the stage on params.yaml."""
     params, workspace = load_params(), Workspace()
-    corpus, entries = workspace.corpus(), {"kelm": params.kelm.functionals, "audio": params.audio.version}
+    corpus = workspace.corpus()
+    entries = {
+        "static": params.embed.backbone,
+        "kelm": params.kelm.functionals,
+        "audio": params.audio.version,
+    }
     with Stage("smooth", workspace.folder("traces")) as stage:
         stage.run(smooth_subject, units(workspace, corpus), params.smooth, jobs=1)
         by_fold = out_of_fold_units(workspace, corpus, entries)

@@ -132,14 +132,18 @@ OUT_OF_FOLD = ".out_of_fold"
 weights, trees) was so on other recordings than the one that a trace is of."""
 
 
-def complexity(system: str) -> tuple[int, int, str]:
-    """Simpler systems first: by how many single systems run, then singles, sums, sums by speech, forests."""
+def complexity(system: str) -> tuple[int, int, int, str]:
+    """Simpler systems first.
+
+    By how many single systems run; then singles, sums, sums by speech, forests; then by the files of weights.
+    """
     if system in SYSTEMS:
         kind = 0
     else:
         fusion = FUSIONS[system]
         kind = 1 + fusion.by_speech + 2 * (fusion.method != "dirichlet")
-    return len(parts_of(system)), kind, system
+    parts = parts_of(system)
+    return len(parts), kind, sum(len(SYSTEMS[part].weights) for part in parts), system
 
 
 def out_of_fold_folder(system: str) -> str:

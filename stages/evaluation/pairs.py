@@ -6,6 +6,7 @@ the difference of their mean CCC. What makes a recording hard is so taken out of
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def best_of(
     systems: Mapping[str, Recordings],
     figures: Mapping[str, float],
     pairs: Sequence[Pair],
-    simplicity: Callable[[str], tuple[int, int, str]],
+    simplicity: Callable[[str], tuple[Any, ...]],
 ) -> tuple[str, str, list[str]]:
     """The best system, the one with the highest figure, and all that are within the noise of that one.
 

@@ -64,7 +64,7 @@ class FaceImages(Dataset[FaceSample]):
             raise ValueError(f"file_index must lie within 0 and {len(files) - 1}")
         if len(crop_index) and crop_index.min() < 0:
             raise ValueError(f"crop_index holds {crop_index.min()}: a black image is no face to learn from")
-        self._files, self._file_index, self._crop_index = (
+        self._files, self.file_index, self._crop_index = (
             [str(file) for file in files],
             file_index,
             crop_index,
@@ -77,14 +77,14 @@ class FaceImages(Dataset[FaceSample]):
         self._draw.share_memory_()  # type: ignore[no-untyped-call]  # workers that live on see it change
 
     def __len__(self) -> int:
-        return len(self._file_index)
+        return len(self.file_index)
 
     def set_epoch(self, seed: int) -> None:
         """Say what the changes of this epoch are drawn from, in this process and in its workers."""
         self._draw.fill_(seed)
 
     def __getitem__(self, index: int) -> FaceSample:
-        jpeg, offset = self._tracks.get(self._files[self._file_index[index]])
+        jpeg, offset = self._tracks.get(self._files[self.file_index[index]])
         box = None if self._box_xyxy is None else self._box_xyxy[index]
         picture = int(self._crop_index[index])
         image = as_tensor(shown(jpeg, offset, picture, box, self._size_px, self._antialias))

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from stages import finetune
-from stages.core.artefacts import read_config, read_json
+from stages.core.artefacts import read_arrays, read_config, read_facts, read_json
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
-from stages.core.params import FinetuneParams
+from stages.core.labels import resample_labels
+from stages.core.params import CrossfitParams, FinetuneParams
 from stages.engine.stage import Unit, do_unit
 from stages.training.checkpoints import load_model, save_model
 from stages.training.curves import Curves
@@ -21,6 +22,7 @@ from stages.vision.architectures import build_static
 from stages.vision.backbones import describe, input_of, only, static_config
 
 Settings = Callable[..., FinetuneParams]
+CROSSFIT = CrossfitParams(folds=2, seed=0)
 USABLE = 40 - 3 - 3
 """Steps of a person, less those without a face, less those without a label."""
 
@@ -35,7 +37,7 @@ def prepare(people: Workspace) -> Callable[..., tuple[Unit, FinetuneParams]]:
 
     def prepared(settings: FinetuneParams, backbone: str = "small") -> tuple[Unit, FinetuneParams]:
         shown = describe(settings, backbone).input
-        unit = finetune.unit_of(people, people.corpus(), backbone, shown)
+        unit = finetune.unit_of(people, people.corpus(), backbone, shown, CROSSFIT)
         config = static_config(describe(settings, backbone), settings.dropout, settings.tanh_output)
         torch.manual_seed(1)
         save_model(unit.reads["start"], build_static(config), config)
@@ -192,3 +194,36 @@ def test_scores_are_those_of_the_model_written(prepare: Any, finetune_params: Se
     truth = np.stack([images[k].target.numpy() for k in range(len(images))])
     rmse = np.sqrt(((estimated - truth) ** 2).mean(axis=0)).mean()
     assert trained(unit)["best"]["mean_rmse"]["value"] == pytest.approx(rmse, abs=1e-5)
+
+
+def test_a_person_is_predicted_by_the_epoch_that_the_others_choose(
+    prepare: Any, finetune_params: Settings
+) -> None:
+    """Of two people, each one's epoch has the other's lowest error; steps without a face are predicted too."""
+    unit, settings = prepare(finetune_params(epochs=6, learning_rate=0.02))
+    do_unit(finetune.train, unit, settings)
+
+    def error(name: str, by: int) -> float:
+        said = read_arrays(unit.writes["out_of_fold"] / f"{name}.h5")
+        index, faces = (read_arrays(unit.reads[f"{stage}/{name}"]) for stage in ("index", "faces"))
+        labels, labelled = resample_labels(
+            index["valence_arousal"], index["labelled"], index["time_s"], faces["time_s"]
+        )
+        counted = labelled & faces["detected"]
+        assert said["by_fold"].shape == (2, len(faces["time_s"]), 2)
+        return float(np.sqrt(((said["by_fold"][by] - labels)[counted] ** 2).mean(axis=0)).mean())
+
+    fold = {name: read_facts(unit.writes["out_of_fold"] / f"{name}.h5")["fold"] for name in "vw"}
+    assert sorted(fold.values()) == [0, 1]
+    for name, other in ("vw", "wv"):
+        assert error(other, fold[name]) <= error(other, fold[other])
+    chosen = trained(unit)["epochs_by_fold"]
+    assert set(chosen) == {"0", "1"}
+    assert all(pair["valence"] == pair["arousal"] for pair in chosen.values()), "one epoch serves both"
+    assert not any("fold" in path.name for path in unit.writes["plots"].rglob("*")), "no curve of its own"
+
+
+def test_weights_are_kept_for_few_epochs(prepare: Any, finetune_params: Settings) -> None:
+    unit, settings = prepare(finetune_params(epochs=6))
+    do_unit(finetune.train, unit, settings)
+    assert len(list(unit.scratch.glob("weights-*"))) <= 1 + CROSSFIT.folds
