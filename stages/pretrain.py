@@ -98,10 +98,11 @@ def _learn(unit: Unit, settings: Settings, model: Any, faces: LabelledFaces) -> 
     options = settings.pretrain
     seed, most = options.optimisation.seed, options.max_validation_images
     validation = _images(faces, sample_of(faces.of("validation"), most, seed), settings)
+    course = Course(options, settings.config["image_size"])
     with Curves(f"pretrain {unit.name}", unit.scratch / "live") as curves:
         fitted = fit(
             model,
-            _loss(faces, options),
+            _loss(faces, options, course),
             training_batches(
                 _images(faces, faces.of("train"), settings, training=True),
                 options.batch_size,
@@ -113,6 +114,7 @@ def _learn(unit: Unit, settings: Settings, model: Any, faces: LabelledFaces) -> 
             scratch=unit.scratch,
             run_id=unit.scratch.name,
             groups=model.layer_groups(),
+            before_epoch=course.begin,
             after_epoch=curves,
         )
         save_model(unit.writes["model"], fitted.restore(model, "score"), settings.config)
@@ -133,12 +135,45 @@ def sample_of(chosen: Flags, most: int | None, seed: int) -> Flags:
     return drawn
 
 
-def _loss(faces: LabelledFaces, options: PretrainParams) -> Any:
+class Course:
+    """How pictures in memory are changed, from phase to phase of the training.
+
+    Small pictures cost a fraction and teach the coarse features as well (progressive resizing: Howard 2018;
+    Tan & Le 2021, who also let the augmentation's strength follow); distortions that are gone at the end
+    leave the last epochs to pictures as they will be met (He et al. 2019).
+
+    Args:
+        options: its `batch_augmentation`, and the phases; epochs beyond those are as the former says.
+        size_px: the model's own.
+    """
+
+    def __init__(self, options: PretrainParams, size_px: int) -> None:
+        self._options, self._size_px = options, size_px
+        self.begin(0)
+
+    def begin(self, epoch: int) -> None:
+        """Go to the phase that an epoch, from 0, is in."""
+        self.image_size, self.changes = self._size_px, self._options.batch_augmentation
+        for phase in self._options.phases:
+            if epoch < phase.epochs:
+                self.image_size = phase.image_size or self._size_px
+                if self.changes:
+                    self.changes = self.changes.times(phase.augmentation)
+                return
+            epoch -= phase.epochs
+
+    def pictures(self, image: Any) -> Any:
+        """A batch as it is learnt from. Shape: (B, C, S, S) uint8 -> (B, C, image_size, image_size) uint8."""
+        from stages.vision.batch_augmentation import augment_batch, scaled
+
+        return image if self.changes is None else scaled(augment_batch(image, self.changes), self.image_size)
+
+
+def _loss(faces: LabelledFaces, options: PretrainParams, course: Course) -> Any:
     """The loss of one batch; pictures in memory are changed here, all of a batch at once."""
     import torch
 
     from stages.training.losses import balanced_weights, class_probability, multi_task_loss
-    from stages.vision.batch_augmentation import augment_batch
 
     weights = None
     if options.class_weights == "balanced":
@@ -146,8 +181,7 @@ def _loss(faces: LabelledFaces, options: PretrainParams) -> Any:
         weights = balanced_weights(counts).to(torch_device())
 
     def loss(net: Any, batch: Any) -> Any:
-        changes = options.batch_augmentation
-        output = net(batch.image if changes is None else augment_batch(batch.image, changes))
+        output = net(course.pictures(batch.image))
         emotion, shares = batch.target[:, 2].long(), batch.target[:, 3:]
         return multi_task_loss(
             output.valence_arousal,

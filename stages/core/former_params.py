@@ -31,6 +31,7 @@ ADDED_KEYS: Mapping[str, Any] = {
     "pretrain.regression_loss": "log_cosh",
     "pretrain.batch_augmentation": None,
     "pretrain.max_validation_images": None,
+    "pretrain.phases": [],
     "finetune.images_at_once": None,
     "embed.folds": 0,
     "dynamic.missing": "as_seen",

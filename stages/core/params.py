@@ -197,6 +197,23 @@ class BatchAugmentation(Section):
     jpeg_probability: Share
     erase_probability: Share
 
+    def times(self, factor: float) -> "BatchAugmentation":
+        """All strengths and probabilities by this factor; but a mirror image distorts nothing, and stays."""
+        kept = {"flip_probability", "small_face_px"}
+        return self.model_copy(
+            update={name: factor * value for name, value in dict(self).items() if name not in kept}
+        )
+
+
+class Phase(Section):
+    """Some epochs of pre-training that differ from the rest."""
+
+    epochs: Count
+    image_size: Annotated[int, Field(ge=16)] | None
+    """Pictures are scaled to this many pixels, after augmentation; None: the model's own size."""
+    augmentation: Annotated[float, Field(ge=0, le=1)]
+    """What the strengths and probabilities of `batch_augmentation` are multiplied by."""
+
 
 class PretrainParams(Section):
     """Pre-training of the static models on images of other corpora (paper, section 3.2.1, table 1)."""
@@ -216,6 +233,7 @@ class PretrainParams(Section):
     focal_gamma: Annotated[float, Field(ge=0)]
     augmentation: Augmentation
     batch_augmentation: BatchAugmentation | None
+    phases: list[Phase]
     optimisation: OptimSettings
 
     @model_validator(mode="after")
@@ -224,6 +242,8 @@ class PretrainParams(Section):
             raise ValueError("batch_augmentation needs in_memory: true, pictures of one size")
         if self.batch_augmentation and self.augmentation.names:
             raise ValueError("augmentation.names must be [] beside batch_augmentation: one or the other")
+        if self.phases and not self.batch_augmentation:
+            raise ValueError("phases need batch_augmentation: they change whole batches")
         return self
 
 

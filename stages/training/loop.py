@@ -61,6 +61,7 @@ def fit(
     keep: Sequence[str] = (),
     lower_is_better: bool = False,
     groups: Groups | None = None,
+    before_epoch: Callable[[int], None] | None = None,
     after_epoch: Callable[[EpochRecord], None] | None = None,
     after_step: Callable[[], None] | None = None,
     at_once: int | None = None,
@@ -80,6 +81,7 @@ def fit(
         keep: further scores whose best weights are wanted.
         lower_is_better: of all kept scores, such as RMSE.
         groups: layer groups, bottom to top, for discriminative rates and gradual unfreezing.
+        before_epoch: called with the number, from 0, of every epoch that is about to be trained.
         after_epoch: called with every epoch's record, on resumption with those of past epochs first.
         after_step: called after every optimiser step, e.g. to advance a progress bar.
         at_once: samples of a batch in memory at a time; their gradients are added up to the batch's. For
@@ -100,6 +102,8 @@ def fit(
             if after_epoch:
                 after_epoch(record)
         while not run.is_over(stop_on):
+            if before_epoch:
+                before_epoch(len(run.outcome.history))
             train_loss = run.train_epoch(loss, after_step)
             scores = run.score(validate)
             record = run.finish_epoch(train_loss, scores, wanted, lower_is_better)

@@ -42,6 +42,14 @@ def augment_batch(image: Tensor, settings: BatchAugmentation) -> Tensor:
     return _compress(whole, settings.jpeg_probability)
 
 
+def scaled(image: Tensor, size_px: int) -> Tensor:
+    """A batch at another size, smoothly. Shape: (B, C, S, S) uint8 -> (B, C, size_px, size_px) uint8."""
+    if image.shape[-1] == size_px:
+        return image
+    sized = F.interpolate(image.float(), (size_px, size_px), mode="bilinear", antialias=True)
+    return sized.round().clamp(0, WHITE).to(torch.uint8)
+
+
 def _move(image: Tensor, settings: BatchAugmentation) -> Tensor:
     """Another scale, aspect, place, angle, and side. Outside there is black, or the edge goes on."""
     count, half = len(image), len(image) // 2

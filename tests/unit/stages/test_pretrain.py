@@ -47,6 +47,7 @@ def settings_for(params: FinetuneParams, backbone: str = "small", **optimisation
         focal_gamma=2.0,
         augmentation=Augmentation(probability=0.3, names=["horizontal_flip"]),
         batch_augmentation=None,
+        phases=[],
         optimisation=OptimSettings.model_validate(quick),
     )
     config = static_config(describe(params, backbone), params.dropout, params.tanh_output)
@@ -325,3 +326,68 @@ def test_validation_is_scored_on_a_sample_drawn_once() -> None:
     assert (drawn == sample_of(chosen, 10, 3)).all()
     assert (sample_of(chosen, None, 3) == chosen).all()
     assert (sample_of(chosen, 50, 3) == chosen).all()
+
+
+def options_in_memory(finetune_params: Any, **changes: Any) -> PretrainParams:
+    memory = {
+        "in_memory": True,
+        "augmentation": {"probability": 0, "names": []},
+        "batch_augmentation": CHANGES,
+    }
+    return PretrainParams.model_validate(
+        {**settings_for(finetune_params()).pretrain.model_dump(), **memory, **changes}
+    )
+
+
+PHASES = [
+    {"epochs": 2, "image_size": 16, "augmentation": 0.5},
+    {"epochs": 1, "image_size": None, "augmentation": 0},
+]
+
+
+def test_phases_follow_one_another_and_then_it_is_as_without(finetune_params: Any) -> None:
+    course = pretrain.Course(options_in_memory(finetune_params, phases=PHASES), 32)
+    seen = []
+    for epoch in range(5):
+        course.begin(epoch)
+        assert course.changes is not None
+        seen.append((course.image_size, course.changes.scale, course.changes.flip_probability))
+        assert course.pictures(torch.zeros(4, 1, 32, 32, dtype=torch.uint8)).shape[-1] == course.image_size
+    assert seen == [(16, 0.025, 0.5), (16, 0.025, 0.5), (32, 0, 0.5), (32, 0.05, 0.5), (32, 0.05, 0.5)]
+
+
+def test_without_phases_every_epoch_is_alike(finetune_params: Any) -> None:
+    course = pretrain.Course(options_in_memory(finetune_params), 32)
+    for epoch in (0, 7):
+        course.begin(epoch)
+        assert (course.image_size, course.changes) == (32, CHANGES)
+
+
+def test_phases_without_changes_of_batches_are_refused(finetune_params: Any) -> None:
+    with pytest.raises(ValueError, match="phases need batch_augmentation"):
+        options_in_memory(finetune_params, phases=PHASES, batch_augmentation=None)
+
+
+def test_a_run_killed_in_one_phase_goes_on_in_the_next(
+    workspace: Workspace, finetune_params: Any, tmp_path: Path
+) -> None:
+    """The phase goes by the epoch, not by what this process has done."""
+    lay_votes(workspace)
+    settings = settings_for(finetune_params(), epochs=4)
+    options = options_in_memory(finetune_params, phases=PHASES, optimisation=settings.pretrain.optimisation)
+    settings = settings.model_copy(update={"pretrain": options})
+    unit = unit_in(workspace, finetune_params())
+    apart = {role: tmp_path / "apart" / path.name for role, path in unit.writes.items()}
+    do_unit(pretrain.train, replace(unit, scratch=tmp_path / "whole" / "key", writes=apart), settings)
+    original = pretrain.Course.begin
+
+    def begin(self: pretrain.Course, epoch: int) -> None:
+        if epoch == 3:
+            raise Killed
+        original(self, epoch)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(pretrain.Course, "begin", begin)
+        do_unit(pretrain.train, unit, settings)
+    do_unit(pretrain.train, unit, settings)
+    assert unit.writes["model"].read_bytes() == apart["model"].read_bytes()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stages.core.params import BatchAugmentation
-from stages.vision.batch_augmentation import augment_batch
+from stages.vision.batch_augmentation import augment_batch, scaled
 
 NOTHING = dict.fromkeys(BatchAugmentation.model_fields, 0) | {"small_face_px": 12}
 STRONG: dict[str, dict[str, Any]] = {
@@ -81,3 +81,17 @@ def test_a_small_face_keeps_its_light_and_loses_its_detail(batch: torch.Tensor) 
     assert changed.mean() == pytest.approx(float(batch.float().mean()), abs=1)
     fine = (changed[..., 1:] - changed[..., :-1]).abs().mean()
     assert fine < 0.7 * (batch[..., 1:].float() - batch[..., :-1].float()).abs().mean()
+
+
+def test_a_share_of_the_strength_leaves_the_mirror_image_alone() -> None:
+    every = dict.fromkeys(BatchAugmentation.model_fields, 0.5) | {"small_face_px": 12}
+    half = dict(BatchAugmentation.model_validate(every).times(0.5))
+    assert (half.pop("flip_probability"), half.pop("small_face_px")) == (0.5, 12)
+    assert set(half.values()) == {0.25}
+
+
+def test_scaling_keeps_light_and_the_own_size_changes_nothing(batch: torch.Tensor) -> None:
+    assert scaled(batch, 48) is batch
+    small = scaled(batch, 32)
+    assert (small.shape, small.dtype) == ((*batch.shape[:2], 32, 32), torch.uint8)
+    assert small.float().mean() == pytest.approx(float(batch.float().mean()), abs=1)
