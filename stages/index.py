@@ -79,7 +79,7 @@ def slots_of(facts: "ContainerFacts") -> Integers:
 def _row_notes(
     unit: Unit, settings: IndexParams, rows: int, facts: "ContainerFacts", match: RowMatch
 ) -> Iterator[Note]:
-    """What is odd about the number of rows."""
+    """What is odd about the number of rows; a difference that most of Aff-Wild2's subjects have isn't."""
     file, frames = unit.reads.get("labels", unit.reads["video"]), facts.frame_count
     if match.by_slot:
         problem = (
@@ -88,19 +88,15 @@ def _row_notes(
         )
         yield unit.warn(file, problem, "Nothing to do: each row is on its frame's time")
         return
+    if not match.off_rows:
+        return
     surplus = rows - frames
     share = abs(surplus) / frames
     if abs(surplus) > settings.max_label_surplus_frames or share > settings.max_label_surplus:
         of_what = "label rows" if "labels" in unit.reads else "rows of the sample submission"
         what = f"{abs(surplus)} {of_what} {'more' if surplus > 0 else 'fewer'} than frames"
-        off = (
-            f"up to {match.off_rows} frames, {match.off_rows / facts.average_rate_hz:.1f} s"
-            if match.off_rows
-            else ""
-        )
-        problem = f"{what} ({rows} rows, {frames} frames: {share:.1%})" + (
-            f"; labels may be off by {off}" if off else ""
-        )
+        off = f"up to {match.off_rows} frames, {match.off_rows / facts.average_rate_hz:.1f} s"
+        problem = f"{what} ({rows} rows, {frames} frames: {share:.1%}); labels may be off by {off}"
         remedy = f"Compare them, or raise index.max_label_surplus (now {settings.max_label_surplus:g})"
         yield unit.warn(file, problem, remedy)
 
