@@ -48,7 +48,9 @@ def write_film(
         sound: (2, samples) at MIX_RATE_HZ, or None for a film without sound.
     """
     old = file.suffix == ".avi"
-    with av.open(str(file), "w", options={"fflags": "+bitexact"}) as container:
+    # MP3 starts before 0. AVI can't say so: FFmpeg would move all pictures after the first by one frame instead.
+    shift = {"avoid_negative_ts": "disabled"} if old else {}
+    with av.open(str(file), "w", options={"fflags": "+bitexact"} | shift) as container:
         pictures = _video_stream(container, old, tick_s)
         speaker = None if sound is None else _audio_stream(container, old)
         for image, pts in zip(frames, ticks, strict=True):

@@ -21,6 +21,21 @@ AFFECT_SPREAD = 0.75
 TALKING_SHARE = (0.4, 0.85)
 """Least and most of a clip that is spent talking."""
 
+RATE_SPREAD = 0.3
+"""Deviation of the syllable rate from its mean, as a share of the mean. At a constant rate, frames taken once per
+syllable would show a mouth that stands still."""
+
+STRESS = (0.2, 1.0)
+"""Opening of the least and of the most stressed syllables, as a share of the widest."""
+
+BETWEEN_SYLLABLES = 0.08
+"""How far the lips stay open between two syllables, as a share of the widest.
+
+With these three values a talking mouth moves as people's mouths do. The motion that `stages.audio.mouth.moving`
+measures has a median of 0.26, and 80 % of it lies between 0.14 and 0.38. In six real tracks, at the same 5 frames a
+second and while the mouth is open, the medians are 0.11 to 0.48, and 0.2 in the middle.
+"""
+
 
 @dataclass(frozen=True)
 class Performance:
@@ -33,6 +48,8 @@ class Performance:
     talking: Flags
     syllable: Floats
     """Position in the syllable train: the integer part counts syllables, the fraction is the phase."""
+    stress: Floats
+    """How far each syllable opens the mouth, and how loud it is: a share of the most stressed."""
     jaw: Floats
     """0 = lips closed, 1 = wide open."""
     blink: Floats
@@ -100,11 +117,12 @@ def _talk_and_rest(rng: Generator, count: int) -> Flags:
 def perform(rng: Generator, affect: Floats, talking: Flags) -> Performance:
     """Turn feelings into movement: arousal speeds up and widens speech and head motion."""
     arousal, count = affect[:, 1], len(affect)
-    syllable = np.cumsum(4.0 + 1.6 * arousal) / RATE_HZ  # 2.4 to 5.6 syllables/s
-    stress = rng.uniform(0.75, 1.0, size=int(syllable[-1]) + 2)[syllable.astype(int)]
-    wave = 0.3 + 0.7 * np.sin(np.pi * syllable) ** 2 * stress
-    jaw = wave * (0.65 + 0.25 * arousal) * _ramp(talking, 0.12)
-    return Performance(affect, talking, syllable, jaw, _blinks(rng, count), _head_motion(rng, arousal))
+    tempo = 1 + RATE_SPREAD * np.clip(smooth_noise(rng, count, RATE_HZ, (0.5, 3.0)), -2, 2)
+    syllable = np.cumsum((4.0 + 1.6 * arousal) * tempo) / RATE_HZ  # 2.4 to 5.6 syllables/s on average
+    stress = rng.uniform(*STRESS, size=int(syllable[-1]) + 2)[syllable.astype(int)]
+    wave = BETWEEN_SYLLABLES + (1 - BETWEEN_SYLLABLES) * np.sin(np.pi * syllable) ** 2 * stress
+    jaw = wave * (0.7 + 0.2 * arousal) * _ramp(talking, 0.12)
+    return Performance(affect, talking, syllable, stress, jaw, _blinks(rng, count), _head_motion(rng, arousal))
 
 
 def _head_motion(rng: Generator, arousal: Floats) -> Floats:

@@ -73,10 +73,13 @@ def _formants(rng: Generator, performance: Performance, looks: Looks) -> Floats:
 
 
 def _envelope(performance: Performance) -> Floats:
-    """Loudness at RATE_HZ: swings with each syllable, more so when aroused; silent while resting."""
+    """Loudness at RATE_HZ: swings with each syllable, more so when aroused; silent while resting.
+
+    Stressed syllables are louder, by up to 5 dB.
+    """
     arousal = performance.valence_arousal[:, 1]
     swing = 0.55 + 0.35 * arousal
-    beat = 1 - swing * np.cos(np.pi * performance.syllable) ** 2
+    beat = (1 - swing * np.cos(np.pi * performance.syllable) ** 2) * (0.5 + 0.5 * performance.stress)
     gate = np.convolve(performance.talking.astype(float), np.ones(9) / 9, mode="same")
     return np.asarray(beat * gate * 10 ** (0.2 * arousal))
 

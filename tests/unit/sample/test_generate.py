@@ -116,7 +116,7 @@ def test_the_same_seed_gives_the_same_bytes(sample, clips, tmp_path):
         assert path.read_bytes() == (sample / path.relative_to(tmp_path)).read_bytes(), path.name
 
 
-def test_the_avi_has_the_same_bytes_twice_and_its_sound_in_time(full_settings, tmp_path):
+def test_the_avi_has_the_same_bytes_twice_every_frame_and_its_sound_in_time(full_settings, tmp_path):
     from data.sample.cast import plan
     from data.sample.shoot import shoot
 
@@ -126,7 +126,9 @@ def test_the_avi_has_the_same_bytes_twice_and_its_sound_in_time(full_settings, t
         shoot(clip, tmp_path / run)
         digests.add(hashlib.sha256((tmp_path / run / "corpus" / clip.file).read_bytes()).hexdigest())
     assert len(digests) == 1
-    with av.open(str(tmp_path / "once" / "corpus" / clip.file)) as container:
+    film = tmp_path / "once" / "corpus" / clip.file
+    np.testing.assert_allclose(np.diff(times_s(film)), 1 / 25, err_msg="no frame was left out")
+    with av.open(str(film)) as container:
         stereo = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
     sound = stereo.mean(axis=0)
     voice, rate = soundfile.read(tmp_path / "once" / "truth" / "stems" / clip.name / "voice.wav")

@@ -66,6 +66,27 @@ def test_the_mouth_rests_while_silent_and_opens_wider_when_aroused(many):
     assert jaw[arousal > 0.4].mean() > 1.3 * jaw[arousal < -0.4].mean()
 
 
+def test_a_talking_mouth_moves_as_much_as_speech_asks_for_and_a_resting_one_does_not(many, repository):
+    """At the sample's 5 frames a second. The lips' area is about 4 % of the face with the jaw wide open."""
+    from stages.audio.mouth import moving
+    from stages.core.params import load_params
+
+    least = load_params(repository / "profiles" / "sample.yaml").speech.min_mouth_motion
+    talks, rests = [], []
+    for performance in many:
+        every = slice(None, None, RATE_HZ // 5)
+        opening = 0.0005 + 0.04 * performance.jaw[every]
+        seen, time_s = np.ones(len(opening), dtype=bool), np.arange(len(opening)) / 5
+        moves = moving(opening, time_s, seen, least=least)
+        near = np.convolve(performance.talking, np.ones(121), mode="same")[every]
+        edge = (time_s < 0.6) | (time_s > time_s[-1] - 0.6)
+        talks.append(moves[(near > 120.5) & ~edge])
+        rests.append(moves[near < 0.5])
+    assert np.concatenate(talks).mean() > 0.85
+    assert len(np.concatenate(rests)) > 100
+    assert not np.concatenate(rests).any()
+
+
 def test_the_head_moves_more_when_aroused_but_about_the_same_place(many):
     pose = np.concatenate([p.pose for p in many])
     arousal = np.concatenate([p.valence_arousal[:, 1] for p in many])
