@@ -48,7 +48,7 @@ def write_film(
         sound: (2, samples) at MIX_RATE_HZ, or None for a film without sound.
     """
     old = file.suffix == ".avi"
-    # MP3 starts before 0. AVI can't say so: FFmpeg would move all pictures after the first by one frame instead.
+    # MP3 starts before 0, which AVI can't say: FFmpeg would move all pictures but the first by one frame.
     shift = {"avoid_negative_ts": "disabled"} if old else {}
     with av.open(str(file), "w", options={"fflags": "+bitexact"} | shift) as container:
         pictures = _video_stream(container, old, tick_s)

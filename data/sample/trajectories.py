@@ -22,8 +22,8 @@ TALKING_SHARE = (0.4, 0.85)
 """Least and most of a clip that is spent talking."""
 
 RATE_SPREAD = 0.3
-"""Deviation of the syllable rate from its mean, as a share of the mean. At a constant rate, frames taken once per
-syllable would show a mouth that stands still."""
+"""Deviation of the syllable rate from its mean, as a share of the mean. At a constant rate, frames taken once
+per syllable would show a mouth that stands still."""
 
 STRESS = (0.2, 1.0)
 """Opening of the least and of the most stressed syllables, as a share of the widest."""
@@ -31,9 +31,10 @@ STRESS = (0.2, 1.0)
 BETWEEN_SYLLABLES = 0.08
 """How far the lips stay open between two syllables, as a share of the widest.
 
-With these three values a talking mouth moves as people's mouths do. The motion that `stages.audio.mouth.moving`
-measures has a median of 0.26, and 80 % of it lies between 0.14 and 0.38. In six real tracks, at the same 5 frames a
-second and while the mouth is open, the medians are 0.11 to 0.48, and 0.2 in the middle.
+With these three values a talking mouth moves as people's mouths do. The motion that
+`stages.audio.mouth.moving` measures has a median of 0.26, and 80 % of it lies between 0.14 and 0.38. In six
+real tracks, at the same 5 frames a second and while the mouth is open, the medians are 0.11 to 0.48, and 0.2
+in the middle.
 """
 
 
@@ -122,7 +123,8 @@ def perform(rng: Generator, affect: Floats, talking: Flags) -> Performance:
     stress = rng.uniform(*STRESS, size=int(syllable[-1]) + 2)[syllable.astype(int)]
     wave = BETWEEN_SYLLABLES + (1 - BETWEEN_SYLLABLES) * np.sin(np.pi * syllable) ** 2 * stress
     jaw = wave * (0.7 + 0.2 * arousal) * _ramp(talking, 0.12)
-    return Performance(affect, talking, syllable, stress, jaw, _blinks(rng, count), _head_motion(rng, arousal))
+    blink, pose = _blinks(rng, count), _head_motion(rng, arousal)
+    return Performance(affect, talking, syllable, stress, jaw, blink, pose)
 
 
 def _head_motion(rng: Generator, arousal: Floats) -> Floats:
