@@ -56,7 +56,8 @@ def draw_video(unit: Unit, _settings: None) -> list[Note]:
     index, faces = unit.reads["index"], unit.reads["faces"]
     traces = {name: unit.reads[name] for name in TRACES if name in unit.reads}
     curves = curves_of(index, traces, unit.facts["best"])
-    duration_s = float(read_facts(index)["duration_s"])
+    about = read_facts(index)
+    duration_s = float(about["duration_s"])
     bands = bands_of(index, faces, unit.reads.get("speech"), duration_s)
     facts = facts_of(curves, index, bands, duration_s)
     if "interval" in unit.reads and curves[1].name == unit.facts["best"]:
@@ -80,6 +81,7 @@ def draw_video(unit: Unit, _settings: None) -> list[Note]:
         obstacle=obstacle_of(index, Path(unit.facts["video"]).suffix),
         home=(beside / ".." / INDEX, "Report of the run"),
         beside=[(Path(unit.facts["video"]).name, False)],
+        video_start_s=float(about.get("video_start_s", 0.0)),
     )
     write_timeline(unit.writes["page"], page)
     return []

@@ -74,6 +74,8 @@ def native_frames(facts: ContainerFacts, decoder: Decoder) -> Iterator[NativeFra
         if time_s is not None and time_s > latest_s:
             latest_s = time_s
             yield NativeFrame(time_s, frame, aspect)
+        else:
+            decoder.out_of_order += 1
 
 
 @dataclass
@@ -99,6 +101,8 @@ class GridDecoding:
     """Native frames decoded so far."""
     damaged: int = 0
     """Those of them that the decoder had to patch up."""
+    out_of_order: int = 0
+    """Native frames left out: the decoder gave them after a later one."""
     changes: list[SizeChange] = field(default_factory=list)
     """Where the size or shape of the picture changes."""
 
@@ -108,7 +112,7 @@ class GridDecoding:
     @property
     def undecodable(self) -> int:
         """Native frames that couldn't be decoded."""
-        return max(0, self.facts.frame_count - self.decoded)
+        return max(0, self.facts.frame_count - self.decoded - self.out_of_order)
 
     def __iter__(self) -> Iterator[GridFrame]:
         kept: NativeFrame | None = None
@@ -143,7 +147,7 @@ class GridDecoding:
             self.changes.append(SizeChange(native.time_s, *((height, width) if turned else (width, height))))
 
     def _decode(self) -> Iterator[NativeFrame]:
-        self.decoded = self.damaged = 0
+        self.decoded = self.damaged = self.out_of_order = 0
         self.changes.clear()
         with open_media(self.path) as container:
             stream = choose_video(self.path, container)
@@ -153,6 +157,7 @@ class GridDecoding:
                 self.decoded += 1
                 self.damaged += bool(native.frame.is_corrupt)
                 yield native
+            self.out_of_order = decoder.out_of_order
 
 
 def decode_grid(

@@ -53,6 +53,9 @@ def _of_the_picture(facts: ContainerFacts, grid: GridDecoding) -> Iterator[Oddit
     if grid.undecodable > MAX_DAMAGED_SHARE * facts.frame_count:
         lost = f"{grid.undecodable} of {facts.frame_count} frames can't be decoded; their neighbours stand in"
         yield lost, _INTACT
+    if grid.out_of_order > MAX_DAMAGED_SHARE * facts.frame_count:
+        late = f"{grid.out_of_order} of {facts.frame_count} frames come after a later one"
+        yield f"{late}; their neighbours stand in", _NOTHING
     if grid.changes:
         sizes = list(dict.fromkeys(f"{change.width} × {change.height}" for change in grid.changes))
         others = ", ".join(size for size in sizes if size != f"{facts.width} × {facts.height}")

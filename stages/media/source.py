@@ -155,6 +155,8 @@ class Decoder:
     clock: Clock = field(default_factory=Clock)
     undecodable: int = 0
     """Packets refused by the decoder so far."""
+    out_of_order: int = 0
+    """Frames that `stages.media.frames.native_frames` left out so far: they came after a later one."""
 
     def __post_init__(self) -> None:
         context = self.stream.codec_context

@@ -100,6 +100,7 @@ class TimelinePage:
             what helps; "" where nothing speaks against it.
         beside: where else to look for the video, in this order, should it have moved: names of files beside
             the page, and whether each is a film of the findings, with boxes and curves in its picture.
+        video_start_s: time of the first frame of `video` on a player's clock.
     """
 
     title: str
@@ -114,6 +115,7 @@ class TimelinePage:
     home: tuple[Path, str] | None = None
     obstacle: str = ""
     beside: Sequence[tuple[str, bool]] = ()
+    video_start_s: float = 0.0
 
 
 def write_timeline(path: Path, page: TimelinePage) -> None:
@@ -165,6 +167,7 @@ def _data(page: TimelinePage) -> dict[str, Any]:
     limit = _points_each(page)
     return {
         "duration": round(page.duration_s, 3),
+        "start": round(page.video_start_s, 3),
         "curves": [_curve(curve, limit) for curve in page.curves],
         "bands": [
             {"name": band.name, "spans": rounded(fewer_spans(band.spans_s, MAX_SPANS), 2)}

@@ -128,15 +128,16 @@ def ramp(time_s: Floats) -> Floats:
 
 
 def write_video(path: Path, *, picture_begins_s: float = 0.0) -> None:
-    """Six seconds of VP8 that every Chromium plays, with sound from 0 where the picture begins later."""
+    """Six seconds of VP8 or H.264 that Chromium plays, with sound from 0 where the picture begins later."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(path, "w", format="webm") as container:
-        pictures = container.add_stream(
-            "libvpx", rate=FPS_HZ, options={"deadline": "realtime", "cpu-used": "8"}
-        )
+    webm = path.suffix != ".mp4"
+    fast = {"deadline": "realtime", "cpu-used": "8"} if webm else {"preset": "ultrafast"}
+    with av.open(path, "w", format="webm" if webm else "mp4") as container:
+        pictures = container.add_stream("libvpx" if webm else "libx264", rate=FPS_HZ, options=fast)
         pictures.width, pictures.height, pictures.pix_fmt = 160, 120, "yuv420p"
         pictures.time_base = pictures.codec_context.time_base = Fraction(1, 1000)
-        sound = container.add_stream("libopus", rate=48000, layout="mono") if picture_begins_s else None
+        codec = "libopus" if webm else "aac"
+        sound = container.add_stream(codec, rate=48000, layout="mono") if picture_begins_s else None
         if sound:
             for k in range(int(DURATION_S * 50)):
                 chunk = av.AudioFrame.from_ndarray(

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from stages.media.container import probe
 from stages.reporting.timeline import write_timeline
 from valaro.recordings.page import obstacle_of
 
@@ -158,16 +159,29 @@ def test_hostile_names_stay_words(opened: Browser) -> None:
     assert HOSTILE in opened.run("return document.querySelector('dl.facts').textContent")
 
 
-def test_a_picture_that_begins_late_keeps_its_time(chromium: Browser, tmp_path: Path) -> None:
-    """Labels count from the first frame; the browser counts from the first sound."""
-    write_video(tmp_path / "late.webm", picture_begins_s=0.5)
-    write_timeline(tmp_path / "page.html", full_page(tmp_path / "late.webm"))
-    ready(chromium, tmp_path / "page.html")
-    chromium.wait("document.getElementById('video').requestVideoFrameCallback")
-    for _ in range(2):
-        chromium.press("right")
-    chromium.wait(f"Math.abs({AT} - 2) < 0.06")
-    chromium.wait("Math.abs(document.getElementById('video').currentTime - 2.5) < 0.02")
+@pytest.mark.parametrize("measures", [True, False], ids=["measured", "told"])
+@pytest.mark.parametrize("kind", ["webm", "mp4"])
+def test_a_picture_that_begins_late_keeps_its_time(
+    chromium: Browser, tmp_path: Path, kind: str, measures: bool
+) -> None:
+    """Labels count from the first frame; the browser counts from the first sound, and may not say so."""
+    write_video(tmp_path / f"late.{kind}", picture_begins_s=0.5)
+    content = full_page(tmp_path / f"late.{kind}")
+    assert probe(tmp_path / f"late.{kind}").video_start_s == pytest.approx(0.5, abs=0.01)
+    if not measures:
+        object.__setattr__(content, "video_start_s", 0.5)
+    write_timeline(tmp_path / "page.html", content)
+    silent = "delete HTMLVideoElement.prototype.requestVideoFrameCallback" if not measures else ""
+    added = chromium.devtools("Page.addScriptToEvaluateOnNewDocument", source=silent)
+    try:
+        ready(chromium, tmp_path / "page.html")
+        assert chromium.run("return 'requestVideoFrameCallback' in HTMLVideoElement.prototype") == measures
+        for _ in range(2):
+            chromium.press("right")
+        chromium.wait(f"Math.abs({AT} - 2) < 0.06")
+        chromium.wait("Math.abs(document.getElementById('video').currentTime - 2.5) < 0.02")
+    finally:
+        chromium.devtools("Page.removeScriptToEvaluateOnNewDocument", **added)
 
 
 def test_a_video_that_the_browser_can_not_show_says_why(chromium: Browser, tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def write_recording_page(
         notice=trained.notice,
         obstacle=f"{hindered}{FILM_HELPS}" if hindered and not film else "",
         beside=[(video.name, False), (f"{path.stem}.mp4", True)],
+        video_start_s=0.0 if stands_in else found.facts.get("video_start_s", 0.0),
     )
     write_timeline(path, page)
 

@@ -30,7 +30,9 @@
     pause() { this.at = this.currentTime; this.started = null; },
   };
   let player = video || clock;
-  let start = 0; // when the first frame is due by the video's own clock: sound may begin before the picture
+  // When the first frame is due by the video's own clock: sound may begin before the picture. A browser that can
+  // say when it showed the first frame is believed; others are told what the file says.
+  let start = page.start;
   const now = () => Math.min(Math.max((player.currentTime || 0) - start, 0), duration);
   const withoutVideo = () => {
     if (player === clock) return;
@@ -49,6 +51,7 @@
     const source = elsewhere.shift();
     if (!source) return withoutVideo();
     document.body.dataset.film = String(source.film); // a film has its boxes in the picture
+    start = source.film ? 0 : page.start; // a film begins with its first frame
     video.src = source.address;
   };
   if (video) {

@@ -86,6 +86,12 @@ def test_the_values_arrive(tmp_path: Path) -> None:
     assert arousal == {"t": [0, 0.5, 1], "y": [1, None, -0.25]}
 
 
+def test_the_script_is_told_when_the_picture_begins(tmp_path: Path) -> None:
+    """Browsers without requestVideoFrameCallback can't find it out."""
+    assert written(tmp_path / "p.html", [curve("a", 30)]).data["start"] == 0
+    assert written(tmp_path / "q.html", [curve("a", 30)], video_start_s=1.5).data["start"] == 1.5
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_add_no_markup(tmp_path: Path, name: str) -> None:
     """The page has the same tags whatever the names are, and shows them as they are."""
