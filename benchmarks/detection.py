@@ -22,6 +22,7 @@ from skimage import data
 from stages.core.weights import find_weights
 from stages.engine.mapping import cores, map_units
 from stages.media.jpeg import pack_jpegs, unpack_jpeg
+from stages.media.pictures import KeptPictures
 from stages.vision.retinaface import RetinaFace, suppress_overlaps
 from stages.vision.retinaface_net import ANCHORS_PX, BGR_MEAN, STRIDES, RetinaFaceNet
 from stages.vision.search import detect_frames
@@ -97,7 +98,7 @@ def detect_portion(weights: Path, device: str, batch: int, packed: Path, steps: 
     """What a worker of the stage does with one video."""
     blob = np.load(packed)
     ours = detector(weights, device, batch)
-    searched = detect_frames(ours, device, blob["jpeg"], blob["offset"], steps, batch)
+    searched = detect_frames(ours, device, KeptPictures(blob["jpeg"], blob["offset"]), steps, batch)
     return [faces for _, faces in searched]
 
 

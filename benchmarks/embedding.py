@@ -14,6 +14,7 @@ from mesh import crops
 
 from stages.engine.runlog import peak_mb
 from stages.media.jpeg import pack_jpegs
+from stages.media.pictures import KeptPictures
 from stages.vision.embedding import HALF, TorchNetwork, embed_track
 from stages.vision.static_model import StaticModel
 from stages.vision.views import View
@@ -55,7 +56,7 @@ def main() -> None:
         {
             "bare forward pass": bare,
             "ours": lambda: embed_track(
-                TorchNetwork(model, chosen.precision), jpeg, offset, view, chosen.batch
+                TorchNetwork(model, chosen.precision), KeptPictures(jpeg, offset), view, chosen.batch
             ),
         },
         chosen.rounds,

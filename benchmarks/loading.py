@@ -17,7 +17,7 @@ from skimage import data
 from stages.core.params import load_params
 from stages.media.jpeg import pack_jpegs, unpack_jpeg
 from stages.vision.augmentation import build_augmentation
-from stages.vision.embedding import shown
+from stages.vision.crops import shown
 
 SIZES = (224, 240, 380)
 ROWS, TREES = 20_000, 5
@@ -45,7 +45,8 @@ def main() -> None:
     def load(size: int) -> None:
         for k in range(chosen.crops):
             torch.manual_seed(k)
-            augment(torch.from_numpy(shown(jpeg, offset, k, None, size)).permute(2, 0, 1))
+            picture = shown(unpack_jpeg(jpeg, offset, k), None, size)
+            augment(torch.from_numpy(picture).permute(2, 0, 1))
 
     timings = take_turns(
         {

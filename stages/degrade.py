@@ -2,7 +2,7 @@
 
     python -m stages.degrade          (dvc repro degrade)
 
-Reads   data/index, data/faces, data/decode, data/speech       of validation
+Reads   data/index, data/faces, data/decode, data/speech       of validation; its videos
         data/embeddings, data/predictions/audio, data/features/audio
         models/static, models/dynamic, models/kelm, models/cross_attention, models/fusion
 Writes  data/degraded/<kind>/         faces/<subject>.h5 (the worse track, without its pictures),
@@ -28,6 +28,8 @@ from stages.core.notes import Note
 from stages.core.params import ComputeParams, EmbedParams, Section, SmoothParams, load_params
 from stages.core.systems import FUSIONS, SYSTEMS, traces_folder
 from stages.engine.stage import HERE, Stage, Unit, do_unit, main
+from stages.media.pictures import frame_files
+from stages.vision.backbones import input_of
 
 DEGRADED, SHIFTED = ("noise", "occlusion", "dropped"), "shifted"
 KEPT = ("faces", "embeddings", *(traces_folder(name) for name in (*SYSTEMS, *FUSIONS)))
@@ -47,7 +49,8 @@ def degrade_validation(unit: Unit, settings: Settings) -> list[Note]:
     """One kind of degradation of all of validation."""
     workspace, copy = Workspace(Path(unit.facts["root"])), Workspace(unit.scratch / "copy")
     shown = [Subject(**subject) for subject in unit.facts["subjects"]]
-    own = Corpus(shown, {subject.video: subject.video for subject in shown})
+    films = {subject.video: unit.reads.get(f"video/{subject.name}", "") for subject in shown}
+    own = Corpus(shown, {video: str(path) for video, path in films.items()})
     copy.write_corpus(own)
     for seed, subject in enumerate(shown):
         _lay(workspace, copy, subject, unit.name, seed)
@@ -111,13 +114,17 @@ def units(workspace: Workspace, corpus: Corpus, backbone: str, functionals: str)
         functionals: of the KELM that goes on.
     """
     shown = workspace.having(corpus.of("validation"), "index", "faces", "embeddings")
+    static = workspace.model(f"static/{backbone}.safetensors")
+    sees_frames = static.is_file() and input_of(static) != "face"
     reads = {}
     for subject in shown:
         for stage in ("faces", *LINKED):
             reads[f"{stage}/{subject.name}"] = workspace.artefact(stage, subject.name)
-        reads[f"decode/{subject.name}"] = workspace.artefact("decode", subject.video)
+        if sees_frames:
+            files = frame_files(workspace, corpus, subject.video)
+            reads |= {f"{role}/{subject.name}": path for role, path in files.items()}
     models = [
-        workspace.model(f"static/{backbone}.safetensors"),
+        static,
         workspace.model(f"kelm/{functionals}.safetensors"),
         *(workspace.model(f"fusion/{fusion}.safetensors") for fusion in FUSIONS),
         *(path for name in ("dynamic", "cross_attention") for path in files_of(workspace.model(name))),

@@ -3,7 +3,7 @@
     python -m stages.embed          (dvc repro embed)
 
 Reads   data/faces/<subject>.h5          crops, boxes
-        data/decode/<video>.h5           frames, for a model that takes frames or persons
+        data/decode/<video>.h5           frames, for a model that takes frames or persons; or the videos
         models/static/<backbone>.safetensors
         models/static_folds/             extractors that haven't seen some of training, for embed.folds > 0
 Writes  data/embeddings/<subject>.h5     embedding (T, 256) float32; valence_arousal (T, 2) by the static
@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stages.core.artefacts import open_arrays, read_arrays, read_facts, read_json, write_arrays
+from stages.core.artefacts import read_arrays, read_facts, read_json, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.notes import Note
 from stages.core.optimisation import MixedPrecision
@@ -30,6 +30,7 @@ from stages.core.params import ComputeParams, EmbedParams, load_params
 from stages.engine.device import torch_device
 from stages.engine.stage import Stage, Unit, main
 from stages.inference.engines import Engine, engine_of
+from stages.media.pictures import frame_files, open_pictures
 from stages.vision.backbones import input_of
 from stages.vision.fold_extractors import FOLDER, FOLDS, aligned, extractor_of
 
@@ -47,10 +48,8 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
         unit.reads["model"], torch_device(), engine, settings.mixed_precision, settings.compile
     )
     view = view_of(unit.facts["shown"], track)
-    with open_arrays(unit.reads.get("frames", unit.reads["faces"])) as file:
-        embedding, valence_arousal = embed_track(
-            network, file["jpeg"], file["jpeg_offset"][()], view, settings.batch_size
-        )
+    with open_pictures(unit.reads.get("frames", unit.reads["faces"]), unit.reads.get("video")) as pictures:
+        embedding, valence_arousal = embed_track(network, pictures, view, settings.batch_size)
     if "alignment" in unit.reads:
         embedding = aligned(embedding, load_file(unit.reads["alignment"]))
     write_arrays(
@@ -102,7 +101,7 @@ def units(
             subject.name,
             {"faces": workspace.artefact("faces", subject.name), "model": model}
             | extractor_of(models, subject.name, folds)
-            | ({} if shown == "face" else {"frames": workspace.artefact("decode", subject.video)}),
+            | ({} if shown == "face" else frame_files(workspace, corpus, subject.video)),
             {"embeddings": workspace.artefact("embeddings", subject.name)},
             {"shown": shown} | engine,
         )

@@ -2,11 +2,13 @@
 
     python -m stages.faces          (dvc repro faces)
 
-Reads   data/decode/<video>.h5          frames
+Reads   data/decode/<video>.h5          the grid; frames, where decode kept them
+        the videos                      frames, where it didn't
         data/index/                     sides, siblings, and when subjects with a side are labelled
 Writes  data/faces/found/<video>.h5     every face: box_xyxy (F, 4) float32 pixels of the decoded frame,
                                         score (F,), step (F,) ascending, patch (F, 16, 16) uint8 grey;
-                                        change (T,) of the picture against the step before; time_s (T,)
+                                        change (T,) of the picture against the step before; time_s (T,);
+                                        frame_time_s (T,) of the native frame really shown
         data/faces/tracks/<video>.h5    track (F,) and person (F,) of each of those faces, -1 for nobody who
                                         lasts; of each person, the most prominent first: seen_s, width_px,
                                         motion, weight (P,), centre_xy (P, 2) as shares of the picture;
@@ -17,19 +19,23 @@ Writes  data/faces/found/<video>.h5     every face: box_xyxy (F, 4) float32 pixe
                                         crop_index (T,): the crop that stands for each frame, the last one
                                         where the face is missing, -1 (black) before the first;
                                         faces_in_frame (T,) int32, whoever they are; time_s (T,); fps_hz
-Params  faces
+Params  faces, index.on_bad_input
 
 Paper, section 4.2.2: RetinaFace (MobileNet-0.25), 15 px margin. Faces are searched once per video, whosever
-they are: choosing another person (`faces.target`) searches nothing again.
+they are: choosing another person (`faces.target`) searches nothing again. The search cuts the crops of all
+faces while it has the frames, and leaves them for whoever follows the people: no video is decoded twice in a
+run. Where a search is remembered, the crops are cut from the video in one pass for all of its subjects.
 """
 
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stages.core.arrays import Flags
-from stages.core.artefacts import Spool, open_arrays, read_arrays, read_facts, write_arrays
+from stages.core.arrays import Flags, Image, Integers
+from stages.core.artefacts import PARTIAL, Arrays, Spool, read_facts, remove, write_arrays
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.detectors import DETECTORS
 from stages.core.errors import BadInput
@@ -37,15 +43,19 @@ from stages.core.notes import Note
 from stages.core.params import ComputeParams, FacesParams, load_params
 from stages.core.weights import PRETRAINED, find_weights
 from stages.engine.stage import Stage, Unit, main
-from stages.media.jpeg import spool_jpegs, unpack_jpeg
+from stages.media.jpeg import encode_jpeg
+from stages.media.pictures import frame_files, open_pictures
 from stages.vision.crops import crop_face, reuse_last
 from stages.vision.detectors import device_of
 from stages.vision.found import read_found
 from stages.vision.people import FacePath, Linked, Rules, link_faces, people_of
-from stages.vision.search import search_video
+from stages.vision.search import Cuts, read_crops, search_video
 from stages.vision.targets import NoSuchPerson, Wanted, choose
+from stages.vision.tracks import Track
 
 FOUND, TRACKS = "faces/found", "faces/tracks"
+CROPS = f"{PARTIAL}crops"
+"""Below FOUND: where a search leaves the crops of all faces until people are followed."""
 ALL = "/tracks"  # a role that no subject's name can be
 
 
@@ -60,9 +70,9 @@ def find_faces(unit: Unit, settings: FacesParams) -> list[Note]:
         paths = choose(linked, wanted, settings.target, rules)
     except NoSuchPerson as error:
         raise BadInput(unit.reads["frames"], str(error), "Choose another person") from None
+    _write_subjects(unit, linked, arrays, paths, settings)
     notes: list[Note] = []
     for subject, path in paths.items():
-        _write_subject(unit.writes[subject], unit.reads["frames"], linked, path, settings)
         if not (path.face >= 0).any():
             problem = f"no face of {subject} in any of {len(path.face)} frames"
             notes.append(
@@ -121,33 +131,82 @@ def _write_tracks(path: Path, linked: Linked, step: Any, rules: Rules) -> None:
     )
 
 
-def _write_subject(path: Path, frames: Path, linked: Linked, chosen: FacePath, settings: FacesParams) -> None:
-    track, facts = chosen.track(linked.faces), read_facts(frames)
-    offset = read_arrays(frames, "jpeg_offset")["jpeg_offset"]
-    with open_arrays(frames) as file, Spool(path.parent) as jpeg:
-        crops = (
-            crop_face(
-                unpack_jpeg(file["jpeg"], offset, k), track.box_xyxy[k], settings.pad_px, facts["scale"]
+def _write_subjects(
+    unit: Unit, linked: Linked, found: Arrays, paths: Mapping[str, FacePath], settings: FacesParams
+) -> None:
+    """Every subject's track and crops; their frames are gone through once, for all of them."""
+    tracks = {subject: path.track(linked.faces) for subject, path in paths.items()}
+    fps_hz = read_facts(unit.reads["frames"])["fps_hz"]
+    with ExitStack() as stack:
+        spools = {subject: stack.enter_context(Spool(unit.writes[subject].parent)) for subject in paths}
+        offsets: dict[str, list[int]] = {subject: [0] for subject in paths}
+        for subject, crop in _crops(unit, tracks, paths, found, settings):
+            spools[subject].write(crop)
+            offsets[subject].append(offsets[subject][-1] + len(crop))
+        for subject, path in paths.items():
+            track = tracks[subject]
+            write_arrays(
+                unit.writes[subject],
+                {
+                    "box_xyxy": track.box_xyxy,
+                    "score": track.score,
+                    "detected": track.detected,
+                    "jump": path.jump,
+                    "others": _others(linked, path, settings.min_seen_s),
+                    "jpeg": spools[subject],
+                    "jpeg_offset": np.array(offsets[subject], np.int64),
+                    "crop_index": reuse_last(track.detected),
+                    "faces_in_frame": np.array([len(step) for step in linked.faces.steps], np.int32),
+                    "time_s": linked.faces.time_s,
+                },
+                fps_hz=fps_hz,
             )
-            for k in track.detected.nonzero()[0]
-        )
-        jpeg_offset = spool_jpegs(crops, jpeg.write, settings.jpeg_quality)
-        write_arrays(
-            path,
-            {
-                "box_xyxy": track.box_xyxy,
-                "score": track.score,
-                "detected": track.detected,
-                "jump": chosen.jump,
-                "others": _others(linked, chosen, settings.min_seen_s),
-                "jpeg": jpeg,
-                "jpeg_offset": jpeg_offset,
-                "crop_index": reuse_last(track.detected),
-                "faces_in_frame": np.array([len(found) for found in linked.faces.steps], np.int32),
-                "time_s": linked.faces.time_s,
-            },
-            fps_hz=facts["fps_hz"],
-        )
+    if unit.aside:
+        remove(Path(unit.aside["crops"]))
+
+
+def _crops(
+    unit: Unit,
+    tracks: Mapping[str, Track],
+    paths: Mapping[str, FacePath],
+    found: Arrays,
+    settings: FacesParams,
+) -> Iterator[tuple[str, bytes]]:
+    """Subject and JPEG of every step at which one is seen, each subject's in the order of the steps."""
+    cuts = Cuts(settings.pad_px, settings.jpeg_quality)
+    wanted = {subject: track.detected.nonzero()[0] for subject, track in tracks.items()}
+    faces = {
+        subject: np.searchsorted(found["step"], steps) + paths[subject].face[steps]
+        for subject, steps in wanted.items()
+    }
+    if unit.aside and (left := read_crops(Path(unit.aside["crops"]), found, cuts)):
+        with left as crops:
+            for subject, numbers in faces.items():
+                yield from ((subject, crops[int(number)]) for number in numbers)
+        return
+    yield from _cut(unit, tracks, wanted, cuts)
+
+
+def _cut(
+    unit: Unit, tracks: Mapping[str, Track], wanted: Mapping[str, Integers], cuts: Cuts
+) -> Iterator[tuple[str, bytes]]:
+    """The same from the frames, in one pass over those that show anyone."""
+    scale = read_facts(unit.reads["frames"])["scale"]
+    steps = np.unique(np.concatenate([np.empty(0, np.int64), *wanted.values()]))
+
+    def cut(place: int, image: Image | None) -> list[tuple[str, bytes]]:
+        k = steps[place]
+        shown = {subject: track for subject, track in tracks.items() if track.detected[k]}
+        return [
+            (subject, encode_jpeg(crop_face(image, track.box_xyxy[k], cuts.pad_px, scale), cuts.jpeg_quality))
+            for subject, track in shown.items()
+            if image is not None
+        ]
+
+    with open_pictures(unit.reads["frames"], unit.reads.get("video")) as pictures:
+        for batch in pictures.batches(steps, cut, 1):
+            for crops in batch:
+                yield from crops
 
 
 def _others(linked: Linked, chosen: FacePath, min_seen_s: float) -> Any:
@@ -166,14 +225,15 @@ def _others(linked: Linked, chosen: FacePath, min_seen_s: float) -> Any:
 def search_units(
     workspace: Workspace, corpus: Corpus, settings: FacesParams, pretrained: Path = PRETRAINED
 ) -> list[Unit]:
-    """One unit per decoded video."""
+    """One unit per decoded video; each leaves the crops of all faces for the unit of `units`."""
     needed = DETECTORS[settings.detector].weights
     weights = {"weights": find_weights(needed, pretrained)} if needed else {}
     return [
         Unit(
             video,
-            {"frames": workspace.artefact("decode", video)} | weights,
+            frame_files(workspace, corpus, video) | weights,
             {"found": workspace.artefact(FOUND, video)},
+            aside=_left(workspace, video) | Cuts(settings.pad_px, settings.jpeg_quality)._asdict(),
         )
         for video in sorted(corpus.videos)
         if workspace.artefact("decode", video).is_file()
@@ -191,10 +251,7 @@ def units(workspace: Workspace, corpus: Corpus, targets: dict[str, int] | None =
     return [
         Unit(
             video,
-            {
-                "frames": workspace.artefact("decode", video),
-                "found": workspace.artefact(FOUND, video),
-            },
+            frame_files(workspace, corpus, video) | {"found": workspace.artefact(FOUND, video)},
             {subject.name: workspace.artefact("faces", subject.name) for subject in corpus.in_video(video)}
             | {ALL: workspace.artefact(TRACKS, video)},
             {
@@ -203,10 +260,15 @@ def units(workspace: Workspace, corpus: Corpus, targets: dict[str, int] | None =
                     for subject in corpus.in_video(video)
                 }
             },
+            aside=_left(workspace, video),
         )
         for video in sorted(corpus.videos)
         if workspace.artefact(FOUND, video).is_file()
     ]
+
+
+def _left(workspace: Workspace, video: str) -> dict[str, str]:
+    return {"crops": str(workspace.folder(FOUND, CROPS, f"{video}.h5"))}
 
 
 def _facts(workspace: Workspace, corpus: Corpus, subject: Subject, target: int | None) -> dict[str, Any]:
@@ -244,12 +306,14 @@ def run(
     stage.run(search_video, searches, settings.detection(), jobs=jobs, compute=compute)
     chosen = settings.model_copy(update={"batch_size": 1})  # which decides nothing any more
     stage.run(find_faces, units(workspace, corpus), chosen, compute=compute)
+    remove(workspace.folder(FOUND, CROPS))
 
 
 def faces() -> None:
     """Run the stage on params.yaml."""
     params, workspace = load_params(), Workspace()
-    with Stage("faces", workspace.folder("faces")) as stage:
+    strict = params.index.on_bad_input == "fail"
+    with Stage("faces", workspace.folder("faces"), strict=strict) as stage:
         run(stage, workspace, workspace.corpus(), params.faces, params.compute)
 
 

@@ -4,7 +4,7 @@
 
 Reads   models/pretrained_static/<backbone>.safetensors    where it starts
         data/faces/<subject>.h5, data/index/<subject>.h5   crops and boxes, labels
-        data/decode/<video>.h5                             frames, for models that take frames or persons
+        data/decode/<video>.h5, or the videos              frames, for models that take frames or persons
 Writes  models/static/<backbone>.safetensors               the best weights by the mean RMSE on validation
         metrics/finetune/<backbone>/                       metrics.json, plots/: training curves
         data/out_of_fold/static/<backbone>/<subject>.h5    validation by epochs that other recordings choose
@@ -14,6 +14,9 @@ Paper, sections 3.2.1 and 4.4: LogCosh loss, AdamW, warm-up and cyclic rate, dis
 unfreezing. It learns and is scored on labelled grid frames whose face was really seen, whatever the model is
 shown, so that the rows of table 3 compare. (The paper takes every 5th frame to train and every 3rd to
 validate; ours are the frames of the common 5 Hz grid for both.)
+
+Where decode keeps no frames, what a model of frames or persons is shown is cut from the videos before it
+trains, as JPEGs of its own size in the stage's scratch.
 """
 
 from collections.abc import Callable
@@ -23,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.arrays import Floats, Integers
-from stages.core.artefacts import open_arrays, read_arrays
+from stages.core.artefacts import read_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
 from stages.core.folds import validation_folds
@@ -31,6 +34,7 @@ from stages.core.labels import resample_labels
 from stages.core.notes import Note
 from stages.core.params import CrossfitParams, FinetuneParams, load_params
 from stages.engine.stage import Stage, Unit, main
+from stages.media.pictures import frame_files, open_pictures
 from stages.vision.backbones import Input, describe, only, require_same, static_config, with_statistics_of
 
 CHOSEN_BY = ("mean_rmse", "mean_rmse")
@@ -97,10 +101,9 @@ def _predictor(unit: Unit, settings: FinetuneParams) -> Callable[[Any, str], tup
         path = unit.reads[f"faces/{name}"]
         track = read_arrays(path, "box_xyxy", "crop_index", "detected", "time_s")
         view = view_of(shown, track)
-        with open_arrays(unit.reads.get(f"frames/{name}", path)) as file:
-            said = embed_track(
-                TorchNetwork(model), file["jpeg"], file["jpeg_offset"][()], view, settings.batch_size
-            )
+        files = unit.reads.get(f"frames/{name}", path), unit.reads.get(f"video/{name}")
+        with open_pictures(*files) as pictures:
+            said = embed_track(TorchNetwork(model), pictures, view, settings.batch_size)
         return np.clip(said[1], -1, 1), track["time_s"]
 
     return predict
@@ -128,7 +131,8 @@ def _start(unit: Unit, settings: FinetuneParams) -> tuple[Any, dict[str, Any]]:
 def _images(unit: Unit, split: str, settings: FinetuneParams, augment: Any = None) -> Any:
     """The labelled images of a split in which the face was really detected."""
     from stages.vision.face_images import FaceImages
-    from stages.vision.views import view_of
+    from stages.vision.view_pictures import cut_views
+    from stages.vision.views import View, view_of
 
     description = describe(settings, unit.facts["backbone"])
     files: list[Path] = []
@@ -141,19 +145,25 @@ def _images(unit: Unit, split: str, settings: FinetuneParams, augment: Any = Non
             index["valence_arousal"], index["labelled"], index["time_s"], faces["time_s"]
         )
         usable = labelled & faces["detected"]
-        view = view_of(description.input, faces)
-        file_index.append(np.full(int(usable.sum()), len(files)))
-        pictures.append(view.picture[usable])
+        whole = view_of(description.input, faces)
+        box_xyxy = None if whole.box_xyxy is None else whole.box_xyxy[usable]
+        view = View(whole.picture[usable], box_xyxy, whole.antialias)
+        frames = unit.reads.get(f"frames/{name}", path)
+        if (video := unit.reads.get(f"video/{name}")) is not None:
+            cut = unit.scratch / "views" / f"{name}.h5"
+            view, frames = cut_views(cut, frames, video, view, description.image_size), cut
+        file_index.append(np.full(len(view.picture), len(files)))
+        pictures.append(view.picture)
         if view.box_xyxy is not None:
-            boxes.append(view.box_xyxy[usable])
+            boxes.append(view.box_xyxy)
         targets.append(labels[usable])
-        files.append(unit.reads.get(f"frames/{name}", path))
+        files.append(frames)
     if not sum(map(len, targets)):
         raise ValaroError(f"no labelled frame with a face in the {split} split; see data/*/notes.json")
     parts = (np.concatenate(file_index), np.concatenate(pictures), np.concatenate(targets))
-    box_xyxy = np.concatenate(boxes) if boxes else None
+    shown_xyxy = np.concatenate(boxes) if boxes else None
     antialias = description.input == "square"
-    return FaceImages(files, *parts, description.image_size, augment, box_xyxy, antialias)
+    return FaceImages(files, *parts, description.image_size, augment, shown_xyxy, antialias)
 
 
 def _score(model: Any, images: Any, batch_size: int, fold: Integers) -> dict[str, float]:
@@ -195,7 +205,8 @@ def unit_of(
         reads[f"faces/{subject.name}"] = workspace.artefact("faces", subject.name)
         reads[f"index/{subject.name}"] = workspace.artefact("index", subject.name)
         if shown != "face":
-            reads[f"frames/{subject.name}"] = workspace.artefact("decode", subject.video)
+            files = frame_files(workspace, corpus, subject.video)
+            reads |= {f"{role}/{subject.name}": path for role, path in files.items()}
     writes = {
         "model": workspace.model(f"static/{backbone}.safetensors"),
         "plots": workspace.metrics(f"finetune/{backbone}/plots"),

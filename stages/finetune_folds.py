@@ -4,7 +4,7 @@
 
 Reads   models/pretrained_static/<backbone>.safetensors    where each starts, as in finetune
         models/static/<backbone>.safetensors               the model fitted on all of training
-        data/faces/<subject>.h5, data/index/<subject>.h5, data/decode/<video>.h5      as finetune
+        data/faces/<subject>.h5, data/index/<subject>.h5, data/decode/<video>.h5, videos      as finetune
 Writes  models/static_folds/fold_<k>.safetensors           fitted on training without fold k
         models/static_folds/alignment_<k>.safetensors      from its embeddings to those of the whole model
         models/static_folds/folds.json                     training subject -> fold; {} for embed.folds: 0
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.arrays import Floats
-from stages.core.artefacts import open_arrays, read_arrays, write_json, write_tensors
+from stages.core.artefacts import read_arrays, write_json, write_tensors
 from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
 from stages.core.folds import assign_folds
@@ -35,6 +35,7 @@ from stages.core.params import FinetuneParams, Params, load_params
 from stages.engine.device import torch_device
 from stages.engine.stage import Stage, Unit, main
 from stages.finetune import train, unit_of
+from stages.media.pictures import open_pictures
 from stages.vision.backbones import describe, only
 from stages.vision.fold_extractors import FOLDER, FOLDS, alignment
 
@@ -58,13 +59,13 @@ def _embedded(unit: Unit, weights: Path, settings: FinetuneParams) -> Floats:
 
     network = TorchNetwork(load_model(weights, build_static).to(torch_device()))
     parts = [
-        embed_track(network, jpeg, offset, view, settings.batch_size)[0]
-        for jpeg, offset, view in _tracks(unit, settings)
+        embed_track(network, pictures, view, settings.batch_size)[0]
+        for pictures, view in _tracks(unit, settings)
     ]
     return np.concatenate(parts).astype(np.float64)
 
 
-def _tracks(unit: Unit, settings: FinetuneParams) -> Iterator[tuple[Any, Any, Any]]:
+def _tracks(unit: Unit, settings: FinetuneParams) -> Iterator[tuple[Any, Any]]:
     """Pictures and detected steps of training subjects outside the fold, few of each."""
     from stages.vision.views import View, view_of
 
@@ -78,8 +79,9 @@ def _tracks(unit: Unit, settings: FinetuneParams) -> Iterator[tuple[Any, Any, An
             steps = seen[np.unique(np.linspace(0, len(seen) - 1, min(each, len(seen))).astype(int))]
             view = view_of(describe(settings, unit.facts["backbone"]).input, track)
             boxes = None if view.box_xyxy is None else view.box_xyxy[steps]
-            with open_arrays(unit.reads.get(f"frames/{name}", path)) as file:
-                yield file["jpeg"], file["jpeg_offset"][()], View(view.picture[steps], boxes)
+            files = unit.reads.get(f"frames/{name}", path), unit.reads.get(f"video/{name}")
+            with open_pictures(*files) as pictures:
+                yield pictures, View(view.picture[steps], boxes)
 
 
 def training_folds(corpus: Corpus, names: list[str], folds: int, seed: int) -> dict[str, int]:
@@ -107,7 +109,7 @@ def fold_units(workspace: Workspace, corpus: Corpus, params: Params) -> tuple[li
     units = []
     for fold in sorted(set(folds.values())):
         kept = [name for name in template.facts["train"] if folds[name] != fold]
-        wanted = {"start", *(f"{kind}/{name}" for kind in ("faces", "index", "frames")
+        wanted = {"start", *(f"{kind}/{name}" for kind in ("faces", "index", "frames", "video")
                              for name in [*kept, *template.facts["validation"]])}  # fmt: skip
         reads = {role: path for role, path in template.reads.items() if role in wanted}
         writes = {

@@ -18,6 +18,7 @@ RENAMED_VALUES = ("cross_attention.silence", "submission.system")
 ADDED_KEYS: Mapping[str, Any] = {
     "index.lists": ".",
     "index.group_parts": False,
+    "decode.keep_frames": True,
     "faces.scales": "native",
     "faces.target": "first",
     "faces.min_motion": 0.08,  # it and the next decide only who else is there, not whose face is followed

@@ -63,6 +63,7 @@ class DecodeParams(Section):
     fps_hz: Annotated[float, Field(gt=0, le=120)]
     audio_rate_hz: Annotated[int, Field(ge=8000, le=192_000)]
     max_side_px: Annotated[int, Field(ge=64)] | None
+    keep_frames: bool
     jpeg_quality: Annotated[int, Field(ge=1, le=100)]
     max_pixels: Count
     max_duration_s: Positive

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 from stages.engine.advance import advance
@@ -43,3 +44,26 @@ def prefetch_batches(
         for batch in ahead:
             yield [one.result() for one in batch]
         advance(count, count)
+
+
+def prefetch_stream(prepared: Iterator[Prepared], count: int, batch_size: int) -> Iterator[list[Prepared]]:
+    """What can only be prepared in order, in lists of batch_size; a thread is one list ahead.
+
+    In memory: two lists. What `prepared` raises is raised when its list is asked for.
+
+    Args:
+        prepared: gone through in that thread alone.
+        count: how many there are.
+        batch_size: of a list; the last one may be shorter.
+    """
+
+    def take() -> list[Prepared]:
+        return list(islice(prepared, batch_size))
+
+    with ThreadPoolExecutor(1) as pool:
+        ahead, done = pool.submit(take), 0
+        while batch := ahead.result():
+            ahead = pool.submit(take)
+            yield batch
+            done += len(batch)
+            advance(done, count)

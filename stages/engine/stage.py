@@ -54,6 +54,8 @@ class Unit:
         facts: further values that decide the result (JSON).
         scratch: a folder for unfinished state, named by what decides the result; the stage sets it, and
             removes it once the unit is done.
+        aside: what decides nothing and isn't remembered, such as the place where one unit leaves what spares
+            the next some work.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Unit:
     writes: dict[str, Path]
     facts: dict[str, Any] = field(default_factory=dict)
     scratch: Path = Path()
+    aside: dict[str, Any] = field(default_factory=dict)
 
     def warn(self, file: Path | str, problem: str, remedy: str) -> Note:
         """A note about this unit that doesn't stop it."""

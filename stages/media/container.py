@@ -94,18 +94,47 @@ class Limits:
             raise BadInput(path, problem, remedy)
 
 
-@dataclass(frozen=True)
-class ContainerFacts:
-    """A video file in figures; width and height are those of the upright picture in square pixels."""
+@dataclass(frozen=True, kw_only=True)
+class PictureFacts:
+    """What it takes to read a video's pictures; width and height are of the upright one in square pixels."""
 
     time_s: Floats = field(repr=False, compare=False)
     """(N,) native frame times from the first frame, strictly increasing."""
-    duration_s: float
-    """Up to the end of the last frame, which is taken to last as long as the median frame."""
     width: int
     height: int
     rotation_deg: int
     """Clockwise turn (0, 90, 180, 270) that makes the coded picture upright."""
+    origin_pts: int
+    """Stamp of the first frame in units of `time_base`."""
+    time_base: Fraction
+    stamped: bool
+    """False: stamps are missing or don't increase, and the times follow from the order of the frames."""
+    coded_width: int = 0
+    coded_height: int = 0
+    """Of the first frame as stored: neither upright nor with square pixels."""
+    pixel_aspect: Fraction = Fraction(1)
+    """Width of a stored pixel by its height; 1 for square ones."""
+    clock: Clock = field(default_factory=Clock, repr=False, compare=False)
+    """The shifts that join the clocks; decoders need it."""
+
+    @property
+    def frame_count(self) -> int:
+        """Number of native frames."""
+        return len(self.time_s)
+
+    def time_of(self, index: int, pts: int | None) -> float | None:
+        """Time of the decoded frame number `index` with stamp `pts`; None where nothing tells it."""
+        if self.stamped:
+            return None if pts is None else seconds_since(pts, self.origin_pts, self.time_base)
+        return float(self.time_s[index]) if index < self.frame_count else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerFacts(PictureFacts):
+    """A video file in figures."""
+
+    duration_s: float
+    """Up to the end of the last frame, which is taken to last as long as the median frame."""
     average_rate_hz: float
     variable_rate: bool
     """Some interval is off the median by over 5 % and a tick of the clock: index / rate is not the time."""
@@ -122,16 +151,6 @@ class ContainerFacts:
     audio_streams: int
     declared_frames: int
     """What the header says (0: nothing). Often wrong; `frame_count` is what is there."""
-    origin_pts: int
-    """Stamp of the first frame in units of `time_base`; only its sound needs it."""
-    time_base: Fraction
-    stamped: bool
-    """False: stamps are missing or don't increase, and the times follow from the order of the frames."""
-    coded_width: int = 0
-    coded_height: int = 0
-    """Of the first frame as stored: neither upright nor with square pixels."""
-    pixel_aspect: Fraction = Fraction(1)
-    """Width of a stored pixel by its height; 1 for square ones."""
     dynamic_range: Range = "SDR"
     """What the pictures are coded for; anything but SDR is converted to it."""
     audio_index: int | None = None
@@ -146,19 +165,6 @@ class ContainerFacts:
     """Where the file's clock starts anew, seconds from the first frame."""
     unread_share: float = 0.0
     """Of the file's bytes, those behind the last packet that was read."""
-    clock: Clock = field(default_factory=Clock, repr=False, compare=False)
-    """The shifts that join the clocks; decoders need it."""
-
-    @property
-    def frame_count(self) -> int:
-        """Number of native frames."""
-        return len(self.time_s)
-
-    def time_of(self, index: int, pts: int | None) -> float | None:
-        """Time of the decoded frame number `index` with stamp `pts`; None where nothing tells it."""
-        if self.stamped:
-            return None if pts is None else seconds_since(pts, self.origin_pts, self.time_base)
-        return float(self.time_s[index]) if index < self.frame_count else None
 
 
 def long_gaps(time_s: Floats, longest_s: float) -> list[tuple[float, float]]:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stages.core.arrays import Floats, Image
+from stages.core.arrays import Flags, Floats, Image, Integers
 from stages.core.errors import BadInput
 from stages.media.canvas import Canvas, display_matrix, sensible_aspect, square_size
-from stages.media.container import ContainerFacts, Limits, probe
+from stages.media.container import Limits, PictureFacts, probe
 from stages.media.source import Decoder, choose_video, open_media
 
 _TIE_S = 1e-9
@@ -26,7 +26,7 @@ class GridFrame(NamedTuple):
     image: Image
 
 
-def canvas_of(facts: ContainerFacts, frame: Any, size: tuple[int, int]) -> Canvas:
+def canvas_of(facts: PictureFacts, frame: Any, size: tuple[int, int]) -> Canvas:
     """What draws a video's frames.
 
     Args:
@@ -60,7 +60,7 @@ class SizeChange(NamedTuple):
     height: int
 
 
-def native_frames(facts: ContainerFacts, decoder: Decoder) -> Iterator[NativeFrame]:
+def native_frames(facts: PictureFacts, decoder: Decoder) -> Iterator[NativeFrame]:
     """Every frame that can be decoded, with its time; a frame not later than the last one is left out."""
     latest_s, aspect, context = -np.inf, facts.pixel_aspect, decoder.stream.codec_context
     stated = context.sample_aspect_ratio
@@ -89,14 +89,17 @@ class GridDecoding:
         max_side_px: longer side of the images at most; None keeps the native size.
         threads: decoder threads, see `Decoder`.
         limits: what to refuse.
+        wanted: (T,) the times whose frames are drawn, the others are passed over; None: all. After the last
+            of them decoding ends, and the counts are incomplete.
     """
 
     path: Path
-    facts: ContainerFacts
+    facts: PictureFacts
     time_s: Floats
     max_side_px: int | None
     threads: int
     limits: Limits
+    wanted: Flags | None = None
     decoded: int = 0
     """Native frames decoded so far."""
     damaged: int = 0
@@ -117,16 +120,18 @@ class GridDecoding:
     def __iter__(self) -> Iterator[GridFrame]:
         kept: NativeFrame | None = None
         canvas: Canvas | None = None
-        start = 0
+        start, end_of_wanted = 0, self._end_of_wanted()
         for native in self._decode():
             if canvas is None:
-                size = _fit(self.facts.width, self.facts.height, self.max_side_px)
+                size = fitted_size(self.facts.width, self.facts.height, self.max_side_px)
                 canvas = canvas_of(self.facts, native.frame, size)
             if kept is not None:
                 halfway_s = (kept.time_s + native.time_s) / 2 + _TIE_S  # a tie goes to the earlier frame
                 end = int(np.searchsorted(self.time_s, halfway_s, side="right"))
                 yield from self._hold(start, end, kept, canvas)
                 start = max(start, end)
+                if start >= end_of_wanted:
+                    return
                 self._note_change(kept, native)
             kept = native
         if kept is None or canvas is None:
@@ -134,10 +139,17 @@ class GridDecoding:
         yield from self._hold(start, len(self), kept, canvas)
 
     def _hold(self, start: int, end: int, native: NativeFrame, canvas: Canvas) -> Iterator[GridFrame]:
-        if start < end:
+        steps = [k for k in range(start, end) if self.wanted is None or self.wanted[k]]
+        if steps:
             image = canvas.draw(native.frame, native.aspect)
-            for k in range(start, end):
+            for k in steps:
                 yield GridFrame(k, float(self.time_s[k]), native.time_s, image)
+
+    def _end_of_wanted(self) -> float:
+        """Where nothing more is wanted; never, where all is, so that every frame is counted."""
+        if self.wanted is None:
+            return np.inf
+        return int(np.flatnonzero(self.wanted)[-1]) + 1 if self.wanted.any() else 0
 
     def _note_change(self, before: NativeFrame, native: NativeFrame) -> None:
         if native.shape != before.shape:
@@ -164,10 +176,11 @@ def decode_grid(
     path: Path,
     fps_hz: float,
     *,
-    facts: ContainerFacts | None = None,
+    facts: PictureFacts | None = None,
     max_side_px: int | None = None,
     threads: int = 1,
     limits: Limits | None = None,
+    wanted: Flags | None = None,
 ) -> GridDecoding:
     """Frames at the times t_k = k / fps_hz up to the last native frame: for each the native frame nearest.
 
@@ -181,6 +194,7 @@ def decode_grid(
         max_side_px: longer side of the images at most; None keeps the native size.
         threads: decoder threads, 0 = one per core. Around damage only one thread always gives the same.
         limits: what to refuse; None for the defaults.
+        wanted: see `GridDecoding`.
 
     Raises:
         ValueError: fps_hz or max_side_px is not positive.
@@ -191,7 +205,7 @@ def decode_grid(
     limits = limits or Limits()
     facts = facts or probe(path, limits=limits)
     count = grid_length(facts.time_s, fps_hz)
-    return GridDecoding(path, facts, np.arange(count) / fps_hz, max_side_px, threads, limits)
+    return GridDecoding(path, facts, np.arange(count) / fps_hz, max_side_px, threads, limits, wanted)
 
 
 def grid_length(time_s: Floats, fps_hz: float) -> int:
@@ -199,6 +213,21 @@ def grid_length(time_s: Floats, fps_hz: float) -> int:
     return int(np.floor(time_s[-1] * fps_hz + _TIE_S)) + 1
 
 
-def _fit(width: int, height: int, max_side_px: int | None) -> tuple[int, int]:
+def nearest_frames(native_s: Floats, time_s: Floats) -> Integers:
+    """Which native frame is nearest to each grid time, by the file's stamps; a tie goes to the earlier one.
+
+    It is the frame that `decode_grid` shows where every frame can be decoded.
+
+    Shape: (N,), (T,) -> (T,) int64.
+
+    >>> nearest_frames(np.array([0.0, 0.1, 0.3, 0.5]), np.array([0.0, 0.2, 0.4])).tolist()
+    [0, 1, 2]
+    """
+    halfway_s = (native_s[:-1] + native_s[1:]) / 2 + _TIE_S
+    return np.searchsorted(halfway_s, time_s, side="left").astype(np.int64)
+
+
+def fitted_size(width: int, height: int, max_side_px: int | None) -> tuple[int, int]:
+    """Width and height of a picture whose longer side is brought down to max_side_px; None: as they are."""
     scale = min(1.0, (max_side_px or max(width, height)) / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))

@@ -57,7 +57,7 @@ def spool_jpegs(
         raise ValueError(f"quality is {quality}; wanted 1 to 100")
     offset = [0]
     for image in images:
-        data = _encode(image, quality)
+        data = encode_jpeg(image, quality)
         write(data)
         offset.append(offset[-1] + len(data))
         if check:
@@ -107,7 +107,12 @@ class Jpegs:
         return (unpack_jpeg(self._blob, self._offset, i) for i in range(len(self)))
 
 
-def _encode(image: Image, quality: int) -> bytes:
+def encode_jpeg(image: Image, quality: int) -> bytes:
+    """One RGB image as a JPEG.
+
+    Raises:
+        ValueError: it is not RGB in 8 bits.
+    """
     import cv2
 
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from stages.media.container import ContainerFacts, long_gaps, still_words
+from stages.media.container import ContainerFacts, PictureFacts, long_gaps, still_words
 from stages.media.frames import GridDecoding
-from stages.media.sound import Sound
+from stages.media.sound import Heard, Sound
 
 MAX_DAMAGED_SHARE = 0.01
 """More native frames lost than this deserve a note."""
@@ -21,18 +21,19 @@ Oddity = tuple[str, str]
 
 
 def oddities(
-    facts: ContainerFacts, grid: GridDecoding, sound: Sound | None, *, asked: int | None = None
+    facts: ContainerFacts, grid: GridDecoding | None, sound: Heard | Sound | None, *, asked: int | None = None
 ) -> Iterator[Oddity]:
     """Problem and remedy of everything odd.
 
     Args:
         facts: of the video.
-        grid: its frames, decoded to the end.
+        grid: its frames, decoded to the end; None where whoever decodes them later says what is odd.
         sound: its sound; None without any.
         asked: number of the audio track that was asked for.
     """
     yield from _of_the_clock(facts)
-    yield from _of_the_picture(facts, grid)
+    yield from oddities_of_pictures(facts, grid) if grid else ()
+    yield from _of_the_range(facts)
     yield from _of_the_sound(facts, sound, asked)
 
 
@@ -49,7 +50,8 @@ def _of_the_clock(facts: ContainerFacts) -> Iterator[Oddity]:
         yield still_words(start_s, end_s), "Nothing to do: the last frame stands in"
 
 
-def _of_the_picture(facts: ContainerFacts, grid: GridDecoding) -> Iterator[Oddity]:
+def oddities_of_pictures(facts: PictureFacts, grid: GridDecoding) -> Iterator[Oddity]:
+    """Of the frames, decoded to the end: those that are lost, and changes of their size."""
     if grid.undecodable > MAX_DAMAGED_SHARE * facts.frame_count:
         lost = f"{grid.undecodable} of {facts.frame_count} frames can't be decoded; their neighbours stand in"
         yield lost, _INTACT
@@ -62,12 +64,15 @@ def _of_the_picture(facts: ContainerFacts, grid: GridDecoding) -> Iterator[Oddit
         places = _places([change.time_s for change in grid.changes])
         problem = f"the picture changes between {facts.width} × {facts.height} and {others} at {places}"
         yield f"{problem}: it is scaled and padded to the first size", _NOTHING
+
+
+def _of_the_range(facts: ContainerFacts) -> Iterator[Oddity]:
     if facts.dynamic_range != "SDR":
         kind = "BT.2020 in SDR" if facts.dynamic_range == "BT.2020" else f"HDR ({facts.dynamic_range})"
         yield f"the picture is {kind}: it is converted to SDR, BT.709", _NOTHING
 
 
-def _of_the_sound(facts: ContainerFacts, sound: Sound | None, asked: int | None) -> Iterator[Oddity]:
+def _of_the_sound(facts: ContainerFacts, sound: Heard | Sound | None, asked: int | None) -> Iterator[Oddity]:
     tracks = len(facts.audible_tracks)
     if sound is None:
         yield _why_silent(tracks, asked), "Nothing to do: nothing counts as speaking here"

@@ -8,7 +8,8 @@ of the same weight, as speech needs them all (ANSI S3.5): in every second, a ban
 that is, where the mean holds less than a quarter of the channels' mean power.
 """
 
-from typing import Literal
+from collections.abc import Sized
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,12 @@ _CANCELS = -0.5
 _FLOOR = 1e-4  # a band with less than this share of the loudest one's power has nothing to lose
 
 
+class Sliced(Sized, Protocol):
+    """(n, 2) float32 samples that are read a slice at a time: an array, or what lies on the disk."""
+
+    def __getitem__(self, part: slice, /) -> Any: ...
+
+
 def mend(samples: NDArray[np.float32], rate_hz: int) -> tuple[NDArray[np.float32], Mending]:
     """Stereo whose mean keeps what is in the channels.
 
@@ -35,16 +42,31 @@ def mend(samples: NDArray[np.float32], rate_hz: int) -> tuple[NDArray[np.float32
 
     Shape: (n, 2) -> (n, 2), and what was done.
     """
+    mending = mending_for(samples, rate_hz)
+    return mended(samples, mending), mending
+
+
+def mending_for(samples: Sliced, rate_hz: int) -> Mending:
+    """What `mend` does to these samples. Shape: (n, 2)."""
     lost, lost_flipped, power = lost_shares(samples, rate_hz)
     if lost <= MAX_LOST:
-        return samples, "none"
+        return "none"
     if lost_flipped <= MAX_LOST:
-        return samples * np.array([1, -1], np.float32), "flip"
-    stronger = int(power.argmax())
-    return np.repeat(samples[:, stronger : stronger + 1], 2, axis=1), "left" if stronger == 0 else "right"
+        return "flip"
+    return "left" if power.argmax() == 0 else "right"
 
 
-def lost_shares(samples: NDArray[np.float32], rate_hz: int) -> tuple[float, float, Floats]:
+def mended(samples: NDArray[np.float32], mending: Mending) -> NDArray[np.float32]:
+    """Samples, or some of them, after a mending. Shape: (n, 2) -> (n, 2)."""
+    if mending == "none":
+        return samples
+    if mending == "flip":
+        return samples * np.array([1, -1], np.float32)
+    stronger = 0 if mending == "left" else 1
+    return np.repeat(samples[:, stronger : stronger + 1], 2, axis=1)
+
+
+def lost_shares(samples: Sliced, rate_hz: int) -> tuple[float, float, Floats]:
     """Share of the bands' power that cancels in (L + R) / 2 and in (L - R) / 2, and both channels' power.
 
     Shape: (n, 2) -> two shares from 0 to 1, (2,).
@@ -67,7 +89,7 @@ def _cancelling(likeness: Floats) -> tuple[Flags, Flags]:
     return likeness < _CANCELS, likeness > -_CANCELS
 
 
-def _spectra(samples: NDArray[np.float32], rate_hz: int) -> list[tuple[Floats, Floats, Floats]]:
+def _spectra(samples: Sliced, rate_hz: int) -> list[tuple[Floats, Floats, Floats]]:
     """Power of left and right and their cross power, (bands,) of every second in which there is sound."""
     edges_hz = _LOWEST_HZ * 2 ** (np.arange(20 + 1) / 3)
     edges_hz = edges_hz[edges_hz <= min(_HIGHEST_HZ * 1.3, rate_hz / 2)]

@@ -1,10 +1,11 @@
 """The waveform beside the frames: sample 0 is at the first video frame; and PCM16 files of it."""
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -15,7 +16,7 @@ from stages.core.arrays import Floats
 from stages.core.errors import BadInput
 from stages.engine.machine import disk_named
 from stages.media.container import ContainerFacts, Limits, probe
-from stages.media.polarity import Mending, mend
+from stages.media.polarity import Mending, mend, mended, mending_for
 from stages.media.source import Decoder, open_media
 
 Samples = NDArray[np.float32]
@@ -39,6 +40,13 @@ class Sound:
 
     samples: Samples
     rate_hz: int
+    undecodable: int
+    mending: Mending = "none"
+
+
+class Heard(NamedTuple):
+    """What there is to say of a sound: see `Sound`."""
+
     undecodable: int
     mending: Mending = "none"
 
@@ -69,6 +77,46 @@ def decode_sound(
     if facts.audio_index is None:
         return None
     samples = np.zeros((length, 2), dtype=np.float32)
+    undecodable = _fill(samples, path, rate_hz, facts)
+    if (facts.audio_channels or 0) < 2:
+        return Sound(samples, rate_hz, undecodable)
+    samples, mending = mend(samples, rate_hz)
+    return Sound(samples, rate_hz, undecodable, mending)
+
+
+def write_sound(
+    path: Path, video: Path, rate_hz: int, facts: ContainerFacts, limits: Limits | None = None
+) -> Heard | None:
+    """Write what `decode_sound` gives as PCM16, silence where that is None; in memory is a block at a time.
+
+    The samples wait on the disk beside `path`, 8 bytes each, since only the whole says what is to be mended.
+
+    Args:
+        path: of the WAV file.
+        video: where the sound is from.
+        rate_hz: samples per second.
+        facts: of the video.
+        limits: what to refuse; None for the defaults.
+
+    Raises:
+        BadInput: as `decode_sound`.
+    """
+    length = round(facts.duration_s * rate_hz)
+    (limits or Limits()).check_sound(video, length)
+    with disk_named(path), SpooledSamples(path.parent, length) as samples:
+        heard = None
+        if facts.audio_index is not None:
+            undecodable = _fill(samples, video, rate_hz, facts)
+            stereo = (facts.audio_channels or 0) >= 2
+            heard = Heard(undecodable, mending_for(samples, rate_hz) if stereo else "none")
+        mending = heard.mending if heard else "none"
+        blocks = (mended(samples[k : k + _BLOCK], mending) for k in range(0, length, _BLOCK))
+        _write_pcm(path, blocks, rate_hz, 2)
+    return heard
+
+
+def _fill(samples: "Samples | SpooledSamples", path: Path, rate_hz: int, facts: ContainerFacts) -> int:
+    """Put the sound into samples that are zero. -> packets that can't be decoded."""
     with open_media(path) as container:
         decoder = Decoder(container, container.streams[facts.audio_index], clock=facts.clock)
         origin_s = float(facts.origin_pts * facts.time_base)
@@ -76,10 +124,43 @@ def decode_sound(
             start, end = max(first, 0), min(first + len(block), len(samples))
             if start < end:
                 samples[start:end] = block[start - first : end - first]
-    if (facts.audio_channels or 0) < 2:
-        return Sound(samples, rate_hz, decoder.undecodable)
-    samples, mending = mend(samples, rate_hz)
-    return Sound(samples, rate_hz, decoder.undecodable, mending)
+        return decoder.undecodable
+
+
+class SpooledSamples:
+    """Stereo samples on the disk, in a file without a name: zero where nothing was written.
+
+    Args:
+        folder: where the file lies, made if need be.
+        length: how many, per channel.
+    """
+
+    _BYTES = 8
+
+    def __init__(self, folder: Path, length: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._file.truncate(length * self._BYTES)
+        self._length = length
+
+    def __enter__(self) -> "SpooledSamples":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __setitem__(self, part: slice, block: Samples) -> None:
+        self._file.seek(part.start * self._BYTES)
+        self._file.write(np.ascontiguousarray(block, np.float32).tobytes())
+
+    def __getitem__(self, part: slice) -> Samples:
+        start, end, _ = part.indices(self._length)
+        self._file.seek(start * self._BYTES)
+        data = self._file.read(max(0, end - start) * self._BYTES)
+        return np.frombuffer(data, np.float32).reshape(-1, 2)
 
 
 def _blocks(decoder: Decoder, rate_hz: int, origin_s: float) -> Iterator[tuple[int, Samples]]:
@@ -143,15 +224,19 @@ def write_wav(path: Path, samples: Floats, rate_hz: int) -> None:
         ValueError: a sample is NaN or infinite.
     """
     channels = 1 if samples.ndim == 1 else samples.shape[1]
-    with (
-        disk_named(path),
-        soundfile.SoundFile(path, "w", rate_hz, channels, "PCM_16", format="WAV") as file,
-    ):
-        for start in range(0, len(samples), _BLOCK):
-            block = samples[start : start + _BLOCK]
+    blocks = (samples[start : start + _BLOCK] for start in range(0, len(samples), _BLOCK))
+    with disk_named(path):
+        _write_pcm(path, blocks, rate_hz, channels)
+
+
+def _write_pcm(path: Path, blocks: Iterable[Floats], rate_hz: int, channels: int) -> None:
+    start = 0
+    with soundfile.SoundFile(path, "w", rate_hz, channels, "PCM_16", format="WAV") as file:
+        for block in blocks:
             if not np.isfinite(block).all():
                 raise ValueError(f"samples {start} to {start + len(block)} hold a NaN or an infinity")
             file.write(np.clip(np.rint(block * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16))
+            start += len(block)
 
 
 def read_wav(path: Path) -> tuple[Samples, int]:

@@ -71,6 +71,14 @@ def letterbox(crop: Image, size: int, antialias: bool = False) -> Image:
     return square
 
 
+def shown(image: Image | None, box_xyxy: Floats | None, size_px: int, antialias: bool = False) -> Image:
+    """A picture, or the part of it in a box, as the square a model takes; without a picture a black one."""
+    if image is None:
+        return np.zeros((size_px, size_px, 3), np.uint8)
+    cut = image if box_xyxy is None else crop_face(image, box_xyxy, pad_px=0.0)
+    return letterbox(cut, size_px, antialias)
+
+
 def reuse_last(detected: Flags) -> Integers:
     """Which crop stands for each frame, where crops exist for detected frames only.
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.arrays import Floats, Image, Integers
+from stages.core.arrays import Floats, Image
 from stages.core.optimisation import MixedPrecision
-from stages.engine.prefetch import decoding_threads, prefetch_batches
+from stages.engine.prefetch import decoding_threads
 from stages.inference.engines import Engine
-from stages.media.jpeg import unpack_jpeg
+from stages.media.pictures import Pictures
 from stages.vision.backbones import header_of
-from stages.vision.crops import crop_face, letterbox
+from stages.vision.crops import shown
 from stages.vision.views import View
 
 if TYPE_CHECKING:
@@ -97,24 +97,8 @@ class TorchNetwork:
         return embedding, valence_arousal
 
 
-def shown(
-    jpeg: Any,
-    jpeg_offset: Integers,
-    picture: int,
-    box_xyxy: Floats | None,
-    size_px: int,
-    antialias: bool = False,
-) -> Image:
-    """One picture, or the part of it in a box, as the square a model takes; -1 is a black one."""
-    if picture < 0:
-        return np.zeros((size_px, size_px, 3), np.uint8)
-    image = unpack_jpeg(jpeg, jpeg_offset, picture)
-    cut = image if box_xyxy is None else crop_face(image, box_xyxy, pad_px=0.0)
-    return letterbox(cut, size_px, antialias)
-
-
 def embed_track(
-    network: StaticNetwork, jpeg: Any, jpeg_offset: Integers, view: View, batch_size: int
+    network: StaticNetwork, track: Pictures, view: View, batch_size: int
 ) -> tuple[Floats, Floats]:
     """What a static model says of every step of a track; a picture that is reused is computed once.
 
@@ -122,19 +106,18 @@ def embed_track(
 
     Args:
         network: a static model.
-        jpeg: the pictures, see `jpeg.pack_jpegs`; of an open HDF5 file each is read when its batch comes.
-        jpeg_offset: likewise.
+        track: its pictures, each of which is read when its batch comes.
         view: which of them, or which part of it, stands for each step.
         batch_size: images at a time.
     """
     pictures, first, place = np.unique(view.picture, return_index=True, return_inverse=True)
     boxes = [None] * len(first) if view.box_xyxy is None else list(view.box_xyxy[first])
 
-    def show(k: int) -> Image:
-        return shown(jpeg, jpeg_offset, int(pictures[k]), boxes[k], network.image_size, view.antialias)
+    def show(k: int, image: Image | None) -> Image:
+        return shown(image, boxes[k], network.image_size, view.antialias)
 
     answers = []
-    for images in prefetch_batches(show, len(pictures), batch_size, network.threads):
+    for images in track.batches(pictures, show, batch_size, network.threads):
         missing = batch_size - len(images) if network.full_batches else 0
         answers.append(network.answer(np.stack(images + images[-1:] * missing)))
     embedding, valence_arousal = network.fetch(answers)

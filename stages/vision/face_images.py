@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from stages.core.arrays import Floats, Image, Integers
+from stages.media.jpeg import unpack_jpeg
 from stages.vision.augmentation import Change
-from stages.vision.embedding import shown
+from stages.vision.crops import shown
 
 OPEN_FILES = 64
 """HDF5 files that one process keeps open at a time."""
@@ -86,8 +87,8 @@ class FaceImages(Dataset[FaceSample]):
     def __getitem__(self, index: int) -> FaceSample:
         jpeg, offset = self._tracks.get(self._files[self.file_index[index]])
         box = None if self._box_xyxy is None else self._box_xyxy[index]
-        picture = int(self._crop_index[index])
-        image = as_tensor(shown(jpeg, offset, picture, box, self._size_px, self._antialias))
+        picture = unpack_jpeg(jpeg, offset, int(self._crop_index[index]))
+        image = as_tensor(shown(picture, box, self._size_px, self._antialias))
         return FaceSample(self._changed(image, index), self._target[index])
 
     def _changed(self, image: Tensor, index: int) -> Tensor:

@@ -1,39 +1,57 @@
 """Search one video for faces: every face of every step, a small grey picture of each, and the picture's cuts.
 
-Nothing here depends on whose face is wanted, so that choosing another person searches nothing again.
+Nothing here depends on whose face is wanted, so that choosing another person searches nothing again. Where a
+place is given for them, the crops of all faces are left there: the frames are at hand now, and nobody need
+decode them again to cut the faces of those who are wanted.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from stages.core.arrays import Floats, Image, Integers
-from stages.core.artefacts import open_arrays, read_arrays, read_facts, write_arrays
+from stages.core.arrays import Floats, Image
+from stages.core.artefacts import Arrays, Spool, open_arrays, read_arrays, read_facts, write_arrays
+from stages.core.errors import ValaroError
 from stages.core.notes import Note
 from stages.core.params import DetectionParams
 from stages.engine.advance import advance
-from stages.engine.prefetch import decoding_threads, prefetch_batches
+from stages.engine.prefetch import decoding_threads
 from stages.engine.stage import Unit
-from stages.media.jpeg import Blob, unpack_jpeg
+from stages.media.jpeg import encode_jpeg
+from stages.media.pictures import FilmedPictures, Pictures, open_pictures
+from stages.vision.crops import crop_face
 from stages.vision.detection import Detections, FaceDetector
 from stages.vision.detectors import detector_of, device_of
 
 BATCHES_AT_A_TIME = 4
+"""On a GPU. A processor works on a frame per thread; there a batch at a time spares the memory."""
 PATCH_PX = 16
 LAYOUT_PX = (32, 18)
 Look = tuple[Floats, Floats]
 
 
+class Cuts(NamedTuple):
+    """How crops are cut: their margin in native pixels, and the quality of their JPEG."""
+
+    pad_px: float
+    jpeg_quality: int
+
+
 def detect_frames(
-    detector: FaceDetector, device: str, jpeg: Blob, jpeg_offset: Integers, steps: range, batch_size: int
+    detector: FaceDetector, device: str, pictures: Pictures, steps: range, batch_size: int
 ) -> Iterator[tuple[Image, Detections]]:
     """Some of a video's frames and their faces; while one portion is searched, the next is decoded."""
 
-    def show(k: int) -> Image:
-        return unpack_jpeg(jpeg, jpeg_offset, steps[k])
+    def as_it_is(_: int, image: Image | None) -> Image:
+        if image is None:
+            raise ValueError("a step of the grid without a frame")
+        return image
 
-    at_a_time, threads = BATCHES_AT_A_TIME * batch_size, decoding_threads(device)
-    for images in prefetch_batches(show, len(steps), at_a_time, threads):
+    at_a_time = batch_size if device == "cpu" else BATCHES_AT_A_TIME * batch_size
+    for images in pictures.batches(np.array(steps), as_it_is, at_a_time, decoding_threads(device)):
         yield from zip(images, detector.detect(images), strict=True)
 
 
@@ -41,48 +59,130 @@ def search_video(unit: Unit, settings: DetectionParams) -> list[Note]:
     """Detect all faces of one video.
 
     Writes, for F faces in T steps: box_xyxy (F, 4), score (F,), step (F,) ascending, patch (F, 16, 16) uint8
-    grey, change (T,) of the picture against the step before, time_s (T,).
+    grey, change (T,) of the picture against the step before, time_s (T,), frame_time_s (T,).
     """
     frames, facts = (
-        read_arrays(unit.reads["frames"], "jpeg_offset", "time_s"),
+        read_arrays(unit.reads["frames"], "time_s", "frame_time_s"),
         read_facts(unit.reads["frames"]),
     )
     weights = str(unit.reads["weights"]) if "weights" in unit.reads else None
-    detector = detector_of(settings, weights)
+    detector, device = detector_of(settings, weights), device_of(settings.detector)
     found: list[Detections] = []
     patches: list[Image] = []
-    with open_arrays(unit.reads["frames"]) as file:
-        searched = detect_frames(
-            detector,
-            device_of(settings.detector),
-            file["jpeg"],
-            frames["jpeg_offset"],
-            range(len(frames["time_s"])),
-            settings.batch_size,
-        )
+    with (
+        open_pictures(unit.reads["frames"], unit.reads.get("video")) as pictures,
+        _leaving_crops(unit, facts["scale"]) as crops,
+    ):
+        steps = range(len(frames["time_s"]))
 
         def looks() -> Iterator[Look]:
-            for image, faces in searched:
-                advance(len(found) + 1, len(frames["time_s"]))
+            for image, faces in detect_frames(detector, device, pictures, steps, settings.batch_size):
+                advance(len(found) + 1, len(steps))
                 found.append(faces)
                 patches.extend(face_patch(image, box) for box in faces.box_xyxy)
+                if crops:
+                    crops.add(image, faces)
                 yield look_of(image)
 
         change = changes(looks())
-    write_arrays(
-        unit.writes["found"],
-        {
+        arrays = {
             "box_xyxy": np.concatenate([np.empty((0, 4), np.float32), *(one.box_xyxy for one in found)]),
             "score": np.concatenate([np.empty(0, np.float32), *(one.score for one in found)]),
             "step": np.repeat(np.arange(len(found), dtype=np.int32), [len(one) for one in found]),
             "patch": np.array(patches, np.uint8).reshape(-1, PATCH_PX, PATCH_PX),
             "change": change,
             "time_s": frames["time_s"],
-        },
-        width=facts["width"],
-        height=facts["height"],
-    )
-    return []
+            "frame_time_s": pictures.shown_s
+            if isinstance(pictures, FilmedPictures)
+            else frames["frame_time_s"],
+        }
+        if crops:
+            crops.write(arrays)
+    write_arrays(unit.writes["found"], arrays, width=facts["width"], height=facts["height"])
+    return _odd(unit, pictures)
+
+
+def _odd(unit: Unit, pictures: Pictures) -> list[Note]:
+    """What only shows once a video's pictures are decoded; of kept ones decode has said it."""
+    from stages.media.oddities import oddities_of_pictures
+
+    if not isinstance(pictures, FilmedPictures) or pictures.grid is None:
+        return []
+    odd = oddities_of_pictures(pictures.grid.facts, pictures.grid)
+    return [unit.warn(unit.reads["video"], problem, remedy) for problem, remedy in odd]
+
+
+class _Crops:
+    """The crops of all faces on their way to the disk."""
+
+    def __init__(self, path: Path, cuts: Cuts, scale: float) -> None:
+        self._path, self._cuts, self._scale = path, cuts, scale
+        self.spool, self._offset = Spool(path.parent), [0]
+
+    def add(self, image: Image, faces: Detections) -> None:
+        """Cut the faces of one frame; nothing stands for one that lies outside of it."""
+        for box in faces.box_xyxy:
+            try:
+                crop = crop_face(image, box, self._cuts.pad_px, self._scale)
+            except ValueError:
+                size = 0
+            else:
+                data = encode_jpeg(crop, self._cuts.jpeg_quality)
+                self.spool.write(data)
+                size = len(data)
+            self._offset.append(self._offset[-1] + size)
+
+    def write(self, found: Arrays) -> None:
+        """Leave them, with what says whose they are."""
+        own: dict[str, Any] = {"step": found["step"], "box_xyxy": found["box_xyxy"], "jpeg": self.spool}
+        offset = np.array(self._offset, np.int64)
+        write_arrays(self._path, own | {"jpeg_offset": offset}, **self._cuts._asdict())
+
+
+@contextmanager
+def _leaving_crops(unit: Unit, scale: float) -> Iterator[_Crops | None]:
+    if not unit.aside:
+        yield None
+        return
+    cuts = Cuts(unit.aside["pad_px"], unit.aside["jpeg_quality"])
+    crops = _Crops(Path(unit.aside["crops"]), cuts, scale)
+    with crops.spool:
+        yield crops
+
+
+class LeftCrops:
+    """The crops that a search left; `[k]` is that of face k, JPEG bytes."""
+
+    def __init__(self, file: Any) -> None:
+        self._jpeg, self._offset = file["jpeg"], file["jpeg_offset"][()]
+
+    def __getitem__(self, number: int) -> bytes:
+        start, end = self._offset[number : number + 2].tolist()
+        if start == end:
+            raise ValueError(f"face {number} lies outside its frame: no crop")
+        return bytes(self._jpeg[start:end])
+
+
+def read_crops(path: Path, found: Arrays, cuts: Cuts) -> AbstractContextManager[LeftCrops] | None:
+    """What a search left of these very faces, cut in this way; None where there is nothing of the kind.
+
+    Args:
+        path: where it was to leave them.
+        found: the faces: box_xyxy and step.
+        cuts: how they must be cut.
+    """
+    try:
+        left, facts = read_arrays(path, "step", "box_xyxy"), read_facts(path)
+    except (FileNotFoundError, ValaroError, KeyError):
+        return None
+    same = all(np.array_equal(left[name], found[name]) for name in left)
+    return _left_crops(path) if same and cuts._asdict() == facts else None
+
+
+@contextmanager
+def _left_crops(path: Path) -> Iterator[LeftCrops]:
+    with open_arrays(path) as file:
+        yield LeftCrops(file)
 
 
 def face_patch(image: Image, box_xyxy: Floats) -> Image:

@@ -27,6 +27,7 @@ from stages.layouts.listing import Found
 from stages.media.sound import read_wav
 
 PARAMS = load_params(Path(__file__).resolve().parents[2] / "profiles" / "sample.yaml")
+KEEPING = PARAMS.decode.model_copy(update={"keep_frames": True})
 
 
 def outcome(video: Path, root: Path) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def outcome(video: Path, root: Path) -> dict[str, Any]:
     try:
         do_unit(index_subject, unit_of(found, workspace, PARAMS.decode), PARAMS.index)
         (unit,) = units(workspace, corpus)
-        notes = do_unit(decode_video, unit, PARAMS.decode)
+        notes = do_unit(decode_video, unit, KEEPING)
     except BadInput as refusal:
         left = list((root / "data").rglob(".partial-*"))
         assert left == [], left

@@ -181,7 +181,7 @@ REMARKS = [
     ("index", "not_labelled", "not_labelled.mp4", "neither labelled nor in the test list"),
     ("index", "good", "good.txt", "'good' is in train too"),
     ("decode", "mute", "mute.mp4", "no audio stream"),
-    ("decode", "damaged", "damaged.mkv", "can't be decoded"),
+    ("faces", "damaged", "damaged.mkv", "can't be decoded"),
     ("faces", "nobody", "nobody.h5", "no face of nobody in any of 2 frames"),
 ]
 
@@ -295,7 +295,7 @@ def test_what_shows_its_size_only_when_it_is_decoded_is_set_aside_then(
     few: Corpus, film: Callable[..., Path], limit: str, most: int
 ) -> None:
     few.both("large", film("large.mp4", draw=snow), count=80)
-    few.workspace.set({"decode": {limit: most}})
+    few.workspace.set({"decode": {limit: most, "keep_frames": True}})
     few.workspace.stage("index")
     output = few.workspace.stage("decode")
     (note,) = noted(few.workspace, "decode", "large")

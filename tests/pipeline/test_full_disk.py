@@ -25,7 +25,7 @@ def filmed(workspace: Any, film: Callable[..., Path]) -> Any:
     """A repository with a few clips, in which nothing has run."""
     for k in range(CLIPS):
         workspace.lay(film(f"clip{k}.mp4", hue=40 * k, times_s=CLIP_S), "Train", rows=len(CLIP_S))
-    workspace.set({"index": {"test_list": None}})
+    workspace.set({"index": {"test_list": None}, "decode": {"keep_frames": True}})
     return workspace
 
 

@@ -26,6 +26,7 @@ from stages.core.corpus import Subject, Workspace
 from stages.core.labels import resample_labels
 from stages.core.measures import ccc_per_target
 from stages.media.jpeg import pack_jpegs, unpack_jpeg
+from stages.media.pictures import frame_files, open_pictures
 
 NOTHING = 0.2
 """|CCC| below this is nothing; see above."""
@@ -233,18 +234,21 @@ def foreseen(features: np.ndarray, targets: np.ndarray, video: Sequence[str]) ->
 
 def scenery(workspace: Workspace, subject: Subject) -> np.ndarray:
     """(T, 7): mean colour and contrast of all that is no head, and the length of the clip in seconds."""
-    video = read_arrays(workspace.artefact("decode", subject.video), "jpeg", "jpeg_offset", "time_s")
     boxes = read_arrays(workspace.artefact("faces", subject.name), "box_xyxy")["box_xyxy"]
-    rows = []
-    for step, (left, top, right, bottom) in enumerate(boxes):
-        frame = unpack_jpeg(video["jpeg"], video["jpeg_offset"], step)
+    files = frame_files(workspace, workspace.corpus(), subject.video)
+    end_s = read_arrays(files["frames"], "time_s")["time_s"][-1]
+
+    def look(step: int, frame: np.ndarray) -> list[float]:
+        left, top, right, bottom = boxes[step]
         scene = np.ones(frame.shape[:2], bool)
         if np.isfinite(left):  # hair and neck are within half a face of the box
             x, y = (right - left) / 2, (bottom - top) / 2
             scene[max(0, int(top - y)) : int(bottom + y), max(0, int(left - x)) : int(right + x)] = False
         pixels = frame[scene]
-        rows.append([*pixels.mean(axis=0), *pixels.std(axis=0), video["time_s"][-1]])
-    return np.array(rows)
+        return [*pixels.mean(axis=0), *pixels.std(axis=0), end_s]
+
+    with open_pictures(files["frames"], files.get("video")) as pictures:
+        return np.concatenate(list(pictures.batches(np.arange(len(boxes)), look, 16)))
 
 
 @pytest.mark.slow

@@ -146,6 +146,8 @@ def test_what_comes_out_the_same_reruns_nothing_behind_it(project: Any, ran: Ran
 
 
 def test_there_and_back_again_gives_what_belongs_to_each_value(project: Any, computed: Computed) -> None:
+    project.set({"decode": {"keep_frames": True}})
+    assert computed(project.dvc("repro", "decode")) == {"decode": (7, 0)}
     fine = project.digests("data/decode")
     images = read_arrays(project / "data/decode/v1.h5", "jpeg")["jpeg"]
     project.set({"decode": {"jpeg_quality": 20}})
@@ -162,9 +164,9 @@ def test_there_and_back_again_gives_what_belongs_to_each_value(project: Any, com
 
 COMMENTS = [
     ("def decode_video(", "# A remark.\ndef decode_video("),
-    ('"""Decode one video to JPEG frames', '"""Turn one video into JPEG frames'),
+    ('"""Put one video on the grid,', '"""Lay one video on the grid,'),
 ]
-STATEMENTS = [("size = np.zeros(2, int)", "size = np.ones(2, int)")]  # which the first frame overwrites
+STATEMENTS = [("np.full(len(grid), np.nan)", "np.zeros(len(grid))")]  # which the frames overwrite
 
 
 def test_only_statements_recompute(project: Any, ran: Ran, computed: Computed) -> None:

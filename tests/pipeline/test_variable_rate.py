@@ -9,7 +9,7 @@ import pytest
 
 from stages.core.artefacts import read_arrays, read_facts
 from stages.core.labels import resample_labels
-from stages.media.jpeg import unpack_jpeg
+from stages.media.pictures import open_pictures
 
 BITS = 13
 BAR_PX = 24
@@ -39,11 +39,16 @@ def intervals(kind: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("kind", "count"),
-    [("a camera in the dark", "packets"), ("a telephone", "decoding"), ("a stall", "packets")],
+    ("kind", "count", "keep"),
+    [
+        ("a camera in the dark", "packets", False),
+        ("a telephone", "decoding", False),
+        ("a stall", "packets", False),
+        ("a stall", "packets", True),
+    ],
 )
 def test_labels_and_frames_stay_together(
-    workspace: Any, film: Callable[..., Path], kind: str, count: str
+    workspace: Any, film: Callable[..., Path], kind: str, count: str, keep: bool
 ) -> None:
     times_s = np.concatenate([[0.0], np.cumsum(intervals(kind))])
     video = film(f"{kind}.mp4", times_s=tuple(times_s), draw=clock)
@@ -51,7 +56,8 @@ def test_labels_and_frames_stay_together(
     labels = workspace / "corpus/annotations/VA_Estimation_Challenge/Train_Set" / f"{kind}.txt"
     # The label of a frame tells the time that its clock shows.
     labels.write_text("valence,arousal\n" + "".join(f"{t / 10:.4f},{-t / 10:.4f}\n" for t in times_s))
-    workspace.set({"index": {"test_list": None, "count_frames": count}, "decode": {"fps_hz": 5}})
+    workspace.set({"index": {"test_list": None, "count_frames": count}})
+    workspace.set({"decode": {"fps_hz": 5, "keep_frames": keep}})
     workspace.stage("index")
     workspace.stage("decode")
 
@@ -63,9 +69,11 @@ def test_labels_and_frames_stay_together(
     decoded = read_arrays(workspace / f"data/decode/{kind}.h5")
     grid_s = decoded["time_s"]
     np.testing.assert_allclose(grid_s, np.arange(len(grid_s)) / 5)
-    shown_s = np.array(
-        [read_clock(unpack_jpeg(decoded["jpeg"], decoded["jpeg_offset"], k)) for k in range(len(grid_s))]
-    )
+    assert ("jpeg" in decoded) == keep
+    with open_pictures(workspace / f"data/decode/{kind}.h5", None if keep else video) as pictures:
+        every, look = np.arange(len(grid_s)), lambda _, image: read_clock(image)
+        shown_s = np.concatenate(list(pictures.batches(every, look, 4)))
+    np.testing.assert_allclose(index["time_s"][decoded["frame"]], shown_s, atol=1e-3)
     np.testing.assert_allclose(
         decoded["frame_time_s"], shown_s, atol=1e-3, err_msg="frames say when they are from"
     )

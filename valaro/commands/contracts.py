@@ -16,13 +16,19 @@ Contract = dict[str, tuple[str, Shape]]
 _TRACE: Contract = {"time_s": ("float64", ("N",)), "valence_arousal": ("float32", ("N", 2))}
 _PREDICTION: Contract = {"time_s": ("float64", ("T",)), "valence_arousal": ("float32", ("T", 2))}
 
+_PICTURES: Contract = {"jpeg": ("uint8", ("bytes",)), "jpeg_offset": ("int64", ("images + 1",))}
+"""Whatever file has the one must have the other."""
+
 CONTRACTS: dict[str, Contract] = {
     "index": _TRACE | {"labelled": ("bool", ("N",)), "row": ("int64", ("N",))},
     "decode": {
         "time_s": ("float64", ("T",)),
+        "frame": ("int64", ("T",)),
         "frame_time_s": ("float64", ("T",)),
-        "jpeg": ("uint8", ("bytes",)),
-        "jpeg_offset": ("int64", ("images + 1",)),
+        "native_time_s": ("float64", ("natives",)),
+        "shift_stream": ("int64", ("shifts",)),
+        "shift_packet": ("int64", ("shifts",)),
+        "shift_s": ("float64", ("shifts",)),
     },
     "faces": {
         "time_s": ("float64", ("T",)),
@@ -33,8 +39,7 @@ CONTRACTS: dict[str, Contract] = {
         "faces_in_frame": ("int32", ("T",)),
         "jump": ("bool", ("T",)),
         "others": ("uint8", ("T",)),
-        "jpeg": ("uint8", ("bytes",)),
-        "jpeg_offset": ("int64", ("images + 1",)),
+        **_PICTURES,
     },
     "mouth": {
         "time_s": ("float64", ("T",)),
@@ -99,7 +104,8 @@ def _faults(
     path: Path, file: Any, contract: Contract, subjects: list[str], lengths: Lengths
 ) -> Iterator[str]:
     own: dict[str, int] = {}
-    for name, (kind, shape) in contract.items():
+    kept = _PICTURES if any(name in file for name in _PICTURES) else {}
+    for name, (kind, shape) in (contract | kept).items():
         if name not in file:
             yield f"no array {name}"
             continue

@@ -86,7 +86,7 @@ def lay_out_sound(sound: Path, workspace: Workspace, decode: DecodeParams, subje
     no_pictures: Arrays = {"jpeg": np.zeros(0, np.uint8), "jpeg_offset": np.zeros(1, np.int64)}
     write_arrays(
         workspace.artefact("decode", subject),
-        {"time_s": time_s, "frame_time_s": time_s, **no_pictures},
+        {"time_s": time_s, "frame_time_s": time_s},
         fps_hz=decode.fps_hz,
         height=0,
         width=0,

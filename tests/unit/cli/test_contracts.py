@@ -10,7 +10,12 @@ from valaro.commands.contracts import CONTRACTS, Lengths, faults_of
 
 def test_offsets_without_the_images_they_point_into_are_listed(tmp_path: Path) -> None:
     times = np.arange(3) / 5
-    arrays = {"time_s": times, "frame_time_s": times, "jpeg_offset": np.zeros(1, np.int64)}
+    none = np.zeros(0, np.int64)
+    arrays = {"time_s": times, "frame_time_s": times, "native_time_s": times, "frame": np.arange(3)}
+    arrays |= {"shift_stream": none, "shift_packet": none, "shift_s": np.zeros(0)}
+    write_arrays(tmp_path / "a.h5", arrays)
+    assert faults_of(tmp_path / "a.h5", CONTRACTS["decode"], ["a"], Lengths()) == [], "no frames are kept"
+    arrays["jpeg_offset"] = np.zeros(1, np.int64)
     write_arrays(tmp_path / "a.h5", arrays)
     assert faults_of(tmp_path / "a.h5", CONTRACTS["decode"], ["a"], Lengths()) == ["no array jpeg"]
     write_arrays(tmp_path / "a.h5", arrays | {"jpeg": np.zeros(9, np.uint8)})

@@ -6,7 +6,7 @@ import soundfile
 
 from stages.core.errors import BadInput
 from stages.media.container import probe
-from stages.media.sound import decode_sound, read_wav, resample, to_mono, write_wav
+from stages.media.sound import decode_sound, read_wav, resample, to_mono, write_sound, write_wav
 
 
 def beep(centre_s: float, duration_s: float, rate_hz: int, channels: int = 2) -> np.ndarray:
@@ -197,3 +197,49 @@ def test_silence_packed_tightly_is_not_unpacked(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros((1 << 20, 2), np.int16), 16_000, format="FLAC")
     with pytest.raises(BadInput, match=r"a\.wav: not an uncompressed WAV file: 1048576 samples of FLAC"):
         read_wav(tmp_path / "a.wav")
+
+
+STREAMED = [
+    "media/clips/01_grid_male_bbaf2n.mpg",
+    "media/clips/20_clearervoice_two_speakers_overlap.avi",
+    "media/clips/odd/failing_audio.mp4",
+    "cases/concat_two_takes.ts",
+    "cases/polarity_inverted.mov",
+    "cases/silent_sound_track.mp4",
+    "cases/video_starts_late.mp4",
+]
+
+
+@pytest.mark.parametrize("block", [1 << 20, 1000])
+@pytest.mark.parametrize("clip", STREAMED)
+def test_sound_in_blocks_gives_the_bytes_of_the_whole(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip: str, block: int
+) -> None:
+    facts = probe(shared / clip)
+    whole = decode_sound(shared / clip, facts=facts)
+    samples = np.zeros((round(facts.duration_s * 44_100), 2)) if whole is None else whole.samples
+    write_wav(tmp_path / "whole.wav", samples, 44_100)
+    monkeypatch.setattr("stages.media.sound._BLOCK", block)
+    heard = write_sound(tmp_path / "blocks.wav", shared / clip, 44_100, facts)
+    assert (tmp_path / "blocks.wav").read_bytes() == (tmp_path / "whole.wav").read_bytes()
+    assert (heard is None) == (whole is None)
+    if heard and whole:
+        assert (heard.undecodable, heard.mending) == (whole.undecodable, whole.mending)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blocks.wav", "whole.wav"]
+
+
+def test_the_memory_of_a_long_sound_is_a_block(make_clip, tmp_path: Path) -> None:
+    import tracemalloc
+
+    peaks = []
+    for seconds in (5, 120):
+        path = make_clip(
+            f"{seconds}.mkv", np.arange(seconds) * 1.0, sound=beep(1, seconds, 16_000), sound_rate_hz=16_000
+        )
+        facts = probe(path)
+        tracemalloc.start()
+        write_sound(tmp_path / "a.wav", path, 44_100, facts)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert 120 * 44_100 * 8 > 42_000_000, "the samples of the longer one"
+    assert peaks[1] < 42_000_000

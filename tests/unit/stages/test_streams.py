@@ -33,7 +33,7 @@ def lay(folder: Path, count: int) -> Unit:
     time_s, box = np.arange(count) / FPS_HZ, np.array([10.0, 10, 86, 86], np.float32)
     with Spool(folder) as jpeg:
         offset = spool_jpegs(pictures(count), jpeg.write)
-        arrays = {"jpeg": jpeg, "jpeg_offset": offset, "time_s": time_s}
+        arrays = {"jpeg": jpeg, "jpeg_offset": offset, "time_s": time_s, "frame_time_s": time_s}
         write_arrays(folder / "decode.h5", arrays, fps_hz=FPS_HZ, width=SIDE, height=SIDE, scale=1.0)
         track = {"box_xyxy": np.tile(box, (count, 1)), "detected": np.ones(count, bool)}
         arrays |= track | {"crop_index": reuse_last(track["detected"])}
@@ -107,8 +107,8 @@ def stages(monkeypatch: pytest.MonkeyPatch, repository: Path) -> dict[str, Calla
         "search": run(search.search_video, detection, "found", {}),
         "faces": run(faces.find_faces, params.faces, "a", {"subjects": {"a": {}}}),
         "folds": lambda unit, _: [
-            jpeg[: offset[1]]
-            for jpeg, offset, _ in finetune_folds._tracks(
+            next(pictures.batches(view.picture[:1], lambda _, image: image, 1))
+            for pictures, view in finetune_folds._tracks(
                 Unit("a", {"faces/a": unit.reads["faces"]}, {}, {"train": ["a"], "backbone": "b"}),
                 params.finetune,
             )

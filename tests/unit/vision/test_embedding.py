@@ -6,6 +6,7 @@ import torch
 
 from stages.inference.engines import Engine
 from stages.media.jpeg import pack_jpegs
+from stages.media.pictures import KeptPictures
 from stages.training.checkpoints import save_model
 from stages.vision.architectures import new_static
 from stages.vision.embedding import GraphNetwork, TorchNetwork, embed_track
@@ -45,7 +46,7 @@ def test_a_track_is_embedded_step_by_step_and_each_crop_once(batch_size):
     crop_index = np.array([-1, -1, 0, 1, 1, 1, 2, 0])
     model = MeanLevel()
     pictures, view = crops_of([30, 120, 210]), View(crop_index, None)
-    embedding, estimate = embed_track(TorchNetwork(model), *pictures, view, batch_size)
+    embedding, estimate = embed_track(TorchNetwork(model), KeptPictures(*pictures), view, batch_size)
     expected = np.array([0, 0, 30, 120, 120, 120, 210, 30]) * 20 / 30  # a third of the square is black
     assert embedding.shape == (8, 256)
     assert embedding[:, 7] == pytest.approx(expected, abs=1.5)
@@ -59,11 +60,13 @@ def test_half_precision_on_a_gpu_gives_nearly_the_same_embeddings(cuda, compiled
     torch.manual_seed(0)
     model = StaticModel("resnet10t", image_size=64).eval()
     pictures, view = crops_of(range(0, 250, 25)), View(np.arange(10), None)
-    exact = embed_track(TorchNetwork(model), *pictures, view, 4)
+    exact = embed_track(TorchNetwork(model), KeptPictures(*pictures), view, 4)
     model.to(cuda)
     if compiled:
         model.compile()
-    for one, other in zip(exact, embed_track(TorchNetwork(model, "fp16"), *pictures, view, 4), strict=True):
+    for one, other in zip(
+        exact, embed_track(TorchNetwork(model, "fp16"), KeptPictures(*pictures), view, 4), strict=True
+    ):
         assert one.shape == other.shape  # the last batch was filled up, and cut again
         assert other == pytest.approx(one, abs=5e-3)
 
@@ -71,7 +74,7 @@ def test_half_precision_on_a_gpu_gives_nearly_the_same_embeddings(cuda, compiled
 def test_parts_of_a_track_are_embedded_by_their_boxes():
     view = View(np.array([-1, 0, 1, 1]), np.array([LEFT, LEFT, RIGHT, RIGHT], float))
     model = MeanLevel()
-    _, estimate = embed_track(TorchNetwork(model), *pack_jpegs([halves(), halves()]), view, 2)
+    _, estimate = embed_track(TorchNetwork(model), KeptPictures(*pack_jpegs([halves(), halves()])), view, 2)
     assert estimate[:, 0] == pytest.approx([0, 30, 220, 220], abs=3)
     assert model.seen == 3
 
@@ -87,9 +90,9 @@ def test_a_graph_says_what_pytorch_says(tmp_path, monkeypatch, precision, tolera
     model = new_static(CONFIG, None).eval()
     save_model(tmp_path / "model.safetensors", model, CONFIG)
     pictures, view = crops_of(range(0, 250, 25)), View(np.arange(10), None)
-    exact = embed_track(TorchNetwork(model), *pictures, view, 4)
+    exact = embed_track(TorchNetwork(model), KeptPictures(*pictures), view, 4)
     for _ in range(2):  # exported, then found again
         graph = GraphNetwork(tmp_path / "model.safetensors", Engine("openvino", precision))
-        for one, other in zip(exact, embed_track(graph, *pictures, view, 4), strict=True):
+        for one, other in zip(exact, embed_track(graph, KeptPictures(*pictures), view, 4), strict=True):
             np.testing.assert_allclose(one, other, atol=tolerance)
     assert len(list((tmp_path / "valaro/graphs").iterdir())) == 1
