@@ -36,11 +36,17 @@ DETECTORS: Mapping[str, Detector] = {
         weights="retinaface",
         on_gpu=True,
     ),
+    "blazeface": Detector(
+        method=_BLAZEFACE.format("2, and within 5,"),
+        source="MediaPipe",
+        licence="Apache-2.0",
+        least_score=0.5,  # MediaPipe's own
+    ),
     "blazeface_short": Detector(
         method=_BLAZEFACE.format(2),
         source="MediaPipe",
         licence="Apache-2.0",
-        least_score=0.5,  # MediaPipe's own
+        least_score=0.5,
     ),
     "blazeface_full": Detector(
         method=_BLAZEFACE.format(5),

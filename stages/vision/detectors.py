@@ -56,8 +56,15 @@ def _blazeface_full(settings: DetectionParams, _weights: str | None) -> FaceDete
     return BlazeFace("full", settings.min_score)
 
 
+def _blazeface(settings: DetectionParams, _weights: str | None) -> FaceDetector:
+    from stages.vision.blazeface import BothRanges
+
+    return BothRanges(settings.min_score)
+
+
 BUILDERS: Mapping[str, Callable[[DetectionParams, str | None], FaceDetector]] = {
     "retinaface": _retinaface,
+    "blazeface": _blazeface,
     "blazeface_short": _blazeface_short,
     "blazeface_full": _blazeface_full,
 }

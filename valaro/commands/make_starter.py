@@ -211,11 +211,18 @@ def _write_beside(folder: Path, root: Path, figures: dict[str, Any], md5: str) -
 
 
 def starter_params(profile: str) -> str:
-    """The parameters of the starter: profile ferplus, but for the corpus that it says it learnt from."""
-    found, count = re.subn(r"(?m)^  corpus: data/sample/corpus", f"  corpus: {CORPUS}", profile)
-    if count != 1:
-        raise ValueError("profiles/ferplus.yaml: wanted one line that names data/sample/corpus")
-    return found
+    """The parameters of the starter: profile ferplus, but for what faces it looks for, and the corpus' name.
+
+    Still pictures come cut out; a film's faces may be near or far.
+    """
+    for before, after in (
+        ("  corpus: data/sample/corpus", f"  corpus: {CORPUS}"),
+        ("  detector: blazeface_short          ", "  detector: blazeface                "),
+    ):
+        profile, count = re.subn(rf"(?m)^{before}", after, profile)
+        if count != 1:
+            raise ValueError(f"profiles/ferplus.yaml: wanted one line that begins with {before.strip()}")
+    return profile
 
 
 if __name__ == "__main__":

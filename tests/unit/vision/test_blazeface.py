@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from stages.vision.blazeface import BlazeFace
+from stages.vision.blazeface import BlazeFace, BothRanges, _merged
+from stages.vision.detection import Detections, no_faces
 
 FACE_XYXY = (170, 65, 280, 205)
 """The astronaut's face by eye: eyebrows to chin, temple to temple."""
@@ -52,6 +54,30 @@ def test_the_threshold_drops_the_portrait() -> None:
     portrait = astronaut()
     score = float(BlazeFace().detect([portrait])[0].score[0])
     assert len(BlazeFace(threshold=min(0.99, score + 0.02)).detect([portrait])[0]) == 0
+
+
+def test_both_ranges_find_a_far_face_that_the_near_one_misses() -> None:
+    picture = np.full((600, 600, 3), 90, np.uint8)
+    picture[200:456, 200:456] = cv2.resize(astronaut(), (256, 256), interpolation=cv2.INTER_AREA)
+    assert not len(BlazeFace("short").detect([picture])[0])
+    found = BothRanges().detect([picture])[0]
+    assert len(found) == 1
+    assert _overlap(found.box_xyxy[0], tuple(np.array(FACE_XYXY) // 2 + 200)) > 0.4
+
+
+def test_of_overlapping_faces_the_more_confident_stays_and_others_are_added() -> None:
+    near = Detections(
+        np.array([[0, 0, 30, 30], [200, 0, 230, 30]], np.float32), np.array([0.9, 0.6], np.float32)
+    )
+    far = Detections(
+        np.array([[198, 0, 228, 30], [4, 0, 34, 30]], np.float32), np.array([0.8, 0.7], np.float32)
+    )
+    both = _merged(near, far)
+    assert both.box_xyxy[:, 0].tolist() == [0, 198]
+    np.testing.assert_allclose(both.score, [0.9, 0.8])
+    assert _merged(near, no_faces()) is near
+    assert _merged(no_faces(), far) is far
+    assert not len(_merged(no_faces(), no_faces()))
 
 
 @pytest.mark.parametrize("settings", [{"model_selection": "long"}, {"threshold": 0.0}])
