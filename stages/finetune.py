@@ -33,6 +33,8 @@ from stages.core.folds import validation_folds
 from stages.core.labels import resample_labels
 from stages.core.notes import Note
 from stages.core.params import CrossfitParams, FinetuneParams, load_params
+from stages.engine.device import torch_device
+from stages.engine.launch import processes
 from stages.engine.stage import Stage, Unit, main
 from stages.media.pictures import frame_files, open_pictures
 from stages.vision.backbones import Input, describe, only, require_same, static_config, with_statistics_of
@@ -62,6 +64,8 @@ def train(unit: Unit, settings: FinetuneParams) -> list[Note]:
     names = unit.facts["validation"]
     fold_of_image = np.array([folds.get(name, -1) for name in names])[validation.file_index]
     model, config = _start(unit, settings)
+    if settings.frozen_draws and hasattr(model, "upper_body") and processes() == 1:
+        training, validation = _heat_maps(unit, settings, model, training, validation)
     with Curves(f"finetune {unit.name}", unit.scratch / "live") as curves:
         fitted = fit(
             model,
@@ -88,6 +92,22 @@ def train(unit: Unit, settings: FinetuneParams) -> list[Note]:
         predict = _predictor(unit, settings)
         write_out_of_fold(unit.writes["out_of_fold"], fitted, model, folds, CHOSEN_BY, scored, predict)
     return []
+
+
+def _heat_maps(unit: Unit, settings: FinetuneParams, model: Any, training: Any, validation: Any) -> Any:
+    """What a frozen trunk says of the pictures, in place of them: it sees each once, not in every epoch."""
+    from stages.training.loop import epoch_seed
+    from stages.vision.frozen_maps import keep_maps
+
+    model.to(torch_device())
+    at_once, precision = settings.images_at_once or settings.batch_size, settings.optimisation.mixed_precision
+    draws = range(settings.frozen_draws or 0)
+    seeds = [epoch_seed(settings.optimisation.seed, epoch) for epoch in draws]
+    files = (unit.scratch / "maps_train.bin", unit.scratch / "maps_validation.bin")
+    return (
+        keep_maps(model, training, files[0], seeds, at_once, precision),
+        keep_maps(model, validation, files[1], seeds[:1], at_once, precision),
+    )
 
 
 def _predictor(unit: Unit, settings: FinetuneParams) -> Callable[[Any, str], tuple[Floats, Floats]]:

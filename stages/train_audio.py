@@ -194,7 +194,7 @@ def _score(
 
     device = next(model.parameters()).device
     truth, predicted = [], []
-    for batch in DataLoader(windows, batch_size=batch_size):
+    for batch in DataLoader(windows, batch_size=batch_size, num_workers=loader_workers()):
         with torch.no_grad():
             output = model(batch.waveform.to(device), batch.sample_mask.to(device))[0].float().cpu()
         truth.append(torch.where(batch.valid[..., None], batch.targets, torch.nan).numpy())

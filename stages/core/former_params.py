@@ -34,6 +34,7 @@ ADDED_KEYS: Mapping[str, Any] = {
     "pretrain.max_validation_images": None,
     "pretrain.phases": [],
     "finetune.images_at_once": None,
+    "finetune.frozen_draws": None,
     "embed.folds": 0,
     "dynamic.missing": "as_seen",
     "crossfit": {"folds": 5, "seed": 0},  # it and intervals concern figures only, no trace

@@ -258,6 +258,7 @@ class FinetuneParams(Section):
     batch_size: Count
     images_at_once: Count | None
     max_frames_per_epoch: Count | None
+    frozen_draws: Count | None
     augmentation: Augmentation
     optimisation: OptimSettings
 

@@ -1,7 +1,8 @@
 """The one training loop: every torch model of the project goes through `fit`.
 
 1. Each epoch seeds all generators from (seed, epoch), so that epoch 7 is the same whether or not the run
-   was killed after epoch 6: no generator state needs to be kept.
+   was killed after epoch 6: no generator state needs to be kept. A data set with `draw_from` is told that
+   seed too: what it draws for a sample follows from seed, epoch and index, whichever process reads it.
 2. Gradual unfreezing may let one more layer group train; frozen layers stay in eval mode.
 3. One pass over the training batches: mixed precision, gradient clipping, a schedule that moves per step.
 4. Validation gives named scores, of the weights or of their moving average (`ema`). For every score in `keep`
@@ -113,6 +114,11 @@ def fit(
     return run.outcome
 
 
+def epoch_seed(seed: int, epoch: int) -> int:
+    """What an epoch, from 0, draws from: its order, what drops out, and the changes of its samples."""
+    return (seed * 100_003 + epoch) % SEEDS
+
+
 class _Run:
     """A run in progress: everything that changes from epoch to epoch."""
 
@@ -150,10 +156,10 @@ class _Run:
     def train_epoch(self, loss: Loss, after_step: Callable[[], None] | None) -> float:
         """One pass over the batches; the mean loss."""
         epoch = len(self.outcome.history)
-        seed = (self.settings.seed * 100_003 + epoch) % SEEDS
+        seed = epoch_seed(self.settings.seed, epoch)
         set_seed(seed, device_specific=True)
-        if hasattr(self.data, "set_epoch"):
-            self.data.set_epoch(seed)
+        if hasattr(self.data, "draw_from"):  # Accelerate calls a data set's `set_epoch`, and knows no seed
+            self.data.draw_from(seed)
         self._unfreeze(epoch)
         train_mode(self.wrapped)
         self.batches.set_epoch(epoch)

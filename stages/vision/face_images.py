@@ -70,7 +70,7 @@ class FaceImages(Dataset[FaceSample]):
             file_index,
             crop_index,
         )
-        self._target = torch.from_numpy(target.astype(np.float32))
+        self.target = torch.from_numpy(target.astype(np.float32))
         self._size_px, self._augment, self._box_xyxy = size_px, augment, box_xyxy
         self._antialias = antialias
         self._tracks = OpenTracks()
@@ -80,7 +80,7 @@ class FaceImages(Dataset[FaceSample]):
     def __len__(self) -> int:
         return len(self.file_index)
 
-    def set_epoch(self, seed: int) -> None:
+    def draw_from(self, seed: int) -> None:
         """Say what the changes of this epoch are drawn from, in this process and in its workers."""
         self._draw.fill_(seed)
 
@@ -89,7 +89,7 @@ class FaceImages(Dataset[FaceSample]):
         box = None if self._box_xyxy is None else self._box_xyxy[index]
         picture = unpack_jpeg(jpeg, offset, int(self._crop_index[index]))
         image = as_tensor(shown(picture, box, self._size_px, self._antialias))
-        return FaceSample(self._changed(image, index), self._target[index])
+        return FaceSample(self._changed(image, index), self.target[index])
 
     def _changed(self, image: Tensor, index: int) -> Tensor:
         """The image changed by draws of its own, whichever worker makes them, and in whatever order."""

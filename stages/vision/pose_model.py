@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from stages.vision.hrnet import PoseHRNet
+from stages.vision.hrnet import STRIDE, PoseHRNet
 from stages.vision.static_model import EmbeddingHead, StaticOutput, pixel_statistics
 
 UPPER_BODY = 13
@@ -41,7 +41,8 @@ class ResidualBlock(nn.Module):
 class PoseModel(nn.Module):
     """A frozen pose network; of its heat maps the upper body's, through added layers and `EmbeddingHead`.
 
-    Shape: RGB images (B, 3, S, S), uint8 (normalised here) or float (normalised already) -> StaticOutput.
+    Shape: RGB images (B, 3, S, S), uint8 (normalised here) or float (normalised already), or what
+    `upper_body` said of them, (B, 13, S / 4, S / 4) -> StaticOutput.
 
     The trunk never trains: no gradients, and its batch norms keep their statistics. Joints are what it
     takes; the authors' code cuts the last layer off, and so takes the first 13 channels of features.
@@ -86,8 +87,15 @@ class PoseModel(nn.Module):
 
     def forward(self, image: Tensor) -> StaticOutput:
         """Estimate each image by itself."""
-        output: StaticOutput = self.head(self.blocks(self.upper_body(image)).mean((2, 3)))
+        maps = image.float() if image.shape[1] == UPPER_BODY else self.upper_body(image)
+        output: StaticOutput = self.head(self.blocks(maps).mean((2, 3)))
         return output
+
+    @property
+    def map_shape(self) -> tuple[int, int, int]:
+        """Of what `upper_body` gives for an image."""
+        side = self.image_size // STRIDE
+        return UPPER_BODY, side, side
 
     @torch.no_grad()
     def upper_body(self, image: Tensor) -> Tensor:

@@ -58,6 +58,7 @@ def finetune_params() -> Callable[..., FinetuneParams]:
             batch_size=8,
             images_at_once=None,
             max_frames_per_epoch=None,
+            frozen_draws=1,
             augmentation=Augmentation(probability=0.5, names=["horizontal_flip"]),
             optimisation=OptimSettings.model_validate(quick),
         )

@@ -20,6 +20,7 @@ from stages.training.checkpoints import load_model, save_model
 from stages.training.curves import Curves
 from stages.vision.architectures import build_static
 from stages.vision.backbones import describe, input_of, only, static_config
+from stages.vision.pose_model import PoseModel
 
 Settings = Callable[..., FinetuneParams]
 CROSSFIT = CrossfitParams(folds=2, seed=0)
@@ -227,3 +228,77 @@ def test_weights_are_kept_for_few_epochs(prepare: Any, finetune_params: Settings
     unit, settings = prepare(finetune_params(epochs=6))
     do_unit(finetune.train, unit, settings)
     assert len(list(unit.scratch.glob("weights-*"))) <= 1 + CROSSFIT.folds
+
+
+def counted(model_type: Any, patch: pytest.MonkeyPatch) -> list[int]:
+    """Images of each batch that goes through a pose model's trunk from now on."""
+    seen: list[int] = []
+    original = model_type.upper_body
+
+    def upper_body(self: Any, image: torch.Tensor) -> torch.Tensor:
+        seen.append(len(image))
+        maps: torch.Tensor = original(self, image)
+        return maps
+
+    patch.setattr(model_type, "upper_body", upper_body)
+    return seen
+
+
+def posed(prepare: Any, settings: FinetuneParams, **changes: Any) -> tuple[Unit, FinetuneParams]:
+    """The pose model alone, with no predictions of whole videos: these take the pictures."""
+    unit, settings = prepare(settings.model_copy(update=changes), "pose")
+    unit.writes.pop("out_of_fold")
+    return unit, settings
+
+
+@pytest.mark.parametrize(("draws", "passes"), [(1, 1), (2, 2), (None, 4)])
+def test_a_frozen_trunk_sees_every_picture_once(
+    prepare: Any, finetune_params: Settings, monkeypatch: pytest.MonkeyPatch, draws: int | None, passes: int
+) -> None:
+    unit, settings = posed(prepare, finetune_params(epochs=4), frozen_draws=draws)
+    seen = counted(PoseModel, monkeypatch)
+    do_unit(finetune.train, unit, settings)
+    if draws:
+        assert sum(seen) == passes * 3 * USABLE + 2 * USABLE
+    else:
+        whole_batches = 3 * USABLE // settings.batch_size * settings.batch_size
+        assert sum(seen) == passes * (whole_batches + 2 * USABLE)
+
+
+def test_as_many_draws_as_epochs_train_the_same_model(
+    prepare: Any, finetune_params: Settings, tmp_path: Path
+) -> None:
+    """To the last bit: the maps are those of the same changes, and nothing is rounded."""
+    found = []
+    for draws in (None, 3):
+        unit, settings = posed(prepare, finetune_params(epochs=3, learning_rate=0.001), frozen_draws=draws)
+        place = tmp_path / str(draws)
+        writes = {role: place / path.name for role, path in unit.writes.items()}
+        do_unit(finetune.train, replace(unit, writes=writes, scratch=place / "key"), settings)
+        curves = {p.name: p.read_text() for p in sorted((writes["plots"] / "train").glob("*.tsv"))}
+        losses = [float(line.split("\t")[1]) for line in curves["loss.tsv"].splitlines()[1:]]
+        found.append([*losses, trained(replace(unit, writes=writes))["best"]["mean_rmse"]["value"]])
+    assert len(found[0]) == 4
+    assert found[1] == found[0]
+
+
+def test_a_killed_run_keeps_its_heat_maps(
+    prepare: Any, finetune_params: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    unit, settings = posed(prepare, finetune_params(epochs=3))
+    apart = {role: tmp_path / "apart" / path.name for role, path in unit.writes.items()}
+    do_unit(finetune.train, replace(unit, scratch=tmp_path / "whole" / "key", writes=apart), settings)
+    original = Curves.__call__
+
+    def call(self: Curves, record: Any) -> None:
+        original(self, record)
+        if record.epoch == 1:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Curves, "__call__", call)
+        do_unit(finetune.train, unit, settings)
+    seen = counted(PoseModel, monkeypatch)
+    do_unit(finetune.train, unit, settings)
+    assert seen == []
+    assert unit.writes["model"].read_bytes() == apart["model"].read_bytes()

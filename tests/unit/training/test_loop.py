@@ -4,13 +4,16 @@ import math
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from stages.core.errors import ValaroError
 from stages.core.optimisation import OptimSettings
@@ -213,7 +216,7 @@ from stages.training.loop import fit, parts_of
 from stages.training.losses import log_cosh_loss
 from stages.core.optimisation import OptimSettings
 from torch import distributed, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 class Half(nn.Module):  # one of its parts is of no use to the loss, another is frozen at first
     def __init__(self):
@@ -307,3 +310,64 @@ def test_gradients_of_parts_add_up_to_those_of_the_batch(tmp_path: Path) -> None
         )
         trained.append(model.weight.detach().clone())
     torch.testing.assert_close(*trained, rtol=1e-4, atol=1e-5)
+
+
+class Noisy(Dataset[Any]):
+    """Samples with noise of their own, drawn in whatever process reads them."""
+
+    def __init__(self) -> None:
+        self._seed = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def __len__(self) -> int:
+        return 24
+
+    def draw_from(self, seed: int) -> None:
+        self._seed.fill_(seed)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        noise = np.random.default_rng([int(self._seed), index]).standard_normal(3)
+        return torch.tensor(noise, dtype=torch.float32), torch.tensor([float(index)])
+
+
+def batches_seen(
+    scratch: Path, workers: int, seed: int = 7, killed_after: int | None = None
+) -> list[torch.Tensor]:
+    """Every batch of a training of three epochs, or of what is left of it."""
+    seen: list[torch.Tensor] = []
+
+    def loss(net: nn.Module, batch: Any) -> torch.Tensor:
+        seen.append(torch.cat(batch, dim=1))
+        output: torch.Tensor = net(batch[0])
+        return output.square().mean()
+
+    def after(record: Any) -> None:
+        if record.epoch == killed_after:
+            raise Killed
+
+    torch.manual_seed(0)
+    loader = DataLoader(
+        Noisy(), batch_size=8, shuffle=True, num_workers=workers, persistent_workers=workers > 0
+    )
+    settings = QUICK.model_copy(update={"epochs": 3, "seed": seed})
+    arguments: dict[str, Any] = {"stop_on": "score", "scratch": scratch, "run_id": "", "after_epoch": after}
+    with suppress(Killed):
+        fit(nn.Linear(3, 1), loss, loader, lambda net: {"score": 0.0}, settings, **arguments)
+    return seen
+
+
+def test_what_a_sample_draws_follows_from_seed_epoch_and_index(tmp_path: Path) -> None:
+    """Bit for bit the same with worker processes, and after a kill; another seed draws otherwise."""
+    whole = batches_seen(tmp_path / "whole", workers=0)
+    assert len(whole) == 9
+
+    def by_index(epoch: list[torch.Tensor]) -> torch.Tensor:
+        rows = torch.cat(epoch)
+        return rows[rows[:, 3].argsort(), :3]
+
+    assert not torch.equal(by_index(whole[:3]), by_index(whole[3:6])), "each epoch draws anew"
+    before = batches_seen(tmp_path / "killed", workers=2, killed_after=2)
+    after = batches_seen(tmp_path / "killed", workers=2)
+    assert [len(before), len(after)] == [6, 3]
+    assert all(torch.equal(one, other) for one, other in zip(whole, [*before, *after], strict=True))
+    other = batches_seen(tmp_path / "other", workers=0, seed=8)
+    assert not torch.equal(by_index(whole[:3]), by_index(other[:3]))

@@ -114,7 +114,7 @@ def test_changes_follow_the_epoch_and_the_image_not_the_worker(tmp_path):
     images = FaceImages([tmp_path / "t.h5"], *rows, 24, changes)
 
     def epoch(seed: int, workers: int) -> torch.Tensor:
-        images.set_epoch(seed)
+        images.draw_from(seed)
         loader = DataLoader(images, batch_size=2, num_workers=workers)
         return torch.cat([batch.image for batch in loader])
 
