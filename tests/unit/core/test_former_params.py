@@ -26,6 +26,7 @@ OTHERWISE_THEN: dict[str, Any] = {
     "index.group_parts": False,
     "faces.scales": "native",
     "faces.target": "first",
+    "finetune.frozen_draws": None,
     "speech.min_mouth_motion": 0.0,
     "dynamic.missing": "as_seen",
     "predict.max_gap_s": None,
