@@ -1,4 +1,4 @@
-"""A corpus on disk for the benchmarks of the pipeline: one filmed clip, linked as often as wanted.
+"""A corpus on disk for the benchmarks of the pipeline: links to one generated clip.
 
 A video of the public-domain portrait of scikit-image that opens its mouth, hums and wanders over a textured
 wall, in Aff-Wild2's layout; and a repository of its own with this checkout's code, so that the stages run as

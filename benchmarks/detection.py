@@ -3,9 +3,9 @@
     python benchmarks/detection.py [--frames 64] [--rounds 3] [--device cuda --batch 32 --frames 4096]
 
 Both find faces in the same 640 x 480 frames, from JPEG bytes to boxes, with the same RetinaFace weights. The
-loop is that of the usual PyTorch RetinaFace: batch norms apart, anchors drawn anew for every frame, all of
-them decoded. Ours runs two ways: as `valaro predict` (one process), and as the stage (a process per core, one
-thread each). The last line is the largest difference of the boxes and scores.
+loop is that of the usual PyTorch RetinaFace: separate batch norms, anchors computed anew for every frame, all
+of them decoded. Ours runs two ways: as `valaro predict` (one process), and as the stage (a process per core,
+one thread each). The last line is the largest difference of the boxes and scores.
 """
 
 from functools import cache, partial

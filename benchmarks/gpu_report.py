@@ -1,4 +1,4 @@
-"""What the GPU check finds, and how it is told."""
+"""The findings of the GPU check, and its report."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def detection(sizes: Sizes, device: str, weights: Path | None) -> Iterator[Findi
             path, kind = Path(place) / "random.pth", f"random weights, {CANDIDATES} candidates a frame"
             torch.save(retinaface_state(), path)
             threshold = _threshold(path, device, frames[0])
-        # The tiny run goes the GPU's way on a processor, too.
+        # The tiny run takes the GPU's code path on a processor, too.
         precision = torch.bfloat16 if device == "cpu" else None
         detector = RetinaFace(path, device, threshold, 0.4, batch, precision, scales="native")
     found = detector.detect(frames[:batch])
@@ -83,7 +83,7 @@ def embeddings(sizes: Sizes, device: str) -> Iterator[Finding]:
     architecture, size_px = next(iter(sizes.architectures.items()))
     batch, batches = (4, 2) if sizes.tiny else (256, 16)
     model = static_model(architecture, size_px).eval().to(device)
-    model.compile(backend="eager" if device == "cpu" else "inductor")  # a processor is for trying the lines
+    model.compile(backend="eager" if device == "cpu" else "inductor")  # there, only: does it run?
     network = TorchNetwork(model, "fp16")
     pictures = np.ascontiguousarray(images(0, batch, size_px)[0].permute(0, 2, 3, 1).numpy())
     on_device = torch.from_numpy(pictures).permute(0, 3, 1, 2).to(device)

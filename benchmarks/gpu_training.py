@@ -25,7 +25,7 @@ TOLERANCE = 1e-4
 
 
 class Batch(NamedTuple):
-    """What the losses here need."""
+    """The parameters that the losses here need."""
 
     given: Tensor
     target: Tensor

@@ -1,7 +1,7 @@
 """What the benchmarks share: fair timing of several ways to do a thing, a report with the machine in it.
 
-Ways take turns, so that a busy machine slows them all; the fastest call of each says what the way can do, the
-median what it did. Ratios are of the fastest calls unless a report says otherwise.
+The ways take turns, so that a busy machine slows them all alike. The fastest call of each shows what it can
+do, the median what it did. Ratios are of the fastest calls unless a report says otherwise.
 """
 
 import argparse

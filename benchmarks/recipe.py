@@ -2,9 +2,10 @@
 
     python benchmarks/recipe.py [--seeds 2] [--epochs 15] [--device cuda]
 
-The corpus: labels that drift and jump, embeddings that show them through noise of their own pace, so that a
-longer look tells more; in a fifth of the time the face is lost and the last embedding stands. Out-of-fold
-mean CCC of the temporal model on recordings of validation, mean over the seeds. Minutes on two cores.
+The corpus: labels that drift and jump, and embeddings that show them through noise that changes at its own
+pace, so that longer windows tell more; a fifth of the time the face is lost and the last embedding stands.
+Out-of-fold mean CCC of the temporal model on recordings of validation, mean over the seeds. Minutes on two
+cores.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""The mouth, the voice and what they say: speaking segments, separation, audio models."""
+"""Voice and mouth: the mouth's motion, speaking segments, audio models."""

@@ -46,7 +46,7 @@ class WaveAugmentation:
     def __call__(
         self, waveform: Tensor, sample_mask: Tensor | None = None, *, generator: torch.Generator
     ) -> Tensor:
-        """Alter a batch of normalised windows; the input stays as it is.
+        """Augment a batch of normalised windows; the input isn't changed.
 
         Shape: waveform (B, n), sample_mask (B, n) bool, true at real samples -> (B, n).
 

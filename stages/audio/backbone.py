@@ -1,6 +1,7 @@
 """The backbone of the audio models, wav2vec 2.0 or a sibling: from a folder, from the hub, or at random.
 
-Its siblings (FAMILIES: HuBERT, WavLM ...) share its anatomy: strided convolutions, then Transformer layers.
+Its siblings (FAMILIES: HuBERT, WavLM ...) have the same structure: strided convolutions, then Transformer
+layers.
 
 transformers is imported inside, only when a model is really built (over ten seconds with all it brings).
 """
@@ -174,7 +175,7 @@ def convolve(backbone: nn.Module, waveform: Tensor) -> Tensor:
 def encode(
     backbone: nn.Module, waveform: Tensor, sample_mask: Tensor | None, convolved: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """Run the backbone, deaf to padded samples.
+    """Run the backbone; padded samples don't change the result.
 
     Shape: waveform (B, n), sample_mask (B, n) bool, true at real samples, which come first,
         convolved (B, c, F) -> hidden (B, F, h), frame_mask (B, F) bool, None where no mask was given.
@@ -211,7 +212,7 @@ def _hidden(backbone: nn.Module, waveform: Tensor, convolved: Tensor | None, **m
 
 @contextmanager
 def _without_convolutions(backbone: Any) -> Iterator[None]:
-    """The library's models take samples only; for this while they take what the convolutions made of them."""
+    """Let the library's models, which take samples only, take the convolutions' output inside the block."""
     convolutions, backbone.feature_extractor = backbone.feature_extractor, nn.Identity()
     try:
         yield

@@ -30,7 +30,7 @@ FACE_OVAL = (
 CLOSED_MOUTH = 0.01
 """Part of the face's area up to which a mouth's opening may be noise."""
 FEWEST_SAMPLES = 3
-"""In a window, to speak of motion at all."""
+"""Fewest measured frames in a window from which motion is computed."""
 NOISE = 1e-9
 """Part of the track's mean by which a windowed mean must exceed it: a constant area is nowhere open, however
 its sums are rounded. The closest call in six real tracks is 6e-6."""

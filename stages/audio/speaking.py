@@ -1,6 +1,6 @@
-"""From an open mouth to the stretches of audio that are worth listening to.
+"""From an open mouth to the windows of audio that the models are given.
 
-Everything is reckoned in seconds, never in frames: a sample at `time_s[i]` stands until `time_s[i + 1]`,
+Everything is computed in seconds, never in frames: a sample at `time_s[i]` stands until `time_s[i + 1]`,
 the last one for as long as the median step. So 7.5, 29.97 frames/s and a variable rate are all the same.
 
 Windows are rows (start_s, end_s). Training windows lie inside speaking, labelled runs (paper, section 3.1);

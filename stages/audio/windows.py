@@ -21,7 +21,7 @@ from stages.core.arrays import Flags, Floats
 from stages.core.errors import BadInput
 
 AudioLevel = Literal["window", "recording"]
-"""Whose level a window is brought to zero mean and unit variance by."""
+"""Whose mean and deviation a window is normalised by: its own, or its recording's."""
 BLOCK = 1 << 20
 VARIANCE_FLOOR = 1e-7
 """Added to the variance, as wav2vec 2.0's own processor does: silence stays silent."""
@@ -41,7 +41,7 @@ class LabelledWindow(NamedTuple):
 
 
 class Level(NamedTuple):
-    """What samples are brought to zero mean and unit variance by."""
+    """Mean and deviation by which samples are normalised."""
 
     mean: float
     deviation: float
@@ -172,7 +172,7 @@ class AudioWindows(Dataset[LabelledWindow]):
         return len(self.files)
 
     def __getitem__(self, index: int) -> LabelledWindow:
-        """One window. Steps past the end of the file are no longer valid: there is nothing to hear."""
+        """One window. Steps past the end of the file aren't valid: there is no sound."""
         start_s, end_s = self.windows_s[index]
         first, stop = sample_range(start_s, end_s, self.rate_hz, self.length)
         samples = read_samples(self.files[index], first, stop, self.rate_hz)

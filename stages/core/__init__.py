@@ -1,1 +1,1 @@
-"""What every stage stands on: parameters, subjects, the artefact store, errors."""
+"""What every stage uses: parameters, subjects, artefact files, errors."""

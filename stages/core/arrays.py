@@ -1,4 +1,4 @@
-"""Names for the arrays that travel between the rooms."""
+"""Types of the arrays that modules pass to each other."""
 
 from typing import Any
 

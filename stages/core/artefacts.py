@@ -1,11 +1,11 @@
 """Artefacts on disk: complete or absent, and the same bytes for the same content.
 
-HDF5 for arrays, JSON for facts. Every writer goes through `whole`, which gives a hidden name beside the
-target, flushes it to the disk and renames it: a reader never meets half a file, and a kill leaves at most
-a hidden one that the next run sweeps away.
+HDF5 for arrays, JSON for facts. Every writer uses `whole`, which gives a hidden name beside the target,
+flushes the file to the disk and renames it: a reader never sees half a file, and a killed run leaves at most
+a hidden one that the next run removes.
 
-Of HDF5 only a small part is written, and nothing else is read: named arrays, each in one piece, and scalar
-facts. What nobody here writes isn't handed to the library: a damaged or hostile file could misuse it.
+Of HDF5 only a small part is written and read: named arrays, each in one piece, and scalar facts. Anything
+else in a file is refused before the HDF5 library reads it: a damaged or hostile file could exploit it.
 """
 
 import json
@@ -75,12 +75,12 @@ def files_of(path: Path) -> list[Path]:
 
 
 class Spool:
-    """Bytes that wait on the disk to become one array of an artefact: in memory is a piece at a time.
+    """Bytes kept on the disk until they become one array of an artefact; one piece at a time is in memory.
 
-    The file has no name, so that nothing of a killed writer is left.
+    The file has no name, so a killed writer leaves nothing behind.
 
     Args:
-        folder: where it lies, made if need be: that of the artefact, for its room.
+        folder: where the file lies, made if need be. Take the artefact's, since its disk has the room.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -113,7 +113,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any] | Spool], **facts
     Args:
         path: the file; appears only complete.
         arrays: written in the order of their names.
-        facts: numbers, strings, booleans; become attributes of the file. None is left out.
+        facts: numbers, strings, booleans; become attributes of the file. Those that are None are left out.
     """
     import h5py
 
@@ -194,7 +194,7 @@ def _check_superblock(head: bytes) -> None:
 
 
 def _check_facts(file: Any) -> None:
-    """Refuse attributes that aren't scalars, and text that lies elsewhere than in its attribute."""
+    """Refuse attributes that aren't scalars, and text that is stored outside its attribute."""
     import h5py
 
     plain = (h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID, h5py.h5t.TypeEnumID, h5py.h5t.TypeStringID)
@@ -239,10 +239,10 @@ def _check_arrays(file: Any, size: int) -> None:
 
 
 def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any]], **config: Any) -> None:
-    """Write named arrays to one safetensors file, with what must be known to use them in its header.
+    """Write named arrays to one safetensors file; its header has the configuration that goes with them.
 
-    Arrays are laid out row by row first: safetensors takes the bytes as they lie in memory, and would store a
-    transposed view as another matrix without a word.
+    Arrays are laid out row by row first: safetensors takes the bytes as they lie in memory, and would
+    silently store a transposed view as another matrix.
 
     Args:
         path: the file; appears only complete.
@@ -284,7 +284,7 @@ def read_header(path: Path) -> Header:
 def read_config(path: Path) -> dict[str, Any]:
     """The configuration in the header of a safetensors file (see `write_tensors`, `checkpoints.save_model`).
 
-    Names that an earlier version wrote are those of today.
+    Names that an earlier version wrote are replaced by today's.
 
     Raises:
         BadInput: the file is missing or damaged, or holds no configuration.

@@ -15,7 +15,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 FITTED_SPLITS: tuple[Split, ...] = ("train", "validation")
 LEAST_RECORDINGS: dict[Split, int] = {"train": 2, "validation": 3}
-"""Labelled recordings that cross-validation on train, and the grouped estimate of fusions, need at least."""
+"""Least number of labelled recordings: for cross-validation on train, for the grouped estimate of fusions."""
 SAMPLE_CORPUS = ("data", "sample")
 
 
@@ -26,7 +26,7 @@ class Subject:
     Args:
         name: the annotation's name.
         video: name (stem) of the file that shows this person, a key of `Corpus.videos`. Mostly the
-            recording's; a file of the side's own name (`X_left.mp4`, see `has_own_video`) goes before it.
+            recording's; a file of the side's own name (`X_left.mp4`, see `has_own_video`) takes precedence.
         side: `left` or `right` where the name says on which side of the recording's picture the person is.
         split: the official part of the corpus.
         recording: what is recorded in one go: both people of a picture, and parts cut into files of their
@@ -50,7 +50,7 @@ class Subject:
 
     @property
     def has_own_video(self) -> bool:
-        """Whether a file bears this side's own name. It may show this person alone, anywhere in it."""
+        """Whether the file has this side's own name. It may show this person alone, anywhere in it."""
         return self.side is not None and self.video == self.name
 
 
@@ -160,7 +160,7 @@ class Workspace:
         return [s for s in subjects if all(self.artefact(stage, s.name).is_file() for stage in stages)]
 
     def fitted(self, corpus: Corpus, what: str, *stages: str) -> dict[Split, list[Subject]]:
-        """Those that a model learns from and is chosen by: of each fitted split, `having` every stage.
+        """The subjects for training and for choosing models: those of each fitted split `having` every stage.
 
         Args:
             corpus: whose subjects.

@@ -1,4 +1,4 @@
-"""The face detectors: one record each. `stages.vision.detectors` holds the line that builds each of them."""
+"""The face detectors: one record each. `stages.vision.detectors` has what builds each of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Detector:
         method: what it is, for people.
         source: who publishes it.
         licence: the terms of its weights, as a model card states them.
-        least_score: least score of a face, in 0..1, where nobody chose another.
+        least_score: default of `faces.min_score` for it, 0 to 1.
         weights: its name in `stages.core.weights.WEIGHTS`; None where the library that runs it ships them.
         on_gpu: whether it runs on a GPU where there is one; the others always run on the processor.
     """

@@ -1,7 +1,7 @@
-"""What earlier versions called by another name: the one place that knows.
+"""Names of earlier versions and what they are called today, in this one module.
 
-Models, scores and tables that they wrote are read through here, so that an exported folder goes on giving the
-traces it gave. `stages.core.former_params` does it for parameter files.
+Models, scores and tables that earlier versions wrote are read through it, so that an exported folder still
+gives the same traces. `stages.core.former_params` does the same for parameter files.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,7 @@
-"""What earlier versions had no parameter for, or another name: their parameter files mean what they meant.
+"""Read parameter files of earlier versions: renamed parameters, and values for those that were added since.
 
-A parameter that is renamed or added gets an entry below; a test reads the parameters of version 0.1 and says
-which are missing.
+A parameter that is renamed or added gets an entry below, so that an old file keeps its meaning; a test reads
+the parameters of version 0.1 and names those that are missing.
 """
 
 from collections.abc import Iterator, Mapping

@@ -136,7 +136,7 @@ def align_labels(rows: Floats, row_of_frame: Integers) -> tuple[Floats, Flags]:
 
 
 def trace_of_rows(trace: Floats, rows: int, row_of_frame: Integers) -> Floats:
-    """The way back, for a submission: each row takes the last frame that isn't after it.
+    """The inverse, for a submission: each row takes the last frame that isn't after it.
 
     Surplus rows repeat the last frame, as participants do.
 

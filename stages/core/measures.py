@@ -1,6 +1,6 @@
 """How well predictions agree with labels: CCC, RMSE, and the moments that CCC is made of.
 
-A frame whose truth is NaN is unlabelled and never counted (system notes: labels of -5). CCC needs nothing
+A frame whose truth is NaN is unlabelled and never counted. CCC needs nothing
 but means, variances and covariances, so these are gathered once (`Moments`), merged over recordings, and the
 CCC of any weighted sum of models, or of any choice of recordings, follows exactly without the frames.
 """

@@ -54,12 +54,12 @@ def active_profile(root: Path) -> str | None:
 
 
 def switch_profile(root: Path, name: str, *, force: bool = False) -> Switch:
-    """Make a profile the active one. It is checked first; nothing is lost without being asked for.
+    """Make a profile the active one. It is checked first; edits are replaced only with `force`.
 
     Args:
         root: the repository.
         name: of the profile.
-        force: let edits of params.yaml go that no profile has; they stay in params.yaml.bak.
+        force: replace params.yaml even if it has edits that no profile has; params.yaml.bak keeps them.
 
     Raises:
         ValaroError: no such profile, one that isn't valid, or edits that would be lost.

@@ -26,7 +26,7 @@ def split_side(name: str) -> tuple[str, Side | None]:
 
 
 def siblings_left_out(name: str, subjects: Collection[str]) -> tuple[str, ...]:
-    """Whose faces an unsuffixed subject is not: those of its siblings that have a side; () without any."""
+    """The siblings with a side, whose faces an unsuffixed subject must not get; () without any."""
     if split_side(name)[1] is not None:
         return ()
     return tuple(f"{name}_{side}" for side in SIDES if f"{name}_{side}" in subjects)

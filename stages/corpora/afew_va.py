@@ -4,9 +4,9 @@
     001/001.json    {"actor": ..., "frames": {"00000": {"landmarks": [[x, y], ... 68], "valence": 0.0,
                     "arousal": 2.0}, ...}, "video_id": "001"}     in [-10, 10]
 
-As in public code that reads the corpus and in the paper's authors' own. The speaker is the actor, or else
-the clip. The clips' rate isn't given: it is taken as 25 frames/s, as the authors do. A frame's landmarks
-tell which of several faces is meant.
+The layout is that of public code that reads the corpus, the paper's authors' included. The speaker is the
+actor, or else the clip. The clips' rate isn't given: it is taken as 25 frames/s, as the authors do. A
+frame's landmarks tell which of several faces is meant.
 """
 
 import json

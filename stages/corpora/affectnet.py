@@ -13,8 +13,8 @@ The later one, faces cropped already:
 Expressions 0 neutral, 1 happy, 2 sad, 3 surprise, 4 fear, 5 disgust, 6 anger, 7 contempt, 8 none,
 9 uncertain, 10 no face; valence and arousal in [-1, 1], -2 for pictures without (uncertain, no face): the
 authors' own list, repeated by many public readers. Contempt counts as other; 8 and 9 as no category; a
-picture without any label is left out. Nobody is named: every picture is a speaker of its own; validation
-is the authors'.
+picture without any label is left out. The corpus names no people, so every picture is a speaker of its own;
+validation is the authors'.
 """
 
 import csv

@@ -11,7 +11,7 @@ or the tables that the public reader of the .mat writes:
                                       Continuous_Labels,Gender,Age; continuous: valence, arousal, dominance
 
 Names and orders are as in public readers of both. The 26 categories aren't Ekman's: only valence and
-arousal are used. The box is a body's: the face in it counts, a person whose face isn't found doesn't. A
+arousal are used. The box is a body's: the face found in it is used; a person without one is left out. A
 picture, with all people in it, is a speaker; test isn't used.
 """
 
@@ -61,7 +61,7 @@ def _of_mat(folder: Path, annotations: Path, problems: Problems) -> Iterator[Sam
     except BrokenProcessPool:
         problems.add(annotations, "crashes the reader of MATLAB files", "Get an intact copy")
         return
-    except Exception as error:  # scipy's own class, or whatever a damaged file makes it stumble over
+    except Exception as error:  # scipy's own class, or whatever error a damaged file leads to
         problems.add(annotations, f"not a MATLAB file of version 5 or 7 ({error!r:.80})")
         return
     for name, person in people:

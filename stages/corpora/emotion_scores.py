@@ -1,4 +1,4 @@
-"""How well emotions are told apart, every emotion counting the same."""
+"""How well emotions are told apart; each counts the same, however rare."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 """Shards of face crops with their labels: written by the stage gather, read by the stage pretrain.
 
-A shard holds a digest of every crop. By it pictures that stand in several parts of a corpus, as some hundred
-of FER+ do, are found: they stay where scores are taken, and are never learnt from.
+A shard holds a digest of every crop. It shows which pictures are in several parts of a corpus, as some
+hundred of FER+ are: they stay in the part that is scored, and are left out of training.
 """
 
 import hashlib

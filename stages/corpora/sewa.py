@@ -25,7 +25,7 @@ from stages.corpora.traces import rated_samples, read_trace
 
 ALIGNED = re.compile(r"(\w+)_Valence_(AV|V|A)_Aligned")
 BY = ("A", "V", "AV")
-"""What the raters were given, the least useful first."""
+"""What the raters saw or heard, the least useful first."""
 CHALLENGE = re.compile(r"(Train|Devel)_(?:[A-Z]{2}_)?\d+")
 PARTS: dict[str, Part] = {"Train": "train", "Devel": "validation"}
 TIME, AROUSAL, VALENCE = 1, slice(2, 3), slice(3, 4)

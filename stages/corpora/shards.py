@@ -14,9 +14,9 @@ PICTURES_PER_SHARD = 1000
 def shards(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
     """The samples by the name of their shard: one per video; pictures in portions of about 500 to 1000.
 
-    Which portion a picture is in follows from its name and the number of portions, a power of two: a new
-    picture changes one portion, until there are so many that all are halved. Within a shard the order is
-    that of the sources.
+    The portion of a picture follows from its name and the number of portions, a power of two. So a new
+    picture changes one portion only, until there are so many pictures that every portion is halved. Within a
+    shard the order is that of the sources.
     """
     ordered = sorted(samples, key=lambda sample: (sample.source, sample.position or 0))
     pictures = [sample for sample in ordered if sample.time_s is None]

@@ -48,7 +48,7 @@ class Sample(NamedTuple):
 
 
 class Problems:
-    """What of one corpus couldn't be used; it is listed, and the rest goes on.
+    """What couldn't be used of one corpus: it is listed, and the rest is used.
 
     Args:
         corpus: its name.

@@ -13,9 +13,9 @@ from stages.corpora.table import Part, Problems, Sample, lines, scaled
 SEPARATORS = re.compile(r"\s*[;,]\s*|\s+")
 FROM_SECOND = slice(1, None)
 MAX_S = 86_400.0
-"""Of a recording. A time beyond a day is a slip, and would make a grid without end."""
+"""Longest recording. A time beyond a day is an error in the file, and would make an endless grid."""
 END_S = 1e-6
-"""Times are decimal fractions: a grid time this little beyond the last rating still has it."""
+"""Times are decimal fractions: a grid time this little after the last rating still takes it."""
 
 
 class Trace(NamedTuple):

@@ -1,4 +1,4 @@
-"""What votes for emotions say beyond the winner: how people differ, and which valence and arousal follow.
+"""What votes for emotions tell beyond the winner: how much people differ, and a valence and arousal.
 
 Emotions have coordinates: Russell and Mehrabian (*Evidence for a three-factor theory of emotions*, 1977) had
 people rate words for emotions on pleasure and arousal, from -1 to 1. The mean of these, weighted by the

@@ -1,4 +1,4 @@
-"""How far one long unit of work has come, for whoever watches; where nobody does it costs nothing."""
+"""Progress within one long unit of work, for whoever listens; it costs nothing where nobody does."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ _WATCHER: ContextVar[Callable[[float], None] | None] = ContextVar("watcher", def
 
 
 class Sized(Protocol[Item]):
-    """What has a length and can be gone through."""
+    """What has a length and can be iterated."""
 
     def __len__(self) -> int: ...
 

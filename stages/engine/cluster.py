@@ -1,7 +1,7 @@
 """Units of work on the machines of a Dask or a Ray cluster.
 
-joblib could carry them there too, but not through the death of a worker: its Ray pool doesn't replace one,
-and its Dask backend never tells of a task that failed. Both engines do better by themselves: a task whose
+joblib has backends for both, but they don't recover from the death of a worker: its Ray pool doesn't replace
+one, and its Dask backend never reports a task that failed. Both engines recover by themselves: a task whose
 worker died is done again by another.
 
 What a cluster must offer: one file system with the same paths everywhere, and workers that have imported this
@@ -190,7 +190,7 @@ def _ray(address: str | None, jobs: int) -> Iterator[int]:
     here: dict[str, Any] = {"num_cpus": jobs, "include_dashboard": False} if address is None else {}
     try:
         if address and (endpoint := re.fullmatch(r"(?:ray://)?([^:/]+):(\d+)", address)):
-            # Ray itself would knock for minutes, then end the process.
+            # Ray itself would try for minutes, then end the process.
             socket.create_connection((endpoint[1], int(endpoint[2])), timeout=PATIENCE_S).close()
         ray.init(address or "local", log_to_driver=False, configure_logging=False, **here)
     except (ConnectionError, OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """Recover from units of work that end their process, take all memory, or never finish.
 
-Such a unit must not stop the others, nor the same run night after night. So every unit leaves a mark on the
-disk for as long as it is at work:
+Such a unit must not stop the others, nor every later run. So every unit leaves a mark on the disk for as long
+as it is at work:
 
 1. A unit over its time is interrupted; one that can't be (it hangs inside a library) has its process ended.
 2. Where a worker dies, what it has finished is kept and the others go on with new workers.
@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 Apply = Callable[[Callable[[Any], Any], list[Any]], Iterator[Any]]
 
 FRUITLESS_ROUNDS = 3
-"""In which new workers end before any item is begun: then it isn't the items."""
+"""Times in a row that new workers end before any item has begun: then the items aren't the cause."""
 
 
 @dataclass(frozen=True)

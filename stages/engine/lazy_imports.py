@@ -9,7 +9,7 @@ from typing import Any
 
 
 class _Deferred(ModuleType):
-    """Stands for a module whose import waits for the first use of an attribute."""
+    """Placeholder for a module that is imported when an attribute is first used."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(importlib.import_module(self.__name__), name)

@@ -1,4 +1,4 @@
-"""Trouble with the machine, told apart from trouble with an input: full disk, missing rights, bad drive."""
+"""Errors of the machine as against those of an input: full disk, missing permissions, failing drive."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ MACHINE_REMEDIES = {
     errno.EMFILE: "Raise the limit of open files (ulimit -n), or lower compute.jobs",
     errno.ENFILE: "Close other programs, or lower compute.jobs",
 }
-"""What only the machine's keeper can fix, and how."""
+"""Errors that only whoever runs the machine can fix, and how."""
 FULL_BYTES = 1 << 16  # less room than this is none
 
 

@@ -1,6 +1,6 @@
 """Map a function over units of work, one video at a time: on this machine's cores, or on a cluster.
 
-joblib underneath for the cores here; `cluster` knows Dask and Ray.
+joblib does it on the cores here, `cluster` on Dask and Ray.
 """
 
 import os

@@ -21,7 +21,7 @@ NOTES_SHOWN, ALIKE_SHOWN, NAMES_SHOWN = 8, 3, 10
 
 
 class Bar:
-    """A bar on the terminal: units done, frames a second, time left, what is at work. It leaves nothing.
+    """A bar on the terminal: units done, frames a second, time left, what is at work; erased at the end.
 
     Args:
         label: what is going on.

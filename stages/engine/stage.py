@@ -207,7 +207,7 @@ class Stage:
     def _survive(
         self, do: Callable[[Call], Outcome], calls: list[Call], engine: ComputeParams, jobs: int, hidden: str
     ) -> Iterator[Outcome]:
-        """Do the units. Where results are per video, one that takes its process with it is set aside."""
+        """Do the units. Where results are per video, one that ends its process is set aside."""
         apply = partial(map_units, jobs=jobs, backend=engine.backend, address=engine.address)
         if self.out is None or engine.backend != "local" or processes() > 1:
             return apply(do, calls)
@@ -291,7 +291,7 @@ def _name_and_file(call: Call) -> tuple[str, Path]:
 
 
 def _lost(call: Call, cause: str) -> Outcome:
-    """What stands for a unit whose every process dies."""
+    """The result of a unit that ended every process it was tried in."""
     name, file = _name_and_file(call)
     problem = f"its process died twice ({cause})"
     remedy = "It crashes, hangs or takes too much memory: convert the file, or leave it out"

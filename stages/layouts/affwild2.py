@@ -6,7 +6,7 @@
     <corpus>/**/..._VA_test_set_sample.txt                  the rows of a submission
 
 Names differ from edition to edition (`stages/layouts/editions.py`); nothing needs renaming. A subject's video
-bears the subject's name, or that name without `_left` / `_right` (two people in it); what the names say is in
+has the subject's name, or that name without `_left` / `_right` (two people in it); what the names say is in
 `stages/core/recordings.py`.
 """
 
@@ -28,7 +28,7 @@ from stages.layouts.summary import describe
 from stages.layouts.texts import Texts, find_texts, rows_expected, test_names
 
 MANY = 5
-"""Names that a note lists; of more it gives their number too."""
+"""Most names that a note lists; of more it gives the number too."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class _Matching:
         ]
 
     def _video_of(self, name: str) -> Path | None:
-        """A video of the subject's own name goes before its recording's."""
+        """A video of the subject's own name takes precedence over its recording's."""
         return self._videos.get(name) or self._videos.get(split_side(name)[0])
 
     def _trouble(self, each: _Annotation, matched: dict[str, tuple[_Annotation, Path]]) -> Note | None:

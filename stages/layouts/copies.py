@@ -9,7 +9,7 @@ BLOCK_BYTES = 1 << 20
 def same_content(paths: Iterable[Path]) -> bool:
     """Whether files are copies: by their size, and a megabyte of their beginning, middle and end.
 
-    Two encodings of a video differ in all of these; reading 100 GB three times over would tell no more.
+    Two encodings of a video differ in all of these, so there is no need to read 100 GB in full.
     """
     return len({_sample(path) for path in paths}) == 1
 

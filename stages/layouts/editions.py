@@ -39,7 +39,7 @@ KNOWN: dict[int, Edition] = dict.fromkeys(range(5, 11), SINCE_THE_5TH)
 
 
 def edition_of(*paths: Path) -> int | None:
-    """The number of the edition that the first telling path names; None where none does."""
+    """The number of the edition, from the first path that names one; None where none does."""
     for path in paths:
         if match := _NUMBER.search(str(path)):
             return int(match[1])

@@ -11,7 +11,7 @@ def normal_name(name: str) -> str:
 def unfit_name(name: str) -> str | None:
     """Why a name can't become a file name and a cell of a table; None if it can.
 
-    A spreadsheet takes a cell for a formula that begins with =, + or @, or with - and reads on like one.
+    A spreadsheet takes a cell for a formula if it begins with =, + or @, or with - followed by a formula.
 
     >>> unfit_name("../secret")
     "can't be a file name"

@@ -1,7 +1,7 @@
-"""The files below a corpus' folder: videos, texts, others. Folders of cropped faces are passed by.
+"""The files below a corpus' folder: videos, texts, others. Folders of cropped faces are skipped.
 
 Links are followed, to folders too (a disk for every batch is common), and a loop of links is walked once.
-Aff-Wild2 comes with some 2.8 million cropped faces: no folder is read to its end once it is plain that it
+Aff-Wild2 comes with some 2.8 million cropped faces: no folder is read to its end once it is clear that it
 holds pictures and nothing else.
 """
 
@@ -14,7 +14,7 @@ from stages.core.suffixes import LABEL_SUFFIX, PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
 CROPS = "cropped"  # the organisers' folders of faces begin so
 PICTURES_SEEN = 50
-"""Pictures, and nothing else, after which the rest of a folder is taken for pictures too."""
+"""After so many pictures, and nothing else, the rest of a folder is assumed to be pictures too."""
 _PASSED_BY = ("__MACOSX",)  # of archives made on macOS
 
 

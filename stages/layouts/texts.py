@@ -1,7 +1,7 @@
 """The organisers' text files: annotations, the list of test subjects, the sample submission.
 
-Each is taken where a parameter names it; `auto` finds it by what it is called and how it begins, wherever it
-lies. Where a corpus holds several editions, the newest goes first.
+A parameter names each file; `auto` finds it by its name and its first line, wherever it lies. Where a corpus
+holds several editions, the newest is taken.
 """
 
 import csv

@@ -76,7 +76,7 @@ def density(title: str, counts: Floats, x_label: str, y_label: str, *, diagonal:
 
 
 def calibration(title: str, bins: dict[str, tuple[Floats, Floats, Floats]]) -> Markup:
-    """Mean truth over mean prediction, by bins of the prediction; on the diagonal all is well.
+    """Mean truth over mean prediction, by bins of the prediction; a calibrated system lies on the diagonal.
 
     Args:
         title: of the picture.
@@ -157,14 +157,14 @@ def curves(title: str, lines: Sequence[Line], x_label: str, y_label: str, *, mar
 
 
 def _reach(values: Floats) -> tuple[float, float]:
-    """Of an axis: zero belongs to it, and some air above."""
+    """Range of an axis that includes zero and leaves some space above."""
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
     high = high if high > low else 1.0
     return low, high + 0.04 * (high - low)
 
 
 def _around(values: Floats) -> tuple[float, float]:
-    """Of an axis for small differences: no wider than the values need."""
+    """Range of an axis for small differences: no wider than the values need."""
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     air = 0.08 * (high - low) or 0.05
     return low - air, high + air

@@ -1,4 +1,4 @@
-"""The models that a run trained: their files, what made them, what they say, what was measured meanwhile."""
+"""The models that a run trained: their files, parameters and outputs, and what was measured in training."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

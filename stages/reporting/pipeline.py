@@ -1,7 +1,7 @@
-"""The pipeline as a drawing: the stages of dvc.yaml in layers, and what hands what to whom.
+"""The pipeline as a drawing: the stages of dvc.yaml in layers, and which stage reads from which.
 
-Only the edges that a path of others doesn't imply are drawn: nearly every stage reads the index, and a
-picture of all that would show nothing.
+An edge that follows from a path of others isn't drawn: nearly every stage reads the index, and a picture of
+all edges would show nothing.
 """
 
 import re
@@ -64,7 +64,7 @@ def read_nodes(path: Path) -> list[Node]:
 
 
 def edges_of(nodes: Sequence[Node]) -> Edges:
-    """Who reads what whom wrote, without the edges that a longer way implies."""
+    """Which stage reads from which, without the edges that follow from a longer path."""
     direct = {
         reader.name: {
             writer.name

@@ -52,7 +52,7 @@ def look_of(system: str) -> Look:
 
 
 def bands_of(index: Path, faces: Path, speech: Path | None, duration_s: float) -> list[Band]:
-    """Where there is no face, another one, perhaps someone else's, no voice, no label."""
+    """Times without a face, with other faces, perhaps of someone else, without speech, without a label."""
     seen = read_arrays(faces, "time_s", "detected", "others", "jump")
     time_s = seen["time_s"]
     bands = [Band("no face", missing_spans(time_s, seen["detected"], duration_s))]

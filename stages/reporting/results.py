@@ -91,7 +91,7 @@ def read_rivals(per_video_all: Path, without: str) -> tuple[list[str], dict[str,
 
 @dataclass(frozen=True)
 class Curves:
-    """Lines of one training that share an axis."""
+    """The curves of one training that share an axis."""
 
     title: str
     y_label: str

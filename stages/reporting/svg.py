@@ -1,6 +1,6 @@
 """Drawings as text: SVG elements, and a frame with axes that curves and marks are placed in.
 
-Colours and line styles are CSS classes, so that a page's dark mode reaches into its pictures.
+Colours and line styles are CSS classes, so that a page's dark mode applies to its pictures too.
 """
 
 import math

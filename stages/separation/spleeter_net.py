@@ -1,7 +1,7 @@
 """Spleeter's networks: one U-Net per instrument, from the mixture's magnitudes to the instruments'.
 
 A U-Net sees (B, 2, T, F) magnitudes: two channels, T frames (512), F frequencies (1024), and halves both
-six times. What sets this one apart from the usual:
+six times. It differs from the usual U-Net:
 
 1. The skips are the convolutions' outputs *before* normalisation, and the sixth goes on without any.
 2. On the way up the activation comes first, then the normalisation.
@@ -34,7 +34,7 @@ LEVELS = 6
 
 @dataclass(frozen=True)
 class Model:
-    """What the published configurations differ in.
+    """The settings in which the published configurations differ.
 
     Args:
         instruments: in the order of their U-Nets in the checkpoint.

@@ -1,9 +1,9 @@
 """Spleeter's published weights: checked, and converted once from TensorFlow's checkpoint to safetensors.
 
-What must hold before a number is used: the SHA-256 of what the checkpoint came out of
-(`spleeter_checkpoint.py`), the checkpoint's own checksums, and exactly the variables of the network, in their
-shapes. The converted file carries the SHA-256 of its source and one of its own tensors, and is made again
-where either is wrong.
+Three things are checked before a number is used: the SHA-256 of the archive (`spleeter_checkpoint.py`), the
+checkpoint's own checksums, and that it holds exactly the variables of the network, in their shapes. The
+converted file has the SHA-256 of its source and one of its own tensors, and is made again where either is
+wrong.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Long sound in blocks: read, resample and written without ever lying in memory whole.
+"""Long sound in blocks: read, resampled and written, never held in memory as a whole.
 
-A stream is an iterator of blocks, (n, channels) float32 of any length; what it means is their
-concatenation, and nothing here depends on where the cuts are.
+A stream is an iterator of blocks, (n, channels) float32 of any length. It stands for their concatenation:
+results don't depend on where the blocks are cut.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ def write_blocks(path: Path, blocks: Stream, rate_hz: int) -> None:
 def resample_blocks(blocks: Stream, from_hz: int, to_hz: int) -> Iterator[Floats]:
     """Polyphase resampling of a stream; sample k of the result is at k / to_hz.
 
-    The filter reaches a few samples to either side, so every block is resampled together with what lies
-    around it, and only its own part kept: the same numbers as from the whole, and
-    round(n to_hz / from_hz) of them.
+    The filter reaches a few samples to either side, so every block is resampled together with its neighbours'
+    samples, and only its own part is kept. The result is that of resampling the whole at once,
+    round(n to_hz / from_hz) samples.
 
     Raises:
         ValueError: a rate is not positive.
@@ -107,7 +107,7 @@ def _resampled(blocks: Stream, from_hz: int, to_hz: int) -> Iterator[Floats]:
 def through_rate(
     process: Callable[[Stream], Iterator[Floats]], blocks: Stream, rate_hz: int, inner_hz: int
 ) -> Iterator[Floats]:
-    """Run a process that wants another rate; the result is at rate_hz, and exactly as long as the input."""
+    """Run a process that needs another rate; the result is at rate_hz, and exactly as long as the input."""
     taken = given = 0
 
     def counted() -> Iterator[Floats]:

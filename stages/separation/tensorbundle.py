@@ -5,7 +5,7 @@ prefix-compressed keys, each with a checksum, found through an index block that 
 at. Its keys are the variables' names, its values protocol buffers (`BundleEntryProto`: data type, shape,
 shard, offset, length, CRC-32C). `model.data-00000-of-00001` is the numbers, raw and little-endian.
 
-Everything is checked before it is believed: magic number, checksums of blocks and tensors, shapes against
+Everything is checked before it is used: magic number, checksums of blocks and tensors, shapes against
 lengths, lengths against the files.
 
 Source: tensorflow/core/protobuf/tensor_bundle.proto; leveldb/doc/table_format.md; RFC 3720, appendix B.4.
@@ -47,7 +47,7 @@ def checksum(content: bytes) -> int:
 
 
 class _Damaged(Exception):
-    """What is wrong with the index; the file's name is added further up."""
+    """What is wrong with the index; the caller adds the file's name."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import networkx
@@ -35,6 +36,7 @@ def imported(tree: ast.AST, *, at_once: bool) -> Iterator[str]:
         yield from imported(node, at_once=at_once)
 
 
+@cache
 def graph(*, at_once: bool) -> "networkx.DiGraph[str]":
     arrows: networkx.DiGraph[str] = networkx.DiGraph()
     for path in FILES:
@@ -47,7 +49,7 @@ def graph(*, at_once: bool) -> "networkx.DiGraph[str]":
 
 def test_no_module_imports_itself_in_a_ring() -> None:
     """`valaro` itself names what its modules hold, which they reach by their own names."""
-    arrows = graph(at_once=True)
+    arrows = graph(at_once=True).copy()
     arrows.remove_nodes_from([name for name in ("valaro", "stages") if name in arrows])
     assert list(networkx.simple_cycles(arrows)) == []
 
@@ -80,4 +82,4 @@ def test_no_arrow_runs_back(package: str, forbidden: tuple[str, ...]) -> None:
 def test_the_graph_sees_what_is_plain_to_see() -> None:
     arrows = graph(at_once=False)
     assert arrows.has_edge("valaro.recordings.chain", "stages.predict")
-    assert arrows.has_edge("stages.core.params", "stages.core.detectors")
+    assert arrows.has_edge("stages.core.params.perception", "stages.core.detectors")

@@ -129,7 +129,7 @@ assert np.allclose(ahead[:40, 0], (time_s[:40] + 0.4) / 10), ahead
 def test_a_parameter_is_added_in_three_places(checkout: Path, blocks: Examples) -> None:
     edit(checkout, blocks("change-a-stage.md", "delay"))
     python(SHIFTED, cwd=checkout, code=checkout)
-    require_good_style(checkout, "stages/smooth.py", "stages/core/params.py")
+    require_good_style(checkout, "stages/smooth.py", "stages/core/params/results.py")
     require_true_dag(checkout)
 
 
