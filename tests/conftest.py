@@ -1,4 +1,4 @@
-"""What all tests share: where the optional real media and oracles lie, and the promise of a GPU."""
+"""What all tests share: where the optional real media and reference outputs lie, and whether a GPU must be there."""
 
 import json
 import os

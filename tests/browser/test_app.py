@@ -1,4 +1,4 @@
-"""The page of `valaro app` in a real browser, and its server under people who mean no good."""
+"""The page of `valaro app` in a real browser, and its server against hostile requests."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""What every page must hold to, as a real browser shows it."""
+"""What every page must satisfy in a real browser."""
 
 import json
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The timeline of a video under the hands of a reader."""
+"""The timeline of a video, used with mouse and keys."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -19,7 +19,7 @@ class Settings(BaseModel):
 
 
 def dream(unit: Unit, _settings: Settings) -> list[Note]:
-    """Write an array, decided by the input, in no hurry; and who is at work, for who wants to kill it."""
+    """Write an array that follows from the input, slowly; and this process's number, for whoever kills it."""
     Path("workers", str(os.getpid())).touch()
     with Path("log").open("a") as log:
         log.write(f"{unit.name}\n")

@@ -1,4 +1,4 @@
-"""The disk is full, read-only, broken: one line names the cause, nothing is half written, and a rerun ends well.
+"""The disk is full, read-only, broken: one line names the cause, nothing is half written, and a rerun succeeds.
 
 Small file systems of their own where this may be mounted (as root), injected errors everywhere.
 """
@@ -90,7 +90,7 @@ def forget() -> None:
 
 
 def whole_or_absent(wanted: dict[str, str]) -> None:
-    """Every artefact that bears its name is right, and nobody's half-written file stands beside it."""
+    """Every finished artefact is right, and no unfinished file is left beside it."""
     for path in files_of(Path("out")) if Path("out").is_dir() else []:
         if path.name != "notes.json":
             assert path.name.startswith(PARTIAL) or md5_of(path) == wanted[path.name]

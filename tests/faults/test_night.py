@@ -38,7 +38,7 @@ def start(folder: Path, units: int, jobs: int) -> subprocess.Popen[str]:
 
 
 def end(process: subprocess.Popen[str]) -> str:
-    """Its output, once it has ended well."""
+    """Its output, once it has ended with success."""
     output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, output
     return output
@@ -57,7 +57,7 @@ def computed(output: str) -> int:
 
 @pytest.fixture(scope="module")
 def peaceful(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What 24 units give when nobody disturbs them."""
+    """What 24 units give in an undisturbed run."""
     folder = tmp_path_factory.mktemp("peaceful")
     assert computed(end(start(folder, 24, 1))) == 24
     return digests(folder)
@@ -87,7 +87,7 @@ def worker(folder: Path, process: subprocess.Popen[str]) -> int | None:
 
 
 def disturb(folder: Path, victim: str, after_s: float) -> None:
-    """Kill somebody some time after the first unit is at work; leave nobody behind."""
+    """Kill a process some time after the first unit is at work; leave no process behind."""
     (folder / "log").unlink(missing_ok=True)
     process = start(folder, 24, 2)
     deadline = time.monotonic() + PATIENCE_S
@@ -106,7 +106,7 @@ def disturb(folder: Path, victim: str, after_s: float) -> None:
 
 
 def survive(folder: Path, peaceful: dict[str, str], moments: int, seed: int) -> None:
-    """Disturb a night again and again, forgetting a part of it, and see that it ends as it should."""
+    """Kill and restart a run again and again, with part of its memo removed; it must end as an undisturbed one."""
     rng = random.Random(seed)
     for _ in range(moments):
         victim = rng.choice(["stage", "worker", "group"])

@@ -33,7 +33,7 @@ BUNDLE = REPOSITORY / "tests/data/spleeter/2stems/model"
 Edit = tuple[str, float, bytes]
 KINDS = ("put", "put", "insert", "cut", "end", "double")
 LENGTHS = (0, 1, 0xFF, 0x7FFF, 0xFFFF, 1 << 31, (1 << 32) - 1, 1 << 40, 1 << 62, (1 << 64) - 1)
-"""Numbers that a field of a length is a good place for."""
+"""Numbers to put into fields of a length."""
 
 
 def edited(content: bytes, edits: list[Edit]) -> bytes:
@@ -155,7 +155,7 @@ def bundle(path: Path) -> None:
 
 
 def sealed_index(content: bytes) -> bytes:
-    """The checksums of the blocks that the footer leads to, made right."""
+    """Correct the checksums of the blocks that the footer points to."""
     data = bytearray(content)
 
     def seal(offset: int, size: int) -> None:
@@ -314,7 +314,7 @@ def old_hdf5(path: Path) -> bytes:
 
 
 def sealed_hdf5(content: bytes) -> bytes:
-    """The checksums of superblock and object headers, made right."""
+    """Correct the checksums of superblock and object headers."""
     data = bytearray(content)
     if len(data) >= 48:
         data[44:48] = lookup3(data[:44]).to_bytes(4, "little")

@@ -240,7 +240,7 @@ class Tempting(BaseHTTPRequestHandler):
     asked: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        """Remember that somebody came."""
+        """Remember that there was a request."""
         self.asked.append(self.path)
         self.send_error(404)
 

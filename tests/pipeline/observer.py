@@ -1,4 +1,4 @@
-"""Looks at the processes of a run of the pipeline: their memory, their open files, and who ended unnoticed."""
+"""Watches the processes of a run of the pipeline: their memory, open files, and zombies."""
 
 import os
 import threading
@@ -32,7 +32,7 @@ class Observer(threading.Thread):
         self.seen: dict[tuple[str, str, int], list[Sample]] = defaultdict(list)
         """By stage (dvc's: none), role and process."""
         self.zombies: dict[int, int] = defaultdict(int)
-        """Looks at which a process had ended and nobody had asked for its status."""
+        """Samples at which a process had ended and its status was not yet collected."""
         self._project, self._session = project, session
         self._ending = threading.Event()
 

@@ -32,7 +32,7 @@ NOTHING = 0.2
 """|CCC| below this is nothing; see above."""
 
 EPOCHS = {"finetune": 6, "dynamic": 10}
-"""Enough here: with faces the static model's CCC passes 0.9, the dynamic one's 0.88. The profile has more."""
+"""These are enough: with faces the static model's CCC passes 0.9, the dynamic one's 0.88. The profile has more."""
 
 MASK_OF_CROP = (0.95, 1.15)
 """Axes of the ellipse over the face in widths and heights of the crop: chin and hairline, which follow jaw
@@ -210,7 +210,7 @@ def deranged(subjects: list[Subject], seed: int) -> list[Subject]:
 
 @pytest.mark.slow
 def test_from_the_labels_of_others_nothing_is_learnt(seen: Workspace, params: str, tmp_path: Path) -> None:
-    """Nothing passes from validation into training, and scoring is no flatterer."""
+    """Nothing leaks from validation into training, and scoring doesn't flatter."""
     workspace = beside(seen, tmp_path, params, "faces")
     shuffle_labels(seen, workspace, seed=0)
     run(workspace, *FACE_MODELS)
@@ -219,7 +219,7 @@ def test_from_the_labels_of_others_nothing_is_learnt(seen: Workspace, params: st
 
 
 def foreseen(features: np.ndarray, targets: np.ndarray, video: Sequence[str]) -> np.ndarray:
-    """(2,) CCC of ridge regression, every video foretold by the others. (N, D), (N, 2), N names."""
+    """(2,) CCC of ridge regression, every video predicted from the others. (N, D), (N, 2), N names."""
     predicted = np.empty_like(targets)
     videos = np.array(video)
     for name in np.unique(videos):
