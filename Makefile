@@ -3,6 +3,7 @@
 VENV := .venv
 READY := $(VENV)/ready
 QUICK := not slow and not gpu and not long
+ORDINARY := not slow and not gpu
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: help setup repro test test-slow unit coverage gpu-check lint docs deps lock
@@ -17,8 +18,10 @@ repro: $(READY)  ## run the whole pipeline on the sample corpus
 	@dvc repro
 	@valaro scores
 
+# The pipeline's tests share one finished run, which several processes would each make: they go one by one.
 test: $(READY)  ## run all tests but the slow ones and those for a GPU
-	@pytest -m "not slow and not gpu"
+	@pytest -n auto --dist worksteal -m "$(ORDINARY)" tests/unit
+	@pytest -m "$(ORDINARY)" --ignore tests/unit tests
 
 unit: $(READY)  ## run the quick unit tests, in parallel
 	@pytest -n auto --dist worksteal -m "$(QUICK)" tests/unit

@@ -181,14 +181,3 @@ def si_sdr_db(reference: Floats, estimate: Floats) -> float:
     energy = float(np.sum(target**2))
     scale = float(np.sum(target * guess)) / energy if energy > 0 else 0.0
     return sdr_db(scale * target, guess)
-
-
-def median_sdr_db(reference: Floats, estimate: Floats, rate_hz: float, frame_s: float = 1.0) -> float:
-    """The median over whole frames with any sound in the reference, as MUSDB's results are given.
-
-    Source: Stöter et al. 2018 (SiSEC), with the plain ratio for its filtered one. NaN without such a frame.
-    """
-    size = round(frame_s * rate_hz)
-    starts = [k for k in range(0, len(reference) - size + 1, size) if np.any(reference[k : k + size])]
-    ratios = [sdr_db(reference[k : k + size], estimate[k : k + size]) for k in starts]
-    return float(np.median(ratios)) if ratios else float("nan")

@@ -120,28 +120,6 @@ def overlap_average(starts: Integers, values: Floats, mask: Flags, steps: int) -
     return average, count
 
 
-def tile_time(duration_s: float, window_s: float, hop_s: float) -> Floats:
-    """Starts, in seconds, of windows every `hop_s`, and one more flush with the end if they leave a rest.
-
-    A recording shorter than the window gets one window from 0 on; what it lacks is at its end.
-
-    Raises:
-        ValueError: a length isn't positive, or hop_s exceeds window_s.
-
-    >>> tile_time(9.0, window_s=4.0, hop_s=2.0).tolist()
-    [0.0, 2.0, 4.0, 5.0]
-    """
-    if not (duration_s > 0 and 0 < hop_s <= window_s):
-        raise ValueError(
-            f"duration {duration_s} s, window {window_s} s, hop {hop_s} s: all > 0, hop <= window"
-        )
-    if duration_s <= window_s:
-        return np.zeros(1)
-    regular = np.arange(int((duration_s - window_s) / hop_s + SLACK) + 1) * hop_s
-    flush = duration_s - window_s
-    return regular if flush - regular[-1] < SLACK * hop_s else np.append(regular, flush)
-
-
 def overlap_average_on_grid(
     window_start_s: Floats, values: Floats, step_s: float, valid: Flags, steps: int
 ) -> tuple[Floats, Integers]:

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from stages.audio.speaking import tiling_windows
 from stages.temporal.windows import (
     cut,
     labelled_runs,
     overlap_average,
     overlap_average_on_grid,
     tile,
-    tile_time,
 )
 
 
@@ -95,29 +95,9 @@ def test_no_training_window_crosses_an_unlabelled_step() -> None:
     assert labelled[starts[:, None] + np.arange(6)].all()
 
 
-@pytest.mark.parametrize(
-    ("duration_s", "expected"),
-    [
-        (3.0, [0]),
-        (4.0, [0]),
-        (4.5, [0, 0.5]),
-        (6.0, [0, 2]),
-        (6.1, [0, 2, 2.1]),
-        (60.0, list(range(0, 57, 2))),
-    ],
-)
-def test_time_is_tiled_to_its_end(duration_s: float, expected: list[float]) -> None:
-    np.testing.assert_allclose(tile_time(duration_s, 4.0, 2.0), expected, atol=1e-9)
-
-
-@pytest.mark.parametrize("hop_s", [0.1, 0.2, 0.3, 0.7])
-def test_decimal_hops_add_no_spurious_window(hop_s: float) -> None:
-    assert len(tile_time(4.0 + 20 * hop_s, 4.0, hop_s)) == 21
-
-
 @pytest.mark.parametrize("duration_s", [3.3, 4.0, 9.96, 10.0, 10.1, 61.07])
 def test_a_ramp_in_time_comes_back_on_the_grid(duration_s: float) -> None:
-    starts = tile_time(duration_s, 4.0, 2.0)
+    starts = tiling_windows(duration_s, window_s=4.0, hop_s=2.0, step_s=0.2)[:, 0]
     when = starts[:, None] + np.arange(20) * 0.2
     valid = when < duration_s - 1e-9
     grid = np.arange(int(np.ceil(duration_s * 5 - 1e-9))) / 5
