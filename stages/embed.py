@@ -18,12 +18,12 @@ into the space of the one that embeds validation and test (see `stages.finetune_
 """
 
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from stages.core.artefacts import read_arrays, read_facts, read_json, write_arrays
 from stages.core.corpus import Corpus, Workspace
+from stages.core.loaded import remembered
 from stages.core.notes import Note
 from stages.core.optimisation import MixedPrecision
 from stages.core.params import ComputeParams, EmbedParams, load_params
@@ -71,7 +71,7 @@ def network_of(file: Path, settings: EmbedParams, compute: ComputeParams) -> Any
     return _network(file, torch_device(), engine, settings.mixed_precision, settings.compile)
 
 
-@cache
+@remembered
 def _network(path: Path, device: str, engine: Engine, mixed_precision: MixedPrecision, compiled: bool) -> Any:
     from stages.inference.graphs import GraphMismatch
     from stages.vision.embedding import GraphNetwork, TorchNetwork

@@ -22,7 +22,6 @@ features are what the last layers make predictions of, for the cross-attention (
 by a layer norm or a batch norm, so half precision is off by 0.05 % at most; it halves 3.7 GB on Aff-Wild2.
 """
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ import numpy as np
 from stages.core.arrays import Floats
 from stages.core.artefacts import Arrays, files_of, read_arrays, read_config, read_facts, remove, write_arrays
 from stages.core.corpus import Subject, Workspace
+from stages.core.loaded import remembered
 from stages.core.notes import Note
 from stages.core.params import ComputeParams, load_params
 from stages.engine.device import torch_device
@@ -112,7 +112,7 @@ def _write_features(unit: Unit, described: Arrays, time_s: Floats, fps_hz: float
     write_arrays(unit.writes["features"], arrays, fps_hz=fps_hz)
 
 
-@cache
+@remembered
 def _dynamic(path: Path, device: str) -> tuple[Any, dict[str, Any]]:
     from stages.temporal.dynamic import DynamicModel
     from stages.training.checkpoints import load_model
@@ -121,14 +121,14 @@ def _dynamic(path: Path, device: str) -> tuple[Any, dict[str, Any]]:
     return model.to(device), read_config(path)
 
 
-@cache
+@remembered
 def _normaliser(path: Path) -> Normaliser:
     from safetensors.numpy import load_file
 
     return Normaliser.from_arrays(load_file(path))
 
 
-@cache
+@remembered
 def _kelm(path: Path) -> tuple[Any, Normaliser, dict[str, Any]]:
     from safetensors.numpy import load_file
 
@@ -142,7 +142,7 @@ def _kelm(path: Path) -> tuple[Any, Normaliser, dict[str, Any]]:
     return Kelm.from_arrays(parts["kelm"]), Normaliser.from_arrays(parts["normalisation"]), config
 
 
-@cache
+@remembered
 def _audio(path: Path, device: str) -> tuple[Any, dict[str, Any]]:
     from stages.audio.backbone import build_backbone
     from stages.audio.model import AudioModel

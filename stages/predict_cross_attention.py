@@ -11,7 +11,6 @@ Writes  data/predictions/cross_attention/<subject>.h5    valence_arousal (T, 2) 
 A video without sound gets no prediction: the system abstains, as audio does.
 """
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy as np
 from stages.core.artefacts import files_of, write_arrays
 from stages.core.corpus import Subject, Workspace
 from stages.core.errors import BadInput
+from stages.core.loaded import remembered
 from stages.core.notes import Note
 from stages.engine.device import torch_device
 from stages.engine.stage import Stage, Unit, main
@@ -47,7 +47,7 @@ def predict_subject(unit: Unit, _settings: None) -> list[Note]:
     return []
 
 
-@cache
+@remembered
 def _model(path: Path, device: str) -> tuple[Any, dict[str, Any]]:
     from stages.core.artefacts import read_config
     from stages.fusion.cross_attention import CrossAttentionModel
@@ -57,7 +57,7 @@ def _model(path: Path, device: str) -> tuple[Any, dict[str, Any]]:
     return model.to(device), read_config(path)
 
 
-@cache
+@remembered
 def _normaliser(path: Path) -> Normaliser:
     from safetensors.numpy import load_file
 
