@@ -5,23 +5,26 @@
 Reads   data/traces/<system>/<subject>.h5         native-rate traces
         data/traces/<system>.out_of_fold/<subject>.h5   validation by what each fold's others picked
         data/speech/<subject>.h5                  speaking steps, for weights that follow the voice
+        data/faces, data/embeddings               for weights that follow how sure each system is
         data/index/<subject>.h5                   labels
 Writes  models/fusion/<fusion>.safetensors        weights, or trees
         models/fusion/provenance.json             the corpus that the models learnt from
         data/fused/<fusion>.out_of_fold/<subject>.h5   validation, each recording by a fit on the others
         data/fused/<fusion>/<subject>.h5          validation and test, by a fit on all of validation
         metrics/fusion/<fusion>.json              weights, or what the forest was chosen by
-Params  fuse, crossfit
+Params  fuse, crossfit, intervals
 
 Paper, sections 3.3 and 5: face + audio by DWF, face + audio + functionals by DWF, the same by a forest chosen
-out of bag. Two of ours beside them: face + audio by weights that follow the share of speaking time around a
-frame (`fusion.voice`), and a forest chosen by video-grouped folds.
+out of bag. Ours beside them: face + audio by weights that follow the share of speaking time around a frame
+(`fusion.voice`), a forest chosen by video-grouped folds, and both kinds over face + audio + functionals with
+the widths of the systems' intervals (`fusion.width`).
 A system that has nothing to say for a video (audio without sound) abstains: the mean of the others stands in.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,21 +34,33 @@ from stages.core.corpus import LEAST_RECORDINGS, Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.folds import Groups, validation_folds
 from stages.core.notes import Note
-from stages.core.params import CrossfitParams, FuseParams, load_params
+from stages.core.params import CrossfitParams, FuseParams, IntervalParams, load_params
 from stages.core.systems import FUSIONS, OUT_OF_FOLD
 from stages.engine.stage import Stage, Unit, main
+from stages.evaluation.difficulty import View, look, on_grid
+from stages.exports.trace import nearest
 from stages.fusion.grouped import cross_fitted
 from stages.fusion.methods import METHODS, Fitted
+from stages.fusion.part_intervals import (
+    Evidence,
+    PartInterval,
+    at_native,
+    cross_fitted_widths,
+    fit_part,
+    side_by_side,
+)
 from stages.fusion.voice import speaking_share, split_by_voice
 
 FEWEST_RECORDINGS = LEAST_RECORDINGS["validation"]
 """One to score on, two to fit on: the forest's own choice holds one of these out again."""
+PART = "part"
+"""What the arrays of the parts' intervals begin with in a fusion's file."""
 
 
 class _Rows(NamedTuple):
     """Frames of some subjects: truth (N, 2); others (N,).
 
-    stacks: by what all of validation picked, (N, M, 2), or (N, 2 M, 2) split by voice.
+    stacks: by what all of validation picked, (N, M, 2), or with more columns (by voice, by width).
     by_fold: the same by what each fold's others picked, (folds, N, ...).
     """
 
@@ -65,7 +80,7 @@ def fit_fusion(unit: Unit, settings: FuseParams) -> list[Note]:
         raise ValaroError(
             f"fusion needs {FEWEST_RECORDINGS} labelled validation recordings, there are {recordings}"
         )
-    rows = _gather(unit, settings)
+    rows, parts = _gather(unit, settings)
     truth = rows.truth
     fusion = FUSIONS[unit.facts["fusion"]]
     method = METHODS[fusion.method]
@@ -86,7 +101,8 @@ def fit_fusion(unit: Unit, settings: FuseParams) -> list[Note]:
         own = rows.subject == name
         arrays = {"valence_arousal": _clip(out_of_fold[own]), "time_s": rows.time_s[own]}
         write_arrays(unit.writes["out_of_fold"] / f"{name}.h5", arrays)
-    _save(unit, fit(rows.stacks[known], truth[known], rows.recording[known]), settings.speaking_window_s)
+    fitted = fit(rows.stacks[known], truth[known], rows.recording[known])
+    _save(unit, fitted, parts, settings.speaking_window_s)
     return []
 
 
@@ -96,8 +112,13 @@ def apply_fusion(unit: Unit, _settings: None) -> list[Note]:
 
     config = read_config(unit.reads["model"])
     stack, time_s = read_stack(unit, config["systems"], config.get("speaking_window_s"))
-    method = METHODS[FUSIONS[config["fusion"]].method]
-    fused = _clip(method.load(load_file(unit.reads["model"])).predict(stack))
+    fusion, arrays = FUSIONS[config["fusion"]], load_file(unit.reads["model"])
+    method = METHODS[fusion.method]
+    if fusion.by_width:
+        parts = {name: PartInterval.from_arrays(arrays, f"{PART}.{name}") for name in config["systems"]}
+        stack = method.weigh(stack, _widths(unit, parts, time_s))
+    own = {name: array for name, array in arrays.items() if not name.startswith(f"{PART}.")}
+    fused = _clip(method.load(own).predict(stack))
     write_arrays(unit.writes["trace"], {"valence_arousal": fused, "time_s": time_s})
     return []
 
@@ -131,6 +152,24 @@ def read_stack(
     ), time_s
 
 
+def _view(unit: Unit) -> View:
+    """What the systems' intervals look at; embeddings are compared with none of training's."""
+    reads = unit.reads
+    return look(reads["faces"], reads["speech"], reads.get("embeddings"), np.empty((0, 0)))
+
+
+def _widths(unit: Unit, parts: Mapping[str, PartInterval], time_s: Floats) -> Floats:
+    """Widths of the systems' intervals at native frames. Shape: (N,) -> (N, M, 2)."""
+    view = _view(unit)
+    found = [
+        at_native(part.widths(view, on_grid(unit.reads[name], view.time_s)), view.time_s, time_s)
+        if name in unit.reads
+        else None
+        for name, part in parts.items()
+    ]
+    return side_by_side(found, len(time_s))
+
+
 def _trace(unit: Unit, system: str, fold: int | None) -> Floats:
     if fold is None:
         trace: Floats = read_arrays(unit.reads[system], "valence_arousal")["valence_arousal"]
@@ -140,27 +179,31 @@ def _trace(unit: Unit, system: str, fold: int | None) -> Floats:
     return own
 
 
-def _save(unit: Unit, fitted: Fitted, speaking_window_s: float) -> None:
+def _save(unit: Unit, fitted: Fitted, parts: dict[str, PartInterval], speaking_window_s: float) -> None:
     fusion = unit.facts["fusion"]
     config = {"systems": unit.facts["systems"], "fusion": fusion}
     if FUSIONS[fusion].by_speech:
         config["speaking_window_s"] = speaking_window_s
-    write_tensors(unit.writes["model"], fitted.to_arrays(), **config)
+    arrays = fitted.to_arrays()
+    for name, part in parts.items():
+        arrays |= part.to_arrays(f"{PART}.{name}")
+    write_tensors(unit.writes["model"], arrays, **config)
     write_json(unit.writes["summary"], config | fitted.summary())
 
 
-def _gather(unit: Unit, settings: FuseParams) -> _Rows:
-    """All frames of all validation subjects; `on_grid` marks about rows_hz of them a second."""
-    window_s = settings.speaking_window_s if FUSIONS[unit.facts["fusion"]].by_speech else None
+def _gather(unit: Unit, settings: FuseParams) -> tuple[_Rows, dict[str, PartInterval]]:
+    """All frames of all validation subjects; `on_grid` marks about rows_hz of them a second.
+
+    With them the systems' intervals, fitted on all of validation, where the stack holds their widths.
+    """
+    fusion, systems = FUSIONS[unit.facts["fusion"]], unit.facts["systems"]
+    window_s = settings.speaking_window_s if fusion.by_speech else None
     parts, folds = [], sorted(set(unit.facts["folds"].values()))
+    shown = {name: _of_subject(unit, name) for name in unit.facts["subjects"]}
     for name, recording in unit.facts["subjects"].items():
-        own = {
-            role.split("/", 1)[0]: path for role, path in unit.reads.items() if role.split("/", 1)[1] == name
-        }
-        subject, systems = Unit(name, own, {}), unit.facts["systems"]
-        stack, time_s = read_stack(subject, systems, window_s)
-        by_fold = [read_stack(subject, systems, window_s, fold)[0] for fold in folds]
-        truth = read_arrays(own["index"], "valence_arousal")["valence_arousal"]
+        stack, time_s = read_stack(shown[name], systems, window_s)
+        by_fold = [read_stack(shown[name], systems, window_s, fold)[0] for fold in folds]
+        truth = read_arrays(shown[name].reads["index"], "valence_arousal")["valence_arousal"]
         parts.append(
             (
                 stack,
@@ -174,7 +217,57 @@ def _gather(unit: Unit, settings: FuseParams) -> _Rows:
         )
     stacks, by_fold, *others = zip(*parts, strict=True)
     joined = (np.concatenate(columns) for columns in others)
-    return _Rows(np.concatenate(stacks), np.concatenate(by_fold, axis=1), *joined)
+    rows = _Rows(np.concatenate(stacks), np.concatenate(by_fold, axis=1), *joined)
+    return _weighed(unit, shown, rows, folds) if fusion.by_width else (rows, {})
+
+
+def _of_subject(unit: Unit, name: str) -> Unit:
+    """What fitting reads of one subject, by role alone."""
+    own = {role.split("/", 1)[0]: path for role, path in unit.reads.items() if role.split("/", 1)[1] == name}
+    return Unit(name, own, {})
+
+
+def _weighed(
+    unit: Unit, shown: Mapping[str, Unit], rows: _Rows, folds: list[int]
+) -> tuple[_Rows, dict[str, PartInterval]]:
+    """The rows with the widths of the systems' intervals, each by fits on other recordings; the intervals."""
+    systems, weigh = unit.facts["systems"], METHODS[FUSIONS[unit.facts["fusion"]].method].weigh
+    settings = IntervalParams.model_validate(unit.facts["intervals"])
+    evidence = {name: _evidence(each, unit.facts["folds"][name]) for name, each in shown.items()}
+    times = {name: rows.time_s[rows.subject == name] for name in shown}
+
+    def traces(system: str, fold: int | None) -> dict[str, Floats]:
+        return {
+            name: _at_steps(_trace(each, system, fold), times[name], evidence[name].view.time_s)
+            for name, each in shown.items()
+            if system in each.reads
+        }
+
+    def widths(fold: int | None) -> Floats:
+        found = [cross_fitted_widths(evidence, traces(each, fold), settings, fold) for each in systems]
+        parts = []
+        for name, time_s in times.items():
+            own = [
+                at_native(each[name], evidence[name].view.time_s, time_s) if name in each else None
+                for each in found
+            ]
+            parts.append(side_by_side(own, len(time_s)))
+        return np.concatenate(parts)
+
+    by_fold = np.stack([weigh(rows.by_fold[k], widths(fold)) for k, fold in enumerate(folds)])
+    weighed = rows._replace(stacks=weigh(rows.stacks, widths(None)), by_fold=by_fold)
+    return weighed, {each: fit_part(evidence, traces(each, None), settings) for each in systems}
+
+
+def _evidence(subject: Unit, fold: int) -> Evidence:
+    view, index = _view(subject), read_arrays(subject.reads["index"], "valence_arousal", "time_s")
+    truth = index["valence_arousal"][nearest(index["time_s"], view.time_s)].astype(np.float64)
+    return Evidence(view, truth, fold)
+
+
+def _at_steps(trace: Floats, time_s: Floats, grid_s: Floats) -> Floats:
+    """A native trace at the steps of the grid. Shape: (N, 2), (N,), (T,) -> (T, 2)."""
+    return np.column_stack([np.interp(grid_s, time_s, column) for column in trace.T.astype(float)])
 
 
 def _on_grid(time_s: Floats, rows_hz: float | None) -> Flags:
@@ -188,7 +281,13 @@ def _clip(fused: Floats) -> Floats:
     return np.clip(fused, -1, 1).astype(np.float32)
 
 
-def fitting_unit(workspace: Workspace, subjects: list[Subject], fusion: str, folds: dict[str, int]) -> Unit:
+def fitting_unit(
+    workspace: Workspace,
+    subjects: list[Subject],
+    fusion: str,
+    folds: dict[str, int],
+    intervals: IntervalParams,
+) -> Unit:
     """What fitting one fusion reads and writes.
 
     Args:
@@ -196,6 +295,7 @@ def fitting_unit(workspace: Workspace, subjects: list[Subject], fusion: str, fol
         subjects: of validation.
         fusion: its name.
         folds: subject -> its fold, that by which the systems' epochs were picked.
+        intervals: of the systems, for a fusion that weighs by them.
     """
     reads = {}
     for subject in subjects:
@@ -214,7 +314,9 @@ def fitting_unit(workspace: Workspace, subjects: list[Subject], fusion: str, fol
     }
     names = {subject.name: subject.recording for subject in subjects}
     systems = list(FUSIONS[fusion].systems)
-    facts = {"fusion": fusion, "systems": systems, "subjects": names, "folds": folds}
+    facts: dict[str, Any] = {"fusion": fusion, "systems": systems, "subjects": names, "folds": folds}
+    if FUSIONS[fusion].by_width:
+        facts["intervals"] = intervals.model_dump()
     return Unit(fusion, reads, writes, facts)
 
 
@@ -234,22 +336,30 @@ def applying_units(
 
 
 def _inputs(workspace: Workspace, subject: Subject, fusion: str) -> dict[str, Path]:
-    """The existing traces by system, and speech if the fusion needs it; empty where there is no trace."""
+    """The existing traces by system, and what else the fusion looks at; empty where there is no trace."""
     systems = FUSIONS[fusion].systems
     paths = {system: workspace.artefact(f"traces/{system}", subject.name) for system in systems}
     found = {system: path for system, path in paths.items() if path.is_file()}
-    if found and FUSIONS[fusion].by_speech:
+    if found and (FUSIONS[fusion].by_speech or FUSIONS[fusion].by_width):
         found["speech"] = workspace.artefact("speech", subject.name)
+    if found and FUSIONS[fusion].by_width:
+        paths = {stage: workspace.artefact(stage, subject.name) for stage in ("faces", "embeddings")}
+        found |= {stage: path for stage, path in paths.items() if path.is_file()}
     return found
 
 
 def run(
-    stage: Stage, workspace: Workspace, corpus: Corpus, settings: FuseParams, crossfit: CrossfitParams
+    stage: Stage,
+    workspace: Workspace,
+    corpus: Corpus,
+    settings: FuseParams,
+    crossfit: CrossfitParams,
+    intervals: IntervalParams,
 ) -> None:
     """Fit every fusion, then apply it to validation and test."""
     folds = validation_folds(workspace, corpus, crossfit)
     labelled = workspace.having(corpus.of("validation"), "traces/dynamic")
-    fitting = [fitting_unit(workspace, labelled, fusion, folds) for fusion in FUSIONS]
+    fitting = [fitting_unit(workspace, labelled, fusion, folds, intervals) for fusion in FUSIONS]
     stage.run(fit_fusion, fitting, settings, jobs=1)
     source = read_json(workspace.corpus_file).get("source")
     write_json(workspace.model("fusion/provenance.json"), {"corpus": source})
@@ -262,7 +372,7 @@ def fuse() -> None:
     """Run the stage on params.yaml."""
     params, workspace = load_params(), Workspace()
     with Stage("fuse", workspace.folder("fused")) as stage:
-        run(stage, workspace, workspace.corpus(), params.fuse, params.crossfit)
+        run(stage, workspace, workspace.corpus(), params.fuse, params.crossfit, params.intervals)
 
 
 if __name__ == "__main__":

@@ -82,10 +82,8 @@ def _fit(rows: Rows, chosen: Any, column: int, settings: IntervalParams) -> Band
         rows.features[chosen, column],
         rows.errors[chosen, column],
         rows.recording[chosen],
-        coverage=settings.coverage,
-        ridge=settings.ridge,
-        folds=settings.folds,
-        seed=settings.seed,
+        settings,
+        rows.kind[chosen],
     )
 
 

@@ -6,7 +6,7 @@ Reads   what train_dynamic, kelm and train_audio read
         metrics/dynamic/metrics.json, metrics/audio/<version>/metrics.json   epochs that the folds chose
         metrics/kelm/<functionals>.json          C and gamma
         models/static, models/fusion             as they are: the extractor, weights and trees
-        data/speech, data/voice                  of the test split
+        data/faces, data/speech, data/voice      of the test split
 Writes  models/refit/                            dynamic/, kelm/, audio/
         data/refit/traces/<system>/<subject>.h5, data/refit/fused/<fusion>/<subject>.h5      test
 Params  submission.refit, dynamic, kelm, audio, smooth, crossfit
@@ -14,7 +14,8 @@ Params  submission.refit, dynamic, kelm, audio, smooth, crossfit
 With submission.refit: none (the default) it does nothing. With train+validation the labels of validation
 teach, too; nothing is left to stop a training by, so each runs to the epoch that cross-fitting chose: the
 median over the folds, of each target. The stage submission then takes these traces. No figure belongs to
-them: those of evaluate are of the systems before. The cross-attention isn't refitted.
+them: those of evaluate are of the systems before. Neither the static model, the extractor of all, nor the
+cross-attention is refitted.
 """
 
 from collections.abc import Iterator
@@ -136,7 +137,7 @@ def predicting_unit(workspace: Workspace, corpus: Corpus) -> Unit:
     """Everything that the prediction of the test split reads and writes."""
     reads = {}
     for subject in corpus.of("test"):
-        names = [(stage, subject.name, ".h5") for stage in ("index", "embeddings", "speech")]
+        names = [(stage, subject.name, ".h5") for stage in ("index", "faces", "embeddings", "speech")]
         for stage, name, suffix in [*names, ("voice", subject.video, ".wav")]:
             path = workspace.artefact(stage, name, suffix)
             if path.is_file():

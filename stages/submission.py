@@ -24,7 +24,7 @@ from stages.core.errors import ValaroError
 from stages.core.labels import trace_of_rows
 from stages.core.notes import Note
 from stages.core.params import SubmissionParams, load_params
-from stages.core.systems import FUSIONS, SYSTEMS
+from stages.core.systems import FUSIONS, SYSTEMS, traces_folder
 from stages.engine.stage import Stage, main
 
 HEADER = ["image_location", "valence", "arousal"]
@@ -44,9 +44,13 @@ def folder_of(system: str, workspace: Workspace) -> str:
 def refitted(folder: str, workspace: Workspace) -> str:
     """Where the traces of a system lie that was fitted on training and validation together.
 
+    The static model stays as it is, as the extractor of the others does.
+
     Raises:
         ValaroError: the system isn't refitted.
     """
+    if folder == traces_folder("static"):
+        return folder
     place = f"refit/{folder}"
     if not workspace.folder(place).is_dir():
         raise ValaroError(f"submission.refit: {folder} isn't refitted. Run `dvc repro refit`, or set none.")

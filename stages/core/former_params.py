@@ -38,7 +38,18 @@ ADDED_KEYS: Mapping[str, Any] = {
     "embed.folds": 0,
     "dynamic.missing": "as_seen",
     "crossfit": {"folds": 5, "seed": 0},  # it and intervals concern figures only, no trace
-    "intervals": {"coverage": 0.9, "ridge": 0.001, "landmarks": 2000, "folds": 10, "seed": 0},
+    "intervals": {
+        "coverage": 0.9,
+        "trees": 60,
+        "depth": 2,
+        "rate": 0.1,
+        "min_leaf": 40,
+        "share": 0.5,
+        "rows": 4000,
+        "landmarks": 2000,
+        "folds": 10,
+        "seed": 0,
+    },
     "evaluate.seeds": 1,
     "submission.refit": "none",
     "predict": {"max_gap_s": None},  # every frame had a value

@@ -20,7 +20,7 @@ def remembered(
     known: dict[object, tuple[object, Loaded]] = {}
 
     @wraps(load)
-    def loaded(path: Path, *args: Options.args, **options: Options.kwargs) -> Loaded:
+    def loaded(path: Path, /, *args: Options.args, **options: Options.kwargs) -> Loaded:
         key = (path.absolute(), args, tuple(sorted(options.items())))
         found = path.stat()
         state = (found.st_ino, found.st_mtime_ns, found.st_size)

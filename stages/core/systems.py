@@ -50,6 +50,7 @@ class Fusion:
         method: how it is fitted and applied, a name in `stages.fusion.methods.METHODS`.
         holds: what its file holds, for its model card.
         by_speech: whether the stack is split by the share of speaking time around a frame.
+        by_width: whether the widths of the systems' intervals join the stack.
     """
 
     title: str
@@ -57,6 +58,7 @@ class Fusion:
     method: str
     holds: str
     by_speech: bool = False
+    by_width: bool = False
 
 
 _STATIC = "static/{embed.backbone}"
@@ -124,6 +126,20 @@ FUSIONS: Mapping[str, Fusion] = {
         method="grouped_forest",
         holds="A forest over",
     ),
+    "dwf_width_dynamic_audio_kelm": Fusion(  # ours: it may follow whoever is surest
+        title="DWF (1, audio, functionals), by interval",
+        systems=("dynamic", "audio", "kelm"),
+        method="dirichlet",
+        holds="Intervals of the systems, and weights for them and their mean by inverse squared width, over",
+        by_width=True,
+    ),
+    "rf_width_dynamic_audio_kelm": Fusion(
+        title="RF (1, audio, functionals), grouped choice, by interval",
+        systems=("dynamic", "audio", "kelm"),
+        method="grouped_forest",
+        holds="Intervals of the systems, and a forest over their widths and",
+        by_width=True,
+    ),
 }
 """The fusions, by name."""
 
@@ -135,13 +151,14 @@ weights, trees) was so on other recordings than the one that a trace is of."""
 def complexity(system: str) -> tuple[int, int, int, str]:
     """Simpler systems first.
 
-    By how many single systems run; then singles, sums, sums by speech, forests; then by the files of weights.
+    By how many single systems run; then singles, sums, sums by speech or width, forests; then by the files of
+    weights.
     """
     if system in SYSTEMS:
         kind = 0
     else:
         fusion = FUSIONS[system]
-        kind = 1 + fusion.by_speech + 2 * (fusion.method != "dirichlet")
+        kind = 1 + (fusion.by_speech or fusion.by_width) + 2 * (fusion.method != "dirichlet")
     parts = parts_of(system)
     return len(parts), kind, sum(len(SYSTEMS[part].weights) for part in parts), system
 

@@ -1,6 +1,6 @@
 """What can be known of a frame's difficulty without its label, on the time grid."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,12 @@ FEATURES = (
     "size_of_value",
     "deviation_in_time",
     "disagreement",
+    "still_difference",
+    "size_of_still_difference",
+    "still_deviation",
 )
-"""Columns, in this order; the last four are of the target's own traces."""
+"""Columns, in this order; from `value` on they are of the target's own traces. `still` is what the static
+model, which has no memory, says of the very frame: its signed difference from the trace, and how it jumps."""
 VALUE = FEATURES.index("value")
 
 
@@ -61,27 +65,58 @@ def features_of(seen: Seen, landmarks: Floats) -> tuple[Floats, Floats]:
         seen: the subject's artefacts.
         landmarks: embeddings of training, see `choose_landmarks`.
     """
-    faces = read_arrays(seen.faces, "time_s", "detected", "score", "box_xyxy")
-    time_s, detected = faces["time_s"], faces["detected"]
+    view = look(seen.faces, seen.speech, seen.embeddings, landmarks)
+    others = [on_grid(path, view.time_s) for path in seen.others.values()]
+    return view.around(on_grid(seen.trace, view.time_s), others), view.time_s
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What is known of a subject whichever trace is asked about.
+
+    Attributes:
+        time_s: (T,) of the grid.
+        window: steps before and after a step that its surroundings are.
+        common: one column (T,) each: the features up to `value`.
+        still: (T, 2) what the static model says of each step by itself; None without embeddings.
+    """
+
+    time_s: Floats
+    window: int
+    common: tuple[Floats, ...]
+    still: Floats | None
+
+    def around(self, trace: Floats, others: Sequence[Floats] = ()) -> Floats:
+        """Features of a trace on the grid. Shape: (T, 2), each other (T, 2) -> (T, 2, len(FEATURES))."""
+        still = trace if self.still is None else self.still
+        columns = [
+            [
+                *self.common,
+                *_of_traces(trace[:, k], [other[:, k] for other in others], self.window),
+                *_of_still(trace[:, k], still[:, k], self.window),
+            ]
+            for k in range(len(TARGETS))
+        ]
+        return np.stack([np.stack(column, axis=1) for column in columns], axis=1)
+
+
+def look(faces: Path, speech: Path | None, embeddings: Path | None, landmarks: Floats) -> View:
+    """Read what is known of a subject. The arguments are those of `Seen` and `features_of`."""
+    found = read_arrays(faces, "time_s", "detected", "score", "box_xyxy")
+    time_s, detected = found["time_s"], found["detected"]
     step_s = float(np.median(np.diff(time_s))) if len(time_s) > 1 else 1.0
     window = max(1, round(AROUND_S / step_s))
-    score, height_px = faces["score"].astype(float), faces["box_xyxy"][:, 3] - faces["box_xyxy"][:, 1]
+    score, height_px = found["score"].astype(float), found["box_xyxy"][:, 3] - found["box_xyxy"][:, 1]
     size = _held(np.log(np.where(detected & (height_px > 0), height_px, np.nan)))
-    common = [
+    common = (
         np.where(detected, np.nan_to_num(score), 0.0),
         size,
         _around((~detected).astype(float), window),
         _time_unseen(detected, step_s),
-        _speaking(seen.speech, time_s, window),
-        *_of_embeddings(seen.embeddings, detected, landmarks, window),
-    ]
-    trace = _on_grid(seen.trace, time_s)
-    others = [_on_grid(path, time_s) for path in seen.others.values()]
-    columns = [
-        [*common, *_of_traces(trace[:, k], [other[:, k] for other in others], window)]
-        for k in range(len(TARGETS))
-    ]
-    return np.stack([np.stack(column, axis=1) for column in columns], axis=1), time_s
+        _speaking(speech, time_s, window),
+        *_of_embeddings(embeddings, detected, landmarks, window),
+    )
+    return View(time_s, window, common, _still(embeddings))
 
 
 def choose_landmarks(embeddings: Floats, count: int, seed: int) -> Floats:
@@ -143,7 +178,22 @@ def _of_traces(trace: Floats, others: list[Floats], window: int) -> list[Floats]
     return [trace, np.abs(trace), deviation, np.asarray(apart)]
 
 
-def _on_grid(path: Path, time_s: Floats) -> Floats:
+def _still(embeddings: Path | None) -> Floats | None:
+    if embeddings is None:
+        return None
+    found = read_arrays(embeddings)  # those of a model without an estimate of its own hold none
+    return np.clip(found["valence_arousal"].astype(float), -1, 1) if "valence_arousal" in found else None
+
+
+def _of_still(trace: Floats, still: Floats, window: int) -> list[Floats]:
+    """Signed difference and its size; deviation of the still estimates from their own surroundings."""
+    difference = still - trace
+    jumps = still - _around(still, window)
+    return [difference, np.abs(difference), np.sqrt(np.maximum(_around(jumps**2, window), 0))]
+
+
+def on_grid(path: Path, time_s: Floats) -> Floats:
+    """A trace at the steps of a grid. Shape: (T,) -> (T, 2)."""
     found: dict[str, Any] = read_arrays(path, "valence_arousal", "time_s")
     return np.column_stack(
         [np.interp(time_s, found["time_s"], column) for column in found["valence_arousal"].T.astype(float)]

@@ -151,7 +151,7 @@ def grow(
         random_state=growth.seed,
         n_jobs=n_jobs,
     ).fit(stack.astype(np.float32), truth)
-    return _plain([tree.tree_ for tree in grown.estimators_]), grown.estimators_samples_
+    return laid_out([tree.tree_ for tree in grown.estimators_]), grown.estimators_samples_
 
 
 def out_of_bag(forest: Forest, bootstraps: list[Integers], stack: Floats) -> Iterator[tuple[Floats, Flags]]:
@@ -168,7 +168,7 @@ def out_of_bag(forest: Forest, bootstraps: list[Integers], stack: Floats) -> Ite
         yield total / np.maximum(votes, 1), votes > 0
 
 
-def _plain(trees: list[Any]) -> Forest:
+def laid_out(trees: list[Any]) -> Forest:
     """Lay scikit-learn's trees end to end, in half the memory."""
     first = np.cumsum([0, *(tree.node_count for tree in trees)]).astype(np.int64)
 

@@ -15,6 +15,7 @@ from stages.core.measures import TARGETS
 from stages.core.params import FuseParams
 from stages.fusion.dirichlet import best_weights, fuse, target_moments
 from stages.fusion.forest import Forest
+from stages.fusion.width import with_surest, with_widths
 
 ROWS_WORTH_THREADS = 20_000
 """Below, starting threads costs more than growing trees; their number doesn't change a forest."""
@@ -190,15 +191,17 @@ class Method:
         fit: fits it on labelled rows.
         load: the inverse of `Fitted.to_arrays`.
         thins: whether it is fitted on `fuse.rows_hz` rows a second instead of on every frame.
+        weigh: how a stack takes in the widths of its systems' intervals; see `width`.
     """
 
     fit: Fit
     load: Callable[[Mapping[str, Floats]], Fitted]
     thins: bool = False
+    weigh: Callable[[Floats, Floats], Floats] = with_widths
 
 
 METHODS: Mapping[str, Method] = {
-    "dirichlet": Method(_dirichlet, load_weighted),
+    "dirichlet": Method(_dirichlet, load_weighted, weigh=with_surest),
     "forest": Method(_forests("out_of_bag"), load_forests, thins=True),
     "grouped_forest": Method(_forests("grouped"), load_forests, thins=True),
 }

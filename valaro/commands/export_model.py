@@ -115,8 +115,12 @@ def _sections(trained: Trained) -> dict[str, Any]:
     """The parameters that made the system."""
     made = [section for system in trained.systems for section in SYSTEMS[system].sections]
     fused = ("fuse",) if trained.system in FUSIONS else ()
+    weighed = ("intervals",) if trained.system in FUSIONS and FUSIONS[trained.system].by_width else ()
     content = trained.params.model_dump(mode="json")
-    return {section: content[section] for section in dict.fromkeys([*PREPARED, *made, *FINISHED, *fused])}
+    return {
+        section: content[section]
+        for section in dict.fromkeys([*PREPARED, *made, *FINISHED, *fused, *weighed])
+    }
 
 
 def origin_of(trained: Trained) -> Origin:

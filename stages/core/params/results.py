@@ -39,7 +39,12 @@ class IntervalParams(Section):
     """The interval around a trace, wide where the system is unsure (`stages.evaluation.adaptive`)."""
 
     coverage: Annotated[float, Field(gt=0.5, lt=1)]
-    ridge: Annotated[float, Field(ge=0)]
+    trees: Count
+    depth: Count
+    rate: Annotated[float, Field(gt=0, le=1)]
+    min_leaf: Count
+    share: Annotated[float, Field(gt=0, le=1)]
+    rows: Count
     landmarks: Count
     folds: Annotated[int, Field(ge=2)]
     seed: Annotated[int, Field(ge=0)]

@@ -103,8 +103,9 @@ def save_plain_models(models: Path) -> None:
         elif described.by_speech:  # the same in silence and in speech: the plain sum
             arrays = {"weights": np.full((2 * len(systems), 2), 1 / len(systems))}
             config["speaking_window_s"] = 4.0
-        else:
-            arrays = {"weights": np.full((len(systems), 2), 1 / len(systems))}
+        else:  # without intervals of the systems the surest of them, one column more, is their mean
+            columns = len(systems) + described.by_width
+            arrays = {"weights": np.full((columns, 2), 1 / columns)}
         write_tensors(models / f"fusion/{fusion}.safetensors", arrays, **config)
 
 

@@ -143,6 +143,8 @@ def test_fusions_are_what_their_weights_and_trees_make_of_the_single_systems(
         "dwf_dynamic_audio_kelm": np.mean([traces[system] for system in three], axis=0),
         "rf_dynamic_audio_kelm": np.where(traces["dynamic"] <= 0, -0.5, 0.5),
         "rf_grouped_dynamic_audio_kelm": np.where(traces["dynamic"] <= 0, -0.5, 0.5),
+        "dwf_width_dynamic_audio_kelm": np.mean([traces[system] for system in three], axis=0),
+        "rf_width_dynamic_audio_kelm": np.where(traces["dynamic"] <= 0, -0.5, 0.5),
     }
     assert set(expected) == set(FUSIONS)
     for fusion, trace in expected.items():

@@ -3,9 +3,21 @@
 import numpy as np
 import pytest
 
-from stages.evaluation.adaptive import Band, fit_band, measure, width_at
+from stages.core.params import IntervalParams
+from stages.evaluation.adaptive import Band, fit_band, fit_quantiles, measure, width_at
 
-OPTIONS = {"coverage": 0.9, "ridge": 1e-3, "folds": 5, "seed": 0}
+SETTINGS = IntervalParams(
+    coverage=0.9,
+    trees=60,
+    depth=2,
+    rate=0.1,
+    min_leaf=40,
+    share=0.5,
+    rows=4000,
+    landmarks=10,
+    folds=5,
+    seed=0,
+)
 
 
 def recordings(count: int, seed: int, frames: int = 120) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -24,7 +36,7 @@ def recordings(count: int, seed: int, frames: int = 120) -> tuple[np.ndarray, np
 
 @pytest.fixture(scope="module")
 def band() -> Band:
-    return fit_band(*recordings(30, 0), **OPTIONS)
+    return fit_band(*recordings(30, 0), SETTINGS)
 
 
 def test_it_holds_nine_tenths_of_new_recordings_and_of_each_third(band: Band) -> None:
@@ -59,8 +71,9 @@ def test_errors_of_one_recording_calibrate_no_interval_of_its_own() -> None:
         return tells, level + rng.normal(0, 0.01, len(level)), np.repeat(np.arange(count), 50)
 
     seen, new = levels(14), levels(200)
-    by_recording = fit_band(*seen, **(OPTIONS | {"ridge": 1e-6}))
-    by_frame = fit_band(*seen[:2], np.arange(len(seen[1])) % 50, **(OPTIONS | {"ridge": 1e-6}))
+    by_heart = SETTINGS.model_copy(update={"trees": 100, "min_leaf": 5, "depth": 4, "share": 1.0})
+    by_recording = fit_band(*seen, by_heart)
+    by_frame = fit_band(*seen[:2], np.arange(len(seen[1])) % 50, by_heart)
     covered = [measure(found.errors(new[0]), new[1]).coverage for found in (by_recording, by_frame)]
     assert covered[0] > covered[1] + 0.1, covered
     assert covered[0] > 0.8
@@ -82,4 +95,25 @@ def test_strange_features_do_not_turn_it_inside_out(band: Band) -> None:
 def test_one_recording_calibrates_nothing() -> None:
     features, errors, groups = recordings(1, 0)
     with pytest.raises(ValueError, match="folds"):
-        fit_band(features, errors, groups, **OPTIONS)
+        fit_band(features, errors, groups, SETTINGS)
+
+
+def test_clean_recordings_count_beside_degraded_ones() -> None:
+    """Errors of degraded rows are twenty times as large; which clean frames are easy is found all the same."""
+    features, errors, _ = recordings(12, 0)
+    kinds = np.where(np.arange(len(errors)) % 2, "clean", "degraded")
+    rows = np.column_stack([features, kinds == "degraded"]).astype(float)
+    mixed = np.where(kinds == "clean", errors, 20 * np.random.default_rng(5).permutation(errors))
+    clean = kinds == "clean"
+
+    def narrower(by_kind: bool) -> float:
+        found = fit_quantiles(
+            rows, mixed, 0.9, SETTINGS.model_copy(update={"trees": 20}), kinds if by_kind else None
+        )
+        constant = np.tile([-1.0, 1.0], (int(clean.sum()), 1))
+        width, reference = (
+            width_at(each, errors[clean], 0.9) for each in (found.predict(rows[clean]), constant)
+        )
+        return 1 - width / reference
+
+    assert narrower(by_kind=True) > narrower(by_kind=False) + 0.1

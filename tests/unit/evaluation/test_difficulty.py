@@ -7,9 +7,11 @@ import pytest
 
 from stages.core.artefacts import write_arrays, write_tensors
 from stages.core.errors import ValaroError
-from stages.evaluation.adaptive import Band, Regression
+from stages.evaluation.adaptive import Band, Quantiles
+from stages.evaluation.boosting import Boosted
 from stages.evaluation.difficulty import FEATURES, Seen, choose_landmarks, features_of
 from stages.evaluation.sureness import Interval, on_frames, read_interval
+from stages.fusion.forest import Forest
 
 STEPS, FPS_HZ = 40, 5.0
 TIME_S = np.arange(STEPS) / FPS_HZ
@@ -27,7 +29,8 @@ def seen(tmp_path: Path) -> Seen:
     write_arrays(tmp_path / "s.h5", {"time_s": TIME_S, "speaking": TIME_S < 4})
     embedding = np.zeros((STEPS, 8), np.float32)
     embedding[30:] = 1.0
-    write_arrays(tmp_path / "e.h5", {"embedding": embedding})
+    still = np.where(np.arange(STEPS)[:, None] % 2, [0.5, 0.0], [0.1, 0.0]).astype(np.float32)
+    write_arrays(tmp_path / "e.h5", {"embedding": embedding, "valence_arousal": still})
     native_s = np.arange(STEPS * 5) / 25
     for name, values in (("a", np.full(len(native_s), 0.2)), ("b", np.where(native_s < 3, 0.2, 0.6))):
         trace = np.column_stack([values, -values]).astype(np.float32)
@@ -58,12 +61,19 @@ def test_features_by_hand(seen: Seen) -> None:
     assert column(features, "value", 1)[3] == pytest.approx(-0.2)
     assert column(features, "size_of_value", 1)[3] == pytest.approx(0.2)
     assert column(features, "disagreement")[[0, 39]].tolist() == pytest.approx([0, 0.2])
+    assert column(features, "still_difference")[[4, 5]].tolist() == pytest.approx([-0.1, 0.3], abs=1e-6)
+    assert column(features, "size_of_still_difference")[[4, 5]].tolist() == pytest.approx(
+        [0.1, 0.3], abs=1e-6
+    )
+    assert column(features, "still_deviation")[20] == pytest.approx(0.2, abs=0.02)
+    assert column(features, "still_difference", 1)[4] == pytest.approx(0.2, abs=1e-6)
 
 
 def test_without_sound_embeddings_or_other_systems_the_rest_is_known(seen: Seen) -> None:
     bare = Seen(seen.faces, None, None, seen.trace, {})
     features, _ = features_of(bare, np.zeros((6, 8), np.float32))
-    for name in ("speaking_share", "embedding_distance", "embedding_change", "disagreement"):
+    silent = ("speaking_share", "embedding_distance", "embedding_change", "disagreement", "still_difference")
+    for name in silent:
         assert not column(features, name).any()
 
 
@@ -76,11 +86,15 @@ def test_a_face_that_is_never_found_gives_numbers(seen: Seen, tmp_path: Path) ->
 
 
 def band(name: str) -> Band:
-    """Twice as wide for every unit of one feature."""
-    weights = np.zeros((2, 1 + len(FEATURES)))
-    weights[:, 0], weights[:, 1 + FEATURES.index(name)] = (-0.1, 0.1), (-0.2, 0.2)
-    regression = Regression(np.zeros(len(FEATURES)), np.ones(len(FEATURES)), weights)
-    return Band(regression, np.array([0.3, 0.5]), np.zeros(3))
+    """0.2 wide, and 0.6 where one feature is above a half: one tree of one split."""
+    split = np.array([FEATURES.index(name), 0, 0], np.int16)
+
+    def stump(start: float, step: float) -> Boosted:
+        left, right = (np.array([child, -1, -1], np.int32) for child in (1, 2))
+        threshold, value = (np.array(each, np.float32) for each in ([0.5, 0, 0], [0, 0, step]))
+        return Boosted(start, 1.0, Forest(np.array([0, 3]), left, right, split, threshold, value))
+
+    return Band(Quantiles(stump(-0.1, -0.2), stump(0.1, 0.2)), np.array([0.3, 0.5]), np.zeros(3))
 
 
 def test_an_interval_is_wide_where_the_face_is_lost_and_comes_back_from_disk(
@@ -97,7 +111,7 @@ def test_an_interval_is_wide_where_the_face_is_lost_and_comes_back_from_disk(
     low_high = found.around(seen)
     assert low_high.shape == (STEPS * 5, 2, 2)
     width = np.diff(low_high, axis=2)[:, :, 0]
-    assert width[75] == pytest.approx([0.2 + 0.4 * 10 / 11] * 2, abs=1e-3)
+    assert width[75] == pytest.approx([0.6] * 2, abs=1e-3)
     assert width[-1] == pytest.approx([0.2] * 2, abs=1e-3)
     write_tensors(tmp_path / "intervals/dynamic.safetensors", arrays, **(config | {"features": ["other"]}))
     with pytest.raises(ValaroError, match="other features"):

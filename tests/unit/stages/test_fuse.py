@@ -10,7 +10,7 @@ from stages.core.artefacts import read_arrays, read_config, read_json, write_arr
 from stages.core.corpus import Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.measures import ccc_per_target
-from stages.core.params import FuseParams
+from stages.core.params import FuseParams, IntervalParams
 from stages.core.systems import FUSIONS
 from stages.engine.stage import Unit, do_unit
 from stages.fuse import apply_fusion, applying_units, fit_fusion, fitting_unit, read_stack
@@ -25,6 +25,18 @@ SETTINGS = FuseParams(
     rows_hz=5,
     speaking_window_s=0.8,
     folds=5,
+    seed=0,
+)
+INTERVALS = IntervalParams(
+    coverage=0.9,
+    trees=8,
+    depth=2,
+    rate=0.5,
+    min_leaf=5,
+    share=1.0,
+    rows=1000,
+    landmarks=10,
+    folds=2,
     seed=0,
 )
 VIDEOS = ["a", "b", "c", "d"]
@@ -50,7 +62,15 @@ def workspace(tmp_path: Path) -> Workspace:
                 lay_out_of_fold(workspace, system, name)
         speaking = (np.arange(20) < 10) & (name != "d")
         write_arrays(workspace.artefact("speech", name), {"speaking": speaking, "time_s": np.arange(20) / 5})
+        lay_faces(workspace, name, np.ones(20, bool))
     return workspace
+
+
+def lay_faces(workspace: Workspace, name: str, detected: np.ndarray) -> None:
+    """A track at 5 Hz of a face of 50 px, where it is detected."""
+    box = np.where(detected[:, None], [10.0, 10.0, 60.0, 60.0], np.nan).astype(np.float32)
+    arrays = {"detected": detected, "score": detected * 0.9, "box_xyxy": box}
+    write_arrays(workspace.artefact("faces", name), arrays | {"time_s": np.arange(len(detected)) / 5})
 
 
 def lay_out_of_fold(workspace: Workspace, system: str, name: str) -> None:
@@ -80,7 +100,7 @@ def test_the_mean_of_the_others_stands_in_for_an_abstention(workspace: Workspace
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_what_was_fitted_is_saved_and_applied(workspace: Workspace, fusion: str) -> None:
-    fitting = fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS)
+    fitting = fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS, INTERVALS)
     do_unit(fit_fusion, fitting, SETTINGS)
     (unit,) = applying_units(workspace, workspace, subjects("a"), fusion)
     do_unit(apply_fusion, unit, None)
@@ -94,22 +114,31 @@ def test_what_was_fitted_is_saved_and_applied(workspace: Workspace, fusion: str)
     ]
     summary = read_json(workspace.metrics(f"fusion/{fusion}.json"))
     assert summary["systems"] == list(FUSIONS[fusion].systems)
-    if "weights" in summary:
+    if FUSIONS[fusion].by_width and "weights" in summary:
+        valence, arousal = np.array(summary["weights"]).T
+        assert len(valence) == 4, "the surest is one more"
+        assert valence[0] + valence[3] > 0.9, "valence by who knows it"
+        assert arousal[1] + arousal[3] > 0.9, "arousal too"
+    elif "weights" in summary:
         for weights in np.split(np.array(summary["weights"]), 2 if "speaking" in fusion else 1):
             np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-5)
             assert weights[0, 0] > 0.9, "valence by who knows it"
             assert weights[1, 1] > 0.9, "arousal too"
     else:
-        chosen_by = "grouped" if "grouped" in fusion else "out_of_bag"
+        grouped = FUSIONS[fusion].method == "grouped_forest"
+        chosen_by = "grouped" if grouped else "out_of_bag"
         assert {summary[target]["chosen_by"] for target in ("valence", "arousal")} == {chosen_by}
-        least = [5, 5] if "grouped" in fusion else [1, 1]
+        least = [5, 5] if grouped else [1, 1]
         assert [summary[target]["min_leaf"] for target in ("valence", "arousal")] == least
 
 
-def test_out_of_fold_traces_have_not_seen_their_own_video(workspace: Workspace) -> None:
+@pytest.mark.parametrize(
+    "fusion", ["rf_dynamic_audio_kelm", *(name for name in FUSIONS if FUSIONS[name].by_width)]
+)
+def test_out_of_fold_traces_have_not_seen_their_own_video(workspace: Workspace, fusion: str) -> None:
     """Whatever the labels of one video are, its own out-of-fold trace is the same."""
-    fusion, held_out = "rf_dynamic_audio_kelm", []
-    unit = fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS)
+    held_out = []
+    unit = fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS, INTERVALS)
     for turn in (1, -1):
         index = read_arrays(workspace.artefact("index", "b"))
         write_arrays(
@@ -148,7 +177,9 @@ def test_weights_by_voice_listen_to_speech_alone(workspace: Workspace) -> None:
     }
     held_out = {}
     for fusion in ("dwf_dynamic_audio", "dwf_speaking_dynamic_audio"):
-        do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS), SETTINGS)
+        do_unit(
+            fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS, INTERVALS), SETTINGS
+        )
         folder = workspace.folder("fused", f"{fusion}.out_of_fold")
         traces = [read_arrays(folder / f"{n}.h5")["valence_arousal"] for n in "abc"]
         held_out[fusion] = ccc_per_target(np.concatenate(list(truth.values())), np.concatenate(traces)).mean()
@@ -161,7 +192,7 @@ def test_weights_by_voice_listen_to_speech_alone(workspace: Workspace) -> None:
 def test_a_fusion_by_voice_knows_its_own_window(workspace: Workspace) -> None:
     """What it was fitted with counts, not what the parameters have become since."""
     fusion = "dwf_speaking_dynamic_audio"
-    do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS), SETTINGS)
+    do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS, INTERVALS), SETTINGS)
     assert read_config(workspace.model(f"fusion/{fusion}.safetensors"))["speaking_window_s"] == 0.8
 
 
@@ -171,14 +202,18 @@ def test_forests_grow_on_a_thinned_grid_or_on_every_frame(
 ) -> None:
     fusion = "rf_dynamic_audio_kelm"
     settings = SETTINGS.model_copy(update={"rows_hz": rows_hz})
-    do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS), settings)
+    do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS, INTERVALS), settings)
     nodes = len(load_file(workspace.model(f"fusion/{fusion}.safetensors"))["valence.value"])
     assert (nodes > 5 * 2 * 60) == (rows_hz is None), "3 videos of 20 or 100 rows, about 2 nodes for each"
 
 
 def test_too_few_videos_to_fuse_are_refused(workspace: Workspace) -> None:
     with pytest.raises(ValaroError, match="3 labelled validation recordings, there are 2"):
-        do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b"), "dwf_dynamic_audio", FOLDS), SETTINGS)
+        do_unit(
+            fit_fusion,
+            fitting_unit(workspace, subjects("a", "b"), "dwf_dynamic_audio", FOLDS, INTERVALS),
+            SETTINGS,
+        )
 
 
 def test_who_has_no_trace_at_all_is_left_out(workspace: Workspace) -> None:
@@ -200,7 +235,9 @@ def test_inputs_are_those_that_the_other_folds_picked(workspace: Workspace) -> N
         by_fold[0] = rng.uniform(-0.9, 0.9, by_fold[0].shape)
         write_arrays(path, kept | {"by_fold": by_fold}, fold=FOLDS[name])
     do_unit(
-        fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), "dwf_dynamic_audio", FOLDS), SETTINGS
+        fit_fusion,
+        fitting_unit(workspace, subjects("a", "b", "c"), "dwf_dynamic_audio", FOLDS, INTERVALS),
+        SETTINGS,
     )
     found = {}
     for name in ("a", "b"):
@@ -211,3 +248,29 @@ def test_inputs_are_those_that_the_other_folds_picked(workspace: Workspace) -> N
         found[name] = ccc_per_target(truth, trace)[0]
     assert found["a"] < 0.3, "fold 0"
     assert found["b"] > 0.9, "fold 1"
+
+
+def test_weights_by_width_follow_the_face_while_it_is_seen(workspace: Workspace) -> None:
+    """Two systems: one errs while the face is lost, the other while it is seen; out of fold the widths tell."""
+    rng = np.random.default_rng(3)
+    for name in VIDEOS:
+        seen = np.repeat(rng.random(4) < 0.5, 5)
+        seen[:5], seen[5:10] = True, False
+        lay_faces(workspace, name, seen)
+        known = np.repeat(seen, 5)[:, None]
+        truth = read_arrays(workspace.artefact("index", name), "valence_arousal")["valence_arousal"]
+        noise = rng.uniform(-0.9, 0.9, (2, *truth.shape)).astype(np.float32)
+        by_sight, by_ear = np.where(known, truth, noise[0]), np.where(known, noise[1], truth)
+        for system, trace in (("dynamic", by_sight), ("audio", by_ear), ("kelm", by_sight)):
+            arrays = {"valence_arousal": trace.astype(np.float32), "time_s": TIME_S}
+            write_arrays(workspace.artefact(f"traces/{system}", name), arrays)
+            lay_out_of_fold(workspace, system, name)
+    reached = {}
+    for fusion in ("dwf_dynamic_audio_kelm", "dwf_width_dynamic_audio_kelm"):
+        do_unit(fit_fusion, fitting_unit(workspace, subjects(*VIDEOS), fusion, FOLDS, INTERVALS), SETTINGS)
+        truth, fused = (
+            np.concatenate([read_arrays(workspace.artefact(folder, n))["valence_arousal"] for n in VIDEOS])
+            for folder in ("index", f"fused/{fusion}.out_of_fold")
+        )
+        reached[fusion] = ccc_per_target(truth, fused).mean()
+    assert reached["dwf_width_dynamic_audio_kelm"] > reached["dwf_dynamic_audio_kelm"] + 0.1, reached

@@ -13,7 +13,7 @@ from stages.core.artefacts import read_arrays, write_arrays
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.folds import validation_folds
 from stages.core.measures import ccc_per_target
-from stages.core.params import CrossfitParams, EvaluateParams, FuseParams
+from stages.core.params import CrossfitParams, EvaluateParams, FuseParams, IntervalParams
 from stages.core.systems import FUSIONS
 from stages.engine.stage import do_unit
 from stages.evaluate import score_all
@@ -28,6 +28,18 @@ SETTINGS = FuseParams(
     max_samples=[1.0],
     rows_hz=5,
     speaking_window_s=2.0,
+    folds=4,
+    seed=0,
+)
+INTERVALS = IntervalParams(
+    coverage=0.9,
+    trees=5,
+    depth=1,
+    rate=0.5,
+    min_leaf=40,
+    share=1.0,
+    rows=300,
+    landmarks=10,
     folds=4,
     seed=0,
 )
@@ -52,6 +64,9 @@ def lay(workspace: Workspace, subject: Subject, seed: int) -> np.ndarray:
             write_arrays(workspace.artefact(f"traces/{system}.out_of_fold", subject.name), held_out, fold=0)
     speaking = {"speaking": rng.random(FRAMES // 2) < 0.5, "time_s": np.arange(FRAMES // 2) / 5}
     write_arrays(workspace.artefact("speech", subject.name), speaking)
+    faces = {"detected": np.ones(FRAMES // 2, bool), "score": np.full(FRAMES // 2, 0.9)}
+    faces |= {"box_xyxy": np.tile([10.0, 10.0, 60.0, 60.0], (FRAMES // 2, 1)), "time_s": speaking["time_s"]}
+    write_arrays(workspace.artefact("faces", subject.name), faces)
     labels = {"valence_arousal": truth, "labelled": np.ones(FRAMES, bool), "time_s": time_s}
     if subject.split == "validation":
         write_arrays(workspace.artefact("index", subject.name), labels)
@@ -68,7 +83,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], di
     truth, real = np.concatenate([labels[subject.name] for subject in NEW]), {}
     folds = validation_folds(workspace, workspace.corpus(), CrossfitParams(folds=4, seed=0))
     for fusion in FUSIONS:
-        do_unit(fit_fusion, fitting_unit(workspace, SEEN, fusion, folds), SETTINGS)
+        do_unit(fit_fusion, fitting_unit(workspace, SEEN, fusion, folds, INTERVALS), SETTINGS)
         for unit in applying_units(workspace, workspace, subjects, fusion):
             do_unit(apply_fusion, unit, None)
         traces = [read_arrays(workspace.artefact(f"fused/{fusion}", s.name))["valence_arousal"] for s in NEW]

@@ -1,0 +1,71 @@
+"""Quantile regression by gradient-boosted trees (Friedman, 2001), kept as plain arrays.
+
+Small trees one after the other, each fitted to the slope of the quantile loss, each a small step.
+scikit-learn grows them; what is kept is the nodes laid end to end, as of a random forest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.core.arrays import Floats
+from stages.core.params import IntervalParams
+from stages.fusion.forest import Forest, laid_out
+
+
+@dataclass(frozen=True, eq=False)
+class Boosted:
+    """A quantile as a start and steps.
+
+    Attributes:
+        start: the quantile of all rows together.
+        rate: what each tree's step is scaled by.
+        trees: their mean times their number is the sum of the steps.
+    """
+
+    start: float
+    rate: float
+    trees: Forest
+
+    def predict(self, features: Floats) -> Floats:
+        """Shape: (N, F) -> (N,)."""
+        return self.start + self.rate * self.trees.trees * self.trees.predict(features)
+
+    def to_arrays(self) -> dict[str, Floats]:
+        """Plain arrays, as safetensors wants them."""
+        return {"scale": np.array([self.start, self.rate]), **self.trees.to_arrays()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Floats]) -> "Boosted":
+        """The inverse of `to_arrays`."""
+        start, rate = arrays["scale"].tolist()
+        return cls(start, rate, Forest.from_arrays(arrays))
+
+
+def fit_boosted(
+    features: Floats, values: Floats, level: float, settings: IntervalParams, weights: Floats | None = None
+) -> Boosted:
+    """Fit one quantile. Shape: (N, F), (N,), finite.
+
+    Args:
+        features: what is known of each row.
+        values: whose quantile is wanted.
+        level: of the quantile, in (0, 1).
+        settings: size and number of the trees.
+        weights: (N,) of the rows; None: all alike.
+    """
+    from sklearn.ensemble import GradientBoostingRegressor
+
+    grown = GradientBoostingRegressor(
+        loss="quantile",
+        alpha=level,
+        n_estimators=settings.trees,
+        learning_rate=settings.rate,
+        max_depth=settings.depth,
+        min_samples_leaf=min(settings.min_leaf, max(1, len(values) // 4)),
+        subsample=settings.share,
+        random_state=settings.seed,
+    ).fit(features.astype(np.float32), values, sample_weight=weights)
+    start = float(np.ravel(grown.init_.constant_)[0])
+    return Boosted(start, settings.rate, laid_out([tree.tree_ for tree in grown.estimators_[:, 0]]))
