@@ -13,12 +13,15 @@ class VoiceBackend:
         published: whether it runs Spleeter's published networks, of `voice.spleeter_model`.
         on_gpu: whether it runs on a GPU where there is one; the others always run on the processor.
         all_cores: whether one recording keeps all cores busy, so that several at a time gain nothing.
+        core_s: seconds of one core of an AMD EPYC for a second of sound (`benchmarks/results/separation-*`,
+            `throughput-*`).
     """
 
     method: str
     published: bool = False
     on_gpu: bool = False
     all_cores: bool = False
+    core_s: float = 0.0
 
     def weights(self, spleeter_model: str) -> str | None:
         """The name of its weights in `stages.core.weights.WEIGHTS`; None where it needs none."""
@@ -27,15 +30,18 @@ class VoiceBackend:
 
 VOICES: Mapping[str, VoiceBackend] = {
     "none": VoiceBackend("the mixture itself"),
-    "classical": VoiceBackend("the middle of the stereo picture, above the noise floor; no weights"),
+    "classical": VoiceBackend(
+        "the middle of the stereo picture, above the noise floor; no weights", core_s=0.0144
+    ),
     "spleeter_torch": VoiceBackend(
         "Spleeter's published networks, in PyTorch (paper, section 4.2.1)",
         published=True,
         on_gpu=True,
         all_cores=True,
+        core_s=0.048,
     ),
     "spleeter": VoiceBackend(
-        "the original program, in an environment of its own", published=True, all_cores=True
+        "the original program, in an environment of its own", published=True, all_cores=True, core_s=0.218
     ),
 }
 """Every backend by its name in params.yaml."""

@@ -3,9 +3,10 @@
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import Params, load_params
+from stages.core.voices import VOICES
 from stages.engine.progress import plain_table
 from valaro.commands.terminal import note, result
-from valaro.planning.costs import COSTS, NETWORKS, TIMM
+from valaro.planning.costs import COSTS, MEASURED_ON, NETWORKS, TIMM
 from valaro.planning.items import Item, Plan
 from valaro.planning.machine import Machine, this_machine
 from valaro.planning.plan import make_plan
@@ -98,6 +99,7 @@ def _sums(made: Plan) -> list[str]:
         only = [item for item in made.items if item.only_for == table]
         names = ", ".join(item.stage for item in only)
         lines.append(f"for rows of {table} alone: {duration(sum(item.seconds for item in only))}, {names}")
+    lines.append(f"unit costs: measured on {MEASURED_ON}; another processor's seconds differ")
     if made.machine.gpu:
         lines.append(f"GPU figures: {TIMM}, and estimates; nothing here has been measured on a GPU yet")
     return lines
@@ -115,6 +117,11 @@ def explained() -> list[str]:
     rows = [
         (name, f"{cost.value:.3g}", cost.unit, cost.basis.lower(), cost.source)
         for name, cost in COSTS.items()
+    ]
+    rows += [
+        (f"voice {name}", f"{voice.core_s:.3g}", "core s per s of sound", "cpu", "stages/core/voices.py")
+        for name, voice in VOICES.items()
+        if voice.core_s
     ]
     rows += [
         (

@@ -9,7 +9,9 @@ Three kinds of figure stand here, and a plan says which it used:
 - `ESTIMATED`: derived from the others, or assumed. Nothing of the project has been measured on a GPU yet.
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
 
 Basis = Literal["CPU", "PUBLISHED", "ESTIMATED"]
 
@@ -33,18 +35,20 @@ class Cost(NamedTuple):
 TIMM = "timm's results, RTX 3090, mixed precision, PyTorch 1.12"
 THROUGHPUT = "throughput-2026-11-26, two cores"
 LOADING = "loading-2026-11-27, one core"
+SAMPLE_RUN = "a whole `dvc repro` of the sample, 2026-11-27, two idle cores"
+MEASURED_ON = "two cores of an AMD EPYC"
 
 COSTS: dict[str, Cost] = {
     # per-video stages; those that grow with the picture were measured at 640 x 480
     "index": Cost(0.0028, "core s per s of a subject", "CPU", THROUGHPUT),
-    "decode": Cost(0.0156, "core s per s of 640 x 480 video", "CPU", THROUGHPUT),
+    "decode": Cost(0.0156, "core s per s of 640 x 480 video, frames kept", "CPU", THROUGHPUT),
+    "grid": Cost(0.0035, "core s per s of video: stamps and sound, no frame", "CPU", THROUGHPUT + ", scaled"),
+    "pictures": Cost(0.011, "core s per s of 640 x 480 video read", "CPU", THROUGHPUT + ", scaled"),
     "jpeg": Cost(0.0046, "core s per megapixel decoded", "CPU", LOADING),
     "detector": Cost(0.0309, "core s per megapixel searched", "CPU", "detection-2026-11-26, less the JPEG"),
-    "crop": Cost(0.001, "core s per crop encoded", "ESTIMATED", "as decoding one"),
+    "crop": Cost(0.002, "core s per crop cut and encoded", "CPU", THROUGHPUT + ", scaled"),
     "mesh": Cost(0.00332, "core s per crop", "CPU", "mesh-2026-11-26"),
-    "voice classical": Cost(0.0144, "core s per s of sound", "CPU", THROUGHPUT),
-    "voice spleeter_torch": Cost(0.048, "core s per s of sound", "CPU", "separation-2026-11-24"),
-    "voice spleeter": Cost(0.218, "core s per s of sound", "CPU", "separation-2026-11-24, the original"),
+    "mesh start": Cost(0.18, "core s per video", "CPU", SAMPLE_RUN),
     "speech": Cost(0.0002, "core s per s of a subject", "CPU", THROUGHPUT),
     # networks, on one core
     "sound": Cost(0.256, "core s per s of window through wav2vec 2.0", "CPU", "windows-2026-11-26"),
@@ -57,6 +61,10 @@ COSTS: dict[str, Cost] = {
     # KELM and forests
     "solve": Cost(2.74 / 6000**3, "core s per cubed window", "CPU", "kelm-2026-11-26"),
     "tree": Cost(4.5e-6, "core s per row of a tree", "CPU", LOADING),
+    "draw": Cost(1e-5, "s per draw of Dirichlet weights, all fusions", "CPU", SAMPLE_RUN),
+    # what every stage takes besides, however short its work
+    "stage start": Cost(2.8, "s per stage", "CPU", SAMPLE_RUN),
+    "network start": Cost(4.0, "s per stage with a network, for its libraries", "CPU", SAMPLE_RUN),
     # GPUs
     "gpu": Cost(165.0, "times a core", "ESTIMATED", "EfficientNet-B1: 4403 images/s against 26.6"),
     "gpu step": Cost(0.015, "s per step of a small network", "ESTIMATED", "its time is the launching"),
@@ -132,6 +140,44 @@ def forward_core_s(architecture: str, size_px: int) -> float:
     net, _ = network(architecture, size_px)
     dense = architecture.startswith(("vit", "pose"))
     return net.macs / value("dense macs" if dense else "macs")
+
+
+AUTHORS_MACS_PER_S = 10.2e9
+"""Multiplications a second of window of the authors' wav2vec 2.0, which `sound` was measured with."""
+FIRST_RATE_HZ = 16_000
+WAV2VEC: Mapping[str, Any] = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "intermediate_size": 3072,
+    "conv_dim": [512] * 7,
+    "conv_kernel": [10, 3, 3, 3, 3, 2, 2],
+    "conv_stride": [5, 2, 2, 2, 2, 2, 2],
+    "num_conv_pos_embeddings": 128,
+    "num_conv_pos_embedding_groups": 16,
+}
+"""What a configuration that doesn't say otherwise means (transformers.Wav2Vec2Config)."""
+
+
+def sound_core_s(backbone: str | Mapping[str, Any]) -> float:
+    """Seconds of one core for a second of window through wav2vec 2.0.
+
+    Args:
+        backbone: as `audio.backbone`: a configuration counts by its multiplications, a name as the authors'.
+    """
+    if isinstance(backbone, str):
+        return value("sound")
+    config = {**WAV2VEC, **backbone}
+    rate_hz, macs, width = float(FIRST_RATE_HZ), 0.0, config["hidden_size"]
+    layers = zip(
+        config["conv_kernel"], config["conv_stride"], pairwise([1, *config["conv_dim"]]), strict=True
+    )
+    for kernel, stride, (channels_in, channels) in layers:
+        rate_hz /= stride
+        macs += rate_hz * kernel * channels_in * channels
+    around = width**2 * config["num_conv_pos_embeddings"] / config["num_conv_pos_embedding_groups"]
+    block = 4 * width**2 + 2 * width * config["intermediate_size"]
+    macs += rate_hz * (around + config["num_hidden_layers"] * block)
+    return value("sound") * float(macs / AUTHORS_MACS_PER_S)
 
 
 def network(architecture: str, size_px: int) -> tuple[Network, Basis]:

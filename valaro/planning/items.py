@@ -19,7 +19,7 @@ class Item:
         at_most_s: if no training stops early; None: as `seconds`.
         where: what does most of the work.
         basis: what the unit costs are: measured on a CPU, published for a GPU, or estimated.
-        disk_bytes: that it leaves behind.
+        disk_bytes: that it leaves behind, or needs meanwhile.
         memory_bytes: of all its workers together, at the peak.
         gpu_bytes: GPU memory at the peak; None: none is used, or it is unknown.
         only_for: the table whose row alone needs it; "" where the submitted system does.

@@ -15,7 +15,15 @@ from pathlib import Path
 
 from stages.core.optimisation import OptimSettings
 from stages.core.params import Params
-from valaro.planning.costs import FROM_MEGAPIXELS, PEAK_MB, forward_core_s, network, value
+from stages.core.voices import VOICES
+from valaro.planning.costs import (
+    FROM_MEGAPIXELS,
+    PEAK_MB,
+    forward_core_s,
+    network,
+    sound_core_s,
+    value,
+)
 from valaro.planning.items import Item, Plan, Where
 from valaro.planning.machine import Machine
 from valaro.planning.totals import Totals
@@ -29,8 +37,14 @@ SAMPLE_BYTES = 2 * 2
 EMBEDDING_BYTES = (256 + 2) * 4
 KINDS = 4
 """In which `degrade` makes validation worse."""
-SMALL_STAGES = 60.0
+SMALL_STAGES = 20.0
 """Seconds of those that take a few each: inputs, speech, smooth, intervals, evaluate, tables, submission."""
+SMALL_COUNT = 11
+"""How many they are."""
+WITH_NETWORKS = ("pretrain", "finetune", "embed", "train", "predict", "degrade", "seeds", "refit")
+"""How the names of the stages begin that load a network's libraries."""
+MAP_CHANNELS, MAP_STRIDE = 13, 4
+"""Of the heat maps that are kept of a picture; its pixels per one of theirs."""
 
 
 def make_plan(params: Params, totals: Totals, machine: Machine, best_epoch: int = BEST_EPOCH) -> Plan:
@@ -73,7 +87,13 @@ class _Planner:
         return whole if most is None or side <= most else whole * (most / side) ** 2
 
     def items(self) -> Iterator[Item]:
-        """All stages, in their order."""
+        """All stages, in their order, and what starting them takes."""
+        stages = [*self._stages()]
+        loading = sum(item.stage.startswith(WITH_NETWORKS) for item in stages)
+        starting = value("stage start") * (len(stages) + SMALL_COUNT) + value("network start") * loading
+        return iter([*stages, Item("the others", SMALL_STAGES), Item("starting all", starting)])
+
+    def _stages(self) -> Iterator[Item]:
         yield Item(
             "index",
             self._by_workers(value("index") * self.totals.all_subjects_s),
@@ -81,7 +101,8 @@ class _Planner:
         )
         yield self._decode()
         yield self._faces()
-        yield Item("mouth", self._by_workers(value("mesh") * self.crops), memory_bytes=self._peak("mouth"))
+        mesh = value("mesh") * self.crops + value("mesh start") * self.totals.videos
+        yield Item("mouth", self._by_workers(mesh), memory_bytes=self._peak("mouth"))
         yield self._voice()
         yield from self._pretrain()
         yield from (self._finetune(backbone) for backbone in self.params.finetune.compare)
@@ -102,7 +123,6 @@ class _Planner:
         yield self._fuse()
         yield self._degrade()
         yield from self._repeated()
-        yield Item("the others", SMALL_STAGES, basis="estimated")
 
     def _by_workers(self, core_s: float) -> float:
         return core_s / min(self.machine.jobs, self.machine.cores)
@@ -122,21 +142,28 @@ class _Planner:
     def _peak(self, stage: str, workers: int | None = None) -> float:
         return PEAK_MB[stage] * MEGA * (workers or self.machine.jobs)
 
+    @property
+    def _native(self) -> float:
+        """Seconds of video, as though all of it were 640 x 480."""
+        return self.totals.megapixel_s / (640 * 480 / MEGA)
+
     def _decode(self) -> Item:
-        native = self.totals.megapixel_s / (640 * 480 / MEGA)
         size = "large frame bytes" if self.megapixels > FROM_MEGAPIXELS else "frame bytes"
-        frames = self.frames * self.megapixels * MEGA * value(size)
+        kept = self.params.decode.keep_frames
+        frames = self.frames * self.megapixels * MEGA * value(size) if kept else 0.0
         sound = self.totals.video_s * self.params.decode.audio_rate_hz * SAMPLE_BYTES
-        longest = self.totals.longest_s * self.params.decode.audio_rate_hz * 2 * 8  # as decoding, in float64
+        core_s = value("decode") * self._native if kept else value("grid") * self.totals.video_s
         return Item(
             "decode",
-            self._by_workers(value("decode") * native),
+            self._by_workers(core_s),
             disk_bytes=frames + sound,
-            memory_bytes=self._peak("decode") + longest * self.machine.jobs,
+            memory_bytes=self._peak("decode"),
         )
 
     def _faces(self) -> Item:
-        read = value("jpeg") * self.megapixels * (self.frames + self.crops) + value("crop") * self.crops
+        kept = self.params.decode.keep_frames
+        read = value("jpeg") * self.megapixels * self.frames if kept else value("pictures") * self._native
+        read += value("crop") * self.crops
         search = value("detector") * self.megapixels * self.frames
         gpu = self.machine.gpu
         seconds = (
@@ -151,15 +178,13 @@ class _Planner:
         )
 
     def _voice(self) -> Item:
-        backend, rate_hz = self.params.voice.backend, self.params.voice.rate_hz
-        disk = self.totals.video_s * rate_hz * 2
-        if backend == "none":
-            return Item("voice", 0.0, disk_bytes=disk)
-        core_s = value(f"voice {backend}") * self.totals.video_s
-        if backend == "spleeter_torch":
+        backend = VOICES[self.params.voice.backend]
+        disk = self.totals.video_s * self.params.voice.rate_hz * 2
+        core_s = backend.core_s * self.totals.video_s
+        if backend.on_gpu:
             seconds, basis = self._by_network(core_s), self._network_basis()
             return Item("voice", seconds, self.where, basis, None, disk, self._peak("voice", 1))
-        shared = self._by_workers(core_s) if backend == "classical" else self._by_threads(core_s)
+        shared = self._by_threads(core_s) if backend.all_cores else self._by_workers(core_s)
         return Item("voice", shared, disk_bytes=disk, memory_bytes=self._peak("voice", 1))
 
     def _epochs(self, settings: OptimSettings) -> tuple[int, int]:
@@ -196,7 +221,13 @@ class _Planner:
         net, basis = network(described.architecture, described.image_size)
         epoch = self._image_epoch_s(backbone, train, validation, settings.mixed_precision)
         likely, most = self._epochs(settings)
-        frozen = described.architecture == "pose_hrnet"
+        frozen, draws = described.architecture == "pose_hrnet", self.params.finetune.frozen_draws
+        kept = 0.0
+        if frozen and draws:  # the trunk alone counts, and sees each picture so often
+            epoch = self._image_epoch_s(backbone, draws * train, validation, settings.mixed_precision)
+            likely = most = 1
+            values = MAP_CHANNELS * (described.image_size / MAP_STRIDE) ** 2 * (draws * train + validation)
+            kept = values * (4 if settings.mixed_precision == "no" else 2)
         image = net.seen_bytes if frozen else net.trained_bytes
         used = self.params.embed.backbone == backbone
         return Item(
@@ -205,7 +236,7 @@ class _Planner:
             self.where,
             basis.lower() if self.machine.gpu else "estimated",
             most * epoch,
-            net.parameters * 4,
+            net.parameters * 4 + kept,
             self._peak("finetune", 1),
             net.parameters * 16 + image * at_once if self.machine.gpu else None,
             "" if used else "table 3",
@@ -276,7 +307,7 @@ class _Planner:
         train, validation = (spoken * self.totals.labelled_s[split] for split in ("train", "validation"))
         opened = settings.versions[version].trainable_layers  # type: ignore[index]
         share = 1.0 if opened == "all" else min(1.0, opened / 12)
-        core_s = value("sound") * (train * (1 + value("backward") * share) + validation)
+        core_s = sound_core_s(settings.backbone) * (train * (1 + value("backward") * share) + validation)
         epoch = self._by_network(core_s)
         likely, most = self._epochs(settings.optimisation)
         return Item(
@@ -294,7 +325,7 @@ class _Planner:
         heard = self.totals.video_s * speech.window_s / speech.inference_hop_s
         return Item(
             "predict",
-            self._by_network(value("sound") * heard),
+            self._by_network(sound_core_s(self.params.audio.backbone) * heard),
             self.where,
             self._network_basis(),
             disk_bytes=self.crops * (256 + 256) * 4,
@@ -345,7 +376,7 @@ class _Planner:
         growths = len(settings.min_leaf) * len(settings.max_samples)
         trees = max(settings.trees) * growths * settings.folds * (settings.folds + 1) * 2
         grown = value("tree") * rows * (1 - 1 / settings.folds) * trees
-        return Item("fuse", grown / self.machine.cores)
+        return Item("fuse", grown / self.machine.cores + value("draw") * settings.draws)
 
 
 def has_corpora(folder: Path) -> bool:

@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import Params, load_params
+from stages.core.voices import VOICES
 from valaro.cli import app
 from valaro.commands.plan import lines_of
-from valaro.planning.costs import COSTS, NETWORKS
+from valaro.planning.costs import COSTS, NETWORKS, sound_core_s
 from valaro.planning.items import Item, Plan
 from valaro.planning.machine import Machine
 from valaro.planning.plan import make_plan
@@ -55,11 +56,11 @@ def items(params: Params, machine: Machine, totals: Totals = CORPUS) -> dict[str
     ("stage", "seconds"),
     [
         ("index", 0.0028 * 7200 / 4),
-        ("decode", 0.0156 * 7200 / 4),
-        ("mouth", 0.00332 * 36_000 / 4),
+        ("decode", 0.0035 * 7200 / 4),
+        ("mouth", (0.00332 * 36_000 + 0.18 * 10) / 4),
         ("voice", 0.048 * 7200 / 2),
         (f"finetune@{B1}", 20 * (3 * 18_000 + 9_000) * (0.71 / 18.9) / 2),
-        ("finetune@pose_hrnet", 20 * (18_000 + 9_000) * (7.8 * (256 / 224) ** 2 / 40) / 2),
+        ("finetune@pose_hrnet", (18_000 + 9_000) * (7.8 * (256 / 224) ** 2 / 40) / 2),
         ("kelm@mean_max", 2.74 / 6000**3 * 21 * 1800**3 / 2),
         ("train_audio@v1", 20 * 0.256 * 0.8 * (3600 * (1 + 2 * 2 / 12) + 1800) / 2),
         ("train_audio@v3", 20 * 0.256 * 0.8 * (3600 * (1 + 2 * 4 / 12) + 1800) / 2),
@@ -119,15 +120,69 @@ def test_fewer_epochs_than_patience_are_all_run(params: Params) -> None:
 
 
 def test_pictures_decide_what_decoding_leaves_and_takes(params: Params) -> None:
-    small = items(params, CPU)["decode"]
-    assert small.disk_bytes == pytest.approx(36_000 * VGA * 1e6 * 0.24 + 7200 * 44_100 * 4)
+    sound = 7200 * 44_100 * 4
     hd = replace(CORPUS, megapixel_s=7200 * 1920 * 1080 / 1e6)
-    large = items(params, CPU, hd)
-    assert large["decode"].disk_bytes == pytest.approx(36_000 * 1920 * 1080 * 0.20 + 7200 * 44_100 * 4)
-    assert large["decode"].seconds == pytest.approx(6.75 * small.seconds)
-    halved = items(changed(params, decode={"max_side_px": 960}), CPU, hd)
-    assert halved["decode"].disk_bytes == pytest.approx(36_000 * 960 * 540 * 0.24 + 7200 * 44_100 * 4)
+    small, large = items(params, CPU), items(params, CPU, hd)
+    assert small["decode"].disk_bytes == large["decode"].disk_bytes == pytest.approx(sound)
+    assert large["faces"].seconds > 5 * small["faces"].seconds, "whoever looks at frames decodes them"
+
+    kept = changed(params, decode={"keep_frames": True})
+    small, large = items(kept, CPU), items(kept, CPU, hd)
+    assert small["decode"].disk_bytes == pytest.approx(36_000 * VGA * 1e6 * 0.24 + sound)
+    assert large["decode"].disk_bytes == pytest.approx(36_000 * 1920 * 1080 * 0.20 + sound)
+    assert large["decode"].seconds == pytest.approx(6.75 * small["decode"].seconds)
+    halved = items(changed(kept, decode={"max_side_px": 960}), CPU, hd)
+    assert halved["decode"].disk_bytes == pytest.approx(36_000 * 960 * 540 * 0.24 + sound)
     assert halved["faces"].seconds < large["faces"].seconds / 3
+
+
+def test_a_frozen_trunk_counts_once_and_fills_the_disk_meanwhile(params: Params) -> None:
+    def pose(draws: int | None) -> Item:
+        return items(changed(params, finetune={"frozen_draws": draws}), GPU)["finetune@pose_hrnet"]
+
+    maps = 13 * 64 * 64 * 2 * (18_000 + 9_000)
+    assert pose(1).disk_bytes - pose(None).disk_bytes == pytest.approx(maps)
+    assert pose(1).seconds == pose(1).at_most_s == pytest.approx(pose(None).seconds / 20)
+    assert pose(3).seconds > 2 * pose(1).seconds
+
+
+def test_a_small_network_for_sound_takes_less(repository: Path, params: Params) -> None:
+    drawn = load_params(repository / "profiles" / "sample.yaml").audio.backbone
+    assert isinstance(drawn, dict)
+    small = items(changed(params, audio={"backbone": drawn}), CPU)["train_audio@v3"]
+    assert small.seconds < items(params, CPU)["train_audio@v3"].seconds / 500
+    large = {"hidden_size": 1024, "intermediate_size": 4096}
+    assert sound_core_s(large) == pytest.approx(sound_core_s("the authors'"), rel=0.05)
+
+
+@pytest.mark.parametrize("backend", VOICES)
+def test_a_voice_costs_what_its_record_says(params: Params, backend: str) -> None:
+    voice = params.voice.model_copy(update={"backend": backend})
+    seconds = items(params.model_copy(update={"voice": voice}), CPU)["voice"].seconds
+    shared = 2 if VOICES[backend].all_cores else 4
+    assert seconds == pytest.approx(VOICES[backend].core_s * 7200 / shared)
+    assert (seconds > 0) == (backend != "none")
+
+
+def test_the_sample_is_planned_as_it_ran(repository: Path) -> None:
+    """254 s from the first unit to the last, all of `dvc repro`, on the two cores that the costs are of."""
+    sample = load_params(repository / "profiles" / "sample.yaml")
+    totals = Totals(
+        "data/index, 2026-11-27",
+        videos=21,
+        video_s=239.0,
+        megapixel_s=239 * 0.15,
+        subject_s={"train": 148.1, "validation": 67.2, "test": 34.8},
+        labelled_s={"train": 146.9, "validation": 66.0, "test": 0.0},
+        longest_s=13.9,
+    )
+    plan = make_plan(sample, totals, Machine(gpu=False, cores=2, jobs=2, threads=2))
+    assert 254 / 1.5 < plan.seconds < 254 * 1.5
+    ran = {"faces": 4.6, "mouth": 4.8, "voice": 7.6, "finetune@test_resnet": 32.2, "fuse": 17.3}
+    planned = {item.stage: item.seconds for item in plan.items}
+    assert {stage: planned[stage] / seconds for stage, seconds in ran.items()} == {
+        stage: pytest.approx(1.25, abs=0.75) for stage in ran
+    }
 
 
 def test_memory_of_a_gpu_is_that_of_images_at_once(params: Params) -> None:
