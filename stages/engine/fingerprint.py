@@ -105,10 +105,10 @@ def key_of(**parts: Any) -> str:
 @cache
 def code_of(module: str) -> str:
     """Hash of the syntax of `module` and of all it imports, directly or not, from this package."""
-    trees = {name: _bare(_source(name)) for name in _closure(module)}
-    libraries = sorted({library for tree in trees.values() for library in _libraries(tree)})
+    sources = {name: _source(name) for name in _closure(module)}
+    libraries = sorted({library for source in sources.values() for library in _libraries(source)})
     versions = {library: importlib.metadata.version(LIBRARIES[library]) for library in libraries}
-    return key_of(code={name: ast.dump(tree) for name, tree in trees.items()}, versions=versions)
+    return key_of(code={name: _syntax(source) for name, source in sources.items()}, versions=versions)
 
 
 def files_of(module: str) -> list[Path]:
@@ -128,7 +128,7 @@ def _closure(module: str) -> list[str]:
         name = waiting.pop()
         if name not in found and not _outside(name):
             found.add(name)
-            waiting += _imports(_bare(_source(name)))
+            waiting += _imports(_source(name))
     return sorted(found)
 
 
@@ -136,25 +136,32 @@ def _outside(module: str) -> bool:
     return any(f"{module}.".startswith(f"{place}.") for place in NOT_PART_OF_A_RESULT)
 
 
-def _imports(tree: ast.AST) -> Iterator[str]:
-    for name in _imported(tree):
+def _imports(source: str) -> Iterator[str]:
+    for name in _imported(source):
         if name.split(".")[0] == PACKAGE and _file(name):
             yield name
 
 
-def _libraries(tree: ast.AST) -> Iterator[str]:
-    for name in _imported(tree):
+def _libraries(source: str) -> Iterator[str]:
+    for name in _imported(source):
         if name.split(".")[0] in LIBRARIES:
             yield name.split(".")[0]
 
 
-def _imported(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+@cache
+def _imported(source: str) -> tuple[str, ...]:
+    names: list[str] = []
+    for node in ast.walk(_bare(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(names)
+
+
+@cache
+def _syntax(source: str) -> str:
+    return ast.dump(_bare(source))
 
 
 def _file(module: str) -> Path | None:

@@ -101,6 +101,7 @@ def test_the_audio_models_estimate_as_theirs_and_predict(
     assert len(rows) == 75 and np.isfinite(rows["valence"]).all() and np.ptp(rows["arousal"]) > 0
 
 
+@pytest.mark.long
 def test_the_system_predicts_without_training(
     system: Path, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -102,6 +102,7 @@ def grid_ccc(workspace: Workspace) -> np.ndarray:
     return np.asarray(ccc_per_target(np.concatenate(truth), np.concatenate(said)))
 
 
+@pytest.mark.long
 def test_both_modalities_are_learnt_from_at_their_own_times(workspace: Workspace, tmp_path: Path) -> None:
     unit = unit_of(workspace, workspace.corpus(), CROSSFIT)
     splits = {split: unit.facts[split] for split in NAMES}
@@ -123,6 +124,7 @@ def test_both_modalities_are_learnt_from_at_their_own_times(workspace: Workspace
     assert metrics["best"]["mean_ccc"]["value"] > 0.6, "over whole videos, ends without sound held"
 
 
+@pytest.mark.long
 def test_streams_that_belong_to_different_times_teach_no_arousal(
     workspace: Workspace, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
+@pytest.mark.long
 def test_it_learns_what_faces_tell(prepare: Any, finetune_params: Settings) -> None:
     unit, settings = prepare(finetune_params(epochs=10, schedule="one_cycle", learning_rate=0.005))
     do_unit(finetune.train, unit, settings)
