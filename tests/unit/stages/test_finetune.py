@@ -112,6 +112,7 @@ def test_one_more_group_thaws_each_epoch(prepare: Any, finetune_params: Settings
     assert counts == [2, 3, 4, 5, 6]
 
 
+@pytest.mark.long
 def test_it_stops_early(prepare: Any, finetune_params: Settings) -> None:
     """A rate at which nothing is learnt: the first epochs are the best, and `patience` more are enough."""
     unit, settings = prepare(finetune_params(epochs=30, patience=2, learning_rate=1e-12, schedule="constant"))
@@ -119,6 +120,7 @@ def test_it_stops_early(prepare: Any, finetune_params: Settings) -> None:
     assert trained(unit)["epochs"] == trained(unit)["best"]["mean_rmse"]["epoch"] + 2 < 30
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("killed_after", [1, 2])
 def test_a_killed_run_goes_on_to_the_same_bytes(
     prepare: Any, finetune_params: Settings, tmp_path: Path, killed_after: int
