@@ -254,6 +254,7 @@ def posed(prepare: Any, settings: FinetuneParams, **changes: Any) -> tuple[Unit,
     return unit, settings
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("draws", "passes"), [(1, 1), (2, 2), (None, 4)])
 def test_a_frozen_trunk_sees_every_picture_once(
     prepare: Any, finetune_params: Settings, monkeypatch: pytest.MonkeyPatch, draws: int | None, passes: int
@@ -268,6 +269,7 @@ def test_a_frozen_trunk_sees_every_picture_once(
         assert sum(seen) == passes * (whole_batches + 2 * USABLE)
 
 
+@pytest.mark.long
 def test_as_many_draws_as_epochs_train_the_same_model(
     prepare: Any, finetune_params: Settings, tmp_path: Path
 ) -> None:
@@ -285,6 +287,7 @@ def test_as_many_draws_as_epochs_train_the_same_model(
     assert found[1] == found[0]
 
 
+@pytest.mark.long
 def test_a_killed_run_keeps_its_heat_maps(
     prepare: Any, finetune_params: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
