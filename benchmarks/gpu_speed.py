@@ -109,6 +109,7 @@ def embeddings(sizes: Sizes, device: str) -> Iterator[Finding]:
 
 def windows(sizes: Sizes, device: str) -> Iterator[Finding]:
     """A recording through the paper's audio model, against the bare model on as many ready windows."""
+    from stages.audio.networks import TorchAudio
     from stages.audio.recording import predict_recording
     from stages.audio.speaking import tiling_windows
 
@@ -130,7 +131,7 @@ def windows(sizes: Sizes, device: str) -> Iterator[Finding]:
 
         def ours(level: str = level) -> None:
             predict_recording(
-                model,
+                TorchAudio(model),
                 sound,
                 windows_s,
                 steps=5 * seconds,

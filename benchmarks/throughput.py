@@ -22,6 +22,7 @@ from windows import HOP_S, PAPER, STEP_S, WINDOW_S
 
 from stages.audio.backbone import build_backbone
 from stages.audio.model import AudioModel
+from stages.audio.networks import TorchAudio
 from stages.audio.recording import predict_recording
 from stages.audio.speaking import tiling_windows
 from stages.core.params import BackboneParams
@@ -53,7 +54,9 @@ def hear(voice: Path, seconds: float, device: str) -> float:
     waveform, rate_hz = read_wav(voice)
     windows_s = tiling_windows(seconds, window_s=WINDOW_S, hop_s=HOP_S, step_s=STEP_S)
     began = time.perf_counter()
-    predict_recording(model, to_mono(waveform), windows_s, steps=round(seconds / STEP_S), rate_hz=rate_hz)
+    predict_recording(
+        TorchAudio(model), to_mono(waveform), windows_s, steps=round(seconds / STEP_S), rate_hz=rate_hz
+    )
     return time.perf_counter() - began
 
 

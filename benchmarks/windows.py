@@ -17,6 +17,7 @@ from measure import arguments, machine, save, synchronise, table, take_turns
 
 from stages.audio.backbone import build_backbone
 from stages.audio.model import AudioModel
+from stages.audio.networks import TorchAudio
 from stages.audio.recording import predict_recording
 from stages.audio.speaking import tiling_windows
 from stages.engine.runlog import peak_mb
@@ -55,7 +56,7 @@ def main() -> None:
 
     def ours(normalisation: Any) -> None:
         predict_recording(
-            model,
+            TorchAudio(model),
             waveform,
             windows_s,
             steps=round(chosen.seconds / STEP_S),

@@ -94,10 +94,11 @@ def _steps(workspace: Workspace, copy: Workspace, own: Corpus, settings: Setting
     yield embed.embed_subject, embedding, settings.embed
     static_units = partial(predict.static_units, copy, workspace, shown, settings.embed.backbone)
     yield predict.predict_static, static_units, None
-    yield predict.predict_dynamic, lambda: predict.dynamic_units(copy, workspace, shown), None
+    stepped = partial(predict.dynamic_units, copy, workspace, shown, settings.compute)
+    yield predict.predict_dynamic, stepped, None
     kelm_units = partial(predict.kelm_units, copy, workspace, shown, settings.functionals)
     yield predict.predict_kelm, kelm_units, None
-    crossed = partial(predict_cross_attention.units, copy, workspace, shown)
+    crossed = partial(predict_cross_attention.units, copy, workspace, shown, settings.compute)
     yield predict_cross_attention.predict_subject, crossed, None
     yield smooth.smooth_subject, lambda: smooth.units(copy, own), settings.smooth
     for fusion in FUSIONS:

@@ -43,7 +43,7 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
     from stages.vision.views import view_of
 
     track = read_arrays(unit.reads["faces"], "box_xyxy", "crop_index", "detected", "time_s")
-    engine = Engine(unit.facts["engine"], unit.facts["precision"])
+    engine = Engine.of(unit.facts)
     network = _network(
         unit.reads["model"], torch_device(), engine, settings.mixed_precision, settings.compile
     )

@@ -15,18 +15,21 @@ Writes  data/predictions/static/<subject>.h5     valence_arousal (T, 2) float32,
                                                  then of the one best at arousal; detected (T,), time_s (T,),
                                                  fps_hz
         data/features/audio/<subject>.h5         features (T, f) float16, time_s (T,), fps_hz
-Params  embed.backbone, kelm.functionals, audio.version: which of those compared go on
+Params  embed.backbone, kelm.functionals, audio.version: which of those compared go on; compute.engine,
+        compute.precision
 
 Overlapping windows are averaged per step (paper, section 3.2.2); silence is predicted too (table 5). The
 features are what the last layers make predictions of, for the cross-attention (section 3.3). They are bounded
 by a layer norm or a batch norm, so half precision is off by 0.05 % at most; it halves 3.7 GB on Aff-Wild2.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stages.audio.networks import AudioNetwork
 from stages.core.arrays import Floats
 from stages.core.artefacts import Arrays, files_of, read_arrays, read_config, read_facts, remove, write_arrays
 from stages.core.corpus import Subject, Workspace
@@ -35,8 +38,10 @@ from stages.core.notes import Note
 from stages.core.params import ComputeParams, load_params
 from stages.engine.device import torch_device
 from stages.engine.stage import Stage, Unit, Work, main
+from stages.inference.engines import Engine, engine_of
 from stages.temporal.missing import model_input
 from stages.temporal.normalisation import Normaliser
+from stages.temporal.recording import Say, predict_sequence
 from stages.vision.doubt import read_doubt
 
 LARGEST = float(np.finfo(np.float16).max)
@@ -57,18 +62,16 @@ def predict_static(unit: Unit, _settings: None) -> list[Note]:
 
 def predict_dynamic(unit: Unit, _settings: None) -> list[Note]:
     """System 1: valence by the model best at valence, arousal by the one best at arousal."""
-    from stages.temporal.dynamic import describe_sequence
-
     embedded = read_arrays(unit.reads["embeddings"], "embedding", "detected", "time_s")
     normaliser = _normaliser(unit.reads["normalisation.safetensors"])
     columns, features = [], []
     for column, target in enumerate(("valence", "arousal")):
-        model, config = _dynamic(unit.reads[f"{target}.safetensors"], torch_device())
+        say, config = _dynamic(unit.reads[f"{target}.safetensors"], torch_device(), Engine.of(unit.facts))
         window, missing = config["window"], config.get("missing", "as_seen")  # imported ones say nothing
         shown, known = model_input(normaliser, embedded["embedding"], embedded["detected"], missing)
-        said = describe_sequence(model, shown, window, max(1, window // 2), known=known)
-        columns.append(said.valence_arousal[:, column])
-        features.append(said.features)
+        said = predict_sequence(say, shown, window, max(1, window // 2), known=known)
+        columns.append(said[:, column])
+        features.append(said[:, 2:])
     _write(unit, np.column_stack(columns), embedded["time_s"])
     fps_hz = read_facts(unit.reads["embeddings"])["fps_hz"]
     described = {"features": np.stack(features, axis=1), "detected": embedded["detected"]}
@@ -94,8 +97,8 @@ def predict_audio(unit: Unit, _settings: None) -> list[Note]:
     """The whole recording, silence included, on the grid of the frames."""
     from stages.audio.recording import predict_video
 
-    model, config = _audio(unit.reads["model"], torch_device())
-    said = predict_video(model, unit.reads["speech"], unit.reads["voice"], config)
+    network, config = _audio(unit.reads["model"], torch_device(), Engine.of(unit.facts))
+    said = predict_video(network, unit.reads["speech"], unit.reads["voice"], config)
     _write(unit, said.valence_arousal, said.time_s)
     _write_features(unit, {"features": said.features}, said.time_s, config["fps_hz"])
     return []
@@ -113,12 +116,21 @@ def _write_features(unit: Unit, described: Arrays, time_s: Floats, fps_hz: float
 
 
 @remembered
-def _dynamic(path: Path, device: str) -> tuple[Any, dict[str, Any]]:
-    from stages.temporal.dynamic import DynamicModel
+def _dynamic(path: Path, device: str, engine: Engine) -> tuple[Say, dict[str, Any]]:
+    """A dynamic model that gives its predictions and, behind them, its features."""
+    from stages.inference.graphs import GraphMismatch
+    from stages.inference.modules import side_by_side
+    from stages.temporal.dynamic_graph import open_dynamic
+
+    config = read_config(path)
+    if engine.library == "openvino":
+        with suppress(GraphMismatch):
+            return side_by_side(open_dynamic(path, config, engine.precision)), config
+    from stages.temporal.dynamic import DynamicModel, describing
     from stages.training.checkpoints import load_model
 
     model = load_model(path, lambda config: DynamicModel(**config["model"]))
-    return model.to(device), read_config(path)
+    return describing(model.to(device)), config
 
 
 @remembered
@@ -143,13 +155,20 @@ def _kelm(path: Path) -> tuple[Any, Normaliser, dict[str, Any]]:
 
 
 @remembered
-def _audio(path: Path, device: str) -> tuple[Any, dict[str, Any]]:
+def _audio(path: Path, device: str, engine: Engine) -> tuple[AudioNetwork, dict[str, Any]]:
+    from stages.audio.networks import GraphAudio, TorchAudio
+    from stages.inference.graphs import GraphMismatch
+
+    config = read_config(path)
+    if engine.library == "openvino":
+        with suppress(GraphMismatch):
+            return GraphAudio(path, config, engine), config
     from stages.audio.backbone import build_backbone
     from stages.audio.model import AudioModel
     from stages.training.checkpoints import load_model
 
     model = load_model(path, lambda config: AudioModel(build_backbone(config["backbone"]), **config["head"]))
-    return model.to(device), read_config(path)
+    return TorchAudio(model.to(device)), config
 
 
 def static_units(
@@ -170,14 +189,18 @@ def static_units(
     ]
 
 
-def dynamic_units(workspace: Workspace, models: Workspace, subjects: list[Subject]) -> list[Unit]:
+def dynamic_units(
+    workspace: Workspace, models: Workspace, subjects: list[Subject], compute: ComputeParams
+) -> list[Unit]:
     """One unit per subject with embeddings."""
+    engine = engine_of(compute).exact()
     weights = {path.name: path for path in files_of(models.model("dynamic"))}
     return [
         Unit(
             f"dynamic/{subject.name}",
             {"embeddings": workspace.artefact("embeddings", subject.name)} | weights,
             _writes(workspace, "dynamic", subject, "predictions", "features"),
+            engine.facts(),
         )
         for subject in workspace.having(subjects, "embeddings")
     ]
@@ -200,8 +223,11 @@ def kelm_units(
     ]
 
 
-def audio_units(workspace: Workspace, models: Workspace, subjects: list[Subject], version: str) -> list[Unit]:
+def audio_units(
+    workspace: Workspace, models: Workspace, subjects: list[Subject], version: str, compute: ComputeParams
+) -> list[Unit]:
     """One unit per subject whose video has sound."""
+    engine = engine_of(compute)
     return [
         Unit(
             f"audio/{subject.name}",
@@ -211,6 +237,7 @@ def audio_units(workspace: Workspace, models: Workspace, subjects: list[Subject]
                 "model": models.model(f"audio/{version}.safetensors"),
             },
             _writes(workspace, "audio", subject, "predictions", "features"),
+            engine.facts(),
         )
         for subject in workspace.having(subjects, "speech")
         if read_facts(workspace.artefact("speech", subject.name))["has_audio"]
@@ -242,9 +269,11 @@ def predict() -> None:
         workspace.folder("features", system).mkdir(parents=True, exist_ok=True)
     still = static_units(workspace, workspace, subjects, params.embed.backbone)
     run(workspace, "static", predict_static, still, compute)
-    run(workspace, "dynamic", predict_dynamic, dynamic_units(workspace, workspace, subjects), compute)
+    steps = dynamic_units(workspace, workspace, subjects, compute)
+    run(workspace, "dynamic", predict_dynamic, steps, compute)
     run(workspace, "kelm", predict_kelm, kelm_units(workspace, workspace, subjects, functionals), compute)
-    run(workspace, "audio", predict_audio, audio_units(workspace, workspace, subjects, version), compute)
+    sounds = audio_units(workspace, workspace, subjects, version, compute)
+    run(workspace, "audio", predict_audio, sounds, compute)
 
 
 if __name__ == "__main__":

@@ -125,9 +125,10 @@ def predict_test(unit: Unit, params: Params) -> list[Note]:
 def _steps(copy: Workspace, models: Workspace, params: Params) -> Iterator[tuple[Any, list[Unit], Any]]:
     corpus = copy.corpus()
     test = corpus.of("test")
-    yield predict.predict_dynamic, predict.dynamic_units(copy, models, test), None
+    yield predict.predict_dynamic, predict.dynamic_units(copy, models, test, params.compute), None
     yield predict.predict_kelm, predict.kelm_units(copy, models, test, params.kelm.functionals), None
-    yield predict.predict_audio, predict.audio_units(copy, models, test, params.audio.version), None
+    sounds = predict.audio_units(copy, models, test, params.audio.version, params.compute)
+    yield predict.predict_audio, sounds, None
     yield smooth.smooth_subject, smooth.units(copy, corpus), params.smooth
     for fusion in FUSIONS:
         yield fuse.apply_fusion, fuse.applying_units(copy, models, test, fusion), None

@@ -124,10 +124,11 @@ def train(unit: Unit, settings: AudioParams) -> list[Note]:
 
 def _whole(unit: Unit, model: Any, name: str, facts: dict[str, Any]) -> tuple[Floats, Floats]:
     """A whole validation video on the grid, silence included, as the stage predict does it."""
+    from stages.audio.networks import TorchAudio
     from stages.audio.recording import predict_video
 
     voice = unit.reads[f"voice/{unit.facts['heard'][name]}"]
-    said = predict_video(model, unit.reads[f"speech/{name}"], voice, facts)
+    said = predict_video(TorchAudio(model), unit.reads[f"speech/{name}"], voice, facts)
     return said.valence_arousal, said.time_s
 
 

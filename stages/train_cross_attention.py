@@ -191,11 +191,12 @@ class _Scorer:
 
     def predict(self, model: Any, name: str) -> tuple[Floats, Floats]:
         """One subject on the grid, the steps that both modalities describe. Shape: -> (T, 2), (T,)."""
-        from stages.temporal.dynamic import predict_runs
+        from stages.temporal.dynamic import saying
+        from stages.temporal.recording import predict_runs
 
         streams = _streams(self._unit, name)
         predicted = predict_runs(
-            model,
+            saying(model),
             streams.scaled(self._normaliser.apply),
             streams.time_s,
             step_s=self._step_s,

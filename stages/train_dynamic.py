@@ -200,14 +200,16 @@ class _Scorer:
 
     def predict(self, model: Any, name: str) -> tuple[Floats, Floats]:
         """One subject on the grid. Shape: -> (T, 2), (T,)."""
-        from stages.temporal.dynamic import predict_sequence
+        from stages.temporal.dynamic import saying
+        from stages.temporal.recording import predict_sequence
 
         embedded = read_arrays(self._unit.reads[f"embeddings/{name}"])
         shown, known = model_input(
             self._normaliser, embedded["embedding"], embedded["detected"], self._settings.missing
         )
         hop = max(1, self._window // 2)
-        return predict_sequence(model, shown, self._window, hop, known=known), embedded["time_s"]
+        said = predict_sequence(saying(model), shown, self._window, hop, known=known)
+        return said, embedded["time_s"]
 
 
 def unit_of(workspace: Workspace, corpus: Corpus, crossfit: CrossfitParams) -> Unit:

@@ -4,7 +4,7 @@
 
 Reads   data/decode/<video>.wav     stereo
 Writes  data/voice/<video>.wav      mono, PCM 16 bit, rate_hz; as long as the video
-Params  voice
+Params  voice, compute.engine
 
 Paper, section 4.2.1: Spleeter, two stems. `stages.core.voices` describes the backends that may be chosen. The
 sound passes through in blocks, however long it is.
@@ -14,10 +14,11 @@ from pathlib import Path
 
 from stages.core.corpus import Corpus, Workspace
 from stages.core.notes import Note
-from stages.core.params import VoiceParams, load_params
+from stages.core.params import ComputeParams, VoiceParams, load_params
 from stages.core.voices import VOICES
 from stages.core.weights import PRETRAINED
 from stages.engine.stage import Stage, Unit, main
+from stages.inference.engines import engine_of
 from stages.media.sound import to_mono
 from stages.separation.separators import separator_of, weights_of
 from stages.separation.streaming import rate_of, read_blocks, resample_blocks, write_blocks
@@ -25,7 +26,7 @@ from stages.separation.streaming import rate_of, read_blocks, resample_blocks, w
 
 def take_voice(unit: Unit, settings: VoiceParams) -> list[Note]:
     """Separate one recording."""
-    separator = separator_of(settings, unit.reads.get("weights"))
+    separator = separator_of(settings, unit.reads.get("weights"), unit.facts.get("engine", "torch"))
     sound = unit.reads["sound"]
     rate_hz = rate_of(sound)
     voice = map(to_mono, separator.stream(read_blocks(sound), rate_hz))
@@ -34,17 +35,23 @@ def take_voice(unit: Unit, settings: VoiceParams) -> list[Note]:
 
 
 def units(
-    workspace: Workspace, corpus: Corpus, settings: VoiceParams, pretrained: Path = PRETRAINED
+    workspace: Workspace,
+    corpus: Corpus,
+    settings: VoiceParams,
+    compute: ComputeParams,
+    pretrained: Path = PRETRAINED,
 ) -> list[Unit]:
     """One unit per decoded video."""
     heard = [v for v in sorted(corpus.videos) if workspace.artefact("decode", v, ".wav").is_file()]
     weights = weights_of(settings, pretrained) if heard else None
     needed = {"weights": weights} if weights else {}
+    facts = {"engine": engine_of(compute).library} if VOICES[settings.backend].on_gpu else {}
     return [
         Unit(
             video,
             {"sound": workspace.artefact("decode", video, ".wav")} | needed,
             {"voice": workspace.artefact("voice", video, ".wav")},
+            facts,
         )
         for video in heard
     ]
@@ -55,7 +62,7 @@ def voice() -> None:
     params, workspace = load_params(), Workspace()
     jobs = 1 if VOICES[params.voice.backend].all_cores else None
     with Stage("voice", workspace.folder("voice")) as stage:
-        work = units(workspace, workspace.corpus(), params.voice)
+        work = units(workspace, workspace.corpus(), params.voice, params.compute)
         stage.run(take_voice, work, params.voice, jobs=jobs, compute=params.compute)
 
 

@@ -8,7 +8,6 @@ transformers is imported inside, only when a model is really built (over ten sec
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -18,6 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from stages.audio.convolutions import frames_of, receptive_field
 from stages.core.errors import BadInput
 from stages.core.weights import PDEM, PRETRAINED
 
@@ -138,34 +138,6 @@ def hidden_size(backbone: nn.Module) -> int:
     return int(cast(Any, backbone).config.hidden_size)
 
 
-def frames_of(config: Any, samples: Tensor) -> Tensor:
-    """Frames that the convolutions make of so many samples, at least 1. Integer tensor of any shape."""
-    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
-        samples = torch.div(samples - kernel, stride, rounding_mode="floor") + 1
-    return samples.clamp(min=1)
-
-
-def receptive_field(config: Any) -> int:
-    """Samples that the first frame needs."""
-    samples = 1
-    for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
-        samples = (samples - 1) * stride + kernel
-    return samples
-
-
-def stride_of(config: Any) -> int:
-    """Samples from one frame to the next."""
-    return math.prod(config.conv_stride)
-
-
-def shares_convolutions(backbone: nn.Module) -> bool:
-    """Whether a frame of the convolutions depends on the samples under it alone.
-
-    Not where a group norm runs over all frames of a window.
-    """
-    return bool(cast(Any, backbone).config.feat_extract_norm == "layer")
-
-
 def convolve(backbone: nn.Module, waveform: Tensor) -> Tensor:
     """The convolutions alone. (B, n) -> (B, c, F), F as `frames_of`."""
     convolved: Tensor = cast(Any, backbone).feature_extractor(waveform)
@@ -191,13 +163,13 @@ def encode(
     """
     if sample_mask is None:
         return _hidden(backbone, waveform, convolved), None
-    real = sample_mask.sum(-1)
+    real, anatomy = sample_mask.sum(-1), cast(Any, backbone).config
     position = torch.arange(waveform.shape[1], device=waveform.device)
-    attended = position < real.clamp(min=receptive_field(backbone.config)).unsqueeze(-1)
+    attended = position < real.clamp(min=receptive_field(anatomy)).unsqueeze(-1)
     waveform = torch.where(sample_mask, waveform, 0.0)
     hidden = _hidden(backbone, waveform, convolved, attention_mask=attended.long())
     frame = torch.arange(hidden.shape[1], device=hidden.device)
-    frame_mask = frame < frames_of(backbone.config, real).unsqueeze(-1)
+    frame_mask = frame < frames_of(anatomy, real).unsqueeze(-1)
     return torch.where(frame_mask.unsqueeze(-1), hidden, 0.0), frame_mask
 
 

@@ -7,17 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-from stages.audio.backbone import (
-    convolve,
-    frames_of,
-    receptive_field,
-    shares_convolutions,
-    stride_of,
-)
-from stages.audio.model import AudioModel
-from stages.audio.windows import AudioLevel, Level, level_of, normalised, sample_range
+from stages.audio.convolutions import are_local, frames_of, receptive_field, stride_of
+from stages.audio.networks import AudioNetwork
+from stages.audio.samples import AudioLevel, Level, level_of, normalised, sample_range
 from stages.core.arrays import Flags, Floats
 from stages.temporal.windows import overlap_average_on_grid
 
@@ -44,11 +37,13 @@ class VideoPrediction(NamedTuple):
     """(K,)."""
 
 
-def predict_video(model: AudioModel, speech: Path, voice: Path, config: Mapping[str, Any]) -> VideoPrediction:
+def predict_video(
+    network: AudioNetwork, speech: Path, voice: Path, config: Mapping[str, Any]
+) -> VideoPrediction:
     """The whole of a video's sound, silence included, on the grid of the frames.
 
     Args:
-        model: as `predict_recording`.
+        network: as `predict_recording`.
         speech: artefact of the stage speech: windows that tile the video, times of the grid.
         voice: 16 kHz WAV of the stage voice.
         config: window_s, fps_hz and normalisation that the model was trained with.
@@ -59,7 +54,7 @@ def predict_video(model: AudioModel, speech: Path, voice: Path, config: Mapping[
     grid = read_arrays(speech, "inference_window_s", "time_s")
     waveform, rate_hz = read_wav(voice)
     predicted, features = predict_recording(
-        model,
+        network,
         to_mono(waveform),
         grid["inference_window_s"],
         steps=len(grid["time_s"]),
@@ -73,7 +68,7 @@ def predict_video(model: AudioModel, speech: Path, voice: Path, config: Mapping[
 
 
 def predict_recording(
-    model: AudioModel,
+    network: AudioNetwork,
     waveform: Floats,
     windows_s: Floats,
     *,
@@ -90,10 +85,9 @@ def predict_recording(
 
     Windows are normalised as in training. Where that is by the level of the recording, those that overlap
     share their convolutions. Steps on padding, and steps of the grid that no window covers, are not invented.
-    Runs on the device that the model is on.
 
     Args:
-        model: predicts window_s / step_s steps per window; put into evaluation mode.
+        network: predicts window_s / step_s steps per window.
         waveform: mono, first sample at 0 s.
         windows_s: start and end in seconds, see `speaking.tiling_windows`.
         steps: length T of the grid.
@@ -109,9 +103,8 @@ def predict_recording(
     windows = np.asarray(windows_s, dtype=np.float64).reshape(-1, 2)
     if not len(windows) or (np.diff(windows) > window_s + LENGTH_SLACK_S).any():
         raise ValueError(f"{len(windows)} windows; there must be at least one, and none over {window_s} s")
-    model.eval()
     level = level_of(waveform) if normalisation == "recording" and len(waveform) else None
-    values = np.concatenate(list(_per_batch(model, waveform, windows, window_s, rate_hz, batch, level)))
+    values = np.concatenate(list(_per_batch(network, waveform, windows, window_s, rate_hz, batch, level)))
     offset_s = step_s * np.arange(values.shape[1])
     ends_s = np.minimum(windows[:, 1], len(waveform) / rate_hz)
     valid: Flags = windows[:, :1] + offset_s < ends_s[:, None] - LENGTH_SLACK_S
@@ -120,9 +113,8 @@ def predict_recording(
     return RecordingPrediction(on_grid[:, :2], on_grid[:, 2:])
 
 
-@torch.inference_mode()
 def _per_batch(
-    model: AudioModel,
+    network: AudioNetwork,
     waveform: Floats,
     windows: Floats,
     window_s: float,
@@ -131,37 +123,34 @@ def _per_batch(
     level: Level | None,
 ) -> Iterator[Floats]:
     """Predictions and features side by side, (b, S, 2 + f), for one batch of windows after the other."""
-    device = next(model.parameters()).device
     length = round(window_s * rate_hz)
     for begin in range(0, len(windows), batch):
         ranges = [sample_range(start, end, rate_hz, length) for start, end in windows[begin : begin + batch]]
         cut = [normalised(waveform[first:stop], length, level) for first, stop in ranges]
-        inputs, masks = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*cut, strict=True))
-        shared = {} if level is None else _shared(model, waveform, ranges, length, level)
-        predicted, features = model(inputs, masks, **shared)
-        yield torch.cat([predicted, features], dim=-1).float().cpu().numpy()
+        inputs, real = (np.stack(part) for part in zip(*cut, strict=True))
+        shared = None if level is None else _shared(network, waveform, ranges, length, level)
+        yield network.windows(inputs, real) if shared is None else network.finish(shared, real)
 
 
 def _shared(
-    model: AudioModel, waveform: Floats, ranges: list[tuple[int, int]], length: int, level: Level
-) -> dict[str, torch.Tensor]:
-    """The windows' convolutions, each second passing once; empty where they can't be shared.
+    network: AudioNetwork, waveform: Floats, ranges: list[tuple[int, int]], length: int, level: Level
+) -> Floats | None:
+    """The windows' convolutions (b, c, F), each second passing once; None where they can't be shared.
 
     They can where a frame depends on the samples under it alone, windows begin on frames, and each is long
     enough for one.
     """
-    backbone = model.backbone
-    stride, field = stride_of(backbone.config), receptive_field(backbone.config)
+    anatomy = network.convolutions
+    stride, field = stride_of(anatomy), receptive_field(anatomy)
     begin, end = min(first for first, _ in ranges), max(stop for _, stop in ranges)
     real = [min(stop, len(waveform)) - first for first, stop in ranges]
-    if not shares_convolutions(backbone) or min(real) < field or any((s - begin) % stride for s, _ in ranges):
-        return {}
+    if not are_local(anatomy) or min(real) < field or any((s - begin) % stride for s, _ in ranges):
+        return None
     samples = waveform[begin:end]
-    whole = torch.from_numpy(normalised(samples, len(samples), level)[0])
-    found = convolve(backbone, whole[None].to(next(model.parameters()).device))[0]
-    frames = frames_of(backbone.config, torch.tensor([length, *real])).tolist()
-    pieces = found.new_zeros(len(ranges), len(found), frames[0])
-    for piece, (first, _), count in zip(pieces, ranges, frames[1:], strict=True):
+    found = network.convolve(normalised(samples, len(samples), level)[0])
+    whole, *frames = frames_of(anatomy, np.array([length, *real])).tolist()
+    pieces = np.zeros((len(ranges), len(found), whole), np.float32)
+    for piece, (first, _), count in zip(pieces, ranges, frames, strict=True):
         place = (first - begin) // stride
         piece[:, :count] = found[:, place : place + count]
-    return {"convolved": pieces}
+    return pieces

@@ -13,12 +13,19 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
+
+from stages.core.artefacts import write_json
 
 PACKAGE = "stages"
 ROOT = Path(__file__).resolve().parents[2]
+CODES = TypeAdapter(dict[str, Annotated[list[str], Field(min_length=2, max_length=2)]])
+"""Module -> what its files and libraries looked like, hash of its code."""
 
 NOT_PART_OF_A_RESULT = (f"{PACKAGE}.engine", f"{PACKAGE}.core.params")
 """The engine decides when and where something is computed, never what comes out. Parameters are checked in
@@ -109,6 +116,38 @@ def code_of(module: str) -> str:
     libraries = sorted({library for source in sources.values() for library in _libraries(source)})
     versions = {library: importlib.metadata.version(LIBRARIES[library]) for library in libraries}
     return key_of(code={name: _syntax(source) for name, source in sources.items()}, versions=versions)
+
+
+def remembered_code_of(module: str, memory: Path) -> str:
+    """`code_of`, from memory while no file of the package and no library has changed: it parses them all.
+
+    Args:
+        module: as `code_of`.
+        memory: a JSON file, made if it isn't there.
+    """
+    files = sorted((ROOT / PACKAGE).rglob("*.py"))
+    marks = {path.relative_to(ROOT).as_posix(): _mark(path) for path in files}
+    mark = key_of(files=marks, versions={name: _version(name) for name in LIBRARIES.values()})
+    known = _read_codes(memory)
+    if known.get(module, [None])[0] != mark:
+        known = _read_codes(memory) | {module: [mark, code_of(module)]}
+        with suppress(OSError):  # only a memory
+            write_json(memory, known)
+    return known[module][1]
+
+
+def _read_codes(memory: Path) -> dict[str, list[str]]:
+    try:
+        return CODES.validate_json(memory.read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def files_of(module: str) -> list[Path]:

@@ -27,7 +27,7 @@ from stages.core.errors import BadInput, ValaroError
 from stages.core.notes import Note, printable
 from stages.core.params import ComputeParams
 from stages.engine.crashes import Marked, map_with_crash_recovery
-from stages.engine.fingerprint import FileHashes, code_of, key_of
+from stages.engine.fingerprint import FileHashes, key_of, remembered_code_of
 from stages.engine.launch import beside, broadcast, processes, rank
 from stages.engine.lifetime import exit_with_parents, parents_of_this_stage, single_instance
 from stages.engine.machine import machine_trouble
@@ -234,7 +234,7 @@ class Stage:
         if len(set(names)) != len(names):
             raise ValueError(f"{self.name}: two units share a name: {sorted(names)}")
         hashes = self._hashes(path for unit in units for path in unit.reads.values())
-        code = code_of(work.__module__)
+        code = remembered_code_of(work.__module__, self._home / "codes.json")
         values = settings.model_dump(mode="json") if settings else None
         return {
             unit.name: key_of(

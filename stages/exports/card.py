@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import yaml
-
 from stages.core.measures import SCORED
 from stages.exports.trace import printable
 
@@ -129,6 +127,8 @@ class Card:
 
 def render(card: Card) -> str:
     """The card as Markdown, its facts for machines in front as YAML."""
+    import yaml
+
     sections = (_title, _use, _data, _scores, _output, _parameters, _licences, _limits)
     body = "\n\n".join("\n".join(section(card)) for section in sections)
     front = yaml.safe_dump(front_matter(card), sort_keys=False, allow_unicode=True)
@@ -257,6 +257,8 @@ def _parameters(card: Card) -> Iterator[str]:
     yield ""
     yield "What made them (`params.yaml` has everything):"
     yield ""
+    import yaml
+
     text = yaml.safe_dump(dict(card.params), sort_keys=False, allow_unicode=True).rstrip()
     fence = "`" * max(3, 1 + _longest_run(text))
     yield f"{fence}yaml"

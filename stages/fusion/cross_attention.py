@@ -51,6 +51,7 @@ class CrossAttentionModel(nn.Module):
         super().__init__()
         if silence not in ("speaking_mean", "as_heard"):
             raise ValueError(f"silence must be 'speaking_mean' or 'as_heard', got {silence!r}")
+        self.inputs = 2 * video_features + audio_features + 1
         self._widths, self._silence = [video_features, video_features, audio_features, 1], silence
         self.register_buffer("speaking_mean", torch.zeros(audio_features))
         self.widen_video = nn.Identity() if video_features == d_model else nn.Linear(video_features, d_model)

@@ -5,9 +5,10 @@ remembered result that a network computed: `engine_facts`.
 """
 
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from stages.core.errors import ValaroError
 from stages.core.params import ComputeParams
@@ -26,6 +27,15 @@ class Engine(NamedTuple):
     def facts(self) -> dict[str, str]:
         """What enters the key of a result."""
         return {"engine": self.library, "precision": self.precision}
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> "Engine":
+        """The inverse of `facts`, which may hold others."""
+        return cls(facts["engine"], facts["precision"])
+
+    def exact(self) -> "Engine":
+        """The same library in float32: for a network so small that half precision would save nothing."""
+        return Engine(self.library, "float32")
 
 
 TORCH = Engine("torch", "float32")

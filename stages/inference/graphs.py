@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from stages.core.artefacts import remove, whole
 from stages.core.errors import ValaroError
-from stages.engine.fingerprint import code_of, key_of, md5_of
+from stages.engine.fingerprint import key_of, md5_of, remembered_code_of
+from stages.engine.progress import say
 from stages.inference.engines import Precision, graphs_folder
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ Run = Callable[..., Arrays]
 MODEL = "model.xml"
 TOLERANCE = 1e-3
 """Largest difference from PyTorch, in units of the output's largest absolute value (at least 1)."""
-MOST_GRAPHS = 12
+MOST_GRAPHS = 24
 """Kept in the folder; the ones used longest ago go first."""
 
 
@@ -50,15 +51,19 @@ class Exported:
         code: module whose code, with all it imports, decides what the network computes.
         build: the module with its weights, in eval mode on the CPU; takes and returns tensors, in a tuple if
             there are several.
-        examples: inputs of a batch of two, for conversion and comparison; the first axis stays free.
+        examples: inputs of a batch of two, for conversion and comparison.
+        free_axes: how many of an input's first axes may have any length.
     """
 
     code: str
     build: Callable[[], "nn.Module"]
     examples: Sequence[NDArray[Any]]
+    free_axes: int = 1
 
 
-def open_graph(weights: Path, exported: Callable[[], Exported], code: str, precision: Precision) -> Run:
+def open_graph(
+    weights: Path, exported: Callable[[], Exported], code: str, precision: Precision, *, part: str = ""
+) -> Run:
     """The network of a weights file as a function of arrays, exported first if need be.
 
     Shape: one array per input (B, ...) -> one array per output (B, ...), float32.
@@ -68,16 +73,23 @@ def open_graph(weights: Path, exported: Callable[[], Exported], code: str, preci
         exported: what is needed where the graph isn't there yet.
         code: module whose code decides what the network computes.
         precision: of the layers.
+        part: which of several graphs of the same weights.
 
     Raises:
         GraphMismatch: there is no graph that computes what PyTorch does.
     """
-    folder = graphs_folder() / key_of(
-        weights=md5_of(weights), code=code_of(code), openvino=version("openvino"), torch=version("torch")
+    folders = graphs_folder()
+    folder = folders / key_of(
+        weights=md5_of(weights),
+        part=part,
+        code=remembered_code_of(code, folders.with_name("codes.json")),
+        openvino=version("openvino"),
+        torch=version("torch"),
     )
     if not (folder / MODEL).is_file():
+        say(f"{weights.name}: made ready for this processor; only the first time, it takes some ten seconds")
         _export(exported(), folder)
-        _prune(folder.parent)
+        _prune(folders)
     os.utime(folder)
     return _compiled(folder / MODEL, precision)
 
@@ -99,7 +111,11 @@ def _export(network: Exported, folder: Path) -> None:
 def _converted(network: Exported, module: "nn.Module", tensors: tuple[Any, ...]) -> Any:
     import openvino
 
-    free = [([-1, *example.shape[1:]], openvino.Type(example.dtype)) for example in network.examples]
+    axes = network.free_axes
+    free = [
+        ([-1] * axes + list(example.shape[axes:]), openvino.Type(example.dtype))
+        for example in network.examples
+    ]
     try:
         with warnings.catch_warnings():  # of PyTorch's, about its own tracing
             warnings.simplefilter("ignore")

@@ -6,10 +6,13 @@ from typing import BinaryIO
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from stages.core.arrays import Flags, Floats
+from stages.engine.lazy_imports import without_signatures
+
+with without_signatures():
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 VALENCE, AROUSAL = "#0b62c4", "#b8480b"

@@ -1,16 +1,13 @@
 """The dynamic model (system 1): face embeddings at 5 Hz -> valence and arousal at every step."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stages.core.arrays import Flags, Floats
-from stages.temporal.missing import bridge
-from stages.temporal.windows import consecutive_runs, cut, overlap_average, tile
+from stages.temporal.recording import Say
 from stages.training.attention import TransformerLayer, adopt_precision, layer_from_authors
 
 
@@ -106,110 +103,33 @@ class Recurrent(nn.Module):
         return torch.empty_like(out).scatter(1, order.expand_as(out), out)
 
 
-class SequencePrediction(NamedTuple):
-    """What a dynamic model says about a recording, step by step."""
-
-    valence_arousal: Floats
-    """(T, 2) float32."""
-    features: Floats
-    """(T, d_model) float32: what its last layer made them of, averaged alike."""
-
-
-def predict_sequence(
-    model: nn.Module,
-    embedding: Floats,
-    window: int,
-    hop: int,
-    batch_size: int = 256,
-    known: Flags | None = None,
-) -> Floats:
-    """Estimate a whole recording: windows that tile it, averaged where they overlap (paper, section 3.2.2).
-
-    Shape: (T, features) -> (T, 2) float32.
+def saying(model: nn.Module) -> Say:
+    """A model in eval mode as what `recording.predict_sequence` asks, on the device that it lies on.
 
     Args:
-        model: a `DynamicModel` in eval mode, or any (B, window, features), (B, window) -> (B, window, 2); on
-            any device.
-        embedding: one row per step, normalised as in training.
-        window: steps per window, the paper's 5 to 40; a shorter recording is padded at its start.
-        hop: steps between windows, usually half a window.
-        batch_size: windows at a time; moves no result but its last digits.
-        known: (T,) steps that may be attended to; the others are interpolated. None: all.
-
-    Raises:
-        ValueError: as `windows.tile`.
+        model: a `DynamicModel`, or any (B, W, F), (B, W) -> (B, W, C).
     """
-    return _averaged(model, next(model.parameters()).device, embedding, window, hop, batch_size, known)
+    return _asked(model, next(model.parameters()).device)
 
 
-def predict_runs(
-    model: nn.Module, features: Floats, time_s: Floats, *, step_s: float, window: int, hop: int
-) -> Floats:
-    """`predict_sequence` of a recording with gaps: no window reaches over one.
-
-    Shape: (T, features), (T,) -> (T, 2) float32.
-
-    Args:
-        model: as in `predict_sequence`.
-        features: one row per step.
-        time_s: times of the rows.
-        step_s: the regular step; 1.5 x this is a gap.
-        window: steps per window; a shorter run is padded at its start.
-        hop: steps between windows.
-    """
-    runs = consecutive_runs(np.ones(len(time_s), bool), time_s, step_s)
-    parts = [predict_sequence(model, features[begin:end], window, hop) for begin, end in runs]
-    return np.concatenate([np.empty((0, 2), np.float32), *parts])
-
-
-def describe_sequence(
-    model: DynamicModel,
-    embedding: Floats,
-    window: int,
-    hop: int,
-    batch_size: int = 256,
-    known: Flags | None = None,
-) -> SequencePrediction:
-    """`predict_sequence`, and the features that the predictions were made of.
-
-    Shape: (T, features) -> (T, 2), (T, d_model).
-    """
+def describing(model: DynamicModel) -> Say:
+    """`saying`, and behind the two predictions the features that they were made of: C = 2 + d_model."""
 
     def both(values: Tensor, valid: Tensor) -> Tensor:
         described = model.features(values, valid)
         return torch.cat([model.estimate(described), described], dim=-1)
 
-    averaged = _averaged(both, next(model.parameters()).device, embedding, window, hop, batch_size, known)
-    return SequencePrediction(averaged[:, :2], averaged[:, 2:])
+    return _asked(both, next(model.parameters()).device)
 
 
-@torch.no_grad()
-def _averaged(
-    say: Callable[[Tensor, Tensor], Tensor],
-    device: torch.device,
-    embedding: Floats,
-    window: int,
-    hop: int,
-    batch_size: int,
-    known: Flags | None = None,
-) -> Floats:
-    """(T, features) -> (T, C) float32: what windows say, averaged where they overlap."""
-    starts = tile(len(embedding), window, hop)
-    values, valid = cut(embedding.astype(np.float32), starts, window)
-    if known is not None:
-        valid &= cut(known[:, None].astype(np.float32), starts, window)[0][:, :, 0] > 0
-        some = valid.any(axis=1)  # attention needs a step to attend to
-        starts, values, valid = starts[some], values[some], valid[some]
-    said = [
-        say(torch.from_numpy(part).to(device), torch.from_numpy(mask).to(device)).float().cpu().numpy()
-        for part, mask in zip(_batches(values, batch_size), _batches(valid, batch_size), strict=True)
-    ]
-    average, voices = overlap_average(starts, np.concatenate(said), valid, len(embedding))
-    return bridge(average, voices > 0).astype(np.float32)
+def _asked(say: Callable[[Tensor, Tensor], Tensor], device: torch.device) -> Say:
+    @torch.no_grad()
+    def ask(values: Floats, valid: Flags) -> Floats:
+        said = say(torch.from_numpy(values).to(device), torch.from_numpy(valid).to(device))
+        answer: Floats = said.float().cpu().numpy()
+        return answer
 
-
-def _batches(rows: NDArray[Any], size: int) -> list[NDArray[Any]]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+    return ask
 
 
 def dynamic_from_authors(state: Mapping[str, Tensor]) -> tuple[DynamicModel, dict[str, Any]]:

@@ -92,7 +92,7 @@ class _Graph:
     """One running MediaPipe graph."""
 
     def __init__(self, model_selection: Range) -> None:
-        with loaded_on_use("matplotlib.pyplot"):
+        with loaded_on_use("matplotlib.pyplot", "sounddevice"):
             from mediapipe.python.solutions.face_detection import FaceDetection
 
         with quiet_native_stderr():

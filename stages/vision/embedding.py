@@ -40,7 +40,7 @@ class StaticNetwork(Protocol):
 
 
 class GraphNetwork:
-    """A static model as a graph on the processor; see `inference.networks.open_static`.
+    """A static model as a graph on the processor; see `static_graph.open_static`.
 
     Args:
         file: the model, with its configuration in the header.
@@ -48,7 +48,7 @@ class GraphNetwork:
     """
 
     def __init__(self, file: Path, engine: Engine) -> None:
-        from stages.inference.networks import open_static
+        from stages.vision.static_graph import open_static
 
         self.image_size: int = header_of(file)["image_size"]
         self.threads, self.full_batches = decoding_threads("cpu"), False

@@ -109,10 +109,19 @@ class Linked:
         return self._rivals[track]
 
 
-def link_faces(faces: Faces, rules: Rules) -> Linked:
-    """Join faces of neighbouring frames; a track goes on after up to `reacquire_s` without a face."""
+def _assigned(cost: Floats) -> tuple[Integers, Integers]:
+    """Pairs of rows and columns with the least sum of costs. Shape: (R, C) -> (K,), (K,), K = min(R, C)."""
+    if min(cost.shape) == 1:  # nearly always, and SciPy's optimisers take a quarter of a second to import
+        row, column = np.unravel_index(int(cost.argmin()), cost.shape)
+        return np.array([row]), np.array([column])
     from scipy.optimize import linear_sum_assignment
 
+    rows, columns = linear_sum_assignment(cost)
+    return rows, columns
+
+
+def link_faces(faces: Faces, rules: Rules) -> Linked:
+    """Join faces of neighbouring frames; a track goes on after up to `reacquire_s` without a face."""
     linked: list[Integers] = []
     centre, width, last_s, name = np.empty((0, 2)), np.empty(0), np.empty(0), np.empty(0, np.int64)
     tracks = 0
@@ -123,7 +132,7 @@ def link_faces(faces: Faces, rules: Rules) -> Linked:
         of_face = np.full(len(found), NOBODY, np.int64)
         if len(found) and len(name):
             cost, near = _distance(centre, width, found, rules.jump_widths)
-            rows, columns = linear_sum_assignment(np.where(near, cost, 1e6))
+            rows, columns = _assigned(np.where(near, cost, 1e6))
             fits = near[rows, columns]
             rows, columns = rows[fits], columns[fits]
             of_face[columns] = name[rows]

@@ -223,7 +223,6 @@ def _codec(name: str, mode: str) -> bool:
 
 def _processor() -> Finding:
     import psutil
-    import torch
 
     from stages.engine.device import torch_device
     from stages.engine.mapping import cores
@@ -231,6 +230,8 @@ def _processor() -> Finding:
     machine = f"{cores()} cores, {psutil.virtual_memory().total / GIGA:.0f} GB memory"
     device = torch_device()
     if device.startswith("cuda"):
+        import torch
+
         if not torch.cuda.is_available():
             remedy = "Unset VALARO_DEVICE, or install the driver."
             return Finding(
@@ -242,4 +243,4 @@ def _processor() -> Finding:
         return Finding(Grade.OK, "processor", f"{machine}; VALARO_DEVICE={device}")
     driver = " though nvidia-smi is there" if shutil.which("nvidia-smi") else ""
     remedy = "The sample needs none; training on Aff-Wild2 wants one."
-    return Finding(Grade.NOTE, "processor", f"{machine}; torch sees no GPU{driver}", remedy)
+    return Finding(Grade.NOTE, "processor", f"{machine}; no GPU in use{driver}", remedy)

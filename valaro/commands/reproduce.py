@@ -101,7 +101,7 @@ def _estimate(trained: Trained, workspace: Workspace, corpus: Corpus, compute: C
     theirs, models = trained.params, trained.models
     images = embed.units(workspace, models, corpus, theirs.embed, compute)
     _run("embed", workspace.folder("embeddings"), embed.embed_subject, images, theirs.embed, compute, jobs=1)
-    steps = predict.dynamic_units(workspace, models, corpus.subjects)
+    steps = predict.dynamic_units(workspace, models, corpus.subjects, compute)
     folder = workspace.folder("predictions", SYSTEM)
     _run("predict", folder, predict.predict_dynamic, steps, None, compute, jobs=1)
     traces = smooth.units(workspace, corpus)

@@ -246,7 +246,7 @@ def _predictions(workspace: Workspace, trained: Trained, corpus: Corpus) -> Iter
         embedding = embed.units(workspace, models, corpus, params.embed, params.compute)
         yield Step("embed", embed.embed_subject, embedding, params.embed)
     if any(SYSTEMS[system].hears for system in trained.systems):
-        voice_units = voice.units(workspace, corpus, params.voice, pretrained(models))
+        voice_units = voice.units(workspace, corpus, params.voice, params.compute, pretrained(models))
         yield Step("voice", voice.take_voice, voice_units, params.voice)
     for system in trained.systems:
         work, units_of = PREDICTORS[system]
@@ -269,7 +269,9 @@ PREDICTORS: Mapping[str, Predictor] = {
     ),
     "dynamic": Predictor(
         predict.predict_dynamic,
-        lambda workspace, models, subjects, _: predict.dynamic_units(workspace, models, subjects),
+        lambda workspace, models, subjects, params: predict.dynamic_units(
+            workspace, models, subjects, params.compute
+        ),
     ),
     "kelm": Predictor(
         predict.predict_kelm,
@@ -280,12 +282,14 @@ PREDICTORS: Mapping[str, Predictor] = {
     "audio": Predictor(
         predict.predict_audio,
         lambda workspace, models, subjects, params: predict.audio_units(
-            workspace, models, subjects, params.audio.version
+            workspace, models, subjects, params.audio.version, params.compute
         ),
     ),
     "cross_attention": Predictor(
         predict_cross_attention.predict_subject,
-        lambda workspace, models, subjects, _: predict_cross_attention.units(workspace, models, subjects),
+        lambda workspace, models, subjects, params: predict_cross_attention.units(
+            workspace, models, subjects, params.compute
+        ),
     ),
 }
 """One for each system of `stages.core.systems.SYSTEMS`."""

@@ -7,15 +7,20 @@ is in memory at a time.
 import csv
 import fcntl
 import os
+import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from math import isnan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stages.core.artefacts import remove, whole
 from stages.core.errors import ValaroError
-from stages.exports.trace import printable
-from valaro.trace import FIRST_COLUMN, Trace, rounded, table_of
+from stages.exports.trace import plain_cell, printable
+from valaro.trace import DECIMALS, FIRST_COLUMN, Trace, table_of
 
 STEM = "traces"
 SUFFIXES = (".csv", ".parquet")
@@ -34,7 +39,7 @@ class TracesTable:
     """
 
     def __init__(self, out: Path, scratch: Path, formats: Collection[str]) -> None:
-        self._scratch, self._parts = scratch, list[tuple[Path, Path]]()
+        self._scratch, self._recordings = scratch, list[Path]()
         self.files = [out / f"{STEM}{suffix}" for suffix in SUFFIXES if suffix[1:] in formats]
         self._notices = set[str]()
         for file in self.files:
@@ -43,19 +48,24 @@ class TracesTable:
 
     def add(self, recording: Path, trace: Trace) -> None:
         """Keep the rows of one recording, or of one person in it."""
-        part = self._scratch / f"part-{len(self._parts)}.parquet"
-        table_of([trace]).to_parquet(part, index=False)
-        self._parts.append((recording, part))
+        for file in self.files:
+            _KEEPERS[file.suffix](self._part(len(self._recordings), file), trace)
+        self._recordings.append(recording)
         self._notices |= {trace.notice} - {""}
+
+    def _part(self, number: int, file: Path) -> Path:
+        """Where the rows of one recording wait for a table."""
+        return self._scratch / f"part-{number}{file.suffix}"
 
     def finish(self, order: Sequence[Path]) -> None:
         """Write the tables; the recordings of this run come last, in the order given."""
-        parts = [part for wanted in order for recording, part in self._parts if recording == wanted]
-        for file in self.files if parts else ():
+        numbers = [k for wanted in order for k, name in enumerate(self._recordings) if name == wanted]
+        for file in self.files if numbers else ():
+            parts = [self._part(number, file) for number in numbers]
             with _alone(file.parent), whole(file) as partial:
                 _WRITERS[file.suffix](file, partial, parts, self._notices)
-        for part in parts:
-            remove(part)
+            for part in parts:
+                remove(part)
 
 
 @contextmanager
@@ -96,9 +106,7 @@ def _header(file: Path) -> list[str]:
 
 
 def _write_csv(earlier: Path, path: Path, parts: Sequence[Path], _notices: Collection[str]) -> None:
-    import pandas as pd
-
-    again = {_name_in(part) for part in parts}
+    again = {name for part in parts if (name := _name_in_csv(part))}
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([FIRST_COLUMN, *Trace.column_names()])
@@ -108,7 +116,8 @@ def _write_csv(earlier: Path, path: Path, parts: Sequence[Path], _notices: Colle
                 next(rows)
                 writer.writerows(row for row in rows if row[0] not in again)
         for part in parts:
-            rounded(pd.read_parquet(part)).to_csv(file, index=False, header=False, lineterminator="\n")
+            with part.open(newline="", encoding="utf-8") as rows_of_one:
+                shutil.copyfileobj(rows_of_one, file)
 
 
 def _write_parquet(earlier: Path, path: Path, parts: Sequence[Path], notices: Collection[str]) -> None:
@@ -135,6 +144,38 @@ def _row_groups(file: Path, without: Collection[str]) -> Iterator[Any]:
             table = opened.read_row_group(number)
             if table[FIRST_COLUMN][0].as_py() not in without:
                 yield table
+
+
+def _name_in_csv(part: Path) -> str | None:
+    """The recording's name; None where it has no frame."""
+    with part.open(newline="", encoding="utf-8") as opened:
+        return next((row[0] for row in csv.reader(opened)), None)
+
+
+def _keep_csv(part: Path, trace: Trace) -> None:
+    """The rows as `valaro.trace.rounded` gives them, without pandas, whose import takes as long as a clip."""
+    columns = [_cells(column) for column in trace.columns().values()]
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        name = plain_cell(printable(trace.name))
+        writer.writerows((name, *cells) for cells in zip(*columns, strict=True))
+
+
+def _cells(column: NDArray[Any]) -> list[Any]:
+    """Six decimals, flags as 0 and 1, nothing for NaN."""
+    if column.dtype == bool:
+        return list(column.astype(int).tolist())
+    if not np.issubdtype(column.dtype, np.floating):
+        return list(column.tolist())
+    figures = column.astype(np.float64).round(DECIMALS).tolist()
+    return ["" if isnan(figure) else figure for figure in figures]
+
+
+def _keep_parquet(part: Path, trace: Trace) -> None:
+    table_of([trace]).to_parquet(part, index=False)
+
+
+_KEEPERS: dict[str, Callable[[Path, Trace], None]] = {".csv": _keep_csv, ".parquet": _keep_parquet}
 
 
 def _name_in(part: Path) -> str:

@@ -10,11 +10,10 @@ from stages.audio.backbone import (
     PROVENANCE,
     build_backbone,
     encode,
-    frames_of,
     hidden_size,
     plain_config,
-    receptive_field,
 )
+from stages.audio.convolutions import Convolutions, frames_of, receptive_field
 from stages.core.errors import BadInput
 
 from .conftest import SMALL_WAV2VEC
@@ -206,3 +205,18 @@ def test_families_that_are_no_siblings_are_refused_by_name():
         build_backbone(SMALL_WAV2VEC | {"model_type": "whisper"})
     with pytest.raises(ValueError, match="not a key of a hubert configuration: adapter_kernel_size"):
         build_backbone(SMALL_WAV2VEC | {"model_type": "hubert", "adapter_kernel_size": 3})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_a_configuration_leaves_out_is_what_the_library_takes(family):
+    import transformers
+
+    usual = getattr(transformers, f"{FAMILIES[family]}Config")()
+    assert Convolutions.of({}) == Convolutions(
+        tuple(usual.conv_kernel), tuple(usual.conv_stride), usual.feat_extract_norm
+    )
+    small = build_backbone(SMALL_WAV2VEC | {"model_type": family})
+    found, wanted = Convolutions.of(plain_config(small)), small.config
+    assert (*found.conv_kernel,) == (*wanted.conv_kernel,)
+    assert (*found.conv_stride,) == (*wanted.conv_stride,)
+    assert found.feat_extract_norm == wanted.feat_extract_norm

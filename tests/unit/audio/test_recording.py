@@ -10,6 +10,7 @@ from torch import nn
 from stages.audio import recording as audio_recording
 from stages.audio.backbone import build_backbone
 from stages.audio.model import AudioModel
+from stages.audio.networks import TorchAudio
 from stages.audio.recording import predict_recording
 from stages.audio.speaking import tiling_windows
 
@@ -36,7 +37,9 @@ def run(seconds: float, model: Clock | None = None, **options):
     waveform = np.random.default_rng(0).standard_normal(round(seconds * RATE_HZ)).astype(np.float32) + 3
     steps = int(np.ceil(seconds / 0.2 - 1e-9))
     windows = tiling_windows(seconds)
-    return predict_recording(model or Clock(), waveform, windows, steps=steps, rate_hz=RATE_HZ, **options)
+    return predict_recording(
+        TorchAudio(model or Clock()), waveform, windows, steps=steps, rate_hz=RATE_HZ, **options
+    )
 
 
 def test_overlapping_windows_are_averaged_step_by_step():
@@ -82,21 +85,25 @@ def test_windows_are_normalised_one_by_one_and_batches_change_nothing():
 
 def test_steps_that_no_window_covers_are_not_invented():
     waveform = np.ones(8 * RATE_HZ, np.float32)
-    predicted = predict_recording(Clock(), waveform, np.array([[4.0, 8.0]]), steps=50, rate_hz=RATE_HZ)
+    predicted = predict_recording(
+        TorchAudio(Clock()), waveform, np.array([[4.0, 8.0]]), steps=50, rate_hz=RATE_HZ
+    )
     told = np.isfinite(predicted.valence_arousal).all(axis=1)
     assert told.tolist() == [20 <= k < 40 for k in range(50)]
 
 
 def test_a_window_past_the_sound_says_nothing_there():
     waveform = np.ones(3 * RATE_HZ, np.float32)
-    predicted = predict_recording(Clock(), waveform, np.array([[0.0, 4.0]]), steps=20, rate_hz=RATE_HZ)
+    predicted = predict_recording(
+        TorchAudio(Clock()), waveform, np.array([[0.0, 4.0]]), steps=20, rate_hz=RATE_HZ
+    )
     assert np.isfinite(predicted.valence_arousal[:, 0]).tolist() == [k < 15 for k in range(20)]
 
 
 @pytest.mark.parametrize("windows", [np.zeros((0, 2)), np.array([[0.0, 5.0]])])
 def test_no_window_or_too_long_a_one_is_misuse(windows):
     with pytest.raises(ValueError, match="windows; there must be"):
-        predict_recording(Clock(), np.zeros(9000, np.float32), windows, steps=5, rate_hz=RATE_HZ)
+        predict_recording(TorchAudio(Clock()), np.zeros(9000, np.float32), windows, steps=5, rate_hz=RATE_HZ)
 
 
 def test_the_model_evaluates_and_keeps_no_gradient():
@@ -127,9 +134,9 @@ def hears(monkeypatch: pytest.MonkeyPatch) -> Any:
         )
         with monkeypatch.context() as patched:
             if not share:
-                patched.setattr(audio_recording, "_shared", lambda *_: {})
+                patched.setattr(audio_recording, "_shared", lambda *_: None)
             predicted = predict_recording(
-                model,
+                TorchAudio(model),
                 waveform.astype(np.float32),
                 tiling_windows(seconds),
                 steps=int(np.ceil(seconds / 0.2 - 1e-9)),
@@ -164,13 +171,15 @@ def test_a_norm_over_all_frames_of_a_window_shares_nothing(hears: Any) -> None:
 
 
 def test_windows_by_the_level_of_their_recording_keep_their_loudness(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio_recording, "_shared", lambda *_: {})
+    monkeypatch.setattr(audio_recording, "_shared", lambda *_: None)
     waveform = np.random.default_rng(0).standard_normal(8000).astype(np.float32)
     waveform[4000:] *= 5
     loud = {}
     for normalisation in ("window", "recording"):
         model, windows = Clock(), np.array([[0.0, 4.0], [4.0, 8.0]])
-        predict_recording(model, waveform, windows, steps=40, rate_hz=RATE_HZ, normalisation=normalisation)
+        predict_recording(
+            TorchAudio(model), waveform, windows, steps=40, rate_hz=RATE_HZ, normalisation=normalisation
+        )
         loud[normalisation] = model.seen[0][0].std(1).tolist()
     assert loud["window"] == pytest.approx([1, 1], abs=0.01)
     assert loud["recording"][1] / loud["recording"][0] == pytest.approx(5, rel=0.05)

@@ -8,15 +8,9 @@ import soundfile
 import torch
 from torch.utils.data import DataLoader
 
-from stages.audio import windows as audio_windows
-from stages.audio.windows import (
-    AudioWindows,
-    level_of,
-    level_of_file,
-    normalised,
-    read_samples,
-    sample_range,
-)
+from stages.audio import samples as audio_samples
+from stages.audio.samples import level_of, level_of_file, normalised, read_samples, sample_range
+from stages.audio.windows import AudioWindows
 from stages.core.errors import BadInput
 
 RATE_HZ = 16_000
@@ -71,7 +65,7 @@ def test_windows_by_the_level_of_their_recording_are_cuts_of_it(recording):
 def test_the_level_of_a_file_is_that_of_its_samples_block_by_block(recording, monkeypatch):
     file, _ = recording
     level_of_file.cache_clear()
-    monkeypatch.setattr(audio_windows, "BLOCK", 999)
+    monkeypatch.setattr(audio_samples, "BLOCK", 999)
     np.testing.assert_allclose(level_of_file(file), level_of(soundfile.read(file)[0]), atol=1e-9)
 
 

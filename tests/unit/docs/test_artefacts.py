@@ -159,7 +159,7 @@ def see_and_hear(workspace: Workspace, corpus: Corpus, params: Params) -> None:
     do(search_video, faces.search_units(workspace, corpus, params.faces), params.faces.detection())
     do(faces.find_faces, faces.units(workspace, corpus), params.faces)
     do(mouth.measure_mouth, mouth.units(workspace, corpus), params.mouth)
-    do(voice.take_voice, voice.units(workspace, corpus, params.voice), params.voice)
+    do(voice.take_voice, voice.units(workspace, corpus, params.voice, params.compute), params.voice)
     do(speech.find_speech, speech.units(workspace, corpus), params.speech)
 
 
@@ -173,9 +173,10 @@ def estimate(workspace: Workspace, corpus: Corpus, params: Params) -> None:
         params.embed,
     )
     lay_models(workspace, params)
-    subjects = corpus.subjects
-    do(predict.predict_dynamic, predict.dynamic_units(workspace, workspace, subjects))
-    do(predict.predict_audio, predict.audio_units(workspace, workspace, subjects, params.audio.version))
+    subjects, compute = corpus.subjects, params.compute
+    do(predict.predict_dynamic, predict.dynamic_units(workspace, workspace, subjects, compute))
+    sounds = predict.audio_units(workspace, workspace, subjects, params.audio.version, compute)
+    do(predict.predict_audio, sounds)
     do(smooth.smooth_subject, smooth.units(workspace, corpus), params.smooth)
     folds = validation_folds(workspace, corpus, params.crossfit)
     for system in ("dynamic", "audio"):

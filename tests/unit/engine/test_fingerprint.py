@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stages.engine import fingerprint
-from stages.engine.fingerprint import LIBRARIES, FileHashes, code_of, key_of, md5_of
+from stages.engine.fingerprint import LIBRARIES, FileHashes, code_of, key_of, md5_of, remembered_code_of
 
 SOURCES = {
     "__init__.py": "",
@@ -265,3 +265,19 @@ def test_packages_hold_no_code_that_the_fingerprint_would_miss(repository: Path)
             beginnings = ("import os", "__version__ =", "os.environ.setdefault(")
             statements = [text for text in statements if not text.startswith(beginnings)]
         assert statements == [], path
+
+
+def test_a_remembered_hash_is_that_of_the_code_as_it_is(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = tmp_path / "codes.json"
+    first = package()
+    assert remembered_code_of("stages.work", memory) == first
+    with monkeypatch.context() as patch:
+        patch.setattr(fingerprint, "code_of", lambda _module: "parsed again")
+        assert remembered_code_of("stages.work", memory) == first
+        file = tmp_path / "stages" / "work.py"
+        file.write_text(file.read_text() + "\nmore = 1\n")
+        assert remembered_code_of("stages.work", memory) == "parsed again"
+        memory.write_text('{"stages.work": "damaged"}')
+        assert remembered_code_of("stages.work", memory) == "parsed again"

@@ -21,7 +21,7 @@ from stages.engine import stage as module
 from stages.engine.launch import rank
 from stages.engine.stage import Stage, Unit
 
-module.code_of = lambda name: "code"  # this file is no part of the package
+module.remembered_code_of = lambda name, memory: "code"  # this file is no part of the package
 
 def add(unit, settings):
     total = torch.tensor(1.0 + rank())

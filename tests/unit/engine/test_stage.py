@@ -47,7 +47,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.delenv("DVC_STAGE", raising=False)
-    monkeypatch.setattr(module, "code_of", lambda name: "code")
+    monkeypatch.setattr(module, "remembered_code_of", lambda name, memory: "code")
     WORKED.clear()
     return tmp_path
 
@@ -120,7 +120,7 @@ def test_the_name_the_code_the_work_and_the_facts_decide(run: Run, monkeypatch: 
         with Stage("shout", Path("out")) as stage:
             stage.run(shout, [changed], Settings(), jobs=1)
         assert [changed.name] == WORKED
-    monkeypatch.setattr(module, "code_of", lambda name: "other code")
+    monkeypatch.setattr(module, "remembered_code_of", lambda name, memory: "other code")
     assert run({"a": "x"}) == ["a"]
 
 

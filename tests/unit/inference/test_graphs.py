@@ -4,12 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from stages.audio.networks import GraphAudio, TorchAudio
+from stages.audio.recording import predict_recording
 from stages.core.errors import ValaroError
 from stages.core.params import ComputeParams
+from stages.fusion.cross_attention_graph import open_cross_attention
 from stages.inference import engines, graphs
 from stages.inference.engines import TORCH, Engine, engine_of, graphs_folder
 from stages.inference.graphs import Exported, GraphMismatch, open_graph
-from stages.inference.networks import batched, open_audio, open_dynamic
+from stages.inference.modules import side_by_side
+from stages.temporal.dynamic import saying
+from stages.temporal.dynamic_graph import open_dynamic
 from stages.training.checkpoints import save_model
 
 CODE = "stages.training.attention"
@@ -57,7 +62,7 @@ def test_a_graph_takes_any_number_of_rows_and_is_exported_once(tmp_path):
         raise AssertionError("it is there")
 
     again = open_graph(weights(tmp_path), never, CODE, "float32")
-    assert [part.shape for part in batched(again, 2, np.ones((5, 3), np.float32))] == [(5, 3)]
+    assert again(np.ones((5, 3), np.float32))[0].shape == (5, 3)
     with pytest.raises(AssertionError):
         open_graph(weights(tmp_path, b"others"), never, CODE, "float32")
 
@@ -127,7 +132,9 @@ def test_a_dynamic_model_hears_no_padding_as_a_graph_either(tmp_path, kind):
     np.testing.assert_allclose(said[valid], wanted[valid], atol=1e-5)
 
 
-def test_an_audio_model_is_deaf_to_padded_samples_as_a_graph_too(tmp_path):
+@pytest.fixture
+def audio(tmp_path):
+    """An audio model of a few neurons in PyTorch, and the file that it was saved in."""
     from stages.audio.backbone import build_backbone
     from stages.audio.model import AudioModel
 
@@ -137,19 +144,54 @@ def test_an_audio_model_is_deaf_to_padded_samples_as_a_graph_too(tmp_path):
         "feat_extract_norm": "layer", "do_stable_layer_norm": True, "num_conv_pos_embeddings": 16,
         "num_conv_pos_embedding_groups": 4,
     }  # fmt: skip
-    config = {
-        "backbone": small,
-        "head": {"version": "v3", "heads": [2, 2], "trainable_layers": 0, "steps": 5},
-    }
+    head = {"version": "v3", "heads": [2, 2], "trainable_layers": 0, "steps": 5}
+    config = {"backbone": small, "head": head, "window_s": 0.2}
     torch.manual_seed(0)
-    model = AudioModel(build_backbone(small), **config["head"]).eval()
-    file = tmp_path / "v3.safetensors"
-    save_model(file, model, config)
+    model = AudioModel(build_backbone(small), **head).eval()
+    save_model(tmp_path / "v3.safetensors", model, config)
+    return TorchAudio(model), GraphAudio(tmp_path / "v3.safetensors", config, Engine("openvino", "float32"))
+
+
+def test_an_audio_model_is_deaf_to_padded_samples_as_a_graph_too(audio):
     waveform = np.random.default_rng(1).standard_normal((3, 3200)).astype(np.float32)
     real = np.ones((3, 3200), bool)
     real[1, 2000:] = real[2, 100:] = False
-    found = open_audio(file, 3200, "float32")(waveform * real, real)
-    with torch.no_grad():
-        wanted = model(torch.from_numpy(waveform * real), torch.from_numpy(real))
-    for one, other in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(one, other.numpy(), atol=1e-5)
+    wanted, found = (network.windows(waveform, real) for network in audio)
+    assert found.shape == (3, 5, 2 + 16)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    np.testing.assert_array_equal(audio[1].windows(np.where(real, waveform, 9e9), real), found)
+
+
+@pytest.mark.parametrize("normalisation", ["window", "recording"])
+def test_a_recording_sounds_alike_to_both(audio, normalisation):
+    waveform = np.random.default_rng(2).standard_normal(10_000).astype(np.float32)
+    windows_s = np.array([[start, min(start + 0.2, 0.625)] for start in (0, 0.1, 0.2, 0.3, 0.4, 0.5)])
+    wanted, found = (
+        predict_recording(
+            network, waveform, windows_s, steps=16, window_s=0.2, step_s=0.04, normalisation=normalisation
+        )
+        for network in audio
+    )
+    np.testing.assert_allclose(found.valence_arousal, wanted.valence_arousal, atol=1e-5)
+    np.testing.assert_allclose(found.features, wanted.features, atol=1e-5)
+
+
+@pytest.mark.parametrize("silence", ["speaking_mean", "as_heard"])
+def test_a_cross_attention_heeds_speech_and_padding_as_a_graph_too(tmp_path, silence):
+    from stages.fusion.cross_attention import CrossAttentionModel
+
+    torch.manual_seed(0)
+    sizes = {"video_features": 4, "audio_features": 3, "d_model": 8, "heads": 2, "silence": silence}
+    config = {"window": 6, "model": sizes}
+    model = CrossAttentionModel(**sizes).eval()
+    model.speaking_mean += 1.0
+    file = tmp_path / "valence.safetensors"
+    save_model(file, model, config)
+    random = np.random.default_rng(1)
+    values = random.standard_normal((4, 6, 12)).astype(np.float32)
+    values[..., -1] = random.random((4, 6)) > 0.5
+    values[3, :, -1] = 0  # nobody speaks: what training heard stands in
+    valid = np.ones((4, 6), bool)
+    valid[0, :2] = valid[2, :4] = False
+    found = side_by_side(open_cross_attention(file, config, "float32"))(values, valid)
+    np.testing.assert_allclose(found[valid], saying(model)(values, valid)[valid], atol=1e-5)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from stages.core.errors import ValaroError
-from valaro.trace import BOX_COLUMNS, Faces, Trace, no_faces, table_of
+from valaro.recordings.table import TracesTable
+from valaro.trace import BOX_COLUMNS, Faces, Trace, no_faces, rounded, table_of
 
 TIME_S = np.arange(6) / 10
 
@@ -110,3 +111,16 @@ def test_faces_as_a_table() -> None:
     table = trace_of().faces.to_pandas()
     assert table["time_s"].tolist() == [0.0, 0.4]
     assert table["detected"].tolist() == [True, False]
+
+
+@pytest.mark.parametrize("interval", [True, False])
+def test_the_table_of_all_recordings_has_the_cells_of_pandas(tmp_path: Path, interval: bool) -> None:
+    traces = [trace_of("a, b", interval=interval), trace_of("=c", faces=False), trace_of("d")]
+    (tmp_path / "scratch").mkdir()
+    table = TracesTable(tmp_path, tmp_path / "scratch", ["csv"])
+    for trace in traces:
+        table.add(trace.video, trace)
+    table.finish([trace.video for trace in traces])
+    expected = rounded(table_of(traces)).to_csv(index=False, lineterminator="\n")
+    assert (tmp_path / "traces.csv").read_text(encoding="utf-8") == expected
+    assert not list((tmp_path / "scratch").iterdir())

@@ -19,14 +19,16 @@ from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import BadInput, ValaroError
 from stages.core.params import VoiceParams
 from stages.core.weights import Weights
-from stages.engine.stage import do_unit
+from stages.engine.stage import HERE, do_unit
 from stages.separation import spleeter_checkpoint
 from stages.separation.separation import sdr_db
-from stages.separation.spleeter import SpleeterTorch
+from stages.separation.spleeter import SpleeterGraph, SpleeterTorch
 from stages.separation.spleeter_checkpoint import CHECKPOINT
+from stages.separation.spleeter_converted import converted_weights
+from stages.separation.spleeter_graph import open_spleeter
 from stages.separation.spleeter_net import MODELS, SpleeterNet, sub_pixel_kernel
 from stages.separation.spleeter_original import SpleeterOriginal, original_checkpoint
-from stages.separation.spleeter_weights import convert, converted_weights, load_net
+from stages.separation.spleeter_weights import convert, load_net
 
 FULL_SCALE = 1e-5
 
@@ -125,6 +127,18 @@ def test_segments_in_one_pass_equal_one_by_one(tiny, mixture, monkeypatch):
     monkeypatch.setattr("stages.separation.spleeter.SEGMENTS", {})  # as on a GPU: eight
     together = tiny.separate(np.tile(mixture, (4, 1)), 44_100)
     assert np.abs(together - one_by_one).max() < FULL_SCALE
+
+
+@pytest.mark.parametrize("extension", ["zeros", "average"])
+def test_as_a_graph_it_gives_the_same(repository, tmp_path, monkeypatch, mixture, extension):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    prefix = repository / "tests/data/spleeter/2stems/model"
+    reference = separator_of(prefix, tmp_path, mask_extension=extension)
+    run = open_spleeter(tmp_path / "2stems.safetensors", "float32", segment_frames=64)
+    graph = SpleeterGraph(run, extension, segment_frames=64)
+    longer = np.tile(mixture, (3, 1))  # of several segments
+    assert np.abs(graph.separate(longer, 44_100) - reference.separate(longer, 44_100)).max() < FULL_SCALE
 
 
 @pytest.mark.gpu
@@ -244,16 +258,19 @@ def settings() -> VoiceParams:
     )
 
 
-def test_the_stage_separates_by_the_converted_weights(published, settings, monkeypatch):
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_the_stage_separates_by_the_converted_weights(published, settings, monkeypatch, engine):
     """22.05 kHz in, 16 kHz out, as long; the weights are among what the unit reads."""
     monkeypatch.setenv("VALARO_DEVICE", "cpu")
-    workspace = Workspace(published)
+    monkeypatch.chdir(published)  # the graph's place
+    monkeypatch.setenv("XDG_CACHE_HOME", str(published / "cache"))
+    workspace, compute = Workspace(published), HERE.model_copy(update={"engine": engine})
     workspace.artefact("decode", "a", ".wav").parent.mkdir(parents=True)
     workspace.artefact("voice", "a", ".wav").parent.mkdir(parents=True)
     sound = 0.3 * np.random.default_rng(0).standard_normal((30_000, 2))
     soundfile.write(workspace.artefact("decode", "a", ".wav"), sound, 22_050)
     corpus = Corpus([Subject("a", "a", None, "test")], {"a": "a.mp4"})
-    [unit] = voice.units(workspace, corpus, settings, published)
+    [unit] = voice.units(workspace, corpus, settings, compute, published)
     assert unit.reads["weights"] == published / "spleeter_2stems.safetensors"
     do_unit(voice.take_voice, unit, settings)
     result, rate_hz = soundfile.read(unit.writes["voice"])
@@ -263,7 +280,7 @@ def test_the_stage_separates_by_the_converted_weights(published, settings, monke
 
 
 def test_without_sound_no_weights_are_asked_for(tmp_path, settings):
-    assert voice.units(Workspace(tmp_path), Corpus([], {}), settings, tmp_path) == []
+    assert voice.units(Workspace(tmp_path), Corpus([], {}), settings, HERE, tmp_path) == []
 
 
 def test_the_original_needs_a_python(settings):

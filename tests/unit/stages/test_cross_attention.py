@@ -12,12 +12,13 @@ from stages.core.errors import BadInput, ValaroError
 from stages.core.measures import ccc_per_target
 from stages.core.optimisation import OptimSettings
 from stages.core.params import CrossAttentionParams, CrossfitParams
-from stages.engine.stage import Unit, do_unit
+from stages.engine.stage import HERE, Unit, do_unit
 from stages.predict_cross_attention import predict_subject, units
 from stages.train_cross_attention import train, unit_of
 
 STEP_S, STEPS, RATE_HZ = 0.2, 150, 10.0
 CROSSFIT = CrossfitParams(folds=5, seed=0)
+PYTORCH = HERE.model_copy(update={"engine": "torch"})
 NAMES = {"train": ("t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8"), "validation": ("v1", "v2")}
 SUBJECTS = [Subject(name, name, None, split) for split, names in NAMES.items() for name in names]
 MUTE = Subject("mute", "mute", None, "validation")
@@ -86,7 +87,7 @@ def lay_features(
 
 
 def predict_all(workspace: Workspace) -> None:
-    for unit in units(workspace, workspace, workspace.corpus().of("validation")):
+    for unit in units(workspace, workspace, workspace.corpus().of("validation"), PYTORCH):
         do_unit(predict_subject, unit, None)
 
 
@@ -146,7 +147,7 @@ def test_a_sound_that_never_meets_the_picture_is_named(workspace: Workspace, tmp
         train, with_scratch(unit_of(workspace, workspace.corpus(), CROSSFIT), tmp_path), settings(epochs=1)
     )
     lay_features(workspace, "v1", "audio", np.array([900.0]), np.zeros((1, 3)))
-    (unit,) = [u for u in units(workspace, workspace, SUBJECTS) if u.name == "cross_attention/v1"]
+    (unit,) = [u for u in units(workspace, workspace, SUBJECTS, PYTORCH) if u.name == "cross_attention/v1"]
     with pytest.raises(BadInput, match="no step of it lies in the video"):
         do_unit(predict_subject, unit, None)
 

@@ -11,7 +11,7 @@ from stages.core.artefacts import read_arrays, read_facts, write_json, write_ten
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import EmbedParams
-from stages.embed import _network, embed_subject, units
+from stages.embed import embed_subject, units
 from stages.engine.stage import HERE, do_unit
 from stages.media.jpeg import unpack_jpeg
 from stages.training.checkpoints import load_model, save_model
@@ -33,7 +33,6 @@ def model(people: Workspace, finetune_params: Any) -> Any:
         config = static_config(description, 0.0, True)
         torch.manual_seed(2)
         save_model(people.model("static/chosen.safetensors"), build_static(config), config)
-        _network.cache_clear()
         return load_model(people.model("static/chosen.safetensors"), build_static)
 
     return save

@@ -14,8 +14,8 @@ from stages.core.errors import ValaroError
 from stages.core.measures import ccc_per_target
 from stages.core.optimisation import OptimSettings
 from stages.core.params import CrossfitParams, DynamicParams
-from stages.engine.stage import do_unit
-from stages.predict import _dynamic, _normaliser, dynamic_units, predict_dynamic
+from stages.engine.stage import HERE, do_unit
+from stages.predict import dynamic_units, predict_dynamic
 from stages.train_dynamic import train, unit_of
 
 FPS_HZ, STEPS, FEATURES = 5.0, 90, 6
@@ -23,6 +23,7 @@ SUBJECTS = [Subject(f"t{k}", f"t{k}", None, "train") for k in range(4)] + [
     Subject(f"v{k}", f"v{k}", None, "validation") for k in range(2)
 ]
 CROSSFIT = CrossfitParams(folds=5, seed=0)
+PYTORCH = HERE.model_copy(update={"engine": "torch"})
 WINDOWS_S = (1, 2, 3, 4, 6, 8)
 NORMALISATIONS = ("none", "minmax", "per_video_minmax", "standard", "per_video_standard")
 VARIANTS = [
@@ -85,12 +86,10 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def run(workspace: Workspace, given: DynamicParams) -> None:
     """Train, then predict validation."""
-    _dynamic.cache_clear()
-    _normaliser.cache_clear()
     shutil.rmtree(workspace.root / "scratch", ignore_errors=True)  # each is a run of its own
     unit = replace(unit_of(workspace, workspace.corpus(), CROSSFIT), scratch=workspace.root / "scratch")
     do_unit(train, unit, given)
-    for each in dynamic_units(workspace, workspace, workspace.corpus().of("validation")):
+    for each in dynamic_units(workspace, workspace, workspace.corpus().of("validation"), PYTORCH):
         do_unit(predict_dynamic, each, None)
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from stages.temporal.dynamic import DynamicModel, dynamic_from_authors, predict_sequence
+from stages.temporal.dynamic import DynamicModel, dynamic_from_authors, saying
+from stages.temporal.recording import predict_sequence
 from stages.training.checkpoints import load_model, save_model
 from valaro.recordings.state_dicts import state_dict_of
 
@@ -74,7 +75,7 @@ def test_estimates_lie_within_the_scale_and_order_matters(model):
 @pytest.mark.parametrize(("steps", "window"), [(5, 8), (8, 8), (9, 8), (41, 8), (1, 8)])
 def test_a_recording_is_the_average_of_its_windows(model, steps, window):
     embedding = np.random.default_rng(0).standard_normal((steps, 12)).astype(np.float32)
-    estimate = predict_sequence(model, embedding, window, window // 2, batch_size=3)
+    estimate = predict_sequence(saying(model), embedding, window, window // 2, batch_size=3)
     assert estimate.shape == (steps, 2)
     assert estimate.dtype == np.float32
     starts = sorted({*range(0, max(steps - window, 0) + 1, window // 2), max(steps - window, 0)})

@@ -8,7 +8,7 @@ import pytest
 from stages.core.arrays import Floats
 from stages.vision.detection import Detections
 from stages.vision.found import cuts_of
-from stages.vision.people import Faces, Rules, follow, link_faces, nothing_taken, people_of
+from stages.vision.people import Faces, Rules, _assigned, follow, link_faces, nothing_taken, people_of
 from stages.vision.search import changes, look_of
 from stages.vision.targets import NoSuchPerson, Wanted, choose
 
@@ -255,3 +255,13 @@ def test_cuts_are_told_from_motion() -> None:
 def test_times_must_ascend() -> None:
     with pytest.raises(ValueError, match="one ascending time per frame"):
         Faces([], np.array([1.0]), np.zeros(1, bool), 10, 10)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (5, 1), (3, 2)])
+def test_one_row_or_column_is_assigned_as_scipy_does(shape: tuple[int, int]) -> None:
+    from scipy.optimize import linear_sum_assignment
+
+    for seed in range(20):
+        cost = np.random.default_rng(seed).random(shape)
+        for ours, theirs in zip(_assigned(cost), linear_sum_assignment(cost), strict=True):
+            np.testing.assert_array_equal(ours, theirs)

@@ -1,0 +1,70 @@
+"""The audio model as two graphs: a processor needs no PyTorch for them."""
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stages.core.arrays import Floats
+from stages.inference.engines import Precision
+from stages.inference.graphs import Exported, Run, open_graph
+from stages.inference.modules import SEED, saying_tuple, some_padding
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CODE = __name__
+
+
+def open_audio(file: Path, samples: int, precision: Precision) -> tuple[Run, Run]:
+    """An audio model in two graphs, so that windows that overlap can share the first.
+
+    The convolutions: (B, n) float32 -> (B, c, F), n free. The rest: (B, c, F), real samples (B, n) bool ->
+    (B, steps, 2), features (B, steps, f).
+
+    Args:
+        file: the weights.
+        samples: n, of a window.
+        precision: of the layers.
+
+    Raises:
+        GraphMismatch: see `graphs.open_graph`.
+    """
+
+    @cache
+    def model() -> Any:
+        from stages.audio.backbone import build_backbone
+        from stages.audio.model import AudioModel
+        from stages.training.checkpoints import load_model
+
+        return load_model(file, lambda c: AudioModel(build_backbone(c["backbone"]), **c["head"]))
+
+    real = np.ascontiguousarray(some_padding(samples, 0.6)[:, ::-1])  # sound is padded at its end
+    noise = np.random.default_rng(SEED).standard_normal((2, samples))
+    waveform: Floats = np.where(real, noise, 0).astype(np.float32)
+
+    def convolutions() -> Exported:
+        return Exported(CODE, lambda: model().backbone.feature_extractor, [waveform], free_axes=2)
+
+    def rest() -> Exported:
+        from stages.audio.backbone import convolve
+
+        convolved = convolve(model().backbone, _tensor(waveform)).detach().numpy()
+        return Exported(CODE, lambda: saying_tuple(model(), _of_convolved), [convolved, real])
+
+    return (
+        open_graph(file, convolutions, CODE, precision, part="convolutions"),
+        open_graph(file, rest, CODE, precision, part="rest"),
+    )
+
+
+def _of_convolved(model: Any, convolved: "Tensor", real: "Tensor") -> tuple["Tensor", "Tensor"]:
+    valence_arousal, features = model(real.float(), real, convolved)
+    return valence_arousal, features
+
+
+def _tensor(array: Floats) -> "Tensor":
+    import torch
+
+    return torch.from_numpy(array)

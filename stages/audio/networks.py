@@ -1,0 +1,110 @@
+"""What runs an audio model: OpenVINO's graphs on a processor, or PyTorch. The recording doesn't care."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from stages.audio.convolutions import Anatomy, Convolutions
+from stages.core.arrays import Flags, Floats
+from stages.inference.engines import Engine
+
+if TYPE_CHECKING:
+    from torch import nn
+
+RATE_HZ = 16_000
+"""Of the stage voice, and of every audio backbone."""
+
+
+class AudioNetwork(Protocol):
+    """An audio model, in evaluation mode. It says 2 + f values a step: valence, arousal, its features."""
+
+    @property
+    def convolutions(self) -> Anatomy:
+        """Of its backbone."""
+
+    def windows(self, waveform: Floats, real: Flags) -> Floats:
+        """Shape: (b, n) float32, true at real samples (b, n) -> (b, S, 2 + f) float32."""
+
+    def convolve(self, waveform: Floats) -> Floats:
+        """The convolutions of some stretch alone. Shape: (n,) float32 -> (c, F) float32."""
+
+    def finish(self, convolved: Floats, real: Flags) -> Floats:
+        """`windows`, from what the convolutions made. Shape: (b, c, F), (b, n) -> (b, S, 2 + f)."""
+
+
+class GraphAudio:
+    """An audio model as graphs on the processor; see `audio_graph.open_audio`.
+
+    Args:
+        file: the model.
+        config: of its header: `backbone`, `window_s`.
+        engine: precision of the layers.
+    """
+
+    def __init__(self, file: Path, config: dict[str, Any], engine: Engine) -> None:
+        from stages.audio.audio_graph import open_audio
+
+        self.convolutions = Convolutions.of(config["backbone"])
+        self._convolve, self._rest = open_audio(file, round(config["window_s"] * RATE_HZ), engine.precision)
+
+    def windows(self, waveform: Floats, real: Flags) -> Floats:
+        """See `AudioNetwork`."""
+        return self.finish(self._convolve(np.where(real, waveform, np.float32(0)))[0], real)
+
+    def convolve(self, waveform: Floats) -> Floats:
+        """See `AudioNetwork`."""
+        convolved: Floats = self._convolve(waveform[None])[0][0]
+        return convolved
+
+    def finish(self, convolved: Floats, real: Flags) -> Floats:
+        """See `AudioNetwork`."""
+        return np.concatenate(self._rest(convolved, real), axis=-1)
+
+
+class TorchAudio:
+    """An audio model in PyTorch, on the device that it lies on.
+
+    Args:
+        model: an `AudioModel`, or what takes waveforms and masks as one does; put into evaluation mode.
+    """
+
+    def __init__(self, model: "nn.Module") -> None:
+        self._model: Any = model.eval()
+        self._device = next(model.parameters()).device
+
+    @property
+    def convolutions(self) -> Anatomy:
+        """See `AudioNetwork`."""
+        anatomy: Anatomy = self._model.backbone.config
+        return anatomy
+
+    def windows(self, waveform: Floats, real: Flags) -> Floats:
+        """See `AudioNetwork`."""
+        return self._said(waveform, real)
+
+    def convolve(self, waveform: Floats) -> Floats:
+        """See `AudioNetwork`."""
+        import torch
+
+        from stages.audio.backbone import convolve
+
+        with torch.inference_mode():
+            found = convolve(self._model.backbone, torch.from_numpy(waveform[None]).to(self._device))
+            convolved: Floats = found[0].cpu().numpy()
+        return convolved
+
+    def finish(self, convolved: Floats, real: Flags) -> Floats:
+        """See `AudioNetwork`."""
+        import torch
+
+        unused = np.zeros(real.shape, np.float32)  # the convolutions have heard the samples already
+        return self._said(unused, real, convolved=torch.from_numpy(convolved).to(self._device))
+
+    def _said(self, waveform: Floats, real: Flags, **known: Any) -> Floats:
+        import torch
+
+        with torch.inference_mode():
+            inputs = (torch.from_numpy(array).to(self._device) for array in (waveform, real))
+            said: Floats = torch.cat(self._model(*inputs, **known), dim=-1).float().cpu().numpy()
+        return said

@@ -1,0 +1,37 @@
+"""The cross-attention as a graph: a processor needs no PyTorch for it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.inference.engines import Precision
+from stages.inference.graphs import Exported, Run, open_graph
+from stages.inference.modules import SEED, some_padding
+
+CODE = __name__
+
+
+def open_cross_attention(file: Path, config: dict[str, Any], precision: Precision) -> Run:
+    """A cross-attention: streams (B, W, C) float32, real steps (B, W) bool -> (B, W, 2).
+
+    Args:
+        file: the weights.
+        config: of their header: `window`, W, and the arguments of `CrossAttentionModel` under `model`.
+        precision: of the layers.
+
+    Raises:
+        GraphMismatch: see `graphs.open_graph`.
+    """
+
+    def exported() -> Exported:
+        from stages.fusion.cross_attention import CrossAttentionModel
+        from stages.training.checkpoints import load_model
+
+        model = load_model(file, lambda config: CrossAttentionModel(**config["model"]))
+        window, random = int(config["window"]), np.random.default_rng(SEED)
+        values = random.standard_normal((2, window, model.inputs)).astype(np.float32)
+        values[..., -1] = random.random((2, window)) > 0.5  # steps with speech
+        return Exported(CODE, lambda: model, [values, some_padding(window, 0.3)])
+
+    return open_graph(file, exported, CODE, precision)

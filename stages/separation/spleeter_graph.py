@@ -1,0 +1,32 @@
+"""Spleeter's networks as a graph: a processor needs no PyTorch for them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from stages.inference.engines import Precision
+from stages.inference.graphs import Exported, Run, open_graph
+from stages.inference.modules import SEED
+
+CODE = __name__
+
+
+def open_spleeter(file: Path, precision: Precision, segment_frames: int = 512) -> Run:
+    """Spleeter's networks: magnitudes (B, 2, T, 1024) float32 -> the voice's mask (B, 2, T, 1024).
+
+    Args:
+        file: converted weights.
+        precision: of the layers.
+        segment_frames: T.
+
+    Raises:
+        GraphMismatch: see `graphs.open_graph`.
+    """
+
+    def exported() -> Exported:
+        from stages.separation.spleeter_weights import load_net
+
+        noise = np.random.default_rng(SEED).standard_normal((2, 2, segment_frames, 1024))
+        return Exported(CODE, lambda: load_net(file), [np.abs(noise).astype(np.float32)])
+
+    return open_graph(file, exported, CODE, precision, part=f"{segment_frames} frames")
