@@ -65,17 +65,18 @@ class Project:
     Args:
         folder: an empty or absent folder.
         changes: of the sample profile's parameters, by section.
+        checkout: whose code: this one's, or an earlier commit's.
     """
 
-    def __init__(self, folder: Path, changes: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, folder: Path, changes: dict[str, dict[str, Any]], checkout: Path = CHECKOUT) -> None:
         self.folder = folder
         listing = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-        names = subprocess.run(listing, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
+        names = subprocess.run(listing, cwd=checkout, check=True, capture_output=True, text=True).stdout
         for name in filter(None, names.split("\0")):
-            if (CHECKOUT / name).is_file() and not name.startswith(NOT_COPIED):
+            if (checkout / name).is_file() and not name.startswith(NOT_COPIED):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(CHECKOUT / name, folder / name)
-        params = YAML(typ="safe", pure=True).load((CHECKOUT / "profiles" / "sample.yaml").read_text())
+                shutil.copy2(checkout / name, folder / name)
+        params = YAML(typ="safe", pure=True).load((checkout / "profiles" / "sample.yaml").read_text())
         params["index"]["corpus"] = "corpus"
         params["index"]["test_list"] = None
         for section, values in changes.items():

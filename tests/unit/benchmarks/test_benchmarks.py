@@ -13,6 +13,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "detection": ("--frames", "4", "--rounds", "1", "--weights", "{shared}/weights"),
     "dwf": ("--frames", "2000", "--draws", "2000", "--rounds", "1"),
     "embedding": ("--architecture", "resnet10t", "--size", "64", "--images", "6", "--rounds", "1"),
+    "frames": ("--seconds", "2", "--rounds", "1"),
     "growth": ("--few", "2", "--many", "3", "--seconds", "2"),
     "kelm": ("--windows", "200", "--rounds", "1"),
     "loading": ("--crops", "2", "--rounds", "1"),
