@@ -144,7 +144,11 @@ def main() -> None:
             f"| decode + faces | {before:.1f} | {now:.1f} | {before / now:.1f} |",
             f"| without the sound | {pictures[0]:.1f} | {pictures[1]:.1f} "
             f"| {pictures[0] / pictures[1]:.1f} |",
-            *(f"| {part} | {disk['before'][part]:.1f} | {disk['now'][part]:.1f} | |" for part in PICTURES),
+            *(
+                f"| {part} | {disk['before'][part]:.1f} | {disk['now'][part]:.1f} "
+                f"| {disk['before'][part] / disk['now'][part]:.1f} |"
+                for part in PICTURES
+            ),
             f"| sound (in decode) | {sound['before']:.1f} | {sound['now']:.1f} | |",
             "",
             "| peak MB of the process | before | now |",

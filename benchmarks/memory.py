@@ -50,15 +50,20 @@ def peaks(place: Path, clip: Path, voice: str) -> dict[str, float]:
 
 
 def save_network(path: Path) -> None:
-    """The sample's static model, drawn at random."""
+    """The sample's static model, drawn at random, and its graph, which is exported here, not in the stage."""
+    import torch
+
     from stages.core.params import load_params
+    from stages.inference.networks import open_static
     from stages.training.checkpoints import save_model
     from stages.vision.architectures import build_static
     from stages.vision.backbones import describe, static_config
 
     settings = load_params(Path(__file__).resolve().parents[1] / "profiles" / "sample.yaml").finetune
     config = static_config(describe(settings, "test_resnet"), settings.dropout, settings.tanh_output)
+    torch.manual_seed(0)
     save_model(path, build_static(config), config)
+    open_static(path, config["image_size"], "float32")
 
 
 def main() -> None:
