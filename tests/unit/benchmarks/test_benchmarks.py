@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "growth": ("--few", "2", "--many", "3", "--seconds", "2"),
     "kelm": ("--windows", "200", "--rounds", "1"),
     "loading": ("--crops", "2", "--rounds", "1"),
+    "memory": ("--minutes", "0.4"),
     "mesh": ("--crops", "4", "--rounds", "1"),
     "recipe": ("--seeds", "1", "--epochs", "1"),
     "throughput": ("--videos", "2", "--seconds", "3", "--detector", "blazeface_short"),
