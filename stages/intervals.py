@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stages.core.arrays import Floats
+from stages.core.arrays import Floats, Integers
 from stages.core.artefacts import read_arrays, write_arrays, write_json, write_tensors
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
@@ -39,7 +39,7 @@ from stages.core.notes import Note
 from stages.core.params import IntervalParams, load_params
 from stages.core.systems import FUSIONS, SYSTEMS, out_of_fold_folder, parts_of, traces_folder
 from stages.engine.stage import Stage, Unit, main
-from stages.evaluation.adaptive import Band, fit_band, measure, width_at
+from stages.evaluation.adaptive import Band, CrossFitted, measure, width_at
 from stages.evaluation.difficulty import FEATURES, VALUE, Seen, choose_landmarks, features_of
 from stages.evaluation.sureness import FOLDER, LANDMARKS, on_frames
 from stages.exports.trace import nearest
@@ -47,7 +47,7 @@ from stages.exports.trace import nearest
 DEGRADED, SHIFTED = ("noise", "occlusion", "dropped"), "shifted"
 CLEAN = "sample"
 """The recordings as they are; the others are copies by the stage degrade."""
-FEWEST_RECORDINGS = 2
+FEWEST_RECORDINGS = FEWEST_FOLDS = 2
 
 
 class Rows(NamedTuple):
@@ -65,39 +65,42 @@ def fit_interval(unit: Unit, settings: IntervalParams) -> list[Note]:
     rows = _gather(unit)
     if len(np.unique(rows.recording)) < FEWEST_RECORDINGS:
         raise ValaroError("intervals need two labelled validation recordings; see data/*/notes.json")
-    fitted = rows.kind != SHIFTED
-    bands = [_fit(rows, fitted, column, settings) for column in range(len(TARGETS))]
+    fold = np.array([unit.facts["folds"][name] for name in rows.subject.tolist()])
+    fits = [_fits(rows, fold, column, settings) for column in range(len(TARGETS))]
     arrays: dict[str, Floats] = {}
-    for target, band in zip(TARGETS, bands, strict=True):
-        arrays |= band.to_arrays(target)
+    for target, each in zip(TARGETS, fits, strict=True):
+        arrays |= each.band().to_arrays(target)
     recordings = len(np.unique(rows.recording))
     config = {"features": list(FEATURES), "coverage": settings.coverage, "recordings": recordings}
     write_tensors(unit.writes["model"], arrays, **config, others=unit.facts["others"])
-    write_json(unit.writes["measured"], _measured(unit, rows, settings))
+    write_json(unit.writes["measured"], _measured(unit, rows, fold, fits, settings))
     return []
 
 
-def _fit(rows: Rows, chosen: Any, column: int, settings: IntervalParams) -> Band:
-    return fit_band(
-        rows.features[chosen, column],
-        rows.errors[chosen, column],
-        rows.recording[chosen],
+def _fits(rows: Rows, fold: Integers, column: int, settings: IntervalParams) -> CrossFitted:
+    fitted = rows.kind != SHIFTED
+    return CrossFitted(
+        rows.features[fitted, column],
+        rows.errors[fitted, column],
+        rows.recording[fitted],
+        fold[fitted],
         settings,
-        rows.kind[chosen],
+        rows.kind[fitted],
     )
 
 
-def _measured(unit: Unit, rows: Rows, settings: IntervalParams) -> dict[str, Any]:
+def _measured(
+    unit: Unit, rows: Rows, fold: Integers, fits: list[CrossFitted], settings: IntervalParams
+) -> dict[str, Any]:
     """Set of recordings -> target -> coverage, width, by third; and the constant band's. Writes the bands."""
-    fold = np.array([unit.facts["folds"][name] for name in rows.subject.tolist()])
     adaptive, constant = np.empty((2, len(fold), len(TARGETS), 2))
     tail = (1 - settings.coverage) / 2
     unit.writes["bands"].mkdir(parents=True, exist_ok=True)
     for each in np.unique(fold):
         out, others = fold == each, (fold != each) & (rows.kind != SHIFTED)
-        if len(np.unique(rows.recording[others])) < FEWEST_RECORDINGS:
+        if len(np.unique(fold[others])) < FEWEST_FOLDS:
             return {}
-        bands = [_fit(rows, others, column, settings) for column in range(len(TARGETS))]
+        bands = [fit.band(without=int(each)) for fit in fits]
         for column, band in enumerate(bands):
             adaptive[out, column] = band.errors(rows.features[out, column])
             constant[out, column] = np.quantile(rows.errors[others, column], [tail, 1 - tail])
@@ -255,7 +258,7 @@ def intervals() -> None:
     folds = validation_folds(workspace, corpus, params.crossfit)
     with Stage("intervals") as stage:
         stage.run(take_landmarks, [landmark_unit(workspace, corpus)], params.intervals, jobs=1)
-        stage.run(fit_interval, units(workspace, corpus, folds), params.intervals, jobs=1)
+        stage.run(fit_interval, units(workspace, corpus, folds), params.intervals, compute=params.compute)
 
 
 if __name__ == "__main__":

@@ -40,14 +40,13 @@ ADDED_KEYS: Mapping[str, Any] = {
     "crossfit": {"folds": 5, "seed": 0},  # it and intervals concern figures only, no trace
     "intervals": {
         "coverage": 0.9,
-        "trees": 60,
+        "trees": 40,
         "depth": 2,
         "rate": 0.1,
         "min_leaf": 40,
         "share": 0.5,
-        "rows": 4000,
+        "rows": 1000,
         "landmarks": 2000,
-        "folds": 10,
         "seed": 0,
     },
     "evaluate.seeds": 1,

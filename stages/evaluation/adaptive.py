@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.core.arrays import Floats
-from stages.core.folds import Groups, assign_folds
+from stages.core.arrays import Floats, Integers
+from stages.core.folds import Groups
 from stages.core.params import IntervalParams
 from stages.evaluation.boosting import Boosted, fit_boosted
 
@@ -95,38 +95,77 @@ class Band:
         )
 
 
-def fit_band(
-    features: Floats, errors: Floats, groups: Groups, settings: IntervalParams, kinds: Groups | None = None
-) -> Band:
-    """Fit on all rows; calibrate each fold of recordings by fits on the others.
+class CrossFitted:
+    """Bands of one target: of all recordings, and of those outside a fold, each calibrated over folds.
 
-    Shape: (N, F), (N,), (N,).
+    A regression is fitted once for every one or two folds that are left out: the one without fold a and b
+    calibrates both the band of those outside a and the band of those outside b.
 
     Args:
-        features: what is known of a frame without its label.
-        errors: truth less an out-of-fold trace.
-        groups: recording of each row; changed copies of a recording belong to it.
-        settings: coverage, folds of recordings (at most as many as there are), trees.
+        features: (N, F) what is known of a frame without its label.
+        errors: (N,) truth less an out-of-fold trace.
+        groups: (N,) recording of each row; changed copies of a recording belong to it.
+        fold: (N,) of each row's recording.
+        settings: coverage, trees.
         kinds: (N,) of each row's recording, such as clean or degraded; see `fit_quantiles`. None: one kind.
-
-    Raises:
-        ValueError: fewer than two recordings.
     """
-    recordings = len(np.unique(groups))
-    fold = assign_folds(groups, min(settings.folds, recordings), settings.seed)
-    coverage = settings.coverage
-    bounds = np.empty((len(errors), 2))
-    for each in np.unique(fold):
-        out = fold == each
-        seen = None if kinds is None else kinds[~out]
-        fitted = fit_quantiles(features[~out], errors[~out], coverage, settings, seen)
-        bounds[out] = fitted.predict(features[out])
+
+    def __init__(
+        self,
+        features: Floats,
+        errors: Floats,
+        groups: Groups,
+        fold: Integers,
+        settings: IntervalParams,
+        kinds: Groups | None = None,
+    ) -> None:
+        self._features, self._errors, self._groups = features, errors, groups
+        self._fold, self._settings, self._kinds = fold, settings, kinds
+        self._known: dict[frozenset[int], Quantiles] = {}
+
+    def band(self, without: int | None = None) -> Band:
+        """The band of all recordings, or of those outside one fold.
+
+        Raises:
+            ValueError: they are of fewer than two folds.
+        """
+        left_out = frozenset(() if without is None else (without,))
+        rows = ~np.isin(self._fold, list(left_out))
+        folds = np.unique(self._fold[rows]).tolist()
+        if len(folds) < 2:
+            raise ValueError(f"{len(folds)} folds: calibration needs two")
+        bounds = np.empty((len(self._errors), 2))
+        for each in folds:
+            own = self._fold == each
+            bounds[own] = self._quantiles(left_out | {each}).predict(self._features[own])
+        return _calibrated(
+            self._quantiles(left_out),
+            bounds[rows],
+            self._errors[rows],
+            self._groups[rows],
+            self._settings.coverage,
+        )
+
+    def _quantiles(self, left_out: frozenset[int]) -> Quantiles:
+        if left_out not in self._known:
+            rows = ~np.isin(self._fold, list(left_out))
+            kinds = None if self._kinds is None else self._kinds[rows]
+            self._known[left_out] = fit_quantiles(
+                self._features[rows], self._errors[rows], self._settings.coverage, self._settings, kinds
+            )
+        return self._known[left_out]
+
+
+def _calibrated(
+    quantiles: Quantiles, bounds: Floats, errors: Floats, groups: Groups, coverage: float
+) -> Band:
+    """A band widened, by thirds of the width, as bounds predicted by fits on other recordings need it."""
     width = np.diff(bounds)[:, 0]
     scores = np.maximum(bounds[:, 0] - errors, errors - bounds[:, 1])
     edges = np.quantile(width, [1 / THIRDS, 2 / THIRDS])
     third = np.searchsorted(edges, width)
     widen = np.array([_quantile(scores[third == k], groups[third == k], coverage) for k in range(THIRDS)])
-    return Band(fit_quantiles(features, errors, coverage, settings, kinds), edges, widen)
+    return Band(quantiles, edges, widen)
 
 
 def _quantile(scores: Floats, groups: Groups, coverage: float) -> float:

@@ -46,7 +46,6 @@ class IntervalParams(Section):
     share: Annotated[float, Field(gt=0, le=1)]
     rows: Count
     landmarks: Count
-    folds: Annotated[int, Field(ge=2)]
     seed: Annotated[int, Field(ge=0)]
 
 

@@ -3,21 +3,26 @@
 import numpy as np
 import pytest
 
+from stages.core.folds import assign_folds
 from stages.core.params import IntervalParams
-from stages.evaluation.adaptive import Band, fit_band, fit_quantiles, measure, width_at
+from stages.evaluation.adaptive import Band, CrossFitted, fit_quantiles, measure, width_at
 
 SETTINGS = IntervalParams(
     coverage=0.9,
-    trees=60,
+    trees=40,
     depth=2,
     rate=0.1,
     min_leaf=40,
     share=0.5,
     rows=4000,
     landmarks=10,
-    folds=5,
     seed=0,
 )
+
+
+def fit_band(features: np.ndarray, errors: np.ndarray, groups: np.ndarray, settings: IntervalParams) -> Band:
+    """Calibrated over five folds of recordings."""
+    return CrossFitted(features, errors, groups, assign_folds(groups, 5, 0), settings).band()
 
 
 def recordings(count: int, seed: int, frames: int = 120) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -92,10 +97,23 @@ def test_strange_features_do_not_turn_it_inside_out(band: Band) -> None:
     assert np.isfinite(bounds).all()
 
 
-def test_one_recording_calibrates_nothing() -> None:
-    features, errors, groups = recordings(1, 0)
+def test_one_fold_calibrates_nothing() -> None:
+    features, errors, groups = recordings(2, 0)
+    fitted = CrossFitted(features, errors, groups, assign_folds(groups, 2, 0), SETTINGS)
+    assert isinstance(fitted.band(), Band)
     with pytest.raises(ValueError, match="folds"):
-        fit_band(features, errors, groups, SETTINGS)
+        fitted.band(without=0)
+
+
+def test_the_band_of_the_others_has_not_seen_a_fold() -> None:
+    """Whatever the errors of one fold are, the band of the others is the same, and not that of all."""
+    features, errors, groups = recordings(6, 0)
+    fold = assign_folds(groups, 3, 0)
+    changed = np.where(fold == 1, 3 * errors + 1, errors)
+    bands = [CrossFitted(features, each, groups, fold, SETTINGS) for each in (errors, changed)]
+    others = [each.band(without=1).errors(features) for each in bands]
+    np.testing.assert_array_equal(*others)
+    assert np.abs(bands[1].band().errors(features) - others[1]).max() > 0.1
 
 
 def test_clean_recordings_count_beside_degraded_ones() -> None:

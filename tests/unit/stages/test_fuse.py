@@ -36,7 +36,6 @@ INTERVALS = IntervalParams(
     share=1.0,
     rows=1000,
     landmarks=10,
-    folds=2,
     seed=0,
 )
 VIDEOS = ["a", "b", "c", "d"]

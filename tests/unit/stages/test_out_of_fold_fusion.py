@@ -40,7 +40,6 @@ INTERVALS = IntervalParams(
     share=1.0,
     rows=300,
     landmarks=10,
-    folds=4,
     seed=0,
 )
 FRAMES, RATE_HZ = 200, 10.0
