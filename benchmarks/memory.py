@@ -54,10 +54,10 @@ def save_network(path: Path) -> None:
     import torch
 
     from stages.core.params import load_params
-    from stages.inference.networks import open_static
     from stages.training.checkpoints import save_model
     from stages.vision.architectures import build_static
     from stages.vision.backbones import describe, static_config
+    from stages.vision.static_graph import open_static
 
     settings = load_params(Path(__file__).resolve().parents[1] / "profiles" / "sample.yaml").finetune
     config = static_config(describe(settings, "test_resnet"), settings.dropout, settings.tanh_output)

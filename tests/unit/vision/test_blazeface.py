@@ -108,8 +108,9 @@ def test_a_stage_that_uses_it_does_without_pytorch(tmp_path: Path) -> None:
         "from stages.media.jpeg import pack_jpegs\n"
         "jpeg, offset = pack_jpegs([np.zeros((90, 160, 3), np.uint8)])\n"
         "frames, found = Path(sys.argv[1]) / 'frames.h5', Path(sys.argv[1]) / 'found.h5'\n"
-        "arrays = {'jpeg': jpeg, 'jpeg_offset': offset, 'time_s': np.zeros(1)}\n"
-        "write_arrays(frames, arrays, width=160, height=90)\n"
+        "zero = np.zeros(1)\n"
+        "arrays = {'jpeg': jpeg, 'jpeg_offset': offset, 'time_s': zero, 'frame_time_s': zero}\n"
+        "write_arrays(frames, arrays, width=160, height=90, scale=1.0)\n"
         "search_video(Unit('v', {'frames': frames}, {'found': found}), load_params().faces.detection())\n"
         "sys.exit(len(read_arrays(found)['time_s']) != 1 or 'torch' in sys.modules)"
     )
