@@ -181,7 +181,7 @@ REMARKS = [
     ("index", "not_labelled", "not_labelled.mp4", "neither labelled nor in the test list"),
     ("index", "good", "good.txt", "'good' is in train too"),
     ("decode", "mute", "mute.mp4", "no audio stream"),
-    ("faces", "damaged", "damaged.mkv", "can't be decoded"),
+    ("decode", "damaged", "damaged.mkv", "can't be decoded"),
     ("faces", "nobody", "nobody.h5", "no face of nobody in any of 2 frames"),
 ]
 

@@ -126,3 +126,17 @@ def test_crops_of_another_margin_are_not_taken(seen: Any, params: Params, shared
     after = read_arrays(workspace.artefact("faces", "v"))
     sizes = [unpack_jpeg(each["jpeg"], each["jpeg_offset"], 0).shape for each in (before, after)]
     assert sizes[1][0] >= sizes[0][0] + 30
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_whoever_decodes_the_pictures_says_what_is_odd_about_them(
+    tmp_path: Path, shared: Path, params: Params, keep: bool
+) -> None:
+    workspace = Workspace(tmp_path)
+    corpus = Corpus([Subject("v", "v", None, "test")], {"v": str(shared / "cases/size_changes.webm")})
+    settings = params.decode.model_copy(update={"keep_frames": keep})
+    said = do_unit(decode_video, decode_units(workspace, corpus)[0], settings)
+    (search,) = faces.search_units(workspace, corpus, params.faces)
+    found = do_unit(search_video, search, params.faces.detection())
+    stages = [any("the picture changes" in note.problem for note in notes) for notes in (said, found)]
+    assert stages == [keep, not keep]
