@@ -60,7 +60,6 @@ def save_network(path: Path) -> None:
     from stages.training.checkpoints import save_model
     from stages.vision.architectures import build_static
     from stages.vision.backbones import describe, static_config
-    from stages.vision.static_graph import open_static
 
     settings = load_params(Path(__file__).resolve().parents[1] / "profiles" / "sample.yaml").finetune
     config = static_config(describe(settings, "test_resnet"), settings.dropout, settings.tanh_output)
