@@ -1,23 +1,18 @@
-"""Whose face every subject of the look-alike corpus gets, from its videos and labels to the boxes."""
+"""The look-alike corpus, laid out and named as the organisers' is, through `dvc repro` to the submission.
 
-import os
+Which face every subject got, what was said before anything ran, and which rows were written.
+"""
+
 import runpy
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from stages import decode, faces, index
-from stages.core.artefacts import read_arrays
-from stages.core.corpus import Corpus, Subject, Workspace
-from stages.core.params import load_params
-from stages.engine.stage import do_unit
-from stages.layouts.listing import Found
-from stages.vision.search import search_video
+from stages.core.artefacts import read_arrays, read_json
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 PAIRS = {
     "10-60-1280x720": ("10-60-1280x720", "10-60-1280x720_right"),
     "video59": ("video59", "video59_right"),
@@ -25,45 +20,61 @@ PAIRS = {
     "46-30-484x360": ("46-30-484x360_left", "46-30-484x360_right"),
     "video10_1": ("video10_1_left", "video10_1_right"),
 }
+WIDTH_PX = 480
+FOUND = "15 / 8 / 7 annotations, 25 videos (6th ABAW)"
+FORM = "test_set/prediction_files_format/CVPR_6th_ABAW_VA_test_set_sample.txt"
+SETTINGS: dict[str, Any] = {
+    "index": {"videos": ".", "annotations": ".", "lists": ".", "test_list": "auto"},
+    "submission": {"sample_file": "auto"},
+    # Its people are photographs, which never speak: any flicker of the mesh will do.
+    "speech": {"min_mouth_motion": 0.0},
+}
 
 
 @pytest.fixture(scope="module")
-def boxes(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, np.ndarray]]:
-    """(T,) of each subject: the middle of its face as a share of the picture's width, NaN without."""
-    root = tmp_path_factory.mktemp("lookalike")
+def lookalike(code: Any, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Everything has run; what doctor, plan and dvc said is in `said`."""
+    folder = tmp_path_factory.mktemp("lookalike") / "project"
+    code.run("cp", "-a", str(code.folder), str(folder))
+    made = type(code)(folder, code.environment)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["lookalike.py", str(root / "corpus")])
+        patch.setattr(sys, "argv", ["lookalike.py", str(folder / "corpus")])
         runpy.run_path(str(shared / "affwild2" / "lookalike.py"))
-    params, workspace = load_params(REPOSITORY / "profiles" / "sample.yaml"), Workspace(root)
-    labels = {path.stem: path for path in (root / "corpus").rglob("*_Set/*.txt")}
-    found = []
-    for video, names in PAIRS.items():
-        for name in names:
-            side = name.rpartition("_")[2] if name != video else None
-            others = tuple(other for other in names if other != name) if side is None else ()
-            subject = Subject(name, video, side, "train", leaves_out=others)  # type: ignore[arg-type]
-            file = next((root / "corpus").rglob(f"{video}.mp4"))
-            found.append(Found(subject, file, labels.get(name)))
-    corpus = Corpus([one.subject for one in found], {one.subject.video: str(one.video_file) for one in found})
-    detection = params.faces.detection()
-    for work, units, settings in (
-        (
-            index.index_subject,
-            lambda: [index.unit_of(one, workspace, params.decode) for one in found],
-            params.index,
-        ),
-        (decode.decode_video, lambda: decode.units(workspace, corpus), params.decode),
-        (search_video, lambda: faces.search_units(workspace, corpus, params.faces), detection),
-        (faces.find_faces, lambda: faces.units(workspace, corpus), params.faces),
-    ):
-        for unit in units():
-            do_unit(work, unit, settings)
+    made.set(SETTINGS)
+    made.said = {"doctor": made.run("valaro", "doctor"), "plan": made.run("valaro", "plan")}
+    made.said["repro"] = made.dvc("repro")
+    return made
+
+
+@pytest.fixture(scope="module")
+def boxes(lookalike: Any) -> dict[str, np.ndarray]:
+    """(T,) of each subject: the middle of its face as a share of the picture's width, NaN without."""
     places = {}
-    for one in found:
-        box = read_arrays(workspace.artefact("faces", one.subject.name), "box_xyxy")["box_xyxy"]
-        places[one.subject.name] = (box[:, 0] + box[:, 2]) / 2 / 480
-    yield places
-    os.environ.pop("VALARO_DEVICE", None)
+    for file in sorted((lookalike / "data/faces").glob("*.h5")):
+        box = read_arrays(file, "box_xyxy")["box_xyxy"]
+        places[file.stem] = (box[:, 0] + box[:, 2]) / 2 / WIDTH_PX
+    return places
+
+
+@pytest.mark.slow
+def test_what_was_found_is_said_before_anything_runs(lookalike: Any) -> None:
+    assert FOUND in lookalike.said["doctor"]
+    assert "missing: 341 train annotations" in lookalike.said["doctor"]
+    assert f"sample submission: {FORM}" in lookalike.said["doctor"]
+    assert "25 videos" in lookalike.said["plan"]
+    assert f"index: {FOUND}" in lookalike.said["repro"]
+    assert "all 303 labels are 0, 0" in lookalike.said["repro"]
+    assert "SET ASIDE" not in lookalike.said["repro"]
+
+
+@pytest.mark.slow
+def test_the_submission_has_the_samples_rows(lookalike: Any) -> None:
+    ours, form = (
+        [line.split(",")[0] for line in (lookalike / path).read_text().splitlines()]
+        for path in ("data/submission/submission.csv", f"corpus/{FORM}")
+    )
+    assert ours == form
+    assert read_json(lookalike / "data/submission/notes.json") == []
 
 
 @pytest.mark.slow
@@ -94,3 +105,14 @@ def test_every_subject_gets_its_own_face(boxes: dict[str, np.ndarray]) -> None:
     assert np.nanmax(main) < 0.65, "never the second person, at 0.76"
     assert np.isfinite(main[:45]).mean() > 0.9
     assert np.isfinite(main[-40:]).mean() > 0.7
+
+
+@pytest.mark.slow
+def test_every_subject_has_a_face_most_of_the_time(boxes: dict[str, np.ndarray]) -> None:
+    """But for the second person, who comes late or now and then."""
+    seen = {name: np.isfinite(place).mean() for name, place in boxes.items()}
+    late = {"10-60-1280x720_right", "video59_right"}
+    assert len(seen) == 30
+    assert {name for name, share in seen.items() if share < 0.8} <= late
+    alone = boxes.keys() - {name for pair in PAIRS.values() for name in pair}
+    assert all(np.nanmax(np.abs(boxes[name] - 0.5)) < 0.1 for name in alone)
