@@ -20,6 +20,7 @@ PAIRS = {
     "46-30-484x360": ("46-30-484x360_left", "46-30-484x360_right"),
     "video10_1": ("video10_1_left", "video10_1_right"),
 }
+pytestmark = pytest.mark.timeout(3600)
 WIDTH_PX = 480
 FOUND = "15 / 8 / 7 annotations, 25 videos (6th ABAW)"
 FORM = "test_set/prediction_files_format/CVPR_6th_ABAW_VA_test_set_sample.txt"
