@@ -12,6 +12,7 @@ from stages.core.systems import FUSIONS, SYSTEMS
 
 from .conftest import record
 
+pytestmark = pytest.mark.timeout(3600)  # every graph of every system is made first
 HEAVY = {"torch", "torchvision", "timm", "transformers", "accelerate"}
 SCRIPT = f"""
 import json, sys

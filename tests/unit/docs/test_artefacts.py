@@ -16,6 +16,7 @@ from skimage import data as portraits
 from torch import Tensor, nn
 
 from stages import decode, embed, faces, fuse, index, mouth, predict, smooth, speech, voice
+from stages.audio.networks import TorchAudio
 from stages.core.artefacts import read_arrays, read_json, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.folds import validation_folds
@@ -127,7 +128,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     params, workspace = load_params(REPOSITORY / "profiles" / "sample.yaml"), Workspace(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VALARO_DEVICE", "cpu")
-        patch.setattr(predict, "_audio", lambda _path, _device: (Heard(), {"window_s": 4.0, "fps_hz": 5.0}))
+        heard = TorchAudio(Heard()), {"window_s": 4.0, "fps_hz": 5.0}
+        patch.setattr(predict, "_audio", lambda _path, _device, _engine: heard)
         corpus = lay_corpus(root, workspace, params)
         see_and_hear(workspace, corpus, params)
         estimate(workspace, corpus, params)
