@@ -7,9 +7,10 @@ A linear quantile regression of the absolute error on what can be known of a fac
     gap       between the model's valence (arousal) and the mean of those coordinates
 
 times a factor that brings the share of held-out pictures within the interval to COVERAGE (conformalised
-quantile regression, Romano et al., 2019). The coefficients are in the header of the model's file. Two things
-that still pictures can't teach widen it by rule: a score of the face detector below SURE_SCORE, as of a face
-in profile or of what is hardly a face, and a face that isn't seen.
+quantile regression, Romano et al., 2019). The coefficients are in the header of the model's file. Three
+things that still pictures can't teach widen it by rule: a score of the face detector below SURE_SCORE, as of
+a face in profile or of what is hardly a face; a face that isn't seen; and a small one, which in a film is
+blurred and compressed too, so that a sure "neutral" may only mean that nothing is to be seen (SMALL_LEAST).
 
 It holds for pictures like those it was calibrated on. On other people's photographs and films, whose labels
 are ratings and not votes, nobody has shown that it covers 90 %.
@@ -30,6 +31,8 @@ FULL_PX = 60.0
 """Side of a face's box from which on a face isn't small: a picture of FER+ stands for such a face."""
 SURE_SCORE, WORST_SCORE_FACTOR = 0.75, 3.0
 """Down from this score of the detector the interval widens, up to so many times at a score of 0."""
+SMALL_LEAST = 0.25
+"""Least half width of a face half as large as FULL_PX; twice that at a quarter, and so on."""
 UNSEEN_SMALL = 2.0
 """A face that isn't seen counts as one of a quarter of FULL_PX."""
 NARROWEST = 0.05
@@ -65,6 +68,7 @@ class Doubt:
         small = np.nan_to_num(halvings(side_px), nan=UNSEEN_SMALL)
         logits = embedding @ self.emotion_weight.T + self.emotion_bias
         width = self.from_features(features_of(logits, valence_arousal, small))
+        width = np.maximum(width, SMALL_LEAST * small[:, None])
         unsure = np.clip(1 - np.nan_to_num(score, nan=0.0) / SURE_SCORE, 0, 1)
         widened = width * (1 + (WORST_SCORE_FACTOR - 1) * unsure[:, None])
         return np.asarray(np.clip(widened, NARROWEST, 1), np.float32)

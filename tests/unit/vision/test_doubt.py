@@ -37,8 +37,9 @@ def test_what_makes_a_face_doubtful_widens_the_interval(doubt: Doubt) -> None:
     sure = {"happiness": 9.0}
     plain = width(doubt, logits=sure)
     assert width(doubt, side_px=61, logits=sure) == plain, "large enough"
-    assert width(doubt, side_px=30, logits=sure) == pytest.approx(plain + 0.1, abs=1e-3)
-    assert width(doubt, side_px=15, logits=sure) == pytest.approx(plain + 0.2, abs=1e-3)
+    assert width(doubt, side_px=50, logits=sure) == pytest.approx(plain + 0.1 * np.log2(60 / 50), abs=1e-3)
+    assert width(doubt, side_px=30, logits=sure) == pytest.approx(0.25, abs=1e-3), "by rule"
+    assert width(doubt, side_px=15, logits=sure) == pytest.approx(0.5, abs=1e-3)
     assert width(doubt, logits={"happiness": 9.0, "anger": 9.0}) > plain + 0.05, "joy or anger"
     assert width(doubt, score=0.5, logits=sure) == pytest.approx(plain * (1 + 2 / 3), abs=1e-3)
     unseen = width(doubt, side_px=np.nan, score=np.nan, logits=sure)
