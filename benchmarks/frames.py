@@ -20,6 +20,7 @@ from measure import arguments, machine, save
 
 STAGES = ("decode", "faces", "mouth")
 PICTURES = ("decode", "faces")
+SOUND = (".wav", ".flac")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -116,7 +117,8 @@ def main() -> None:
         for name, project in projects.items()
     }
     sound = {
-        name: sum(path.stat().st_size for path in (project.folder / "data/decode").glob("*.wav")) / 1e6
+        name: sum(p.stat().st_size for p in (project.folder / "data/decode").iterdir() if p.suffix in SOUND)
+        / 1e6
         for name, project in projects.items()
     }
     peaks = {

@@ -9,7 +9,7 @@ Writes  data/decode/<video>.h5     time_s (T,): k / fps_hz; frame (T,): the nati
                                    native size), duration_s, has_audio.
                                    With keep_frames: jpeg, jpeg_offset (T + 1,): upright RGB frames, square
                                    pixels, SDR
-        data/decode/<video>.wav    PCM 16 bit, stereo, audio_rate_hz; sample 0 is the first frame's time, the
+        data/decode/<video>.flac   PCM 16 bit, stereo, audio_rate_hz; sample 0 is the first frame's time, the
                                    length is the video's; silence where there is no sound
 Params  decode
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def decode_video(unit: Unit, settings: DecodeParams) -> list[Note]:
-    """Put one video on the grid, its frames too where they are kept, and its sound into a WAV file."""
+    """Put one video on the grid, its frames too where they are kept, and its sound into a FLAC file."""
     from stages.media.container import Limits, probe
     from stages.media.frames import decode_grid, fitted_size, nearest_frames
     from stages.media.oddities import oddities
@@ -100,7 +100,7 @@ def units(workspace: Workspace, corpus: Corpus) -> list[Unit]:
             {"video": Path(file)},
             {
                 "frames": workspace.artefact("decode", video),
-                "sound": workspace.artefact("decode", video, ".wav"),
+                "sound": workspace.artefact("decode", video, ".flac"),
             },
         )
         for video, file in sorted(corpus.videos.items())

@@ -58,5 +58,10 @@ def disk_named(path: Path) -> Iterator[None]:
     except RuntimeError as error:
         if "System error" not in str(error):
             raise
-        number = errno.ENOSPC if shutil.disk_usage(path.parent).free < FULL_BYTES else errno.EIO
-        raise OSError(number, os.strerror(number), str(path)) from error
+        raise disk_error(path) from error
+
+
+def disk_error(path: Path) -> OSError:
+    """What to raise where a file couldn't be written: ENOSPC where there is no room left, else EIO."""
+    number = errno.ENOSPC if shutil.disk_usage(path.parent).free < FULL_BYTES else errno.EIO
+    return OSError(number, os.strerror(number), str(path))

@@ -169,14 +169,14 @@ def peak_mb() -> float:
 def extent(writes: Mapping[str, Path]) -> tuple[int, float]:
     """Frames and seconds of what a unit wrote: of its longest file, as all are of the same video.
 
-    Frames are the rows of `time_s` (T,); a WAV file has seconds alone; other files have neither.
+    Frames are the rows of `time_s` (T,); a sound file has seconds alone; other files have neither.
     """
     found = [_extent(path) for path in writes.values() if path.is_file()]
     return max(found, default=(0, 0.0), key=lambda one: (one[0], one[1]))
 
 
 def _extent(path: Path) -> tuple[int, float]:
-    if path.suffix == ".wav":
+    if path.suffix in (".wav", ".flac"):
         import soundfile
 
         return 0, float(soundfile.info(path).duration)

@@ -1,4 +1,4 @@
-"""The waveform beside the frames: sample 0 is at the first video frame; and PCM16 files of it."""
+"""The waveform beside the frames: sample 0 is at the first video frame; and 16-bit files of it."""
 
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stages.core.arrays import Floats
 from stages.core.errors import BadInput
-from stages.engine.machine import disk_named
+from stages.engine.machine import disk_error, disk_named
 from stages.media.container import ContainerFacts, Limits, probe
 from stages.media.polarity import Mending, mend, mended, mending_for
 from stages.media.source import Decoder, open_media
@@ -87,12 +87,12 @@ def decode_sound(
 def write_sound(
     path: Path, video: Path, rate_hz: int, facts: ContainerFacts, limits: Limits | None = None
 ) -> Heard | None:
-    """Write what `decode_sound` gives as PCM16, silence where that is None; in memory is a block at a time.
+    """Write what `decode_sound` gives as FLAC, silence where that is None; in memory is a block at a time.
 
     The samples wait on the disk beside `path`, 8 bytes each, since only the whole says what is to be mended.
 
     Args:
-        path: of the WAV file.
+        path: of the FLAC file.
         video: where the sound is from.
         rate_hz: samples per second.
         facts: of the video.
@@ -100,10 +100,11 @@ def write_sound(
 
     Raises:
         BadInput: as `decode_sound`.
+        OSError: the disk is full, or fails.
     """
     length = round(facts.duration_s * rate_hz)
     (limits or Limits()).check_sound(video, length)
-    with disk_named(path), SpooledSamples(path.parent, length) as samples:
+    with SpooledSamples(path.parent, length) as samples:
         heard = None
         if facts.audio_index is not None:
             undecodable = _fill(samples, video, rate_hz, facts)
@@ -111,7 +112,7 @@ def write_sound(
             heard = Heard(undecodable, mending_for(samples, rate_hz) if stereo else "none")
         mending = heard.mending if heard else "none"
         blocks = (mended(samples[k : k + _BLOCK], mending) for k in range(0, length, _BLOCK))
-        _write_pcm(path, blocks, rate_hz, 2)
+        _write_flac(path, blocks, rate_hz)
     return heard
 
 
@@ -225,18 +226,46 @@ def write_wav(path: Path, samples: Floats, rate_hz: int) -> None:
     """
     channels = 1 if samples.ndim == 1 else samples.shape[1]
     blocks = (samples[start : start + _BLOCK] for start in range(0, len(samples), _BLOCK))
-    with disk_named(path):
-        _write_pcm(path, blocks, rate_hz, channels)
+    with (
+        disk_named(path),
+        soundfile.SoundFile(path, "w", rate_hz, channels, "PCM_16", format="WAV") as file,
+    ):
+        _fill_pcm(file, blocks)
 
 
-def _write_pcm(path: Path, blocks: Iterable[Floats], rate_hz: int, channels: int) -> None:
+def write_flac(path: Path, samples: Samples, rate_hz: int) -> None:
+    """Write PCM16 without loss in a third of a WAV file's room; what is beyond full scale is clipped.
+
+    Shape: (n, 2), full scale at 1. FLAC knows no empty file: of no samples is made one of silence.
+
+    Raises:
+        ValueError: a sample is NaN or infinite.
+        OSError: the disk is full, or fails.
+    """
+    _write_flac(path, (samples[k : k + _BLOCK] for k in range(0, len(samples), _BLOCK)), rate_hz)
+
+
+def _write_flac(path: Path, blocks: Iterable[Floats], rate_hz: int) -> None:
+    try:
+        with soundfile.SoundFile(path, "w", rate_hz, 2, "PCM_16", format="FLAC") as file:
+            count = _fill_pcm(file, blocks) or _fill_pcm(file, [np.zeros((1, 2))])
+        # Closing writes the last block and the count of samples; where that fails, libsndfile says nothing.
+        finished = soundfile.info(path).frames == count
+    except soundfile.SoundFileError as error:  # the format is one that can be: only the disk is left
+        raise disk_error(path) from error
+    if not finished:
+        raise disk_error(path)
+
+
+def _fill_pcm(file: soundfile.SoundFile, blocks: Iterable[Floats]) -> int:
+    """Write 16-bit samples. -> how many, per channel."""
     start = 0
-    with soundfile.SoundFile(path, "w", rate_hz, channels, "PCM_16", format="WAV") as file:
-        for block in blocks:
-            if not np.isfinite(block).all():
-                raise ValueError(f"samples {start} to {start + len(block)} hold a NaN or an infinity")
-            file.write(np.clip(np.rint(block * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16))
-            start += len(block)
+    for block in blocks:
+        if not np.isfinite(block).all():
+            raise ValueError(f"samples {start} to {start + len(block)} hold a NaN or an infinity")
+        file.write(np.clip(np.rint(block * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16))
+        start += len(block)
+    return start
 
 
 def read_wav(path: Path) -> tuple[Samples, int]:

@@ -7,6 +7,7 @@ results don't depend on where the blocks are cut.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from math import gcd
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from stages.core.arrays import Floats
 from stages.core.errors import BadInput
 from stages.engine.machine import disk_named
+from stages.media.container import Limits
 
 Samples = NDArray[np.float32]
 Stream = Iterable[Floats]
@@ -26,29 +28,53 @@ BLOCK = 1 << 18
 
 FULL_SCALE = 32_768
 
+FORMATS = ("WAV", "WAVEX", "FLAC")
+"""What is read, by libsndfile's names: what stages write, and WAV files of others."""
 
-def rate_of(path: Path) -> int:
-    """Samples per second of a WAV file.
-
-    Raises:
-        BadInput: not a WAV file that can be read.
-    """
-    try:
-        return int(soundfile.info(path).samplerate)
-    except (OSError, soundfile.SoundFileError) as error:
-        raise _unreadable(path) from error
+UNKNOWN = 1 << 36
+"""FLAC counts up to here; more is what libsndfile says of a file that was never finished."""
 
 
-def read_blocks(path: Path, size: int = BLOCK) -> Iterator[Samples]:
-    """The samples of a WAV file, (n, channels) at a time.
+def rate_of(path: Path, limits: Limits | None = None) -> int:
+    """Samples per second of a WAV or FLAC file.
 
     Raises:
-        BadInput: not a WAV file that can be read.
+        BadInput: as `read_blocks`.
     """
+    with _opened(path, limits or Limits()) as file:
+        return int(file.samplerate)
+
+
+def read_blocks(path: Path, limits: Limits | None = None, size: int = BLOCK) -> Iterator[Samples]:
+    """The samples of a WAV or FLAC file, (n, channels) at a time.
+
+    Args:
+        path: the file.
+        limits: how many samples it may hold; None for the defaults.
+        size: samples at a time.
+
+    Raises:
+        BadInput: not such a file, not whole, or more samples than allowed.
+    """
+    with _opened(path, limits or Limits()) as file:
+        count = 0
+        while len(block := file.read(size, dtype="float32", always_2d=True)):
+            count += len(block)
+            yield block
+        if count != file.frames:
+            raise _unreadable(path)
+
+
+@contextmanager
+def _opened(path: Path, limits: Limits) -> Iterator[soundfile.SoundFile]:
+    """A sound file for reading, of a format that stages write and of no more samples than allowed."""
     try:
         with soundfile.SoundFile(path) as file:
-            while len(block := file.read(size, dtype="float32", always_2d=True)):
-                yield block
+            if file.format not in FORMATS or file.frames >= UNKNOWN:  # libsndfile opens any, under any name
+                raise _unreadable(path)
+            if file.format == "FLAC":  # a kilobyte of it can be an hour of silence
+                limits.check_sound(path, file.frames)
+            yield file
     except (OSError, soundfile.SoundFileError) as error:
         raise _unreadable(path) from error
 
@@ -127,4 +153,4 @@ def through_rate(
 
 
 def _unreadable(path: Path) -> BadInput:
-    return BadInput(path, "not a readable WAV file", "Remove it, so that it is made again")
+    return BadInput(path, "not a readable WAV or FLAC file", "Remove it, so that it is made again")

@@ -23,7 +23,7 @@ from stages.engine import stage as module
 from stages.engine.fingerprint import md5_of
 from stages.engine.machine import MachineTrouble
 from stages.engine.stage import Stage, Unit
-from stages.media.sound import write_wav
+from stages.media.sound import write_flac, write_wav
 
 KIB = 1024
 WORKED: list[str] = []
@@ -36,11 +36,13 @@ class Settings(BaseModel):
 
 
 def expand(unit: Unit, settings: Settings) -> list[Note]:
-    """Write so many KiB of HDF5 and of WAV, decided by the input."""
+    """Write so many KiB of HDF5 and of sound, half of it WAV and half FLAC, decided by the input."""
     WORKED.append(unit.name)
     rng = np.random.default_rng(list(unit.reads["seed"].read_bytes()))
     write_arrays(unit.writes["arrays"], {"a": rng.integers(0, 255, settings.kib * KIB, np.uint8)})
-    write_wav(unit.writes["sound"], rng.uniform(-1, 1, settings.kib * KIB // 2), 16_000)
+    noise = rng.uniform(-1, 1, settings.kib * KIB // 2)  # in FLAC as long as in WAV
+    write_wav(unit.writes["voice"], noise[::2], 16_000)
+    write_flac(unit.writes["sound"], noise[::2].reshape(-1, 2).astype(np.float32), 16_000)
     return []
 
 
@@ -63,7 +65,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         for name in names:
             if not Path("in", name).is_file():
                 Path("in", name).write_bytes(name.encode())
-            writes = {"arrays": Path("out", f"{name}.h5"), "sound": Path("out", f"{name}.wav")}
+            endings = {"arrays": ".h5", "voice": ".wav", "sound": ".flac"}
+            writes = {role: Path("out", name + ending) for role, ending in endings.items()}
             units.append(Unit(name, {"seed": Path("in", name)}, writes))
         with Stage("expand", Path("out")) as stage:
             stage.run(expand, units, Settings(), jobs=jobs)

@@ -14,7 +14,7 @@ from stages.engine.fingerprint import md5_of
 
 FOLDERS = "data/index", "data/decode"
 CLIP_S = tuple(k / 25 for k in range(25))
-CLIPS = 4  # some 300 kB each
+CLIPS = 4  # some 150 kB each
 
 Computed = Callable[[str], dict[str, tuple[int, int]]]
 Disk = Callable[[Path, str], Path]
@@ -68,7 +68,7 @@ def ends_well(repository: Any, computed: Computed, wanted: dict[str, str]) -> No
 
 def test_a_full_cache(filmed: Any, wanted: dict[str, str], computed: Computed, disk: Disk) -> None:
     """It lies on a disk of its own: files are copied there, some of them."""
-    cache = disk(filmed / ".dvc/cache", "700k")
+    cache = disk(filmed / ".dvc/cache", "400k")
     fails_for_want_of_space(filmed, computed, wanted)
     subprocess.run(["mount", "-o", "remount,size=100m", str(cache)], check=True)
     ends_well(filmed, computed, wanted)

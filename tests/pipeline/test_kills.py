@@ -47,7 +47,7 @@ class Watcher(threading.Thread):
                     if path.suffix == ".h5":
                         with h5py.File(content, "r") as file:
                             self.read += len([file[name][()] for name in file])
-                    elif path.suffix == ".wav":
+                    elif path.suffix in (".wav", ".flac"):
                         self.read += len(soundfile.read(content))
                 except (OSError, RuntimeError) as error:
                     self.broken.append(f"{path.name}: {error}")

@@ -64,9 +64,9 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], None], tuple[str, ...]]] = {
         ),
     ),
     "one bit": (
-        "data/decode/two.wav",
+        "data/decode/two.flac",
         lambda path: replaced(path, path.read_bytes()[:-1] + b"\1"),
-        ("data/decode/two.wav: other bytes than decode wrote", "dvc repro decode"),
+        ("data/decode/two.flac: other bytes than decode wrote", "dvc repro decode"),
     ),
     "missing": ("data/index/two.h5", Path.unlink, ("data/index/two.h5: missing", "dvc repro index")),
     "foreign": (

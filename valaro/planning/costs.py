@@ -42,7 +42,7 @@ COSTS: dict[str, Cost] = {
     # per-video stages; those that grow with the picture were measured at 640 x 480
     "index": Cost(0.0028, "core s per s of a subject", "CPU", THROUGHPUT),
     "decode": Cost(0.0156, "core s per s of 640 x 480 video, frames kept", "CPU", THROUGHPUT),
-    "grid": Cost(0.0035, "core s per s of video: stamps and sound, no frame", "CPU", THROUGHPUT + ", scaled"),
+    "grid": Cost(0.005, "core s per s of video: stamps and sound, no frame", "CPU", THROUGHPUT + ", scaled"),
     "pictures": Cost(0.011, "core s per s of 640 x 480 video read", "CPU", THROUGHPUT + ", scaled"),
     "jpeg": Cost(0.0046, "core s per megapixel decoded", "CPU", LOADING),
     "detector": Cost(0.0309, "core s per megapixel searched", "CPU", "detection-2026-11-26, less the JPEG"),
@@ -72,6 +72,7 @@ COSTS: dict[str, Cost] = {
     # disk
     "frame bytes": Cost(0.24, "bytes per pixel, JPEG of quality 95", "CPU", "720p and smaller"),
     "large frame bytes": Cost(0.20, "bytes per pixel, JPEG of quality 95", "CPU", "1080p"),
+    "sample bytes": Cost(1.5, "bytes per sample, both channels, FLAC", "CPU", "frames-2026-11-27"),
     "crop bytes": Cost(0.40, "bytes per pixel of a crop", "CPU", LOADING),
     # assumed of the corpus
     "face": Cost(1 / 3, "of the picture's height is a face's side", "ESTIMATED", "assumed"),

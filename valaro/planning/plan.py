@@ -32,8 +32,6 @@ BEST_EPOCH = 10
 READERS = 8
 """Processes, or threads, that read images beside a GPU: `batches.MOST_WORKERS`, `prefetch.MOST_THREADS`."""
 MEGA = 1e6
-SAMPLE_BYTES = 2 * 2
-"""Of stereo sound in 16 bit."""
 EMBEDDING_BYTES = (256 + 2) * 4
 KINDS = 4
 """In which `degrade` makes validation worse."""
@@ -151,7 +149,7 @@ class _Planner:
         size = "large frame bytes" if self.megapixels > FROM_MEGAPIXELS else "frame bytes"
         kept = self.params.decode.keep_frames
         frames = self.frames * self.megapixels * MEGA * value(size) if kept else 0.0
-        sound = self.totals.video_s * self.params.decode.audio_rate_hz * SAMPLE_BYTES
+        sound = self.totals.video_s * self.params.decode.audio_rate_hz * value("sample bytes")
         core_s = value("decode") * self._native if kept else value("grid") * self.totals.video_s
         return Item(
             "decode",

@@ -246,7 +246,14 @@ def _predictions(workspace: Workspace, trained: Trained, corpus: Corpus) -> Iter
         embedding = embed.units(workspace, models, corpus, params.embed, params.compute)
         yield Step("embed", embed.embed_subject, embedding, params.embed)
     if any(SYSTEMS[system].hears for system in trained.systems):
-        voice_units = voice.units(workspace, corpus, params.voice, params.compute, pretrained(models))
+        voice_units = voice.units(
+            workspace,
+            corpus,
+            params.voice,
+            params.compute,
+            pretrained(models),
+            max_samples=params.decode.max_audio_samples,
+        )
         yield Step("voice", voice.take_voice, voice_units, params.voice)
     for system in trained.systems:
         work, units_of = PREDICTORS[system]

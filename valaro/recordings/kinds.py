@@ -65,7 +65,7 @@ def lay_out_sound(sound: Path, workspace: Workspace, decode: DecodeParams, subje
     from stages.media.container import Limits
     from stages.media.frames import grid_length
     from stages.media.scan import Hearing
-    from stages.media.sound import decode_sound, write_wav
+    from stages.media.sound import decode_sound, write_flac
 
     limits = Limits(**decode.limits())
     facts = probe_sound(sound, SOUND_ROWS_HZ, limits, Hearing(**decode.hearing()))
@@ -94,7 +94,7 @@ def lay_out_sound(sound: Path, workspace: Workspace, decode: DecodeParams, subje
         duration_s=facts.duration_s,
         has_audio=True,
     )
-    write_wav(workspace.artefact("decode", subject, ".wav"), heard.samples, decode.audio_rate_hz)
+    write_flac(workspace.artefact("decode", subject, ".flac"), heard.samples, decode.audio_rate_hz)
     seen: Arrays = {"box_xyxy": nowhere, "score": nowhere[:, 0], "faces_in_frame": np.zeros(n, np.int32)}
     crops: Arrays = {"crop_index": np.full(n, -1), **no_pictures}
     write_arrays(

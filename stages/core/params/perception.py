@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from stages.core.detectors import known_detector
 from stages.core.layouts import known_layout
@@ -29,6 +29,8 @@ class IndexParams(Section):
 
 LIMITS = ("max_pixels", "max_duration_s", "max_frames", "max_audio_samples", "max_jpeg_bytes", "max_gap_s")
 
+MAX_FINE_RATE_HZ = 65_535
+
 
 class DecodeParams(Section):
     """Frames on an exact grid, and the waveform."""
@@ -47,6 +49,13 @@ class DecodeParams(Section):
     # These two have defaults so that models trained before the keys existed still load.
     audio_track: Count | None = None
     min_sound_db: Annotated[float, Field(ge=-120, le=0)] = -65.0
+
+    @field_validator("audio_rate_hz")
+    @classmethod
+    def _flac_has_the_rate(cls, rate_hz: int) -> int:
+        if rate_hz > MAX_FINE_RATE_HZ and rate_hz % 10:
+            raise ValueError(f"{rate_hz} Hz: above {MAX_FINE_RATE_HZ}, FLAC has multiples of 10 alone")
+        return rate_hz
 
     def hearing(self) -> dict[str, Any]:
         """Which sound of a video is taken, and what counts as sound."""

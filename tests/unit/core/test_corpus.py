@@ -64,7 +64,7 @@ def test_labelled_spans(tmp_path: Path) -> None:
     ("call", "path"),
     [
         (lambda w: w.artefact("faces", "a.b"), "data/faces/a.b.h5"),
-        (lambda w: w.artefact("decode", "a.b", ".wav"), "data/decode/a.b.wav"),
+        (lambda w: w.artefact("decode", "a.b", ".flac"), "data/decode/a.b.flac"),
         (lambda w: w.artefact("traces/kelm", "a"), "data/traces/kelm/a.h5"),
         (lambda w: w.folder(), "data"),
         (lambda w: w.folder("fused", "rf"), "data/fused/rf"),

@@ -290,8 +290,8 @@ def test_masks_and_times_are_as_the_page_says(written: Path) -> None:
     assert seen["detected"].all(), "the portrait's face is plain to see"
     assert seen["crop_index"].tolist() == list(range(len(seen["time_s"])))
     np.testing.assert_allclose(seen["time_s"], np.arange(12) / 5)
-    heard = soundfile.info(written / "data/decode/v1.wav")
-    assert (heard.channels, heard.subtype, heard.samplerate) == (2, "PCM_16", 44_100)
+    heard = soundfile.info(written / "data/decode/v1.flac")
+    assert (heard.format, heard.channels, heard.subtype, heard.samplerate) == ("FLAC", 2, "PCM_16", 44_100)
     voice_file = soundfile.info(written / "data/voice/v1.wav")
     assert (voice_file.channels, voice_file.subtype, voice_file.samplerate) == (1, "PCM_16", 16_000)
     assert heard.frames / 44_100 == pytest.approx(DURATION_S) == voice_file.frames / 16_000

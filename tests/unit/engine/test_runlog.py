@@ -100,6 +100,8 @@ def test_extent_of_what_was_written(tmp_path: Path) -> None:
     text.write_text("{}")
     assert extent({"a": short, "b": long, "sound": wave, "notes": text}) == (50, pytest.approx(10.0))
     assert extent({"sound": wave}) == (0, 3.0)
+    soundfile.write(wave.with_suffix(".flac"), np.zeros((24_000, 2)), 16_000)
+    assert extent({"sound": wave.with_suffix(".flac")}) == (0, 1.5)
     assert extent({"notes": text, "gone": tmp_path / "gone.h5"}) == (0, 0.0)
     write_arrays(short, {"x": np.arange(3)})
     assert extent({"a": short}) == (0, 0.0)

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +8,7 @@ import soundfile
 
 from stages.core.errors import BadInput
 from stages.media.container import probe
-from stages.media.sound import decode_sound, read_wav, resample, to_mono, write_sound, write_wav
+from stages.media.sound import decode_sound, read_wav, resample, to_mono, write_flac, write_sound, write_wav
 
 
 def beep(centre_s: float, duration_s: float, rate_hz: int, channels: int = 2) -> np.ndarray:
@@ -160,6 +162,53 @@ def test_a_broken_wav_is_bad_input(tmp_path: Path) -> None:
             read_wav(tmp_path / name)
 
 
+def test_flac_keeps_16_bits_exactly_clips_and_is_the_same_every_time(tmp_path: Path) -> None:
+    levels = np.random.default_rng(0).permutation(np.arange(-33_000, 33_000)).reshape(-1, 2) / 32_768
+    for name in ("a.flac", "b.partial"):
+        write_flac(tmp_path / name, levels.astype(np.float32), 44_100)
+    written = soundfile.info(tmp_path / "a.flac")
+    assert (written.format, written.subtype, written.channels) == ("FLAC", "PCM_16", 2)
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "a.flac")[0], levels.clip(-1, 32_767 / 32_768))
+    assert (tmp_path / "a.flac").read_bytes() == (tmp_path / "b.partial").read_bytes()
+    with pytest.raises(ValueError, match="NaN or an infinity"):
+        write_flac(tmp_path / "a.flac", np.array([[0.0, np.nan]], np.float32), 16_000)
+
+
+def test_flac_of_no_samples_is_one_of_silence(tmp_path: Path) -> None:
+    write_flac(tmp_path / "a.flac", np.zeros((0, 2), np.float32), 44_100)
+    assert soundfile.read(tmp_path / "a.flac")[0].tolist() == [[0.0, 0.0]]
+
+
+def test_flac_that_finds_no_room_for_its_last_block_is_an_error(tmp_path: Path) -> None:
+    """libsndfile says nothing of what fails while it closes a file."""
+    script = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from stages.media.sound import write_flac
+noise = np.random.default_rng(0).uniform(-1, 1, (10_000, 2)).astype("f4")
+file = Path(sys.argv[1])
+write_flac(file, noise, 44_100)
+size = file.stat().st_size
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for room in (0, 50, size // 2, size - 1000, size - 1, size):
+    file.unlink()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+    try:
+        write_flac(file, noise, 44_100)
+        said = "written"
+    except OSError as error:
+        said = f"{Path(error.filename).name}: {error.strerror}"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    print(said, flush=True)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "a.flac")]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, check=True, cwd=Path(__file__).parents[3], timeout=120
+    )
+    assert done.stdout.splitlines() == ["a.flac: Input/output error"] * 5 + ["written"]
+
+
 @pytest.mark.parametrize(
     ("from_hz", "to_hz"), [(44_100, 16_000), (16_000, 44_100), (48_000, 16_000), (8_000, 16_000)]
 )
@@ -218,14 +267,18 @@ def test_sound_in_blocks_gives_the_bytes_of_the_whole(
     facts = probe(shared / clip)
     whole = decode_sound(shared / clip, facts=facts)
     samples = np.zeros((round(facts.duration_s * 44_100), 2)) if whole is None else whole.samples
+    write_flac(tmp_path / "whole.flac", samples, 44_100)
     write_wav(tmp_path / "whole.wav", samples, 44_100)
+    np.testing.assert_array_equal(
+        *(soundfile.read(tmp_path / f"whole.{name}")[0] for name in ("flac", "wav"))
+    )
     monkeypatch.setattr("stages.media.sound._BLOCK", block)
-    heard = write_sound(tmp_path / "blocks.wav", shared / clip, 44_100, facts)
-    assert (tmp_path / "blocks.wav").read_bytes() == (tmp_path / "whole.wav").read_bytes()
+    heard = write_sound(tmp_path / "blocks.flac", shared / clip, 44_100, facts)
+    assert (tmp_path / "blocks.flac").read_bytes() == (tmp_path / "whole.flac").read_bytes()
     assert (heard is None) == (whole is None)
     if heard and whole:
         assert (heard.undecodable, heard.mending) == (whole.undecodable, whole.mending)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["blocks.wav", "whole.wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blocks.flac", "whole.flac", "whole.wav"]
 
 
 def test_the_memory_of_a_long_sound_is_a_block(make_clip, tmp_path: Path) -> None:
@@ -238,7 +291,7 @@ def test_the_memory_of_a_long_sound_is_a_block(make_clip, tmp_path: Path) -> Non
         )
         facts = probe(path)
         tracemalloc.start()
-        write_sound(tmp_path / "a.wav", path, 44_100, facts)
+        write_sound(tmp_path / "a.flac", path, 44_100, facts)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert 120 * 44_100 * 8 > 42_000_000, "the samples of the longer one"

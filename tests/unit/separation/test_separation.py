@@ -5,6 +5,7 @@ import pytest
 import soundfile
 
 from stages.core.errors import BadInput
+from stages.media.container import Limits
 from stages.media.sound import resample
 from stages.separation.separation import Classical, PassThrough, clean, sdr_db, si_sdr_db
 from stages.separation.streaming import rate_of, read_blocks, resample_blocks, write_blocks
@@ -184,5 +185,29 @@ def test_blocks_of_a_file_and_back(tmp_path):
         write_blocks(tmp_path / "b.wav", [np.array([np.nan])], 16_000)
     (tmp_path / "c.wav").write_bytes(b"RIFF")
     for read in (rate_of, lambda path: list(read_blocks(path))):
-        with pytest.raises(BadInput, match="not a readable WAV"):
+        with pytest.raises(BadInput, match="not a readable WAV or FLAC"):
             read(tmp_path / "c.wav")
+
+
+def test_sound_of_other_formats_or_without_an_end_is_not_read(tmp_path):
+    file = tmp_path / "a.flac"
+    for form in ("WAV", "WAVEX", "FLAC"):
+        soundfile.write(file, np.zeros((20_000, 2)), 16_000, "PCM_16", format=form)
+        assert sum(map(len, read_blocks(file, Limits(max_audio_samples=20_000)))) == 20_000
+    for read in (rate_of, lambda path, limits: list(read_blocks(path, limits))):
+        with pytest.raises(BadInput, match="20000 samples of sound, more than the 19999 allowed"):
+            read(file, Limits(max_audio_samples=19_999))
+    for form in ("AIFF", "OGG", "CAF"):
+        soundfile.write(file, np.zeros((20_000, 2)), 16_000, format=form)
+        with pytest.raises(BadInput, match="not a readable WAV or FLAC"):
+            rate_of(file)
+
+
+def test_a_flac_file_that_was_cut_is_not_read(tmp_path):
+    noise = np.random.default_rng(0).uniform(-1, 1, (50_000, 2))
+    soundfile.write(tmp_path / "a.flac", noise, 16_000, "PCM_16")
+    whole = (tmp_path / "a.flac").read_bytes()
+    for size in (40, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "a.flac").write_bytes(whole[:size])
+        with pytest.raises(BadInput, match="not a readable WAV or FLAC"):
+            list(read_blocks(tmp_path / "a.flac"))

@@ -265,10 +265,10 @@ def test_the_stage_separates_by_the_converted_weights(published, settings, monke
     monkeypatch.chdir(published)  # the graph's place
     monkeypatch.setenv("XDG_CACHE_HOME", str(published / "cache"))
     workspace, compute = Workspace(published), HERE.model_copy(update={"engine": engine})
-    workspace.artefact("decode", "a", ".wav").parent.mkdir(parents=True)
+    workspace.artefact("decode", "a", ".flac").parent.mkdir(parents=True)
     workspace.artefact("voice", "a", ".wav").parent.mkdir(parents=True)
     sound = 0.3 * np.random.default_rng(0).standard_normal((30_000, 2))
-    soundfile.write(workspace.artefact("decode", "a", ".wav"), sound, 22_050)
+    soundfile.write(workspace.artefact("decode", "a", ".flac"), sound, 22_050)
     corpus = Corpus([Subject("a", "a", None, "test")], {"a": "a.mp4"})
     [unit] = voice.units(workspace, corpus, settings, compute, published)
     assert unit.reads["weights"] == published / "spleeter_2stems.safetensors"
