@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: further threads would only wait
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Worker processes import the test modules, whose functions they are given: they get this process's path.
 sys.path.insert(0, str(REPOSITORY))
 
