@@ -55,7 +55,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.delenv("DVC_STAGE", raising=False)
-    monkeypatch.setattr(module, "code_of", lambda name: "code")
+    monkeypatch.setattr(module, "remembered_code_of", lambda name, memory: "code")
 
     def once(names: str = "abcdefgh", jobs: int = 1) -> None:
         WORKED.clear()
