@@ -32,7 +32,7 @@ def dream(unit: Unit, _settings: Settings) -> list[Note]:
 
 def main(units: int, jobs: int) -> None:
     """Run the stage in the working folder."""
-    module.code_of = lambda _name: "code"
+    module.remembered_code_of = lambda _name, _memory: "code"
     for folder in ("in", "workers"):
         Path(folder).mkdir(exist_ok=True)
     names = [f"u{k:04d}" for k in range(units)]
