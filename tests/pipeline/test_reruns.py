@@ -44,9 +44,9 @@ SECTIONS: dict[str, tuple[str, Any, list[str]]] = {
     "audio": ("batch_size", 4, HEARD),
     "cross_attention": ("window_s", 2.0, CROSSED),
     "smooth": ("window_s", 1.0, SMOOTHED),
-    "crossfit": ("folds", 4, [KELM, AUDIO, *DYNAMIC]),
+    "crossfit": ("folds", 4, [AUDIO, *FINETUNED]),  # whose epochs, too, are picked by fold
     "fuse": ("draws", 100, FUSED),
-    "intervals": ("coverage", 0.8, ["intervals", "report"]),
+    "intervals": ("coverage", 0.8, FUSED),  # some fusions weigh by them
     "evaluate": ("confidence", 0.9, SCORED),
     "submission": ("system", "kelm", ["submission"]),
     "predict": ("max_gap_s", 2.0, []),
