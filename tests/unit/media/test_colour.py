@@ -56,9 +56,13 @@ def test_a_film_is_converted_and_says_what_it_was(tmp_path: Path, kind: str, tra
     picture = np.ascontiguousarray(np.broadcast_to(signal[None], (64, len(signal), 3)))
     path = tmp_path / "hdr.mkv"
     with av.open(str(path), "w") as out:
+        one_by_one = "bframes=0:frame-threads=1:pools=none"  # no picture waits for another
         stream = out.add_stream(
-            "libx265", rate=25, options={"preset": "ultrafast", "x265-params": "log-level=0:crf=4"}
+            "libx265",
+            rate=25,
+            options={"preset": "ultrafast", "x265-params": f"log-level=0:crf=4:{one_by_one}"},
         )
+        stream.codec_context.time_base = Fraction(1, 25)
         stream.width, stream.height, stream.pix_fmt = picture.shape[1], 64, "yuv444p10le"
         stream.codec_context.color_trc, stream.codec_context.color_primaries = transfer, 9
         stream.codec_context.colorspace = 9
