@@ -19,6 +19,8 @@ from stages.engine.stage import do_unit
 from stages.evaluate import score_all
 from stages.fuse import apply_fusion, applying_units, fit_fusion, fitting_unit
 
+pytestmark = pytest.mark.long
+
 SETTINGS = FuseParams(
     draws=1000,
     refine=True,
