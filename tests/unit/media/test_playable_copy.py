@@ -30,8 +30,17 @@ def test_frames_keep_their_times_and_the_sound_its_place(make_clip, tmp_path: Pa
 
 
 def test_a_tall_picture_shrinks_and_a_turned_one_stands_upright(make_clip, tmp_path: Path) -> None:
-    video = make_clip("a.mp4", [0.0, 0.5], draw=lambda _: grey(400, 1000), turn=(90, False))
+    picture = grey(400, 1000)
+    picture[:200, :500] = 255  # one quarter tells which way up
+    video = make_clip("a.mp4", [0.0, 0.5], draw=lambda _: picture, turn=(90, False))
     write_playable_copy(video, tmp_path / "copy.mp4", probe(video))
+    ours, copied = (next(iter(decode_grid(path, 5))).image for path in (video, tmp_path / "copy.mp4"))
+    corners = [
+        [image[y * len(image) // 4, x * image.shape[1] // 4].mean() for y in (1, 3) for x in (1, 3)]
+        for image in (ours, copied)
+    ]
+    np.testing.assert_allclose(*corners, atol=4)
+    assert max(corners[0]) > min(corners[0]) + 100
     shown = probe(tmp_path / "copy.mp4")
     assert (shown.width, shown.height, shown.rotation_deg) == (288, 720, 0)
     assert not shown.has_audio
