@@ -110,6 +110,8 @@ class _Mesh:
                 refine_landmarks=True,
                 min_detection_confidence=threshold,
             )
+            # The graph starts in threads of its own and announces itself from there: wait for it.
+            self.solution.process(np.zeros((64, 64, 3), np.uint8))
         self.started = False
 
     def areas(self, crop: Image) -> tuple[float, float]:

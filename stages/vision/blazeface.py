@@ -7,7 +7,6 @@ detector: no download, five to ten times faster, meant for frontal faces. One ne
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import cache
 from typing import Any, Literal
 
@@ -97,12 +96,11 @@ class _Graph:
 
         with quiet_native_stderr():
             self.solution: Any = FaceDetection(model_selection=MODEL_SELECTION[model_selection])
-        self.started = False
+            # The graph starts in threads of its own and announces itself from there: wait for it.
+            self.solution.process(np.zeros((64, 64, 3), np.uint8))
 
     def detect(self, image: Image, threshold: float) -> Detections:
-        with nullcontext() if self.started else quiet_native_stderr():
-            found = self.solution.process(np.ascontiguousarray(image)).detections or []
-        self.started = True
+        found = self.solution.process(np.ascontiguousarray(image)).detections or []
         score = np.array([face.score[0] for face in found], np.float32)
         order = np.argsort(-score, kind="stable")
         order = order[score[order] >= threshold]

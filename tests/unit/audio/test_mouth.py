@@ -255,11 +255,19 @@ def test_the_same_crop_gives_the_same_area_whatever_came_before() -> None:
 
 
 def test_a_fresh_process_says_nothing() -> None:
+    # MediaPipe announces itself from its own threads, whenever these get there: they are given time to.
     program = (
+        "import os, time\n"
         "from skimage.data import astronaut\n"
-        "from stages.audio.mouth import MouthMeter\n"
+        "from stages.audio.mouth import MouthMeter, _mesh\n"
+        "from stages.vision.blazeface import _graph\n"
+        "_mesh(os.getpid(), MouthMeter().threshold)\n"
+        "graph = _graph(os.getpid(), 'short')\n"
+        "time.sleep(0.3)\n"
         "area = MouthMeter().areas([astronaut()[:90, :90], astronaut()[40:230, 150:300]])\n"
         "assert (area > 0).tolist() == [False, True]\n"
+        "assert len(graph.detect(astronaut(), 0.5).score) == 1\n"
+        "time.sleep(0.3)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
