@@ -4,6 +4,7 @@
 
 Reads   data/gather/<corpus>/<shard>.h5                       face crops and their labels
         the weights that finetune.backbones names             of ImageNet, or of COCO's joints
+        the model that pretrain.start names                   made by this stage before: training goes on
 Writes  models/pretrained_static/<backbone>.safetensors       the best weights by `score`
         metrics/pretrain/<backbone>/                          metrics.json, plots/: training curves
 Params  pretrain; finetune: backbones, dropout, tanh_output
@@ -34,7 +35,7 @@ import numpy as np
 from stages.core.arrays import Flags, Floats
 from stages.core.artefacts import write_json
 from stages.core.corpus import Workspace
-from stages.core.errors import ValaroError
+from stages.core.errors import BadInput, ValaroError
 from stages.core.notes import Note
 from stages.core.params import FinetuneParams, PretrainParams, Section, Statistics, load_params
 from stages.corpora.emotion_scores import emotion_scores
@@ -70,11 +71,28 @@ def train(unit: Unit, settings: Settings) -> list[Note]:
     config = start_config(settings.config, weights, statistics)
     settings = settings.model_copy(update={"config": config})
     model = new_static(config, weights)
+    if "start" in unit.reads:
+        _go_on_from(unit.reads["start"], model)
     if reason := unit.facts["reason"] or (None if len(faces.target) else NO_CORPORA):
         _hand_on(unit, settings, model, reason)
     else:
         _learn(unit, settings, model, faces)
     return []
+
+
+def _go_on_from(start: Path, model: Any) -> None:
+    """Take all weights, those of the added layers too, from a model that this stage made before."""
+    from stages.training.checkpoints import load_model
+    from stages.vision.architectures import build_static
+
+    try:
+        model.load_state_dict(load_model(start, build_static).state_dict())
+    except RuntimeError as mismatch:
+        raise BadInput(
+            start,
+            f"it isn't a model like the one to train: {mismatch}",
+            "Describe the same backbone in finetune.backbones, or set pretrain.start: null",
+        ) from None
 
 
 def _hand_on(unit: Unit, settings: Settings, model: Any, reason: str) -> None:
@@ -291,11 +309,17 @@ def scores_of(truth: Floats, valence_arousal: Floats, logits: Floats) -> dict[st
     return scores | {"score": float(np.mean(parts))}
 
 
-def unit_of(workspace: Workspace, backbone: str, settings: FinetuneParams) -> Unit:
+def unit_of(
+    workspace: Workspace, backbone: str, settings: FinetuneParams, first: str | None = None
+) -> Unit:
     """The one unit of this stage: everything it reads and writes."""
     description = describe(settings, backbone)
     weights = pretrained_weights(description)
     reads = {"weights": weights} if weights else {}
+    if first:
+        reads["start"] = workspace.root / first
+        if not reads["start"].is_file():
+            raise BadInput(reads["start"], "no such file", "Set pretrain.start to a model, or to null")
     reason = None if description.input in OF_FACES else NO_FACE
     if reason is None:
         root = workspace.folder("gather")
@@ -307,16 +331,18 @@ def unit_of(workspace: Workspace, backbone: str, settings: FinetuneParams) -> Un
         "metrics": workspace.metrics(f"pretrain/{backbone}/metrics.json"),
     }
     start = f"the weights of {weights.name}" if weights else "weights drawn at random"
+    if first:
+        start = f"the model {Path(first).name}"
     return Unit(backbone, reads, writes, {"reason": reason, "start": start})
 
 
 def pretrain(backbone: str) -> None:
     """Run the stage on params.yaml for one of finetune.compare."""
     params, workspace = load_params(), Workspace()
-    unit = unit_of(workspace, backbone, params.finetune)
+    unit = unit_of(workspace, backbone, params.finetune, params.pretrain.start)
     described = describe(params.finetune, backbone)
     config = static_config(described, params.finetune.dropout, params.finetune.tanh_output)
-    without_place = params.pretrain.model_copy(update={"corpora": ""})
+    without_place = params.pretrain.model_copy(update={"corpora": "", "start": None})
     settings = Settings(pretrain=without_place, config=config, statistics=described.statistics)
     with Stage("pretrain") as stage:
         stage.run(train, [unit], settings, jobs=1)

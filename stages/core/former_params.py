@@ -25,6 +25,7 @@ ADDED_KEYS: Mapping[str, Any] = {
     "faces.min_seen_s": 1.0,
     "speech.rule": "motion",
     "speech.min_mouth_motion": 0.0,  # an open mouth was enough
+    "pretrain.start": None,
     "pretrain.in_memory": False,
     "pretrain.emotion_labels": "majority",
     "pretrain.derive_valence_arousal": False,

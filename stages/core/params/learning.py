@@ -92,6 +92,7 @@ class PretrainParams(Section):
     """Pre-training of the static models on images of other corpora (paper, section 3.2.1, table 1)."""
 
     corpora: str
+    start: str | None
     validation_share: Annotated[float, Field(gt=0, lt=1)]
     frames_hz: Positive
     batch_size: Count
