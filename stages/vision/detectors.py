@@ -44,6 +44,18 @@ def _retinaface(settings: DetectionParams, weights: str | None) -> FaceDetector:
     )
 
 
+def _centerface(settings: DetectionParams, weights: str | None) -> FaceDetector:
+    from stages.vision.centerface import CenterFace
+
+    return CenterFace(Path(str(weights)), settings.min_score, settings.nms_iou)
+
+
+def _centerface_or_blazeface(settings: DetectionParams, weights: str | None) -> FaceDetector:
+    from stages.vision.centerface import CenterFaceOrBlazeFace
+
+    return CenterFaceOrBlazeFace(Path(str(weights)), settings.min_score, settings.nms_iou)
+
+
 def _blazeface_short(settings: DetectionParams, _weights: str | None) -> FaceDetector:
     from stages.vision.blazeface import BlazeFace
 
@@ -64,6 +76,8 @@ def _blazeface(settings: DetectionParams, _weights: str | None) -> FaceDetector:
 
 BUILDERS: Mapping[str, Callable[[DetectionParams, str | None], FaceDetector]] = {
     "retinaface": _retinaface,
+    "centerface": _centerface,
+    "centerface_or_blazeface": _centerface_or_blazeface,
     "blazeface": _blazeface,
     "blazeface_short": _blazeface_short,
     "blazeface_full": _blazeface_full,

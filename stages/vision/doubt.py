@@ -7,10 +7,11 @@ A linear quantile regression of the absolute error on what can be known of a fac
     gap       between the model's valence (arousal) and the mean of those coordinates
 
 times a factor that brings the share of held-out pictures within the interval to COVERAGE (conformalised
-quantile regression, Romano et al., 2019). The coefficients are in the header of the model's file. Three
-things that still pictures can't teach widen it by rule: a score of the face detector below SURE_SCORE, as of
-a face in profile or of what is hardly a face; a face that isn't seen; and a small one, which in a film is
-blurred and compressed too, so that a sure "neutral" may only mean that nothing is to be seen (SMALL_LEAST).
+quantile regression, Romano et al., 2019). The coefficients are in the header of the model's file. Four
+things that still pictures can't teach widen it by rule: a score of the face detector below what it gives to a
+face that is plain to see; a face that is turned away (profiles are hardly among the pictures learnt from); a
+face that isn't seen; and a small one, which in a film is blurred and compressed too, so that a sure "neutral"
+may only mean that nothing is to be seen (SMALL_LEAST).
 
 It holds for pictures like those it was calibrated on. On other people's photographs and films, whose labels
 are ratings and not votes, nobody has shown that it covers 90 %.
@@ -28,15 +29,36 @@ from stages.corpora.votes import COORDINATES, PLACED
 
 COVERAGE = 0.9
 FULL_PX = 60.0
-"""Side of a face's box from which on a face isn't small: a picture of FER+ stands for such a face."""
-SURE_SCORE, WORST_SCORE_FACTOR = 0.75, 3.0
-"""Down from this score of the detector the interval widens, up to so many times at a score of 0."""
+"""Side of a square of the area of a face's box, from which on a face isn't small: a picture of FER+ stands
+for such a face."""
+WORST_SCORE_FACTOR = 3.0
+"""Down from a score that is sure the interval widens, up to so many times at half of that score."""
+TOWARDS, AWAY, AWAY_FACTOR = 0.4, 1.2, 3.0
+"""From the first measure on, how far a face is turned widens the interval, up to so many times at the other
+(see `Detections.turned`; a smiling crowd's faces are at 0 to 0.36, a profile at 2)."""
 SMALL_LEAST = 0.25
 """Least half width of a face half as large as FULL_PX; twice that at a quarter, and so on."""
 UNSEEN_SMALL = 2.0
 """A face that isn't seen counts as one of a quarter of FULL_PX."""
 NARROWEST = 0.05
 FEATURES = ("small", "spread", "gap")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a face at each step; NaN where it isn't seen.
+
+    Args:
+        box_xyxy: (T, 4) pixels.
+        score: (T,) of the detector.
+        turned: (T,) away from the camera, see `Detections.turned`; NaN also where the detector can't tell.
+        sure_score: what that detector gives a face that is plain to see.
+    """
+
+    box_xyxy: Floats
+    score: Floats
+    turned: Floats
+    sure_score: float
 
 
 @dataclass(frozen=True)
@@ -55,28 +77,34 @@ class Doubt:
     emotion_weight: Floats
     emotion_bias: Floats
 
-    def half_width(
-        self, embedding: Floats, valence_arousal: Floats, box_xyxy: Floats, score: Floats
-    ) -> Floats:
+    def half_width(self, embedding: Floats, valence_arousal: Floats, seen: Seen) -> Floats:
         """Half of the interval's width, of every face.
 
-        Shape: (T, 256), (T, 2), (T, 4) pixels, (T,) -> (T, 2) float32, between NARROWEST and 1.
-
-        Box and score are NaN where the face isn't seen.
+        Shape: (T, 256), (T, 2) -> (T, 2) float32, between NARROWEST and 1.
         """
-        side_px = np.maximum(box_xyxy[:, 2] - box_xyxy[:, 0], box_xyxy[:, 3] - box_xyxy[:, 1])
-        small = np.nan_to_num(halvings(side_px), nan=UNSEEN_SMALL)
+        left, top, right, bottom = seen.box_xyxy.T
+        small = np.nan_to_num(halvings(np.sqrt((right - left) * (bottom - top))), nan=UNSEEN_SMALL)
         logits = embedding @ self.emotion_weight.T + self.emotion_bias
         width = self.from_features(features_of(logits, valence_arousal, small))
         width = np.maximum(width, SMALL_LEAST * small[:, None])
-        unsure = np.clip(1 - np.nan_to_num(score, nan=0.0) / SURE_SCORE, 0, 1)
-        widened = width * (1 + (WORST_SCORE_FACTOR - 1) * unsure[:, None])
-        return np.asarray(np.clip(widened, NARROWEST, 1), np.float32)
+        return np.asarray(np.clip(width * widening(seen)[:, None], NARROWEST, 1), np.float32)
 
     def from_features(self, features: Floats) -> Floats:
         """Shape: (T, 2, 3) -> (T, 2)."""
         raw = self.coefficients[:, 0] + (features * self.coefficients[:, 1:]).sum(axis=2)
         return np.asarray(self.factor * np.maximum(raw, NARROWEST))
+
+
+def widening(seen: Seen) -> Floats:
+    """By how much the interval widens for what still pictures can't teach. -> (T,), from 1 on.
+
+    >>> seen = np.array([0.9, 0.6, 0.9]), np.array([0.1, np.nan, 0.8])
+    >>> widening(Seen(np.zeros((3, 4)), *seen, sure_score=0.8)).round(2).tolist()
+    [1.0, 2.0, 2.0]
+    """
+    unsure = np.clip(2 * (1 - np.nan_to_num(seen.score, nan=0.0) / seen.sure_score), 0, 1)
+    turned = np.clip((np.nan_to_num(seen.turned, nan=0.0) - TOWARDS) / (AWAY - TOWARDS), 0, 1)
+    return np.asarray(np.maximum(1 + (WORST_SCORE_FACTOR - 1) * unsure, 1 + (AWAY_FACTOR - 1) * turned))
 
 
 def halvings(side_px: Floats) -> Floats:

@@ -58,8 +58,8 @@ def detect_frames(
 def search_video(unit: Unit, settings: DetectionParams) -> list[Note]:
     """Detect all faces of one video.
 
-    Writes, for F faces in T steps: box_xyxy (F, 4), score (F,), step (F,) ascending, patch (F, 16, 16) uint8
-    grey, change (T,) of the picture against the step before, time_s (T,), frame_time_s (T,).
+    Writes, for F faces in T steps: box_xyxy (F, 4), score and turned (F,), step (F,) ascending, patch
+    (F, 16, 16) uint8 grey, change (T,) of the picture against the step before, time_s and frame_time_s (T,).
     """
     frames, facts = (
         read_arrays(unit.reads["frames"], "time_s", "frame_time_s"),
@@ -88,6 +88,7 @@ def search_video(unit: Unit, settings: DetectionParams) -> list[Note]:
         arrays = {
             "box_xyxy": np.concatenate([np.empty((0, 4), np.float32), *(one.box_xyxy for one in found)]),
             "score": np.concatenate([np.empty(0, np.float32), *(one.score for one in found)]),
+            "turned": np.concatenate([np.empty(0, np.float32), *(one.turned for one in found)]),
             "step": np.repeat(np.arange(len(found), dtype=np.int32), [len(one) for one in found]),
             "patch": np.array(patches, np.uint8).reshape(-1, PATCH_PX, PATCH_PX),
             "change": change,

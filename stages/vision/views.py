@@ -12,9 +12,10 @@ import numpy as np
 from stages.core.arrays import Floats, Integers
 from stages.vision.backbones import Input
 
-SQUARE_MARGIN, SQUARE_RISE = 0.1, 0.05
-"""Of the longer side of the face's box: what a square adds in all, and how far its middle lies above the
-box's. Between what the detectors want: BlazeFace's box begins at the brow, RetinaFace's at the hair line."""
+SQUARE_MARGIN = 0.1
+"""What a square around a face adds to the side of one of the same area as the face's box. BlazeFace's boxes
+are square and begin at the brow, CenterFace's and RetinaFace's are high and begin at the hair line: on
+pictures of FER+ both have .77 of the picture's area, and both end at its lower edge."""
 ABOVE_FACES, SIDE_FACES = 0.5, 5.0
 """Heights of the face's box: from its top up to the person's, and the side of the person's."""
 
@@ -58,16 +59,17 @@ def view_of(shown: Input, track: Mapping[str, Any]) -> View:
 def face_squares(face_xyxy: Floats) -> Floats:
     """Squares around faces, the brow and the chin included, as published collections of faces are cut.
 
+    They rest on the lower edge of the face's box, the chin.
+
     Shape: (T, 4) -> (T, 4) pixels, beyond the picture's edges too; NaN where the face is missing.
 
-    >>> face_squares(np.array([[40.0, 50.0, 56.0, 70.0]])).tolist()
-    [[37.0, 48.0, 59.0, 70.0]]
+    >>> face_squares(np.array([[40.0, 50.0, 60.0, 70.0]])).tolist()
+    [[39.0, 48.0, 61.0, 70.0]]
     """
     left, top, right, bottom = np.asarray(face_xyxy, float).T
-    side = np.maximum(right - left, bottom - top)
-    half = (1 + SQUARE_MARGIN) * side / 2
-    x, y = (left + right) / 2, (top + bottom) / 2 - SQUARE_RISE * side
-    return np.stack([x - half, y - half, x + half, y + half], axis=1)
+    side = (1 + SQUARE_MARGIN) * np.sqrt((right - left) * (bottom - top))
+    x = (left + right) / 2
+    return np.stack([x - side / 2, bottom - side, x + side / 2, bottom], axis=1)
 
 
 def person_boxes(face_xyxy: Floats) -> Floats:

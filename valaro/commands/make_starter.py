@@ -24,7 +24,7 @@ from stages.corpora.emotion_scores import emotion_scores
 from stages.corpora.labelled_faces import LabelledFaces, gathered
 from stages.corpora.table import EMOTIONS, NO_EMOTION
 from stages.engine.fingerprint import md5_of
-from stages.vision.doubt import COVERAGE, FULL_PX, Doubt, features_of, fit_doubt, halvings
+from stages.vision.doubt import COVERAGE, FULL_PX, Doubt, Seen, features_of, fit_doubt, halvings
 from valaro.recordings.starter import STARTER_NOTICE, STARTER_SYSTEM
 
 CORPUS, NAME = "FER+", "starter"
@@ -144,8 +144,9 @@ def _figures(model: Any, faces: LabelledFaces, doubt: Mapping[str, Any]) -> dict
     for side_px in SIDES_PX:
         said = _answers(model, faces, official if side_px == SIDES_PX[0] else _thinned(official), side_px)
         face_px = FULL_PX * side_px / SIDES_PX[0]
-        boxes = np.tile([0.0, 0.0, face_px, face_px], (len(said.truth), 1))
-        half = interval.half_width(said.embedding, said.valence_arousal, boxes, np.ones(len(boxes)))
+        plain = np.ones(len(said.truth))  # to the detector, and nobody turned
+        seen = Seen(np.array([0.0, 0.0, face_px, face_px]) * plain[:, None], plain, 0 * plain, 1.0)
+        half = interval.half_width(said.embedding, said.valence_arousal, seen)
         rated = ~np.isnan(said.truth[:, 0])
         inside = np.abs(said.truth - said.valence_arousal)[rated] <= half[rated]
         covered = {"covered": inside.mean(axis=0).tolist(), "half_width": half.mean(axis=0).tolist()}
@@ -213,11 +214,14 @@ def _write_beside(folder: Path, root: Path, figures: dict[str, Any], md5: str) -
 def starter_params(profile: str) -> str:
     """The parameters of the starter: profile ferplus, but for what faces it looks for, and the corpus' name.
 
-    Still pictures come cut out; a film's faces may be near or far.
+    Still pictures come cut out; a film's faces may be near or far, or turned away.
     """
     for before, after in (
         ("  corpus: data/sample/corpus", f"  corpus: {CORPUS}"),
-        ("  detector: blazeface_short          ", "  detector: blazeface                "),
+        (
+            "  detector: blazeface_short                 # ships with MediaPipe",
+            "  detector: centerface_or_blazeface         # small, turned and close faces",
+        ),
     ):
         profile, count = re.subn(rf"(?m)^{before}", after, profile)
         if count != 1:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stages.vision.doubt import COVERAGE, FULL_PX, SMALL_LEAST, SURE_SCORE, WORST_SCORE_FACTOR
+from stages.vision.doubt import COVERAGE, FULL_PX, SMALL_LEAST, WORST_SCORE_FACTOR
 
 Figures = Mapping[str, Any]
 
@@ -125,8 +125,9 @@ def _by_size(figures: Figures) -> Iterator[str]:
     yield ""
     yield f"The interval is meant to hold {COVERAGE:.0%} of pictures like those of FER+: a quantile"
     yield "regression on the face's size, on how far apart the emotions are that the model considers, and on"
-    yield "how far its two outputs disagree; calibrated on validation. Below a detector's score of"
-    yield f"{SURE_SCORE} it widens by rule, up to {WORST_SCORE_FACTOR:.0f} times. Films blur and compress"
+    yield "how far its two outputs disagree; calibrated on validation. Where the face detector is unsure, or"
+    yield f"the face is turned away, it widens by rule, up to {WORST_SCORE_FACTOR:.0f} times. Films blur and"
+    yield "compress"
     yield f"small faces besides: its half width is by rule at least {SMALL_LEAST} for each halving below"
     yield f"{FULL_PX:.0f} px. On ratings of other people its coverage is not known."
     yield ""

@@ -33,10 +33,8 @@ def test_a_record_names_what_there_is(name: str, params: Params) -> None:
     needed = needed_weights(params.model_copy(update={"faces": faces_of(params, name), "voice": voice}))
     assert needed == ({record.weights} if record.weights else set())
     if record.weights:
-        assert (record.source, record.licence) == (
-            WEIGHTS[record.weights].source,
-            WEIGHTS[record.weights].licence,
-        )
+        assert WEIGHTS[record.weights].source in record.source
+        assert WEIGHTS[record.weights].licence in record.licence
 
 
 def test_every_builder_has_a_record() -> None:
@@ -44,7 +42,7 @@ def test_every_builder_has_a_record() -> None:
 
 
 def test_an_unknown_name_is_refused_with_those_that_are_known(params: Params) -> None:
-    with pytest.raises(ValueError, match=r"'eyes' is none of retinaface, blazeface, "):
+    with pytest.raises(ValueError, match=r"'eyes' is none of retinaface, centerface, "):
         known_detector("eyes")
     with pytest.raises(ValueError, match="'eyes' is none of retinaface"):
         faces_of(params, "eyes")

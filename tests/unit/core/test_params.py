@@ -79,7 +79,7 @@ def test_a_profile_survives_the_way_through_the_types(profile: dict[str, Any], l
         ("decode.audio_rate_hz", 7999, "greater than or equal to 8000"),
         ("decode.max_side_px", 63, "greater than or equal to 64"),
         ("decode.jpeg_quality", 101, "less than or equal to 100"),
-        ("faces.detector", "viola_jones", "retinaface, blazeface, blazeface_short"),
+        ("faces.detector", "viola_jones", "retinaface, centerface, "),
         ("faces.min_score", -0.1, "greater than or equal to 0"),
         ("faces.pad_px", None, "must be a number"),
         ("mouth.min_confidence", 2, "less than or equal to 1"),

@@ -175,7 +175,7 @@ def test_a_local_file_with_other_bytes_is_refused_and_kept(tmp_path: Path, serve
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the table has retinaface"):
+    with pytest.raises(ValueError, match="the table has centerface"):
         find_weights("retinanet", tmp_path)
 
 

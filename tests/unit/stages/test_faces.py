@@ -19,6 +19,7 @@ from stages.media import frames
 from stages.media.frames import decode_grid
 from stages.media.jpeg import encode_jpeg, unpack_jpeg
 from stages.vision.crops import crop_face
+from stages.vision.detection import Detections
 from stages.vision.search import search_video
 
 ONE = "media/clips/01_grid_male_bbaf2n.mpg"
@@ -140,3 +141,20 @@ def test_whoever_decodes_the_pictures_says_what_is_odd_about_them(
     found = do_unit(search_video, search, params.faces.detection())
     stages = [any("the picture changes" in note.problem for note in notes) for notes in (said, found)]
     assert stages == [keep, not keep]
+
+
+def test_how_far_the_face_is_turned_goes_along_with_its_track(
+    seen: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CenterFace and RetinaFace give landmarks; here every face gets such that name its place."""
+
+    def turned(self: Detections) -> Any:
+        return np.round(self.box_xyxy[:, 0]).astype(np.float32)
+
+    monkeypatch.setattr(Detections, "turned", property(turned))
+    workspace = seen(TWO)
+    for path in sorted(workspace.folder("faces").glob("*.h5")):
+        track = read_arrays(path)
+        np.testing.assert_array_equal(track["turned"], np.round(track["box_xyxy"][:, 0]))
+        assert track["detected"].any()
+        assert read_facts(path)["sure_score"] == 0.75

@@ -12,7 +12,7 @@ import torch
 from stages import pretrain
 from stages.core.artefacts import read_json
 from stages.core.corpus import Workspace
-from stages.core.errors import ValaroError
+from stages.core.errors import BadInput, ValaroError
 from stages.core.optimisation import OptimSettings
 from stages.core.params import Augmentation, BatchAugmentation, FinetuneParams, PretrainParams
 from stages.corpora.labelled_faces import write_shard
@@ -33,6 +33,7 @@ def settings_for(params: FinetuneParams, backbone: str = "small", **optimisation
     quick = {"epochs": 8, "patience": 20, "schedule": "one_cycle", "learning_rate": 0.01} | optimisation
     options = PretrainParams(
         corpora="",
+        start=None,
         validation_share=0.3,
         frames_hz=5.0,
         batch_size=10,
@@ -102,6 +103,29 @@ def test_it_learns_both_kinds_of_labels_from_two_corpora(workspace: Workspace, f
     assert scores["score"] == pytest.approx((scores["mean_ccc"] + scores["informedness"]) / 2, abs=1e-6)
     assert record["best"]["score"]["value"] == pytest.approx(scores["score"], abs=1e-6)
     assert header_of(unit.writes["model"]) == settings_for(finetune_params()).config
+
+
+def test_training_goes_on_from_a_model_that_it_made_before(
+    workspace: Workspace, finetune_params: Any, tmp_path: Path
+) -> None:
+    lay_corpora(workspace)
+    params, first = finetune_params(), tmp_path / "first.safetensors"
+    unit = unit_in(workspace, params)
+    do_unit(pretrain.train, unit, settings_for(params))
+    unit.writes["model"].rename(first)
+    begun = read_json(unit.writes["metrics"])["scores"]["score"]
+    unit = replace(pretrain.unit_of(workspace, "small", params, str(first)), scratch=tmp_path / "key")
+    settings = settings_for(params, epochs=1, learning_rate=1e-4)
+    do_unit(pretrain.train, unit, settings)
+    record = read_json(unit.writes["metrics"])
+    assert record["start"] == "the model first.safetensors"
+    assert record["scores"]["score"] > begun - 0.1 > 0.4, "where the first training ended, in one small epoch"
+
+    other = settings.model_copy(update={"config": settings.config | {"options": {"channels": [8, 8, 8, 16]}}})
+    with pytest.raises(BadInput, match="it isn't a model like the one to train"):
+        do_unit(pretrain.train, unit, other)
+    with pytest.raises(BadInput, match=r"nowhere\.safetensors: no such file"):
+        pretrain.unit_of(workspace, "small", params, "nowhere.safetensors")
 
 
 class Killed(BaseException):
