@@ -6,12 +6,17 @@
    inputs. Only a graph that agrees within TOLERANCE is kept; else `GraphMismatch` says by how much.
 3. From then on neither PyTorch nor the libraries of the architecture are imported.
 
-Exporting takes some ten seconds of processor time a network, opening it half a second.
+Exporting takes some ten seconds of processor time a network and 900 MB, opening it half a second. So it
+happens in a process of its own, which ends soon after: a worker never has PyTorch beside its videos.
 """
 
+import atexit
+import multiprocessing
 import os
+import sys
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -24,6 +29,7 @@ from numpy.typing import NDArray
 from stages.core.artefacts import remove, whole
 from stages.core.errors import ValaroError
 from stages.engine.fingerprint import key_of, md5_of, remembered_code_of
+from stages.engine.lifetime import exit_with_parents
 from stages.engine.progress import say
 from stages.inference.engines import Precision, graphs_folder
 
@@ -37,6 +43,8 @@ TOLERANCE = 1e-3
 """Largest difference from PyTorch, in units of the output's largest absolute value (at least 1)."""
 MOST_GRAPHS = 24
 """Kept in the folder; the ones used longest ago go first."""
+IDLE_S = 5
+"""After which the process that exports ends. Networks of one stage follow each other sooner, and share it."""
 
 
 class GraphMismatch(ValaroError):
@@ -77,6 +85,7 @@ def open_graph(
 
     Raises:
         GraphMismatch: there is no graph that computes what PyTorch does.
+        ValaroError: the process that exports was ended.
     """
     folders = graphs_folder()
     folder = folders / key_of(
@@ -88,15 +97,44 @@ def open_graph(
     )
     if not (folder / MODEL).is_file():
         say(f"{weights.name}: made ready for this processor; only the first time, it takes some ten seconds")
-        _export(exported(), folder)
+        _export_apart(exported, folder)
         _prune(folders)
     os.utime(folder)
     return _compiled(folder / MODEL, precision)
 
 
-def _export(network: Exported, folder: Path) -> None:
+def _export_apart(exported: Callable[[], Exported], folder: Path) -> None:
+    """Export in another process, unless PyTorch is here already or this process may have no children."""
+    if "torch" in sys.modules or multiprocessing.current_process().daemon:
+        _export(exported, folder)
+        return
+    try:
+        _exporter(os.getpid()).submit(_export, exported, folder).result()
+    except BrokenProcessPool:
+        _exporter.cache_clear()
+        raise ValaroError(
+            "the process that makes a network ready for this processor was ended, perhaps for want of "
+            "memory: it takes 1 GB. Free some, or let PyTorch compute: compute.engine: torch"
+        ) from None
+
+
+@cache
+def _exporter(pid: int) -> Any:
+    """A process for the exports of the process `pid`, which is this one."""
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    return ProcessPoolExecutor(1, timeout=IDLE_S, initializer=_begin, initargs=(pid,))
+
+
+def _begin(parent: int) -> None:
+    exit_with_parents([parent])
+    atexit.register(os._exit, 0)  # the libraries take seconds to end, with nothing left to save
+
+
+def _export(exported: Callable[[], Exported], folder: Path) -> None:
     import torch
 
+    network = exported()
     module = network.build().eval()
     tensors = tuple(torch.from_numpy(example) for example in network.examples)
     with torch.no_grad():

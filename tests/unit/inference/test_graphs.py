@@ -1,5 +1,8 @@
 """Graphs answer as their modules do, are found again by what decides them, and never lie."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -195,3 +198,50 @@ def test_a_cross_attention_heeds_speech_and_padding_as_a_graph_too(tmp_path, sil
     valid[0, :2] = valid[2, :4] = False
     found = side_by_side(open_cross_attention(file, config, "float32"))(values, valid)
     np.testing.assert_allclose(found[valid], saying(model)(values, valid)[valid], atol=1e-5)
+
+
+GRU = {"window": 6, "model": {"kind": "gru", "features": 8, "d_model": 16, "layers": 1, "heads": 2}}
+APART = f"""
+import os, sys
+from pathlib import Path
+
+import numpy as np
+
+from stages.core.errors import ValaroError
+from stages.inference.graphs import GraphMismatch, open_graph
+from stages.temporal.dynamic_graph import open_dynamic
+
+def dies():
+    os._exit(3)
+
+def refuses():
+    raise GraphMismatch("no such layer")
+
+file = Path("valence.safetensors")
+for exported in (refuses, dies):
+    try:
+        open_graph(file, exported, "stages.temporal.dynamic_graph", "float32")
+    except ValaroError as error:
+        print(type(error).__name__, error)
+said, _ = open_dynamic(file, {GRU}, "float32")(np.ones((1, 6, 8), np.float32), np.ones((1, 6), bool))
+np.save("said.npy", said)
+print("torch" in sys.modules)
+"""
+
+
+@pytest.mark.long
+def test_a_process_without_pytorch_stays_so_when_it_exports(tmp_path):
+    from stages.temporal.dynamic import DynamicModel
+
+    torch.manual_seed(0)
+    model = DynamicModel(**GRU["model"]).eval()
+    save_model(tmp_path / "valence.safetensors", model, GRU)
+    done = subprocess.run((sys.executable, "-c", APART), capture_output=True, text=True, check=True)
+    refused, died, imported = done.stdout.splitlines()
+    assert refused == "GraphMismatch no such layer", "then PyTorch takes over"
+    assert died.startswith("ValaroError")
+    assert "compute.engine: torch" in died
+    assert imported == "False"
+    with torch.no_grad():
+        wanted = model(torch.ones(1, 6, 8), torch.ones(1, 6, dtype=torch.bool)).numpy()
+    np.testing.assert_allclose(np.load(tmp_path / "said.npy"), wanted, atol=1e-5)
