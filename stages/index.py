@@ -83,7 +83,7 @@ def _row_notes(
     file, frames = unit.reads.get("labels", unit.reads["video"]), facts.frame_count
     if match.by_slot:
         problem = (
-            f"{facts.declared_frames - frames} of {facts.declared_frames} frames were dropped by the camera; "
+            f"the camera dropped {facts.declared_frames - frames} of {facts.declared_frames} frames; "
             f"its {rows} rows are counted with them"
         )
         yield unit.warn(file, problem, "Nothing to do: each row is on its frame's time")

@@ -112,7 +112,9 @@ def match_rows(rows: int, slots: Integers, declared: int) -> RowMatch:
     if by_slot:
         return RowMatch(slots, True, 0)
     off = 0 if _agree(rows, frames) else abs(rows - frames)
-    return RowMatch(np.arange(frames), False, max(off, abs(rows - declared)) if off and dropped else off)
+    if off and dropped:  # rows that count slots and lack some lie behind the frames by all that were dropped
+        off = max(off, abs(rows - declared), declared - frames)
+    return RowMatch(np.arange(frames), False, off)
 
 
 def _agree(rows: int, frames: int) -> bool:

@@ -98,11 +98,11 @@ class Repository:
             command, cwd=self.folder, env=self.environment, start_new_session=True, **options
         )
 
-    def run(self, *command: str, fails: bool = False) -> str:
+    def run(self, *command: str, fails: bool = False, patience_s: float = PATIENCE_S) -> str:
         """Run a command to its end; what it printed."""
         with self.start(*command) as process:
             try:
-                output, _ = process.communicate(timeout=PATIENCE_S)
+                output, _ = process.communicate(timeout=patience_s)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise

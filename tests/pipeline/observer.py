@@ -1,4 +1,4 @@
-"""Watches the processes of a run of the pipeline: their memory, open files, and zombies."""
+"""Watches the processes of a run of the pipeline: memory, open files, processor time, and zombies."""
 
 import os
 import threading
@@ -31,6 +31,8 @@ class Observer(threading.Thread):
         super().__init__(daemon=True)
         self.seen: dict[tuple[str, str, int], list[Sample]] = defaultdict(list)
         """By stage (dvc's: none), role and process."""
+        self.cores_s: dict[tuple[str, str, int], float] = {}
+        """Likewise, processor time up to the last look."""
         self.zombies: dict[int, int] = defaultdict(int)
         """Samples at which a process had ended and its status was not yet collected."""
         self._project, self._session = project, session
@@ -65,9 +67,11 @@ class Observer(threading.Thread):
             role = "dvc"
         else:
             return
-        memory = process.memory_info()
+        memory, times = process.memory_info(), process.cpu_times()
         sample = Sample(done, memory.rss - memory.shared, process.num_fds())
-        self.seen["" if role == "dvc" else stage, role, process.pid].append(sample)
+        key = ("" if role == "dvc" else stage, role, process.pid)
+        self.seen[key].append(sample)
+        self.cores_s[key] = times.user + times.system
 
     def end(self) -> None:
         """Look no more."""
@@ -112,4 +116,8 @@ def tell(observer: Observer) -> None:
             tenths = [series[k * (len(series) - 1) // 10] for k in range(1, 11)]
             memory, files = ([f"{s.own_bytes >> 20}" for s in tenths], [str(s.files) for s in tenths])
             print(f"{stage} {role}: MiB {' '.join(memory)}; files {' '.join(files)}")
+    spent: dict[str, float] = defaultdict(float)
+    for (stage, _, _), cores_s in observer.cores_s.items():
+        spent[stage or "dvc"] += cores_s
+    print(f"processor seconds: {', '.join(f'{stage} {cores_s:.0f}' for stage, cores_s in spent.items())}")
     print(f"zombies: {[looks for looks in observer.zombies.values() if looks > 1]} looks")

@@ -146,7 +146,7 @@ def _repository() -> Iterator[Finding]:
         yield Finding(Grade.NOTE, "git", "no commit yet", remedy)
     else:
         changed = len(_git("status", "--porcelain", "--untracked-files=no").splitlines())
-        words = f"{changed} files differ from it" if changed else "nothing differs from it"
+        words = f"files that differ from it: {changed}" if changed else "nothing differs from it"
         yield Finding(Grade.OK, "git", f"commit {_git('rev-parse', '--short', 'HEAD') or 'none'}, {words}")
     if not Path(".dvc/config").is_file() or not Path("dvc.yaml").is_file():
         yield Finding(
@@ -156,7 +156,7 @@ def _repository() -> Iterator[Finding]:
             "Run this from the checkout for `dvc repro`.",
         )
     elif not Path("metrics/evaluate.json").is_file():
-        yield Finding(Grade.NOTE, "dvc", "the pipeline hasn't run yet", "Run `make repro`.")
+        yield Finding(Grade.NOTE, "dvc", "the pipeline hasn't run yet", "Run `dvc repro`.")
     else:
         yield Finding(Grade.OK, "dvc", "the pipeline has run; `dvc status` says whether it is up to date")
 

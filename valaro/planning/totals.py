@@ -11,7 +11,7 @@ from stages.core.params import Params
 
 ROWS: dict[Split, int] = {"train": 1_682_057, "validation": 383_814, "test": 927_210}
 """Annotated frames of Aff-Wild2 (6th ABAW), by the lists that its users published."""
-VIDEOS, HOURS, LONGEST_S = 578, 28.6, 26 * 60.0
+VIDEOS = 578
 ASPECT = 16 / 9
 FILE_BYTES_PER_S = 250_000.0
 
@@ -27,7 +27,6 @@ class Totals:
         megapixel_s: seconds times millions of pixels, over all videos.
         subject_s: seconds by split, a video once for each person in it.
         labelled_s: those of them that bear labels.
-        longest_s: the longest video.
         guessed: what of this is assumed, in words.
     """
 
@@ -37,7 +36,6 @@ class Totals:
     megapixel_s: float
     subject_s: dict[Split, float]
     labelled_s: dict[Split, float]
-    longest_s: float
     guessed: list[str] = field(default_factory=list)
 
     @property
@@ -84,7 +82,6 @@ def totals_of(clips: Iterable[Clip], source: str, guessed: list[str]) -> Totals:
         sum(clip.duration_s * clip.pixels for clip in videos.values()) / 1e6,
         subject_s,
         labelled_s,
-        max(clip.duration_s for clip in videos.values()),
         guessed,
     )
 
@@ -106,8 +103,7 @@ def known_totals(hours: float, height: int) -> Totals:
         seconds * height * round(height * ASPECT) / 1e6,
         subject_s,
         labelled_s,
-        min(LONGEST_S, seconds),
-        ["every video in one size", f"the longest video lasts {LONGEST_S / 60:.0f} minutes"],
+        ["every video in one size"],
     )
 
 

@@ -30,7 +30,6 @@ CORPUS = Totals(
     megapixel_s=7200 * VGA,
     subject_s={"train": 3600.0, "validation": 1800.0, "test": 1800.0},
     labelled_s={"train": 3600.0, "validation": 1800.0, "test": 0.0},
-    longest_s=60.0,
 )
 CPU = Machine(gpu=False, cores=4, jobs=4, threads=2)
 GPU = Machine(gpu=True, cores=16, jobs=16, threads=2)
@@ -174,7 +173,6 @@ def test_the_sample_is_planned_as_it_ran(repository: Path) -> None:
         megapixel_s=239 * 0.15,
         subject_s={"train": 148.1, "validation": 67.2, "test": 34.8},
         labelled_s={"train": 146.9, "validation": 66.0, "test": 0.0},
-        longest_s=13.9,
     )
     plan = make_plan(sample, totals, Machine(gpu=False, cores=2, jobs=2, threads=2))
     assert 254 / 1.5 < plan.seconds < 254 * 1.5

@@ -103,6 +103,8 @@ SLOTS = np.array([0, 1, 2, 4, 5, 6, 8, 9])
         (20, SLOTS, 10, False, 12),
         (3, SLOTS, 10, False, 7),
         (2, np.arange(8), 0, False, 6),
+        # the middle of the clock was dropped: were these rows its first ones, the last frame's would be the 40th
+        (30, np.r_[0:10, 30:40], 40, False, 20),
     ],
 )
 def test_rows_belong_to_frames_or_to_slots(
