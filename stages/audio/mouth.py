@@ -15,7 +15,7 @@ import numpy as np
 
 from stages.core.arrays import Flags, Floats, Image, Integers
 from stages.engine.advance import Sized, counted
-from stages.engine.lazy_imports import loaded_on_use
+from stages.engine.lazy_imports import slim_mediapipe
 from stages.engine.native_stderr import quiet_native_stderr
 
 Rule = Literal["authors", "motion"]
@@ -100,7 +100,7 @@ class _Mesh:
     """One running MediaPipe graph."""
 
     def __init__(self, threshold: float) -> None:
-        with loaded_on_use("matplotlib.pyplot"):
+        with slim_mediapipe():
             from mediapipe.python.solutions.face_mesh import FaceMesh
 
         with quiet_native_stderr():

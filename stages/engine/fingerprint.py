@@ -143,6 +143,7 @@ def _read_codes(memory: Path) -> dict[str, list[str]]:
         return {}
 
 
+@cache
 def _version(distribution: str) -> str:
     try:
         return importlib.metadata.version(distribution)

@@ -28,6 +28,7 @@ from stages.core.notes import Note, printable
 from stages.core.params import ComputeParams
 from stages.engine.crashes import Marked, map_with_crash_recovery
 from stages.engine.fingerprint import FileHashes, key_of, remembered_code_of
+from stages.engine.garbage import collect_rarely
 from stages.engine.launch import beside, broadcast, processes, rank
 from stages.engine.lifetime import exit_with_parents, parents_of_this_stage, single_instance
 from stages.engine.machine import machine_trouble
@@ -365,6 +366,7 @@ def main(name: str) -> None:
     The stage is imported under its own name (it runs as `__main__`, a name that means something else in
     every worker process).
     """
+    collect_rarely()
     try:
         ARGUMENTS.set(tuple(sys.argv[1:]))
         getattr(importlib.import_module(f"stages.{name}"), name)(*ARGUMENTS.get())

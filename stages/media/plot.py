@@ -8,9 +8,9 @@ import matplotlib as mpl
 import numpy as np
 
 from stages.core.arrays import Flags, Floats
-from stages.engine.lazy_imports import without_signatures
+from stages.engine.lazy_imports import loaded_on_use, without_signatures
 
-with without_signatures():
+with without_signatures(), loaded_on_use("matplotlib.dviread"):  # for LaTeX, which no plot here is set in
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 

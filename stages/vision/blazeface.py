@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from stages.core.arrays import Floats, Image
-from stages.engine.lazy_imports import loaded_on_use
+from stages.engine.lazy_imports import slim_mediapipe
 from stages.engine.native_stderr import quiet_native_stderr
 from stages.vision.detection import Detections, require_images
 
@@ -91,7 +91,7 @@ class _Graph:
     """One running MediaPipe graph."""
 
     def __init__(self, model_selection: Range) -> None:
-        with loaded_on_use("matplotlib.pyplot", "sounddevice"):
+        with slim_mediapipe():
             from mediapipe.python.solutions.face_detection import FaceDetection
 
         with quiet_native_stderr():

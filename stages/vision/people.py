@@ -29,6 +29,8 @@ LASTING_STEPS = 3
 """A track of fewer steps isn't trusted to be a face, unless it is where the person was."""
 STILL_WEIGHT = 0.1
 """Of a face that doesn't move, against one that does."""
+FAR = 1e6
+"""Cost of a pair that is no pair."""
 EDGE_WEIGHT = 0.5
 """Of a face in the picture's corner, against one in its middle."""
 MAX_PEOPLE = 20
@@ -109,15 +111,28 @@ class Linked:
         return self._rivals[track]
 
 
-def _assigned(cost: Floats) -> tuple[Integers, Integers]:
-    """Pairs of rows and columns with the least sum of costs. Shape: (R, C) -> (K,), (K,), K = min(R, C)."""
-    if min(cost.shape) == 1:  # nearly always, and SciPy's optimisers take a quarter of a second to import
-        row, column = np.unravel_index(int(cost.argmin()), cost.shape)
-        return np.array([row]), np.array([column])
+def _assigned(cost: Floats, near: Flags) -> tuple[Integers, Integers]:
+    """The most pairs of rows and columns that are near, with the least sum of costs.
+
+    Shape: (R, C), (R, C) -> (K,), (K,).
+    """
+    rows: Integers = np.flatnonzero(near.any(axis=1))
+    columns: Integers = np.flatnonzero(near.any(axis=0))
+    if len(rows) > len(columns):
+        columns, rows = _assigned(cost.T, near.T)
+        return rows, columns
+    allowed = np.where(near, cost, FAR)[np.ix_(rows, columns)]
+    cheapest = allowed.argmin(axis=1) if len(rows) else np.empty(0, np.int64)
+    if len(set(cheapest.tolist())) == len(rows):
+        # Every row has its cheapest column: nothing costs less. SciPy's optimisers, which nearly always can
+        # stay away for that, take a quarter of a second to import.
+        return rows, columns[cheapest]
     from scipy.optimize import linear_sum_assignment
 
-    rows, columns = linear_sum_assignment(cost)
-    return rows, columns
+    row, column = linear_sum_assignment(allowed)
+    rows, columns = rows[row], columns[column]
+    fits = near[rows, columns]
+    return rows[fits], columns[fits]
 
 
 def link_faces(faces: Faces, rules: Rules) -> Linked:
@@ -132,9 +147,7 @@ def link_faces(faces: Faces, rules: Rules) -> Linked:
         of_face = np.full(len(found), NOBODY, np.int64)
         if len(found) and len(name):
             cost, near = _distance(centre, width, found, rules.jump_widths)
-            rows, columns = _assigned(np.where(near, cost, 1e6))
-            fits = near[rows, columns]
-            rows, columns = rows[fits], columns[fits]
+            rows, columns = _assigned(cost, near)
             of_face[columns] = name[rows]
             centre[rows], width[rows], last_s[rows] = found.centre_xy[columns], found.width_px[columns], now_s
         new = np.flatnonzero(of_face == NOBODY)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from stages.core.errors import ValaroError
+from stages.engine.garbage import collect_rarely
 
 QUIET, NORMAL, VERBOSE = -1, 0, 1
 
@@ -85,7 +86,8 @@ def report_wrong_option(option: str) -> Iterator[None]:
 
 
 def begin(quiet: bool, verbose: bool) -> None:
-    """Say how much is said from now on."""
+    """Say how much is said from now on, and collect garbage less often."""
+    collect_rarely()
     _Level.value = NORMAL
     _more(verbose)
     _less(quiet)

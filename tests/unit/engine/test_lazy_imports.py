@@ -20,3 +20,25 @@ assert again is xml.dom.minidom
 
 def test_a_module_is_loaded_at_its_first_use() -> None:
     subprocess.run([sys.executable, "-c", CODE], check=True)
+
+
+MEDIAPIPE = """
+import sys
+from stages.engine.lazy_imports import slim_mediapipe
+with slim_mediapipe():
+    from mediapipe.python.solutions.face_detection import FaceDetection
+    from mediapipe.python.solutions.face_mesh import FaceMesh
+left_out = ("mediapipe.tasks.python.vision", "mediapipe.python.solutions.hands", "matplotlib", "sounddevice")
+print([name for name in left_out if name in sys.modules])
+import mediapipe
+from mediapipe.tasks import python as tasks
+print(mediapipe.solutions.face_mesh.FaceMesh is FaceMesh)
+print(mediapipe.solutions.hands.Hands.__name__, mediapipe.solutions.drawing_utils.DrawingSpec().thickness)
+print(mediapipe.tasks.vision.RunningMode.IMAGE.name, mediapipe.tasks.text.TextEmbedder.__name__)
+print(tasks.BaseOptions is mediapipe.tasks.BaseOptions)
+"""
+
+
+def test_mediapipe_loads_faces_alone_and_gives_others_the_rest() -> None:
+    done = subprocess.run([sys.executable, "-c", MEDIAPIPE], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["[]", "True", "Hands 2", "IMAGE TextEmbedder", "True", ""]

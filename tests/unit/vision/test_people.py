@@ -1,5 +1,7 @@
 """Who is in a video, and whose face each subject gets."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -8,7 +10,16 @@ import pytest
 from stages.core.arrays import Floats
 from stages.vision.detection import Detections
 from stages.vision.found import cuts_of
-from stages.vision.people import Faces, Rules, _assigned, follow, link_faces, nothing_taken, people_of
+from stages.vision.people import (
+    FAR,
+    Faces,
+    Rules,
+    _assigned,
+    follow,
+    link_faces,
+    nothing_taken,
+    people_of,
+)
 from stages.vision.search import changes, look_of
 from stages.vision.targets import NoSuchPerson, Wanted, choose
 
@@ -257,11 +268,27 @@ def test_times_must_ascend() -> None:
         Faces([], np.array([1.0]), np.zeros(1, bool), 10, 10)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (5, 1), (3, 2)])
-def test_one_row_or_column_is_assigned_as_scipy_does(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (5, 1), (2, 2), (3, 2), (3, 4), (4, 4)])
+@pytest.mark.parametrize("share", [0.3, 0.7, 1.0])
+def test_faces_and_tracks_are_paired_as_the_whole_matrix_would_be(
+    shape: tuple[int, int], share: float
+) -> None:
     from scipy.optimize import linear_sum_assignment
 
     for seed in range(20):
-        cost = np.random.default_rng(seed).random(shape)
-        for ours, theirs in zip(_assigned(cost), linear_sum_assignment(cost), strict=True):
-            np.testing.assert_array_equal(ours, theirs)
+        rng = np.random.default_rng(seed)
+        cost, near = rng.random(shape), rng.random(shape) < share
+        rows, columns = linear_sum_assignment(np.where(near, cost, FAR))
+        theirs = [pair for pair in zip(rows.tolist(), columns.tolist(), strict=True) if near[pair]]
+        ours = zip(*(found.tolist() for found in _assigned(cost, near)), strict=True)
+        assert sorted(ours) == sorted(theirs)
+
+
+def test_people_apart_are_paired_without_scipy() -> None:
+    code = (
+        "import sys, numpy as np; from stages.vision.people import _assigned\n"
+        "cost = np.array([[0.1, 2.0, 5.0], [2.0, 0.3, 5.0], [5.0, 5.0, 5.0]])\n"
+        "print(*(found.tolist() for found in _assigned(cost, cost < 4)), 'scipy.optimize' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[0, 1] [0, 1] False"
