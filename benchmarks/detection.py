@@ -24,7 +24,8 @@ from stages.engine.mapping import cores, map_units
 from stages.media.jpeg import pack_jpegs, unpack_jpeg
 from stages.media.pictures import KeptPictures
 from stages.vision.retinaface import RetinaFace, suppress_overlaps
-from stages.vision.retinaface_net import ANCHORS_PX, BGR_MEAN, STRIDES, RetinaFaceNet
+from stages.vision.retinaface_anchors import ANCHORS_PX, STRIDES
+from stages.vision.retinaface_net import BGR_MEAN, RetinaFaceNet
 from stages.vision.search import detect_frames
 
 HEIGHT, WIDTH = 480, 640

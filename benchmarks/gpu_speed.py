@@ -59,7 +59,7 @@ def detection(sizes: Sizes, device: str, weights: Path | None) -> Iterator[Findi
 
     @torch.inference_mode()
     def bare() -> None:
-        with torch.autocast(detector.device.type, detector.precision, enabled=device != "cpu"):
+        with torch.autocast(torch.device(device).type, detector.precision, enabled=device != "cpu"):
             detector.net(batch_of)
 
     yield Finding("its bare network", f"{batch / fastest_s(bare, device):,.0f} frames/s")

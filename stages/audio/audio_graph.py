@@ -1,6 +1,5 @@
 """The audio model as two graphs: a processor needs no PyTorch for them."""
 
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,6 @@ def open_audio(file: Path, samples: int, precision: Precision) -> tuple[Run, Run
         GraphMismatch: see `graphs.open_graph`.
     """
 
-    @cache
     def model() -> Any:
         from stages.audio.backbone import build_backbone
         from stages.audio.model import AudioModel
@@ -50,8 +48,9 @@ def open_audio(file: Path, samples: int, precision: Precision) -> tuple[Run, Run
     def rest() -> Exported:
         from stages.audio.backbone import convolve
 
-        convolved = convolve(model().backbone, _tensor(waveform)).detach().numpy()
-        return Exported(CODE, lambda: saying_tuple(model(), _of_convolved), [convolved, real])
+        whole = model()
+        convolved = convolve(whole.backbone, _tensor(waveform)).detach().numpy()
+        return Exported(CODE, lambda: saying_tuple(whole, _of_convolved), [convolved, real])
 
     return (
         open_graph(file, convolutions, CODE, precision, part="convolutions"),

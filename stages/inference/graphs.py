@@ -34,6 +34,7 @@ from stages.engine.progress import say
 from stages.inference.engines import Precision, graphs_folder
 
 if TYPE_CHECKING:
+    import openvino
     from torch import nn
 
 Arrays = list[NDArray[Any]]
@@ -61,12 +62,14 @@ class Exported:
             there are several.
         examples: inputs of a batch of two, for conversion and comparison.
         free_axes: how many of an input's first axes may have any length.
+        lay_out: makes OpenVINO's model of the module; None: OpenVINO's converter does.
     """
 
     code: str
     build: Callable[[], "nn.Module"]
     examples: Sequence[NDArray[Any]]
     free_axes: int = 1
+    lay_out: Callable[[Any], "openvino.Model"] | None = None
 
 
 def open_graph(
@@ -87,6 +90,11 @@ def open_graph(
         GraphMismatch: there is no graph that computes what PyTorch does.
         ValaroError: the process that exports was ended.
     """
+    return _compiled(graph_file(weights, exported, code, part), precision)
+
+
+def graph_file(weights: Path, exported: Callable[[], Exported], code: str, part: str = "") -> Path:
+    """The file of that graph, for those who compile it in their own way; see `open_graph`."""
     folders = graphs_folder()
     folder = folders / key_of(
         weights=md5_of(weights),
@@ -100,7 +108,7 @@ def open_graph(
         _export_apart(exported, folder)
         _prune(folders)
     os.utime(folder)
-    return _compiled(folder / MODEL, precision)
+    return folder / MODEL
 
 
 def _export_apart(exported: Callable[[], Exported], folder: Path) -> None:
@@ -139,7 +147,7 @@ def _export(exported: Callable[[], Exported], folder: Path) -> None:
     tensors = tuple(torch.from_numpy(example) for example in network.examples)
     with torch.no_grad():
         outputs = module(*tensors)
-        graph = _converted(network, module, tensors)
+        graph = network.lay_out(module) if network.lay_out else _converted(network, module, tensors)
     with whole(folder) as partial:
         partial.mkdir(parents=True, exist_ok=True)
         _save(graph, partial / MODEL)

@@ -6,23 +6,28 @@ under the threshold are dropped; the rest are decoded. 3. Of overlapping boxes t
 """
 
 import math
+import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, lru_cache
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from stages.core.arrays import Floats, Image, Integers
+from stages.inference.graphs import GraphMismatch
 from stages.vision.detection import Detections, require_images
-from stages.vision.retinaface_net import ANCHORS_PX, BGR_MEAN, STRIDES, load_retinaface
+from stages.vision.retinaface_anchors import anchors_cxcywh, decode_boxes, decode_landmarks
+from stages.vision.retinaface_graph import Answer, open_retinaface
 from stages.vision.scales import Scales, search_at_scales
-from stages.vision.suppression import CENTRE_VARIANCE, SIZE_VARIANCE, faces_of_batch, placed_anchors
 
-Answer = Callable[[Image], tuple[Floats, Floats, Floats]]
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from stages.vision.retinaface_net import RetinaFaceNet
 
 
 class RetinaFace:
@@ -50,7 +55,7 @@ class RetinaFace:
         threshold: float = 0.8,
         overlap: float = 0.4,
         batch_size: int = 4,
-        precision: torch.dtype | None = None,
+        precision: "torch.dtype | None" = None,
         scales: Scales = "many",
     ) -> None:
         if not 0 < threshold < 1 or not 0 < overlap <= 1 or batch_size < 1:
@@ -58,15 +63,12 @@ class RetinaFace:
                 f"threshold {threshold}, overlap {overlap}, batch_size {batch_size}: "
                 "wanted 0 < threshold < 1, 0 < overlap <= 1, batch_size >= 1"
             )
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        self.device = torch.device(device)
-        on_cpu = self.device.type == "cpu"
-        self.precision = precision or (torch.float32 if on_cpu else torch.float16)
-        self.net = load_retinaface(state).to(self.device).to(memory_format=torch.channels_last)
+        self._weights, self.device, self._precision = weights, device, precision
         self.overlap, self.batch_size, self.scales = overlap, batch_size, scales
         self.least_logit = math.log(threshold / (1 - threshold))
         self._buffer: Tensor | None = None
-        self.in_frames = on_cpu and self.precision == torch.float32
+        self._threads = int(os.environ.get("OMP_NUM_THREADS", "2"))
+        self._by_frame = device == "cpu" and str(precision) in ("None", "torch.float32")
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """Find the faces of each image, in order; sizes may differ.
@@ -78,8 +80,8 @@ class RetinaFace:
 
     def _search(self, images: Sequence[Image]) -> list[Detections]:
         """The faces of each image at its own scale."""
-        if self.in_frames:
-            return list(self._pool.map(self._detect_frame, images))
+        if self._answer:
+            return list(self._pool.map(partial(self._detect_frame, self._answer), images))
         by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for i, image in enumerate(images):
             by_size[image.shape].append(i)
@@ -92,40 +94,72 @@ class RetinaFace:
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(torch.get_num_threads())
+        return ThreadPoolExecutor(self._threads)
 
     @cached_property
-    def _answer(self) -> Answer:
-        from stages.vision.retinaface_openvino import compile_retinaface
+    def _answer(self) -> Answer | None:
+        """The network of a frame, on a processor."""
+        if not self._by_frame:
+            return None
+        try:
+            return open_retinaface(self._weights, self._threads)
+        except GraphMismatch:  # then PyTorch takes batches here too
+            return None
 
-        return compile_retinaface(self.net, torch.get_num_threads())
+    @cached_property
+    def net(self) -> "RetinaFaceNet":
+        """The network in PyTorch, on the device."""
+        import torch
 
-    def _detect_frame(self, image: Image) -> Detections:
-        logits, boxes, landmarks = self._answer(image)
+        from stages.vision.retinaface_net import load_retinaface
+
+        state = torch.load(self._weights, map_location="cpu", weights_only=True)
+        return load_retinaface(state).to(self.device).to(memory_format=torch.channels_last)
+
+    @property
+    def precision(self) -> "torch.dtype":
+        """Of the network in PyTorch."""
+        import torch
+
+        return self._precision or (torch.float32 if self.device == "cpu" else torch.float16)
+
+    def _detect_frame(self, answer: Answer, image: Image) -> Detections:
+        logits, boxes, landmarks = answer(image)
         likely = np.flatnonzero(logits >= self.least_logit)
         anchors = anchors_cxcywh(*image.shape[:2])
         return self._faces(logits[likely], boxes[likely], landmarks[likely], anchors[likely])
 
-    @torch.inference_mode()
     def _detect_batch(self, images: list[Image]) -> list[Detections]:
         """One transfer there, one back: of the faces of the whole batch."""
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            logits, boxes, landmarks = self.net(self._batch(images))
-        anchors = placed_anchors(*images[0].shape[:2], logits.device)
-        return faces_of_batch(logits, boxes, landmarks, anchors, self.least_logit, self.overlap)
+        import torch
 
-    def _batch(self, images: list[Image]) -> Tensor:
+        from stages.vision.suppression import faces_of_batch, placed_anchors
+
+        half, kind = self.precision != torch.float32, torch.device(self.device).type
+        with torch.inference_mode():
+            with torch.autocast(kind, self.precision, enabled=half):
+                logits, boxes, landmarks = self.net(self._batch(images))
+            anchors = placed_anchors(*images[0].shape[:2], logits.device)
+            return faces_of_batch(logits, boxes, landmarks, anchors, self.least_logit, self.overlap)
+
+    def _batch(self, images: list[Image]) -> "Tensor":
         """(B, 3, H, W) float32, BGR minus its mean; channels last in memory, as decoded frames are."""
+        import torch
+
+        from stages.vision.retinaface_net import BGR_MEAN
+
         rgb = self._staged(images).to(self.device, non_blocking=True)
         mean = torch.tensor(BGR_MEAN, device=self.device)
         return (rgb.flip(-1).float() - mean).permute(0, 3, 1, 2)
 
-    def _staged(self, images: list[Image]) -> Tensor:
+    def _staged(self, images: list[Image]) -> "Tensor":
         """(B, H, W, 3) uint8 in host memory; for a GPU page-locked, which copies two to three times as fast.
 
         The buffer is used again by the next batch, which begins once this one's faces have arrived.
         """
-        if self.device.type != "cuda":
+        import torch
+
+        if self.device == "cpu":
             return torch.from_numpy(np.stack(images))
         shape = (len(images), *images[0].shape)
         if self._buffer is None or self._buffer.shape != shape:
@@ -141,41 +175,6 @@ class RetinaFace:
         faces = order[kept]
         score = 1 / (1 + np.exp(-logit[faces]))  # softmax of two classes
         return Detections(box_xyxy[kept], score, decode_landmarks(landmark_offset[faces], anchors[faces]))
-
-
-@lru_cache(maxsize=8)
-def anchors_cxcywh(height: int, width: int) -> Floats:
-    """All anchors of an image size: centre and size in pixels, in the network's order.
-
-    Shape: -> (A, 4) float32, read-only; A = 2 · the cells of strides 8, 16 and 32 together.
-    """
-    levels = []
-    for stride, sides_px in zip(STRIDES, ANCHORS_PX, strict=True):
-        rows, columns = -(-height // stride), -(-width // stride)
-        y, x, side = np.meshgrid(np.arange(rows) + 0.5, np.arange(columns) + 0.5, sides_px, indexing="ij")
-        levels.append(np.stack([x * stride, y * stride, side, side], axis=-1).reshape(-1, 4))
-    anchors: Floats = np.concatenate(levels).astype(np.float32)
-    anchors.flags.writeable = False
-    return anchors
-
-
-def decode_boxes(offset: Floats, anchors: Floats) -> Floats:
-    """Box offsets to pixels: centres move by tenths of the anchor, sizes scale by exp(offset / 5).
-
-    Shape: (F, 4), (F, 4) -> (F, 4), left, top, right, bottom.
-    """
-    centre = anchors[:, :2] + CENTRE_VARIANCE * offset[:, :2] * anchors[:, 2:]
-    half = anchors[:, 2:] * np.exp(SIZE_VARIANCE * offset[:, 2:]) / 2
-    return np.concatenate([centre - half, centre + half], axis=1)
-
-
-def decode_landmarks(offset: Floats, anchors: Floats) -> Floats:
-    """Landmark offsets to pixels.
-
-    Shape: (F, 10), (F, 4) -> (F, 5, 2).
-    """
-    moved = anchors[:, None, :2] + CENTRE_VARIANCE * offset.reshape(-1, 5, 2) * anchors[:, None, 2:]
-    return np.asarray(moved)
 
 
 def suppress_overlaps(box_xyxy: Floats, overlap: float) -> Integers:

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from stages.vision.retinaface_anchors import ANCHORS_PX, STRIDES
+
 BGR_MEAN = (104.0, 117.0, 123.0)
-STRIDES = (8, 16, 32)
-ANCHORS_PX = ((16, 32), (64, 128), (256, 512))
-"""Side of the square anchors of each stride."""
 SLOPE = 0.1
 CHANNELS = 64
 

@@ -1,66 +1,61 @@
-"""RetinaFace on OpenVINO: the same network, for processors.
+"""RetinaFace as an OpenVINO graph: the same network, for processors.
 
-The layers of `RetinaFaceNet` are laid out once as an OpenVINO graph with free height and width, in float32.
-One frame at a time and one thread each it needs little more than half of PyTorch's processor time, as its
-convolutions keep their channels blocked and their activations in the cache; the answers differ by 1e-5.
-Building the graph takes milliseconds, where tracing the network for a converter takes seconds.
+The layers of `RetinaFaceNet` are laid out with free height and width, in float32. One frame at a time and one
+thread each the graph needs little more than half of PyTorch's processor time, as its convolutions keep their
+channels blocked and their activations in the cache; the answers differ by 1e-5.
 """
 
-from collections.abc import Callable
 from functools import reduce
-from threading import local
 from typing import Any
 
 import numpy as np
 import openvino
+import torch
 from openvino import opset13 as ops
 from openvino.preprocess import ColorFormat, PrePostProcessor
-from torch import nn
+from torch import Tensor, nn
 
-from stages.core.arrays import Floats, Image
 from stages.vision.retinaface_net import BGR_MEAN, ContextModule, FeaturePyramid, RetinaFaceNet
 
 Node = Any
 
 
-def compile_retinaface(net: RetinaFaceNet, threads: int) -> Callable[[Image], tuple[Floats, Floats, Floats]]:
-    """The network as a function that several threads may call at once.
+class OfFrames(nn.Module):
+    """The network, of frames as they are decoded.
 
-    Shape: (H, W, 3) uint8 RGB -> face logit difference (A,), box offsets (A, 4), landmark offsets (A, 10),
-    float32; overwritten by the next call from the same thread.
+    Shape: (B, H, W, 3) uint8 RGB -> face logit difference (B, A), box offsets (B, A, 4), landmark offsets
+    (B, A, 10).
 
     Args:
         net: with batch norms folded (`load_retinaface`).
-        threads: how many threads will call it at a time; each call runs on one.
+    """
+
+    def __init__(self, net: RetinaFaceNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See the class."""
+        bgr = frames.flip(-1).float() - frames.new_tensor(BGR_MEAN, dtype=torch.float32)
+        answers: tuple[Tensor, Tensor, Tensor] = self.net(bgr.permute(0, 3, 1, 2))
+        return answers
+
+
+def lay_out(module: OfFrames) -> openvino.Model:
+    """OpenVINO's model of it, of one frame at a time, of any size.
+
+    Raises:
+        TypeError: a layer is of a kind that the network has none of.
     """
     image = ops.parameter([1, 3, -1, -1], np.float32, "image")
-    graph = PrePostProcessor(openvino.Model(_answers(net, image), [image], "retinaface"))
+    graph = PrePostProcessor(openvino.Model(_answers(module.net, image), [image], "retinaface"))
     given = graph.input()
     given.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     given.tensor().set_color_format(ColorFormat.RGB)
     given.model().set_layout(openvino.Layout("NCHW"))
     steps = given.preprocess().convert_element_type(openvino.Type.f32).convert_color(ColorFormat.BGR)
     steps.mean(list(BGR_MEAN))
-    compiled = openvino.Core().compile_model(
-        graph.build(),
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": "f32",  # the default takes bfloat16 where the processor has it
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": threads,
-            "ENABLE_CPU_PINNING": False,  # the workers of a stage would all be pinned to the same cores
-        },
-    )
-    of_thread = local()
-
-    def answer(frame: Image) -> tuple[Floats, Floats, Floats]:
-        if not hasattr(of_thread, "request"):
-            of_thread.request = compiled.create_infer_request()
-        answers = of_thread.request.infer({0: frame[None]}, share_inputs=True, share_outputs=True)
-        logits, boxes, landmarks = (answers[i][0] for i in range(3))
-        return logits, boxes, landmarks
-
-    return answer
+    return graph.build()
 
 
 def _answers(net: RetinaFaceNet, image: Node) -> list[Node]:

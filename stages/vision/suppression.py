@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from stages.vision.detection import Detections
+from stages.vision.retinaface_anchors import CENTRE_VARIANCE, SIZE_VARIANCE, anchors_cxcywh
 
 PAIRS = 1 << 26
 """Most pairs of boxes compared at a time: 256 MB for each of some three matrices."""
 BOX, LANDMARKS = slice(2, 6), slice(6, 16)
-CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 
 
 def faces_of_batch(
@@ -123,7 +123,5 @@ def _taken(values: Tensor, order: Tensor) -> Tensor:
 
 @lru_cache(maxsize=8)
 def placed_anchors(height: int, width: int, device: torch.device) -> Tensor:
-    """All anchors of an image size on a device, see `retinaface.anchors_cxcywh`."""
-    from stages.vision.retinaface import anchors_cxcywh
-
+    """All anchors of an image size on a device, see `retinaface_anchors.anchors_cxcywh`."""
     return torch.from_numpy(anchors_cxcywh(height, width).copy()).to(device)

@@ -6,7 +6,9 @@ import sys
 import numpy as np
 import pytest
 import torch
+from joblib.externals.loky.backend.reduction import dumps
 
+from stages.audio.audio_graph import open_audio
 from stages.audio.networks import GraphAudio, TorchAudio
 from stages.audio.recording import predict_recording
 from stages.core.errors import ValaroError
@@ -16,9 +18,13 @@ from stages.inference import engines, graphs
 from stages.inference.engines import TORCH, Engine, engine_of, graphs_folder
 from stages.inference.graphs import Exported, GraphMismatch, open_graph
 from stages.inference.modules import side_by_side
+from stages.separation.spleeter_graph import open_spleeter
 from stages.temporal.dynamic import saying
 from stages.temporal.dynamic_graph import open_dynamic
 from stages.training.checkpoints import save_model
+from stages.vision import retinaface_graph
+from stages.vision.retinaface_graph import open_retinaface
+from stages.vision.static_graph import open_static
 
 CODE = "stages.training.attention"
 
@@ -198,6 +204,31 @@ def test_a_cross_attention_heeds_speech_and_padding_as_a_graph_too(tmp_path, sil
     valid[0, :2] = valid[2, :4] = False
     found = side_by_side(open_cross_attention(file, config, "float32"))(values, valid)
     np.testing.assert_allclose(found[valid], saying(model)(values, valid)[valid], atol=1e-5)
+
+
+OPENED = {
+    "static": lambda file: open_static(file, 32, "float32"),
+    "audio": lambda file: open_audio(file, 400, "float32"),
+    "dynamic": lambda file: open_dynamic(file, {"window": 6, "model": {}}, "float32"),
+    "cross_attention": lambda file: open_cross_attention(file, {"window": 6, "model": {}}, "float32"),
+    "spleeter": lambda file: open_spleeter(file, "float32", 64),
+    "retinaface": lambda file: open_retinaface(file, 1),
+}
+
+
+@pytest.mark.parametrize("network", OPENED)
+def test_every_network_can_be_exported_elsewhere(tmp_path, monkeypatch, network):
+    sent = []
+
+    def send(exported, folder):
+        sent.append(bytes(dumps(exported)))
+        folder.mkdir(parents=True)
+
+    monkeypatch.setattr(graphs, "_export_apart", send)
+    monkeypatch.setattr(graphs, "_compiled", lambda *_: None)
+    monkeypatch.setattr(retinaface_graph, "compile_retinaface", lambda *_: None)
+    OPENED[network](weights(tmp_path))
+    assert len(sent) == (2 if network == "audio" else 1)
 
 
 GRU = {"window": 6, "model": {"kind": "gru", "features": 8, "d_model": 16, "layers": 1, "heads": 2}}

@@ -10,15 +10,11 @@ import pytest
 import torch
 
 from stages.vision.detection import Detections
-from stages.vision.retinaface import (
-    RetinaFace,
-    anchors_cxcywh,
-    decode_boxes,
-    decode_landmarks,
-    suppress_overlaps,
-)
+from stages.vision.retinaface import RetinaFace, suppress_overlaps
+from stages.vision.retinaface_anchors import anchors_cxcywh, decode_boxes, decode_landmarks
+from stages.vision.retinaface_graph import open_retinaface
 from stages.vision.retinaface_net import BGR_MEAN, RetinaFaceNet, load_retinaface
-from stages.vision.retinaface_openvino import compile_retinaface
+from stages.vision.retinaface_openvino import OfFrames, lay_out
 
 Faces = list[dict[str, Any]]
 
@@ -108,7 +104,7 @@ def test_half_precision_in_batches_finds_the_same_people(
 
 def test_openvino_answers_as_pytorch_does(weights: Path) -> None:
     net = load_retinaface(torch.load(weights, map_location="cpu", weights_only=True))
-    answer = compile_retinaface(net, threads=1)
+    answer = open_retinaface(weights, threads=1)
     random = np.random.default_rng(0)
     for height, width in [(480, 640), (361, 499), (33, 70), (1, 1)]:
         image = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -121,7 +117,7 @@ def test_openvino_refuses_a_layer_it_was_not_told_of(weights: Path) -> None:
     net = load_retinaface(torch.load(weights, map_location="cpu", weights_only=True))
     net.body.stage1.append(torch.nn.Hardswish())
     with pytest.raises(TypeError, match="no OpenVINO operation for Hardswish"):
-        compile_retinaface(net, threads=1)
+        lay_out(OfFrames(net))
 
 
 @pytest.mark.gpu
@@ -230,16 +226,14 @@ def test_weights_load_strictly(change: str) -> None:
         load_retinaface(state)
 
 
-def test_the_number_of_threads_decides_no_digit(shared: Path) -> None:
+def test_the_number_of_threads_decides_no_digit(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(5)
     images = [rng.integers(0, 255, (96, 128, 3), np.uint8) for _ in range(7)]
-    before, found = torch.get_num_threads(), []
+    found = []
     for threads in (1, 2, 3):
-        torch.set_num_threads(threads)
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
         detector = RetinaFace(shared / "weights" / "mobilenet0.25_Final.pth", threshold=1e-4, batch_size=2)
         found.append(detector.detect(images))
-        assert torch.get_num_threads() == threads, "the caller keeps its own"
-    torch.set_num_threads(before)
     assert sum(map(len, found[0])) > 20
     for other in found[1:]:
         for one, same in zip(found[0], other, strict=True):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from stages.vision.retinaface import RetinaFace, anchors_cxcywh, suppress_overlaps
+from stages.vision.retinaface import RetinaFace, suppress_overlaps
+from stages.vision.retinaface_anchors import anchors_cxcywh
 from stages.vision.suppression import decode_boxes, faces_of_batch, keep_best, placed_anchors
 
 
