@@ -1,4 +1,4 @@
-"""The pipeline: a file here is a stage of dvc.yaml; the folders are what the stages stand on."""
+"""The pipeline: a file here is a stage of dvc.yaml; the folders hold the code that stages share."""
 
 import os
 

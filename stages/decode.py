@@ -13,8 +13,8 @@ Writes  data/decode/<video>.h5     time_s (T,): k / fps_hz; frame (T,): the nati
                                    length is the video's; silence where there is no sound
 Params  decode
 
-Whoever looks at frames takes them from the video, one decode each, unless decode.keep_frames keeps them here.
-Whoever decodes the pictures says which are lost, and where their size changes: faces does, or this stage.
+Stages that need frames decode the video themselves, unless decode.keep_frames keeps them here. The stage that
+decodes the pictures (faces, or this one) notes which are lost, and where their size changes.
 
 Memory: a block of sound at a time; frames go to the disk one by one.
 """

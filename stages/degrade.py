@@ -1,4 +1,4 @@
-"""Make validation worse, and let the trained systems predict it: what intervals learn hard frames from.
+"""Degrade the validation recordings and predict them: hard frames from which intervals are fitted.
 
     python -m stages.degrade          (dvc repro degrade)
 
@@ -144,7 +144,7 @@ def degrade() -> None:
     params, workspace = load_params(), Workspace()
     functionals = params.kelm.functionals
     chosen = {"engine": params.compute.engine, "precision": params.compute.precision}
-    compute = HERE.model_copy(update=chosen)  # where the work is done decides nothing
+    compute = HERE.model_copy(update=chosen)  # where the work is done doesn't change the result
     settings = Settings(embed=params.embed, functionals=functionals, smooth=params.smooth, compute=compute)
     with Stage("degrade", workspace.folder("degraded")) as stage:
         work = units(workspace, workspace.corpus(), params.embed.backbone, functionals)

@@ -23,9 +23,9 @@ train_audio's.) Protocols:
     train           a single system on what it was fitted on: optimistic
     as_published    whatever is picked by validation (an epoch, C and gamma, weights, trees) is picked by all
                     of it and scored on all of it, as in the paper: optimistic
-    out_of_fold     picked on all folds of recordings but one and scored on that one: what a test would say,
-                    but for the luck of the draw
-    optimism        the mean CCC as_published less that out_of_fold
+    out_of_fold     picked on all folds of recordings but one and scored on that one: an estimate of the score
+                    on a test
+    optimism        the mean CCC as_published minus that out_of_fold
 
 Intervals are by a bootstrap over recordings: each resample draws as many as there are, with replacement;
 people and parts of one recording are drawn together, since light, camera and moment are the same for them.

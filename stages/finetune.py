@@ -95,7 +95,7 @@ def train(unit: Unit, settings: FinetuneParams) -> list[Note]:
 
 
 def _heat_maps(unit: Unit, settings: FinetuneParams, model: Any, training: Any, validation: Any) -> Any:
-    """What a frozen trunk says of the pictures, in place of them: it sees each once, not in every epoch."""
+    """The outputs of a frozen trunk, in place of the pictures: it computes each once, not in every epoch."""
     from stages.training.loop import epoch_seed
     from stages.vision.frozen_maps import keep_maps
 

@@ -10,9 +10,9 @@ Writes  models/static_folds/fold_<k>.safetensors           fitted on training wi
         models/static_folds/folds.json                     training subject -> fold; {} for embed.folds: 0
 Params  embed.backbone, embed.folds, crossfit.seed, finetune
 
-A model that learns from embeddings of the very recordings that the extractor was fine-tuned on meets features
-that know their labels; those of validation and test don't. With embed.folds: k, the stage embed takes the
-embeddings of a training recording from the extractor that hasn't seen it. It costs k more fine-tunings.
+A model that learns from embeddings of the recordings that the extractor was fine-tuned on meets features that
+were fitted to their labels; those of validation and test weren't. With embed.folds: k, the stage embed takes
+the embeddings of a training recording from the extractor that hasn't seen it. It costs k more fine-tunings.
 
 The k embeddings are turned into the space of the whole model's, since one model learns from all of them and
 is applied to the latter: by the rotation that fits best (orthogonal Procrustes; Schönemann, 1966) on

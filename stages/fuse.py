@@ -18,7 +18,7 @@ Paper, sections 3.3 and 5: face + audio by DWF, face + audio + functionals by DW
 out of bag. Ours beside them: face + audio by weights that follow the share of speaking time around a frame
 (`fusion.voice`), a forest chosen by video-grouped folds, and both kinds over face + audio + functionals with
 the widths of the systems' intervals (`fusion.width`).
-A system that has nothing to say for a video (audio without sound) abstains: the mean of the others stands in.
+A system without a prediction for a video (audio without sound) abstains: the mean of the others replaces it.
 """
 
 from collections.abc import Mapping
@@ -84,7 +84,7 @@ def fit_fusion(unit: Unit, settings: FuseParams) -> list[Note]:
     truth = rows.truth
     fusion = FUSIONS[unit.facts["fusion"]]
     method = METHODS[fusion.method]
-    if method.thins:  # neighbouring frames are near-duplicates: a thinner grid says it all
+    if method.thins:  # neighbouring frames are near-duplicates: a thinner grid is enough
         truth = np.where(rows.on_grid[:, None], truth, np.nan)
     known = ~np.isnan(truth).any(axis=1)
     fit = partial(method.fit, settings, 2 if fusion.by_speech else 1)
@@ -295,7 +295,7 @@ def fitting_unit(
         subjects: of validation.
         fusion: its name.
         folds: subject -> its fold, that by which the systems' epochs were picked.
-        intervals: of the systems, for a fusion that weighs by them.
+        intervals: of the systems, for a fusion whose weights depend on them.
     """
     reads = {}
     for subject in subjects:

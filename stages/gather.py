@@ -73,7 +73,7 @@ def read_corpus(name: str, folder: Path, frames_hz: float) -> tuple[list[Sample]
     try:
         samples.extend(ADAPTERS[name](folder, frames_hz, problems))
     except (OSError, UnicodeError, csv.Error) as error:
-        problems.add(folder, f"reading it broke off: {error}", "Mend or replace that file")
+        problems.add(folder, f"reading it broke off: {error}", "Repair or replace that file")
     if not samples:
         remedy = "data/pretraining/README.md shows the layout that is expected"
         problems.add(folder, "no labelled image is found in it", remedy)

@@ -102,7 +102,7 @@ def _row_notes(
 
 
 def _value_notes(unit: Unit, labels: Floats) -> Iterator[Note]:
-    """Labels that say nothing. Shape: (L, 2), the labelled ones."""
+    """Labels without information. Shape: (L, 2), the labelled ones."""
     if not len(labels):
         yield unit.warn(
             unit.reads["labels"], "every row is -5: nothing is labelled", "Nothing to do: not fitted on"

@@ -71,9 +71,7 @@ def inputs() -> None:
         for path in link_from(there, here, [place for place in places if not place.is_absolute()]):
             say(f"inputs: {path} is the main checkout's, {there / path}")
     corpus = places[0]
-    if not corpus.exists() and not is_sample(
-        params.index.corpus
-    ):  # the sample is drawn by a stage of its own
+    if not corpus.exists() and not is_sample(params.index.corpus):  # its own stage generates it
         raise ValaroError(f"{corpus}: no such folder. {WITHOUT_CORPUS}")
     write_json(FILE, [place.as_posix() for place in places])
 

@@ -5,7 +5,7 @@
 Reads   data/embeddings/<subject>.h5             embedding (T, 256) at fps_hz
         data/index/<subject>.h5                  labels on native frames
 Writes  models/kelm/<functionals>.safetensors    the machine, the standardisation, its window and functionals
-        metrics/kelm/<functionals>.json          the C and gamma chosen and what by; `validation`: table 4
+        metrics/kelm/<functionals>.json          the C and gamma chosen, and how; `validation`: table 4
         data/out_of_fold/kelm/<functionals>/<subject>.h5   validation by the C and gamma that other recordings
                                                  choose; one entry where training chose them
 Params  kelm, crossfit

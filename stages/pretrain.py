@@ -59,7 +59,7 @@ class Settings(Section):
 
 
 def train(unit: Unit, settings: Settings) -> list[Note]:
-    """Pre-train one model, or hand on its start."""
+    """Pre-train one model, or pass its initial weights on unchanged."""
     import torch
 
     from stages.vision.architectures import new_static, start_config
@@ -96,12 +96,12 @@ def _go_on_from(start: Path, model: Any) -> None:
 
 
 def _hand_on(unit: Unit, settings: Settings, model: Any, reason: str) -> None:
-    """The start is the result; a table of no epochs stands for the curves."""
+    """The initial weights are the result; a table of no epochs replaces the curves."""
     from stages.training.checkpoints import save_model
 
     save_model(unit.writes["model"], model, settings.config)
     start = unit.facts["start"]
-    say(f"pretrain {unit.name}: {reason}; {start} go on as they are")
+    say(f"pretrain {unit.name}: {reason}; {start} pass through unchanged")
     write_json(unit.writes["metrics"], {"corpora": {}, "reason": reason, "start": start})
     (unit.writes["plots"] / "train").mkdir(parents=True)
     (unit.writes["plots"] / "train" / "loss.tsv").write_text("step\tloss\n", encoding="utf-8")

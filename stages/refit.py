@@ -11,11 +11,11 @@ Writes  models/refit/                            dynamic/, kelm/, audio/
         data/refit/traces/<system>/<subject>.h5, data/refit/fused/<fusion>/<subject>.h5      test
 Params  submission.refit, dynamic, kelm, audio, smooth, crossfit
 
-With submission.refit: none (the default) it does nothing. With train+validation the labels of validation
-teach, too; nothing is left to stop a training by, so each runs to the epoch that cross-fitting chose: the
-median over the folds, of each target. The stage submission then takes these traces. No figure belongs to
-them: those of evaluate are of the systems before. Neither the static model, the extractor of all, nor the
-cross-attention is refitted.
+With submission.refit: none (the default) it does nothing. With train+validation the systems are fitted on the
+labels of validation too; nothing is left to stop a training by, so each runs to the epoch that cross-fitting
+chose: the median over the folds, of each target. The stage submission then takes these traces. They have no
+score: those of evaluate are of the systems fitted on training alone. Neither the static model, the extractor
+of all, nor the cross-attention is refitted.
 """
 
 from collections.abc import Iterator

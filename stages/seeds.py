@@ -1,4 +1,4 @@
-"""Train the temporal model with several seeds: how far a figure moves by luck alone.
+"""Train the temporal model with several seeds: how much a figure varies by chance alone.
 
     python -m stages.seeds          (dvc repro seeds)
 
@@ -7,7 +7,7 @@ Writes  metrics/seeds.json        mean CCC on validation of every seed, as publi
                                   standard deviation. Empty where evaluate.seeds is 1
 Params  evaluate.seeds, dynamic, crossfit, smooth
 
-Two systems whose figures differ by less than the spread over seeds are the same as far as anybody knows: the
+Two systems whose figures differ by less than the spread over seeds can't be told apart: the
 paper's rows 1 and 2, .574 and .591, come from one run each. The seeds are dynamic.optimisation.seed and those
 that follow; the first is the run that goes on. (What the paired bootstrap of evaluate tells is another
 uncertainty, that of the recordings.)

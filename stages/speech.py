@@ -10,7 +10,8 @@ Writes  data/speech/<subject>.h5     speaking (T,) bool, time_s (T,); training_w
                                      inference_window_s (V, 2): tiles of the whole video; has_audio, fps_hz
 Params  speech
 
-Paper, section 4.2.1: an open mouth is a voice (speech.rule: authors); here it has to move as well (motion).
+Paper, section 4.2.1: an open mouth counts as speaking (speech.rule: authors); here it has to move as well
+(motion).
 Windows of 4 s every 2 s; runs under 2 s are dropped.
 """
 

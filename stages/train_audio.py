@@ -14,8 +14,8 @@ Params  audio, crossfit
 Paper, section 3.1: V1, V2 and V3, each a run of its own; what else is compared changes nothing in it.
 
 The CCC here is the one of the paper's table 2, `speaking_window_ccc` in metrics.json: 4 s windows of
-labelled speaking time, each window by itself, at the epoch best by the mean. It says how well speech is read,
-and can't be compared with the CCC over whole videos, silence included, that `evaluate` gives for the system
+labelled speaking time, each window by itself, at the epoch best by the mean. It measures speech only, and
+can't be compared with the CCC over whole videos, silence included, that `evaluate` gives for the system
 `audio` (table 5's protocol; metrics/evaluate.json).
 """
 

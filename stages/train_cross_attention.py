@@ -123,7 +123,7 @@ def _streams(unit: Unit, name: str) -> Streams:
 
 
 def _ever_seen(unit: Unit, name: str) -> bool:
-    """Whether there is a face at all; features of black images teach nothing."""
+    """Whether there is a face at all; nothing can be learnt from black images."""
     return bool(read_arrays(unit.reads[f"dynamic/{name}"], "detected")["detected"].any())
 
 

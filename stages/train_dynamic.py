@@ -139,7 +139,7 @@ def _fitted_on(unit: Unit, name: str, missing: Missing) -> Floats:
 
 
 def _ever_seen(unit: Unit, name: str) -> bool:
-    """Whether there is a face at all; a black image's embedding teaches nothing."""
+    """Whether there is a face at all; nothing can be learnt from a black image."""
     return bool(read_arrays(unit.reads[f"embeddings/{name}"], "detected")["detected"].any())
 
 

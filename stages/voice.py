@@ -1,4 +1,4 @@
-"""Take the voice out of the sound: separation, then 16 kHz mono.
+"""Separate the voice from the sound, as 16 kHz mono.
 
     python -m stages.voice          (dvc repro voice)
 

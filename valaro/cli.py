@@ -5,14 +5,14 @@
     valaro export-model --out DIR            a trained system as one folder to share, with its card
     valaro info VIDEO ...                    what a file holds, and what the pipeline would do with it
     valaro doctor                            check that everything needed is installed
-    valaro sweep PARAM                       one parameter against what came out of the experiments with it
-    valaro import-checkpoint KIND FILE       take the authors' published weights
+    valaro sweep PARAM                       compare the finished experiments by one parameter
+    valaro import-checkpoint KIND FILE       import the authors' published weights
     valaro models                            pretrained models by name, and which are here
     valaro fetch-model NAME                  download one of them
     valaro reproduce --models DIR            the authors' weights on validation, beside the paper's figures
     valaro profile [NAME]                    list the profiles, or make one the active parameters
     valaro params                            check and print the active parameters
-    valaro plan                              how long `dvc repro` will take, and what it will fill
+    valaro plan                              how long `dvc repro` will take, and what space it needs
     valaro speed                             how long every stage took, beside the run before
     valaro verify                            check every artefact against what its stage wrote
     valaro scores                            CCC by system and protocol
@@ -20,7 +20,7 @@
     valaro app                               a page on this machine for recordings and the camera
 
 Everything heavy is imported inside the commands, so that `--help` answers at once.
-Exit status: 0 all is well, 1 something failed, 2 the command itself makes no sense.
+Exit status: 0 all is well, 1 something failed, 2 the command line is invalid.
 """
 
 from pathlib import Path

@@ -23,7 +23,7 @@ STEPS = {
     "fuse": 0.5,
     "results": 20.0,
 }
-"""What each step takes beside the others, about: of a minute of 720p on two cores."""
+"""Approximate time of each step relative to the others, from a minute of 720p on two cores."""
 OTHER_STEP = 2.0
 DONE = "done"
 """The step of a recording that is finished; `share` is then that of the next one."""
@@ -128,4 +128,4 @@ def ignore(_progress: Progress) -> None:
 
 
 def nobody(_recording: Path, _step: str, _share: float) -> None:
-    """A listener that listens to nothing; worker processes can be given it."""
+    """A callback that does nothing; it can be sent to worker processes."""

@@ -1,4 +1,4 @@
-"""The audio model as two graphs: a processor needs no PyTorch for them."""
+"""The audio model as two OpenVINO graphs, so that a processor runs it without PyTorch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

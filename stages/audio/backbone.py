@@ -22,7 +22,7 @@ from stages.core.errors import BadInput
 from stages.core.weights import PDEM, PRETRAINED
 
 TRAINING_NOISE = {"layerdrop": 0.0, "apply_spec_augment": False}
-"""Off whatever the configuration says: frozen layers must give the same features twice."""
+"""Switched off whatever the configuration says: frozen layers must give the same features every time."""
 
 
 PROVENANCE = {"architectures", "dtype", "transformers_version", "_name_or_path", "model_type"}
@@ -36,7 +36,7 @@ FAMILIES = {
     "unispeech": "UniSpeech",
     "unispeech-sat": "UniSpeechSat",
 }
-"""`model_type` of a configuration -> what transformers' classes for it begin with."""
+"""`model_type` of a configuration -> first part of the names of transformers' classes for it."""
 
 
 def build_backbone(

@@ -9,7 +9,7 @@ Counts = TypeVar("Counts")
 
 
 class Anatomy(Protocol):
-    """What a backbone's configuration says of its convolutions, in the words of transformers."""
+    """The convolutions of a backbone, under the names of transformers' configurations."""
 
     @property
     def conv_kernel(self) -> Sequence[int]:
@@ -33,7 +33,7 @@ class Convolutions(NamedTuple):
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Convolutions":
-        """Those of the keys that `backbone.plain_config` gives, which leaves out what is usual."""
+        """Read the keys of `backbone.plain_config`, which leaves out default values."""
         return cls(**{key: settings[key] for key in cls._fields if key in settings})
 
 

@@ -32,8 +32,8 @@ CLOSED_MOUTH = 0.01
 FEWEST_SAMPLES = 3
 """Fewest measured frames in a window from which motion is computed."""
 NOISE = 1e-9
-"""Part of the track's mean by which a windowed mean must exceed it: a constant area is nowhere open, however
-its sums are rounded. The closest call in six real tracks is 6e-6."""
+"""Part of the track's mean by which a windowed mean must exceed it: a constant area never counts as open,
+however its sums are rounded. The smallest difference in six real tracks is 6e-6."""
 TIME_TOLERANCE_S = 1e-6
 
 

@@ -1,4 +1,4 @@
-"""What runs an audio model: OpenVINO's graphs on a processor, or PyTorch. The recording doesn't care."""
+"""Run an audio model by OpenVINO's graphs on a processor, or by PyTorch, through one interface."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,7 +17,7 @@ RATE_HZ = 16_000
 
 
 class AudioNetwork(Protocol):
-    """An audio model, in evaluation mode. It says 2 + f values a step: valence, arousal, its features."""
+    """An audio model in evaluation mode. It returns 2 + f values per step: valence, arousal, features."""
 
     @property
     def convolutions(self) -> Anatomy:
@@ -98,7 +98,7 @@ class TorchAudio:
         """See `AudioNetwork`."""
         import torch
 
-        unused = np.zeros(real.shape, np.float32)  # the convolutions have heard the samples already
+        unused = np.zeros(real.shape, np.float32)  # the convolutions have processed the samples already
         return self._said(unused, real, convolved=torch.from_numpy(convolved).to(self._device))
 
     def _said(self, waveform: Floats, real: Flags, **known: Any) -> Floats:

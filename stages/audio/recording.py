@@ -18,16 +18,16 @@ LENGTH_SLACK_S = 1e-6
 
 
 class RecordingPrediction(NamedTuple):
-    """What an audio model says about a recording, at t_k = k · step_s."""
+    """The output of an audio model for a recording, at t_k = k · step_s."""
 
     valence_arousal: Floats
-    """(T, 2) float32; NaN where no window has a say."""
+    """(T, 2) float32; NaN where no window covers the step."""
     features: Floats
-    """(T, f) float32: the model's features, averaged alike; NaN where no window has a say."""
+    """(T, f) float32: the model's features, averaged in the same way; NaN where no window covers the step."""
 
 
 class VideoPrediction(NamedTuple):
-    """What an audio model says about a video, at the steps where any window has a say."""
+    """The output of an audio model for a video, at the steps that a window covers."""
 
     valence_arousal: Floats
     """(K, 2) float32."""
@@ -40,7 +40,7 @@ class VideoPrediction(NamedTuple):
 def predict_video(
     network: AudioNetwork, speech: Path, voice: Path, config: Mapping[str, Any]
 ) -> VideoPrediction:
-    """The whole of a video's sound, silence included, on the grid of the frames.
+    """Predict all of a video's sound, silence included, on the time grid of its frames.
 
     Args:
         network: as `predict_recording`.
@@ -79,7 +79,7 @@ def predict_recording(
     batch: int = 16,
     normalisation: AudioLevel = "window",
 ) -> RecordingPrediction:
-    """Run the model over every window, and average per step what overlapping windows say.
+    """Run the model over every window, and average overlapping windows per step.
 
     Shape: waveform (n,), windows_s (W, 2) -> (steps, 2), (steps, f).
 

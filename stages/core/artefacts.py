@@ -80,7 +80,7 @@ class Spool:
     The file has no name, so a killed writer leaves nothing behind.
 
     Args:
-        folder: where the file lies, made if need be. Take the artefact's, since its disk has the room.
+        folder: where the file lies, created if missing. Take the artefact's folder: its disk has the space.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,1 +1,1 @@
-"""What the numbers say: intervals, tables, plots, exports."""
+"""Scores, their intervals, comparisons of systems, and tables."""

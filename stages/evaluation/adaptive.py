@@ -187,8 +187,8 @@ def fit_quantiles(
         errors: truth less trace.
         coverage: in (0, 1).
         settings: of the trees; of more than `rows` rows every so many-th is taken, as neighbours are alike.
-        kinds: (N,); the errors of each kind count in units of their mean: those of degraded recordings would
-            else decide everything, and which clean frames are easy nothing. None: all alike.
+        kinds: (N,); the errors of each kind count in units of their mean: otherwise the large errors of
+            degraded recordings would outweigh those of clean ones. None: all alike.
     """
     thinned = slice(None, None, -(-len(errors) // settings.rows))
     rows, rest = features[thinned], errors[thinned]
@@ -206,7 +206,7 @@ def _evened(errors: Floats, kinds: Groups) -> Floats:
 
 @dataclass(frozen=True)
 class Measured:
-    """How an interval did on recordings that it has not seen.
+    """How well an interval held on recordings that it was not fitted on.
 
     Attributes:
         coverage: share of frames whose truth it held.

@@ -32,8 +32,8 @@ FEATURES = (
     "size_of_still_difference",
     "still_deviation",
 )
-"""Columns, in this order; from `value` on they are of the target's own traces. `still` is what the static
-model, which has no memory, says of the very frame: its signed difference from the trace, and how it jumps."""
+"""Columns, in this order; from `value` on they are of the target's own traces. `still` is the static
+model's estimate, which uses that frame alone: its signed difference from the trace, and how much it jumps."""
 VALUE = FEATURES.index("value")
 
 

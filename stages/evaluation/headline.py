@@ -11,14 +11,14 @@ DECIMALS = 4
 
 
 def headline(scores: Mapping[str, Any]) -> dict[str, float]:
-    """Eight figures of an evaluation: as many as `dvc exp show` has room for in 160 columns.
+    """Eight figures of an evaluation: as many as `dvc exp show` can print in 160 columns.
 
     Args:
         scores: as evaluate.json holds them.
 
     Returns:
-        valence, arousal, mean: CCC of the best system; optimism: how much validation flatters it; then every
-        single system's mean CCC. What there is no figure for is left out.
+        valence, arousal, mean: CCC of the best system; optimism: its CCC as published minus out of
+            fold; then every single system's mean CCC. Figures that don't exist are left out.
     """
     systems = scores["systems"]
     best = systems[scores["best"]]

@@ -1,8 +1,8 @@
-"""How far the truth lies from a trace, as validation teaches: the errors that an interval is made of.
+"""The errors of a trace, measured on validation, from which an interval is made.
 
 The errors of validation recordings are pooled, and the middle nine tenths of them drawn around the trace
 (split conformal prediction, Vovk et al., 2005, with whole recordings held out). The interval is equally wide
-everywhere: it says how far to trust a trace, not which of its moments.
+everywhere: it tells how far to trust a trace as a whole, not at which moments.
 """
 
 import json

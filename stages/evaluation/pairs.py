@@ -1,7 +1,8 @@
 """Whether two systems differ: a paired bootstrap over recordings (Efron and Tibshirani, 1993, chapter 8).
 
 Each resample draws as many recordings as there are, with replacement, the same for both systems, and takes
-the difference of their mean CCC. What makes a recording hard is so taken out of the comparison.
+the difference of their mean CCC. So the comparison doesn't depend on how hard the
+drawn recordings are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ FEWEST = 2
 
 @dataclass(frozen=True)
 class Pair:
-    """The mean CCC of one system less that of another, over the recordings that both predict.
+    """The mean CCC of one system minus that of another, over the recordings that both predict.
 
     Attributes:
         first, second: the systems.

@@ -23,7 +23,7 @@ from stages.evaluation.intervals import ccc_intervals
 
 @dataclass
 class Gathered:
-    """What the traces of a folder come to.
+    """The scores of the traces in a folder.
 
     Attributes:
         recordings: recording -> moments of [truth, prediction], of valence and of arousal.
@@ -109,7 +109,7 @@ class SubjectScore:
         return (self.valence + self.arousal) / 2
 
     def cells(self) -> list[str | int]:
-        """For a CSV: the three figures, and how many frames they stand on."""
+        """For a CSV: the three figures, and the number of frames behind them."""
         return [*(f"{figure:.4f}" for figure in (self.valence, self.arousal, self.mean)), self.frames]
 
 

@@ -1,4 +1,4 @@
-"""One parameter against what came out: a table and a curve from DVC's experiments.
+"""Scores against the values of one parameter: a table and a curve from DVC's experiments.
 
 Only what can be compared is: experiments that finished, from the same commit, that differ from it in this one
 parameter among those that can change the figure. (DVC shows a failed or a queued experiment with the commit's
@@ -22,14 +22,14 @@ DEFAULT_METRICS = {
     section: tuple(f"metrics/{section}/metrics.json:{key}" for key in BEST_CCC)
     for section in ("dynamic", "cross_attention")
 }
-"""What is looked at where nothing else is asked for, by section of the parameters: the section's training."""
+"""The default figure by section of the parameters: that of the section's training."""
 DEFAULT_METRIC = ("metrics/scores.json:mean",)
 """Of all other sections: the best system's mean CCC on validation."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a parameter did.
+    """The effect of a parameter.
 
     Args:
         parameter: its name, dotted.

@@ -9,7 +9,7 @@ import numpy as np
 from stages.core.arrays import Image
 from stages.media.colour import range_of, to_sdr
 
-_MAX_ASPECT = 5  # of a pixel; the widest in use is 2 : 1, and nonsense is in some headers
+_MAX_ASPECT = 5  # of a pixel; the widest in use is 2 : 1, and some headers hold impossible values
 _SQUARE = 0.01  # pixels as square as this are taken for square: encoders round
 
 
@@ -34,8 +34,8 @@ def upright(image: Image, matrix: bytes | None) -> Image:
 def display_matrix(frame: Any) -> bytes | None:
     """How a video's pictures are to be turned, see `upright`. Ask its first frame only.
 
-    PyAV ties a frame that was asked to its side data in a circle, and a picture in a circle stays in memory
-    until Python's collector comes by, hundreds of pictures later.
+    In PyAV, asking for side data makes a reference cycle with the frame, and a picture in a cycle stays in
+    memory until Python's garbage collector runs, hundreds of pictures later.
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     return None if matrix is None else bytes(matrix)
@@ -47,7 +47,7 @@ def pixel_aspect(stream: Any) -> Fraction:
 
 
 def sensible_aspect(stated: Fraction | None) -> Fraction:
-    """A stated pixel aspect; 1 where none is stated, or nonsense, or nearly 1."""
+    """A stated pixel aspect; 1 where none is stated, or an impossible one, or nearly 1."""
     aspect = Fraction(stated or 1)
     sensible = 1 / _MAX_ASPECT <= aspect <= _MAX_ASPECT and abs(aspect - 1) > _SQUARE
     return aspect if sensible else Fraction(1)

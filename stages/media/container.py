@@ -25,7 +25,7 @@ _STATES_ITS_LENGTH = {"mov", "matroska", "flv", "asf", "avi"}
 
 @dataclass(frozen=True)
 class Limits:
-    """What a video may cost, so that one odd file can't fill the memory or the day.
+    """Limits on a video, so that one unusual file can't use up the memory or run for hours.
 
     Args:
         max_pixels: width × height of one frame.
@@ -33,7 +33,7 @@ class Limits:
         max_frames: number of native frames.
         max_audio_samples: length of the waveform, samples per channel.
         max_jpeg_bytes: the frames that are kept, as JPEG, all together.
-        max_gap_s: time without a frame where neither the sound nor the file's stated length bears it out; one
+        max_gap_s: time without a frame that neither the sound nor the file's stated length confirms; one
             damaged stamp can lie hours after the one before.
     """
 
@@ -113,7 +113,7 @@ class PictureFacts:
     coded_height: int = 0
     """Of the first frame as stored: neither upright nor with square pixels."""
     pixel_aspect: Fraction = Fraction(1)
-    """Width of a stored pixel by its height; 1 for square ones."""
+    """Width of a stored pixel divided by its height; 1 for square ones."""
     clock: Clock = field(default_factory=Clock, repr=False, compare=False)
     """The shifts that join the clocks; decoders need it."""
 

@@ -30,12 +30,12 @@ class SoundLevel:
 
     @property
     def clear(self) -> bool:
-        """Enough was heard; the rest needn't be looked at."""
+        """Sound was found; the rest needn't be decoded."""
         return self.heard_s >= _ENOUGH_S
 
     @property
     def audible(self) -> bool:
-        """Whether there was sound in what was looked at."""
+        """Whether there was sound in the frames so far."""
         return self.heard_s > 0 and self.heard_s >= min(_ENOUGH_S, _ENOUGH_SHARE * self.total_s)
 
     def look(self, frame: Any) -> None:

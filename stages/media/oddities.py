@@ -27,7 +27,7 @@ def oddities(
 
     Args:
         facts: of the video.
-        grid: its frames, decoded to the end; None where whoever decodes them later says what is odd.
+        grid: its frames, decoded to the end; None where a later stage decodes them and notes what is odd.
         sound: its sound; None without any.
         asked: number of the audio track that was asked for.
     """

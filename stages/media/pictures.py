@@ -1,4 +1,4 @@
-"""The pictures of a file, for whoever looks at them in order: frames of a video's grid, or crops of faces.
+"""The pictures of a file, read in order: frames of a video's grid, or crops of faces.
 
 Frames come from the video itself, decoded as `media.frames` does; or from the JPEGs that the stage decode
 kept (`decode.keep_frames`). Either way each is read once, in ascending order, a batch at a time.
@@ -176,7 +176,7 @@ def reading_facts(facts: "PictureFacts") -> dict[str, Any]:
 
 
 def picture_facts(arrays: Arrays, facts: dict[str, Any]) -> "PictureFacts":
-    """What `reading_arrays` and `reading_facts` were made from, but for the joints of the clock."""
+    """The facts that `reading_arrays` and `reading_facts` were made from, without the joints of the clock."""
     from stages.media.clock import Clock, Shift
     from stages.media.container import PictureFacts
 

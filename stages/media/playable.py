@@ -1,4 +1,4 @@
-"""Whether browsers play a video file: what they agree on, by container, codecs and pixel format.
+"""Whether all common browsers play a video file, by its container, codecs and pixel format.
 
 Chrome, Firefox and Safari share two containers and a handful of codecs; what only some of them play (HEVC,
 QuickTime, Matroska, Theora) counts as not played, since nobody knows which browser a page will meet.

@@ -47,7 +47,7 @@ def mend(samples: NDArray[np.float32], rate_hz: int) -> tuple[NDArray[np.float32
 
 
 def mending_for(samples: Sliced, rate_hz: int) -> Mending:
-    """What `mend` does to these samples. Shape: (n, 2)."""
+    """What `mend` would do to these samples. Shape: (n, 2)."""
     lost, lost_flipped, power = lost_shares(samples, rate_hz)
     if lost <= MAX_LOST:
         return "none"

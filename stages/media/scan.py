@@ -29,7 +29,7 @@ class Hearing:
 
 @dataclass(frozen=True)
 class Scan:
-    """What one pass over the packets of the picture and of all sound tells.
+    """What one pass over the packets of the picture and of all sound found.
 
     Args:
         pts: the stamps of the packets of the picture that are shown, in file order, on the continuous clock.

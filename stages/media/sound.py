@@ -22,7 +22,7 @@ from stages.media.source import Decoder, open_media
 Samples = NDArray[np.float32]
 
 _GAP_S = 0.01  # shorter than the shortest lost packet (MP3: 26 ms), longer than a container's rounding (1 ms)
-_LONGEST_FRAME_S = 300  # some write minutes of PCM into one packet, nobody hours
+_LONGEST_FRAME_S = 300  # some programs write minutes of PCM into one packet, none writes hours
 _FULL_SCALE = 32_768
 _BLOCK = 1 << 20
 
@@ -45,7 +45,7 @@ class Sound:
 
 
 class Heard(NamedTuple):
-    """What there is to say of a sound: see `Sound`."""
+    """What was noticed while decoding a sound: see `Sound`."""
 
     undecodable: int
     mending: Mending = "none"
@@ -234,9 +234,9 @@ def write_wav(path: Path, samples: Floats, rate_hz: int) -> None:
 
 
 def write_flac(path: Path, samples: Samples, rate_hz: int) -> None:
-    """Write PCM16 without loss in a third of a WAV file's room; what is beyond full scale is clipped.
+    """Write PCM16 without loss, a third of the size of a WAV file; what is beyond full scale is clipped.
 
-    Shape: (n, 2), full scale at 1. FLAC knows no empty file: of no samples is made one of silence.
+    Shape: (n, 2), full scale at 1. FLAC has no empty files: no samples are written as one of silence.
 
     Raises:
         ValueError: a sample is NaN or infinite.
@@ -251,7 +251,7 @@ def _write_flac(path: Path, blocks: Iterable[Floats], rate_hz: int) -> None:
             count = _fill_pcm(file, blocks) or _fill_pcm(file, [np.zeros((1, 2))])
         # Closing writes the last block and the count of samples; where that fails, libsndfile says nothing.
         finished = soundfile.info(path).frames == count
-    except soundfile.SoundFileError as error:  # the format is one that can be: only the disk is left
+    except soundfile.SoundFileError as error:  # the format is valid, so only the disk can be the cause
         raise disk_error(path) from error
     if not finished:
         raise disk_error(path)

@@ -115,7 +115,7 @@ def packets(container: Any, *streams: Any) -> Iterator[Any]:
     """The streams' packets in file order; where the file breaks off they end without an error."""
     try:
         for packet in container.demux(*streams):
-            if packet.size:  # an empty one (a dropped AVI frame) would tell the decoder that all is over
+            if packet.size:  # an empty one (a dropped AVI frame) would end the decoder's stream
                 yield packet
     except (av.error.FFmpegError, IndexError):  # IndexError: PyAV, at the end, of streams that began late
         return

@@ -1,4 +1,4 @@
-"""A picture as a video of one frame, so that it goes the way of every video."""
+"""A picture as a video of one frame, so that it is processed like every video."""
 
 from pathlib import Path
 from typing import Any

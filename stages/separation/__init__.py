@@ -1,1 +1,1 @@
-"""The voice out of the mixture: Spleeter in PyTorch, the original in its own environment, a classical one."""
+"""Separate the voice from the mixture: Spleeter in PyTorch, the original program, a classical method."""

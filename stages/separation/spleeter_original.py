@@ -80,7 +80,7 @@ class SpleeterOriginal(Separator):
         """As `Separator.stream`, but all of it in memory.
 
         Raises:
-            ValaroError: no sound checkpoint, no such interpreter, or Spleeter failed in it.
+            ValaroError: no intact checkpoint, no such interpreter, or Spleeter failed in it.
         """
         return through_rate(self._stream, map(clean, blocks), rate_hz, RATE_HZ)
 

@@ -90,9 +90,9 @@ def read_index(path: Path) -> tuple[int, dict[str, Entry]]:
     except OSError as error:
         raise BadInput(path, f"can't be read ({error.strerror})", REMEDY) from error
     except _Damaged as error:
-        raise BadInput(path, f"not a sound checkpoint index: {error}", REMEDY) from error
+        raise BadInput(path, f"a damaged checkpoint index: {error}", REMEDY) from error
     except (KeyError, IndexError, ValueError, TypeError) as error:  # ran over its end; a number for bytes
-        raise BadInput(path, "not a sound checkpoint index: its records don't add up", REMEDY) from error
+        raise BadInput(path, "a damaged checkpoint index: its records don't add up", REMEDY) from error
     if header.get(2, 0) != 0:
         raise BadInput(path, "a big-endian checkpoint", "Use the published one")
     return shards, entries

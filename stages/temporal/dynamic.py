@@ -54,7 +54,7 @@ class DynamicModel(nn.Module):
         return self.estimate(self.features(embedding, valid))
 
     def features(self, embedding: Tensor, valid: Tensor | None = None) -> Tensor:
-        """What the last linear layer sees of every step. (B, T, features) -> (B, T, d_model)."""
+        """Input of the last linear layer at every step. (B, T, features) -> (B, T, d_model)."""
         described: Tensor = self.temporal(self.widen(self._normalise(embedding, valid)), valid)
         return described
 
@@ -94,7 +94,7 @@ class Recurrent(nn.Module):
         self.gru = nn.GRU(d_model, d_model, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
 
     def forward(self, x: Tensor, valid: Tensor | None) -> Tensor:
-        """Move padding behind the real steps, where a forward recurrence can't feel it; then move back."""
+        """Move padding behind the real steps, where it can't affect a forward recurrence; then move back."""
         if valid is None:
             out: Tensor = self.gru(x)[0]
             return out
@@ -104,7 +104,7 @@ class Recurrent(nn.Module):
 
 
 def saying(model: nn.Module) -> Say:
-    """A model in eval mode as what `recording.predict_sequence` asks, on the device that it lies on.
+    """Wrap a model in eval mode as `recording.predict_sequence` expects it, on the model's own device.
 
     Args:
         model: a `DynamicModel`, or any (B, W, F), (B, W) -> (B, W, C).

@@ -1,4 +1,4 @@
-"""The dynamic model as a graph: a processor needs no PyTorch for it."""
+"""The dynamic model as an OpenVINO graph, so that a processor runs it without PyTorch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -1,6 +1,6 @@
 """Kernel extreme learning machine: regularised least squares on kernels (paper, equation 1).
 
-beta = (I / C + K)^-1 T, prediction K(x, D) beta: one solve serves valence and arousal. Three roads to it:
+beta = (I / C + K)^-1 T, prediction K(x, D) beta: one solve gives valence and arousal. Three ways to solve it:
 
     exact     n support vectors, 4 n^2 bytes and n^3 / 3 multiplications (28 000 windows: about 4 GB)
     linear    n > d: the same predictions from d weights, at any n (d support vectors: the unit vectors)
@@ -85,13 +85,13 @@ def fit_kelm(
     available_bytes: int | None = None,
     device: str = "cpu",
 ) -> Kelm:
-    """Fit by the cheapest road that is exact; by Nystroem beyond max_exact_windows.
+    """Fit by the cheapest exact method; by Nystroem beyond max_exact_windows.
 
     Shape: (n, d), (n, t).
 
     Args:
         features: one row per window.
-        targets: its labels; windows without label are the caller's to drop.
+        targets: its labels; the caller drops windows without a label.
         kernel: one of KERNELS.
         c: C of equation 1, > 0; larger fits closer.
         gamma: of the RBF kernel, > 0 there.
@@ -124,7 +124,7 @@ def fit_kelm(
 def plan_solution(
     n: int, d: int, *, kernel: str, max_exact_windows: int, landmarks: int, available_bytes: int | None = None
 ) -> tuple[Solution, str]:
-    """Which road `fit_kelm` takes with n windows of d dimensions, and what it costs, in a sentence.
+    """Which method `fit_kelm` uses for n windows of d dimensions, and its cost, as a sentence.
 
     Args:
         n: windows.
@@ -132,7 +132,7 @@ def plan_solution(
         kernel: one of KERNELS.
         max_exact_windows: most windows for the exact solution.
         landmarks: windows that Nystroem compares with.
-        available_bytes: memory there is; None asks the machine.
+        available_bytes: free memory; None asks the machine.
 
     Raises:
         ValaroError: the memory doesn't suffice; says what is needed, what is free, and the way out.

@@ -1,8 +1,8 @@
-"""Steps without a face: what the temporal model is told of them.
+"""Steps without a face, and how the temporal model treats them.
 
 A crop that is reused, or a black image, stands at a step whose face was not found. `mask` leaves such steps
 out of the statistics, the attention and the loss, and bridges them in the predictions; `input` gives the
-model one more feature, 1 where the face was found; `as_seen` takes them for real, as the authors do.
+model one more feature, 1 where the face was found; `as_seen` treats them as real faces, as the authors do.
 """
 
 from typing import Literal
@@ -29,7 +29,7 @@ def fitted_on(embedding: Floats, detected: Flags, missing: Missing) -> Floats:
 def model_input(
     normaliser: Normaliser, embedding: Floats, detected: Flags, missing: Missing
 ) -> tuple[Floats, Flags | None]:
-    """What the model takes of one recording, and the steps that it may attend to (None: all).
+    """The model's input for one recording, and the steps that it may attend to (None: all).
 
     Shape: (T, F), (T,) -> (T, F), or (T, F + 1) for `input`; (T,) bool.
     """

@@ -1,7 +1,7 @@
 """Scaling of embeddings before the dynamic model (paper, section 4.2).
 
 Of the five kinds, `minmax` and `standard` are fitted once on the training videos; the `per_video_` kinds take
-their statistics from the very recording they scale, and have nothing to fit.
+their statistics from the recording that they scale, and have nothing to fit.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from stages.core.arrays import Flags, Floats
 
 KINDS = ("none", "minmax", "per_video_minmax", "standard", "per_video_standard")
 FLAT = 1e-6
-"""A dimension that spreads less than this share of its magnitude is constant, but for float32 rounding."""
+"""A dimension that varies less than this share of its magnitude is constant apart from float32 rounding."""
 
 
 @dataclass(frozen=True, eq=False)

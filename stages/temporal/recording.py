@@ -22,7 +22,7 @@ def predict_sequence(
     batch_size: int = 256,
     known: Flags | None = None,
 ) -> Floats:
-    """What a model says of a whole recording, averaged where windows overlap (paper, section 3.2.2).
+    """Predict a whole recording; overlapping windows are averaged (paper, section 3.2.2).
 
     Shape: (T, F) -> (T, C) float32.
 
@@ -31,7 +31,7 @@ def predict_sequence(
         embedding: one row per step, normalised as in training.
         window: steps per window, the paper's 5 to 40; a shorter recording is padded at its start.
         hop: steps between windows, usually half a window.
-        batch_size: windows at a time; moves no result but its last digits.
+        batch_size: windows at a time; changes only the last digits of results.
         known: (T,) steps that may be attended to; the others are interpolated. None: all.
 
     Raises:

@@ -92,7 +92,7 @@ def cut(sequence: Floats, starts: Integers, window: int) -> tuple[Floats, Flags]
 
 
 def overlap_average(starts: Integers, values: Floats, mask: Flags, steps: int) -> tuple[Floats, Integers]:
-    """Average, per step, what all windows say about it.
+    """Average all windows that cover a step, for every step.
 
     Shape: (W,), (W, window, C), (W, window) -> (steps, C) float64, (steps,).
 

@@ -11,7 +11,7 @@
 Every one maps images (B, 3, S, S), uint8 RGB, to a `StaticOutput`: embedding (B, 256), valence_arousal
 (B, 2), emotion (B, 8); has `image_size`, S; and gives its trainable parameters by `layer_groups()`, bottom
 to top.
-What draws at random does so from torch's generator: seed it first.
+All random numbers come from torch's generator: seed it first.
 """
 
 from collections.abc import Mapping

@@ -105,7 +105,7 @@ CHANGES: dict[str, Change] = {
     "horizontal_flip": v2.functional.horizontal_flip,
     "vertical_flip": v2.functional.vertical_flip,
 }
-"""Everything on offer; figures are the paper's or, where it is silent, its authors' code's."""
+"""All known changes; figures are the paper's or, where it gives none, those of its authors' code."""
 
 PAPER = tuple(name for name in CHANGES if name != "vertical_flip")
 """The twelve. The authors' code flips vertically too; upside-down faces aren't what the model will meet."""

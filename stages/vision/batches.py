@@ -1,4 +1,4 @@
-"""Batches of images for the static models, and what a model's estimates of single images are worth."""
+"""Batches of images for the static models, and scores of a model's estimates of single images."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from stages.engine.prefetch import loader_workers
 
 
 def training_batches(images: Any, batch_size: int, limit: int | None) -> DataLoader[Any]:
-    """Shuffled batches, all of one size: a batch norm mustn't meet a remainder of one.
+    """Shuffled batches, all of one size: a batch norm can't train on a last batch of one image.
 
     Args:
         images: a data set.

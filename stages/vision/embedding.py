@@ -24,7 +24,7 @@ HALF = {"fp16": "float16", "bf16": "bfloat16"}
 
 
 class StaticNetwork(Protocol):
-    """A static model that answers batches of images; the answers may stay where they are until fetched."""
+    """A static model applied to batches of images; results may stay on the device until they are fetched."""
 
     image_size: int
     threads: int
@@ -100,7 +100,7 @@ class TorchNetwork:
 def embed_track(
     network: StaticNetwork, track: Pictures, view: View, batch_size: int
 ) -> tuple[Floats, Floats]:
-    """What a static model says of every step of a track; a picture that is reused is computed once.
+    """Apply a static model to every step of a track; a picture that is reused is computed once.
 
     Shape: T steps -> embedding (T, 256) float32, valence_arousal (T, 2) float32.
 

@@ -81,7 +81,7 @@ class FaceImages(Dataset[FaceSample]):
         return len(self.file_index)
 
     def draw_from(self, seed: int) -> None:
-        """Say what the changes of this epoch are drawn from, in this process and in its workers."""
+        """Set the seed of this epoch's random changes, in this process and in its workers."""
         self._draw.fill_(seed)
 
     def __getitem__(self, index: int) -> FaceSample:

@@ -1,4 +1,4 @@
-"""Extractors of folds of training: which one hasn't seen a recording, and its way into the whole one's space.
+"""Extractors fitted on folds of training: which one hasn't seen a recording, and how its space is aligned.
 
 An embedding has no axes of its own: two extractors fine-tuned apart agree up to a rotation at best. A model
 that learns from the embeddings of several, and is applied to those of one, needs them in one space.

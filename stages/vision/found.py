@@ -1,4 +1,4 @@
-"""The faces that a search left, ready to be linked: `search_video` writes them, this reads them."""
+"""The faces that a search found, ready to be linked: `search_video` writes them, this reads them."""
 
 from pathlib import Path
 

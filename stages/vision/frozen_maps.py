@@ -1,6 +1,6 @@
 """Heat maps of a frozen trunk, computed once and kept on disk while the layers above are trained.
 
-The trunk of the pose model never trains: what it says of a picture is the same in every epoch, and costs some
+The trunk of the pose model never trains: its output for a picture is the same in every epoch, and costs some
 thousand times what the added layers do. In training the pictures are changed at random, though, and a changed
 picture has other heat maps. So each is passed through in `draws` changes, those that the first epochs would
 draw, and the epochs take turns: with one draw a picture keeps its change, and what varies is that the next
@@ -67,7 +67,7 @@ class FrozenMaps(Dataset[FaceSample]):
         return self._shape[1]
 
     def draw_from(self, seed: int) -> None:
-        """Say which draw this epoch takes, in this process and in its workers."""
+        """Set which draw this epoch uses, in this process and in its workers."""
         self._slot.fill_((seed - self._seeds[0]) % SEEDS % len(self._seeds))
 
     def __getitem__(self, index: int) -> FaceSample:
@@ -88,7 +88,7 @@ def keep_maps(
     batch_size: int,
     precision: MixedPrecision = "no",
 ) -> FrozenMaps:
-    """Pass every picture through the trunk once per draw; a file that an interrupted run left whole serves.
+    """Pass every picture through the trunk once per draw; a complete file of an interrupted run is reused.
 
     Args:
         model: with `upper_body` and `map_shape`; its device computes.

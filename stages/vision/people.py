@@ -28,11 +28,11 @@ TOGETHER_STEPS = 2
 LASTING_STEPS = 3
 """A track of fewer steps isn't trusted to be a face, unless it is where the person was."""
 STILL_WEIGHT = 0.1
-"""Of a face that doesn't move, against one that does."""
+"""Weight of a face that doesn't move, relative to one that does."""
 FAR = 1e6
 """Cost of a pair that is no pair."""
 EDGE_WEIGHT = 0.5
-"""Of a face in the picture's corner, against one in its middle."""
+"""Weight of a face in the picture's corner, relative to one in its middle."""
 MAX_PEOPLE = 20
 
 

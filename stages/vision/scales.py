@@ -3,7 +3,7 @@
 A detector with anchors finds faces within a range of sizes. RetinaFace's largest anchor is 512 px: of a face
 over some 600 px it finds several parts, each with a score over 0.9; its smallest is 16 px.
 
-1. Search the frame as it is. What is found there stands for all ordinary faces, unchanged.
+1. Search the frame as it is. What is found there is the result for all ordinary faces, unchanged.
 2. Search a small copy of a large frame. A face that is close there is searched once more, in its own
    surroundings, at the size the detector is best at; this box replaces the parts found in step 1.
 3. Search a small frame in which no face was found once more at twice its size.

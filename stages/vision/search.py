@@ -1,8 +1,8 @@
 """Search one video for faces: every face of every step, a small grey picture of each, and the picture's cuts.
 
 Nothing here depends on whose face is wanted, so that choosing another person searches nothing again. Where a
-place is given for them, the crops of all faces are left there: the frames are at hand now, and nobody need
-decode them again to cut the faces of those who are wanted.
+folder is given for them, the crops of all faces are written there: the frames are decoded now, and needn't be
+decoded again to cut the faces that are wanted later.
 """
 
 from collections.abc import Iterable, Iterator

@@ -86,7 +86,7 @@ class StaticModel(nn.Module):
             `standardised_grey`; images may then be (B, 1, S, S) too.
         statistics: "mean" and "std" of RGB in [0, 1] that the weights were trained with (`statistics_of`);
             None: ImageNet's.
-        mirror: outside training, give the mean of what it says of an image and of its mirror image.
+        mirror: outside training, return the mean of the outputs for an image and its mirror image.
 
     Raises:
         ValueError: timm knows no such backbone, or it gives no vector per image.

@@ -1,7 +1,7 @@
 """What a static model is shown at a step of a track: the face, the whole frame, or the person around it.
 
-Faces are the crops of the stage faces. Frames and persons are cut from the decoded frames; nobody looks for
-bodies: where a person is follows from the face (see `person_boxes`).
+Faces are the crops of the stage faces. Frames and persons are cut from the decoded frames; no body
+detector is used: a person's place follows from the face (see `person_boxes`).
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""One recording analysed in a process of its own: a file that ends the process ends nothing else."""
+"""One recording analysed in a process of its own: a file that crashes the process affects nothing else."""
 
 from dataclasses import dataclass
 from multiprocessing import get_context

@@ -26,7 +26,7 @@ SAME_PERSON_WIDTHS = 1.5
 
 
 class Estimate(NamedTuple):
-    """What the system says of one frame."""
+    """The estimate for one frame."""
 
     time_s: float
     valence: float | None

@@ -195,7 +195,7 @@ def _serve_live(app: FastAPI, served: Served) -> None:
 
 
 class _Guard:
-    """Lets nobody in but the page on this machine that knows the token."""
+    """Admits only the page on this machine that knows the token."""
 
     def __init__(self, app: Asgi, token: str) -> None:
         self._app, self._token = app, token

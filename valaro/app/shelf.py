@@ -180,7 +180,7 @@ class Shelf:
         with self._lock:
             self._at_work = None
         if state == "failed" and not recording.error:
-            problem = "the process that analysed it ended without a word: it may be damaged or too large"
+            problem = "the process that analysed it ended without a message: it may be damaged or too large"
             recording.error = f"{recording.name}: {problem}. Convert the file and try again."
         recording.state = state
 

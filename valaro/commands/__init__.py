@@ -1,1 +1,1 @@
-"""What the commands of `valaro` do, one file each; `cli.py` has their words, `options.py` their options."""
+"""What the commands of `valaro` do, one file each; `cli.py` has their help, `options.py` their options."""

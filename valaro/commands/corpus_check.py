@@ -46,7 +46,7 @@ def _left_out(listing: Listing) -> Iterator[Remark]:
 
 
 def _lists(params: Params, listing: Listing) -> Iterator[Remark]:
-    """What the submission will lack, said now rather than in the last stage."""
+    """What the submission will lack, reported now rather than in the last stage."""
     if params.index.test_list and not any(one.subject.split == "test" for one in listing.found):
         yield Remark("note", "no list of test subjects", "Set index.test_list, or make it null.")
     elif params.submission.sample_file and not listing.sample_rows:

@@ -23,12 +23,12 @@ from valaro.commands.weights import check_weights
 
 GIGA = 1_000_000_000
 LOW_BYTES, LEAST_BYTES = 20 * GIGA, 2 * GIGA
-"""Free disk space that deserves a word, and that no run gets by with."""
+"""Free disk space below which `doctor` warns, and below which no run can finish."""
 SAMPLE = Path("data/sample/corpus")
 
 
 class Grade(StrEnum):
-    """How it stands."""
+    """The result of a check."""
 
     OK = "ok"
     NOTE = "note"
@@ -39,7 +39,7 @@ COLOURS = {Grade.OK: typer.colors.GREEN, Grade.NOTE: typer.colors.YELLOW, Grade.
 
 
 class Finding(NamedTuple):
-    """One thing looked at, how it stands, and what to do about it ("" for nothing)."""
+    """One check: its result, what was found, and what to do about it ("" for nothing)."""
 
     grade: Grade
     name: str
@@ -48,7 +48,7 @@ class Finding(NamedTuple):
 
 
 def doctor() -> bool:
-    """Look at everything and say how it stands; whether nothing needed is missing."""
+    """Check everything and print the findings; whether nothing needed is missing."""
     well = True
     for finding in findings():
         well &= finding.grade is not Grade.MISSING
@@ -65,7 +65,7 @@ def _say(finding: Finding) -> None:
 
 
 def findings() -> Iterator[Finding]:
-    """Everything that is looked at, quick things first."""
+    """All checks, quick ones first."""
     yield _python()
     yield from _packages()
     params = None
@@ -90,7 +90,7 @@ def _python() -> Finding:
     if SpecifierSet(wanted).contains(version):
         return Finding(Grade.OK, "python", f"{version}, {platform.system()} {platform.machine()}")
     return Finding(
-        Grade.MISSING, "python", f"{version}, wanted {wanted}", "Make the environment with another Python."
+        Grade.MISSING, "python", f"{version}, wanted {wanted}", "Create the environment with another Python."
     )
 
 
@@ -182,7 +182,7 @@ def _disk() -> Finding:
 
 def _corpus(params: Params) -> Iterator[Finding]:
     if Path(params.index.corpus) == SAMPLE and not SAMPLE.is_dir():
-        yield Finding(Grade.NOTE, "corpus", f"{SAMPLE} isn't drawn yet", "`make repro` draws it.")
+        yield Finding(Grade.NOTE, "corpus", f"{SAMPLE} isn't generated yet", "`make repro` generates it.")
         return
     for grade, words, remedy in check_corpus(params):
         yield Finding(Grade(grade), "corpus", words, remedy)

@@ -33,7 +33,7 @@ POSE_FILE = "pose_hrnet_w32_256x192.pth"
 
 @dataclass(frozen=True)
 class Model:
-    """One pretrained model that can be had.
+    """One pretrained model that is available.
 
     Args:
         name: what `valaro fetch-model` takes.
@@ -84,7 +84,7 @@ def fetch_model(name: str, folder: Path = PRETRAINED) -> Path:
         folder: where it lands.
 
     Raises:
-        ValaroError: no such name, no connection, other bytes than expected, or only to be had by hand.
+        ValaroError: no such name, no connection, other bytes than expected, or it must be downloaded by hand.
     """
     found = {model.name: model for model in known_models(folder)}
     if name not in found:

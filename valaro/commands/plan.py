@@ -1,4 +1,4 @@
-"""`valaro plan`: how long `dvc repro` will take, stage by stage, and what it will fill."""
+"""`valaro plan`: how long `dvc repro` will take, stage by stage, and how much disk and memory it needs."""
 
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError

@@ -1,4 +1,4 @@
-"""`valaro sweep`: one parameter against what came out of the experiments with it.
+"""`valaro sweep`: compare the finished experiments by one parameter.
 
     dvc exp run --queue -S 'dynamic.window_s=1,2,3,4,6,8' train_dynamic
     dvc queue start

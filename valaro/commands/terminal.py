@@ -1,4 +1,4 @@
-"""How much is said, and where: results on stdout, notes, progress and errors on stderr."""
+"""How much is printed, and where: results on stdout, notes, progress and errors on stderr."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ QUIET, NORMAL, VERBOSE = -1, 0, 1
 
 
 class _Level:
-    """How much this process says."""
+    """How much this process prints."""
 
     value = NORMAL
 
@@ -43,7 +43,7 @@ def note(line: str) -> None:
 
 
 def detail(line: str) -> None:
-    """What only the curious want to know."""
+    """A detail, printed with --verbose only."""
     if is_verbose():
         typer.echo(readable(line), err=True)
 
@@ -86,7 +86,7 @@ def report_wrong_option(option: str) -> Iterator[None]:
 
 
 def begin(quiet: bool, verbose: bool) -> None:
-    """Say how much is said from now on, and collect garbage less often."""
+    """Set how much is printed from now on, and collect garbage less often."""
     collect_rarely()
     _Level.value = NORMAL
     _more(verbose)

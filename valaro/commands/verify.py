@@ -37,7 +37,7 @@ class Finding:
         stage: whose it is; empty for what is remembered.
         path: the file.
         problem: what is wrong with it.
-        forget: a memory, or a leftover, that is better lost.
+        forget: a cache entry, or a leftover, that should be removed.
     """
 
     stage: str
@@ -47,7 +47,7 @@ class Finding:
 
 
 def verify(repair: bool = False) -> bool:
-    """Check all artefacts here; print what is wrong, and the command that mends it. True: all is well.
+    """Check all artefacts here; print what is wrong, and the command that repairs it. True: nothing is wrong.
 
     Raises:
         ValaroError: nothing has run here.

@@ -1,1 +1,1 @@
-"""How long a run of the pipeline will take, and what it will fill, before anything runs."""
+"""How long a run of the pipeline will take, and how much disk and memory it needs, before anything runs."""

@@ -43,7 +43,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Plan:
-    """All items in the order of the pipeline, what they stand on, and what was assumed."""
+    """All items in the order of the pipeline, what they are computed from, and what was assumed."""
 
     items: list[Item]
     totals: Totals
@@ -72,7 +72,7 @@ class Plan:
 
     @property
     def memory_bytes(self) -> float:
-        """At the peak of the hungriest stage."""
+        """The peak of the stage that needs the most memory."""
         return max(item.memory_bytes for item in self.items)
 
     @property
@@ -92,7 +92,7 @@ class Plan:
                 "disk",
                 self.disk_bytes,
                 machine.free_bytes,
-                "decode.max_side_px and decode.fps_hz are the levers",
+                "lower decode.max_side_px or decode.fps_hz",
             ),
             ("memory", self.memory_bytes, machine.memory_bytes, "lower compute.jobs"),
             ("GPU memory", self.gpu_bytes, machine.gpu_bytes, "lower finetune.images_at_once or batch_size"),

@@ -250,7 +250,7 @@ class _Planner:
         )
 
     def _pretrain(self) -> Iterator[Item]:
-        """Where corpora for it lie; else the weights go on as they are, which takes seconds."""
+        """Where corpora for it lie; without any, the weights pass through unchanged, which takes seconds."""
         settings = self.params.pretrain
         if not has_corpora(Path(settings.corpora)):
             return

@@ -71,7 +71,7 @@ class Findings:
         face_score: (T,) the detector's, NaN without a face.
         faces_in_frame: (T,) faces in the picture, whoever they are.
         facts: of the container: duration_s, width, height, average_rate_hz, has_audio …
-        notes: what the stages had to say, such as lost frames.
+        notes: of the stages, such as lost frames.
         every_frame: (N, 2), the values also where nobody is there.
         company: who else is in the picture; None of a sound.
         kind: of the recording; a sound file has no faces, a picture one frame.
@@ -103,7 +103,7 @@ DOUBTFUL_WIDTH, DOUBTFUL_SHARE = 1.0, 0.1
 
 
 def _tell_nobody(_step: str, _share: float) -> None:
-    """Of the progress of a recording that nobody watches."""
+    """Default callback of a recording's progress: does nothing."""
 
 
 def analyse(
@@ -333,9 +333,7 @@ def _gather(
     place = "fused" if trained.system in FUSIONS else "traces"
     trace = workspace.artefact(f"{place}/{trained.system}", subject)
     if not trace.is_file():
-        raise BadInput(
-            recording, f"no sound, and {trained.system} says nothing without", "Choose another --system"
-        )
+        raise BadInput(recording, f"no sound, and {trained.system} needs it", "Choose another --system")
     found = read_arrays(trace, "time_s", "valence_arousal")
     own = workspace.artefact("faces", subject)
     seen = read_arrays(own, "time_s", "detected", "box_xyxy", "score", "faces_in_frame")

@@ -56,7 +56,7 @@ def write_recording_page(
 ) -> None:
     """Write the page of the recording; it links the video from where the page will lie.
 
-    A video that some browser won't play is stood in for by the film, or else by a copy made for browsers.
+    A video that some browser won't play is replaced by the film, or else by a copy made for browsers.
 
     Args:
         path: the page, for now.

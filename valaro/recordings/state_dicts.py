@@ -108,7 +108,7 @@ def _foreign_classes(path: Path) -> list[str]:
 
 
 def _said(damage: Exception) -> str:
-    """The reason on one short line; of PyTorch's only which class it would need, not how to run it anyway."""
+    """The reason on one short line; of PyTorch's only the class it would need, not how to load it anyway."""
     if isinstance(damage, OSError) and damage.strerror:
         return damage.strerror
     text = " ".join(str(damage).split())

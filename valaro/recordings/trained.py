@@ -136,7 +136,7 @@ def for_kind(trained: Trained, kind: Kind, recording: Path) -> Trained:
     listening = [name for name in trained.systems if SYSTEMS[name].hears and not SYSTEMS[name].leans_on]
     listening = [name for name in listening if not SYSTEMS[name].sees]
     if not listening:
-        problem = f"no pictures, and {trained.system} says nothing without"
+        problem = f"no pictures, and {trained.system} needs them"
         raise BadInput(recording, problem, "Choose the system audio")
     system = listening[0]
     files = set(model_files(system, trained.params))

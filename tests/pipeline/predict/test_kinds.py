@@ -117,7 +117,7 @@ def test_a_sound_file_is_heard_by_the_audio_system(run: Run, clips: Path, tmp_pa
 def test_a_sound_file_needs_a_system_that_listens(run: Run, clips: Path) -> None:
     result = run(clips / "sound.m4a", "--system", "dynamic")
     assert result.exit_code == 1
-    assert "no pictures, and dynamic says nothing without" in result.stderr
+    assert "no pictures, and dynamic needs them" in result.stderr
 
 
 BAD_PICTURES = {

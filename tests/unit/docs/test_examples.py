@@ -94,7 +94,7 @@ def edit(checkout: Path, example: dict[str, str]) -> None:
 
 
 def require_good_style(checkout: Path, *files: str) -> None:
-    """What is shown passes the house's own lint."""
+    """What is shown passes the project's own lint."""
     for command in (("check",), ("format", "--check")):
         run(sys.executable, "-m", "ruff", *command, "--no-cache", *files, cwd=checkout, code=checkout)
 

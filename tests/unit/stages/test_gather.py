@@ -144,7 +144,7 @@ def test_from_two_corpora_to_a_fine_tuned_model(
     finetune("small")
     assert read_json(Path("metrics/finetune/small/metrics.json"))["epochs"] == 2
     assert Path("models/static/small.safetensors").is_file()
-    assert "go on as they are" not in capsys.readouterr().err
+    assert "pass through unchanged" not in capsys.readouterr().err
     pretrain("small")
     finetune("small")
     assert capsys.readouterr().err.count("0 computed") == 2, "what is known is not learnt again"
@@ -168,5 +168,5 @@ def test_no_corpus_at_all(project: Workspace, capsys: pytest.CaptureFixture[str]
     pretrain("small")
     output = capsys.readouterr().err
     assert "skipped: recola, sewa, semaine, afew_va, affectnet, savee, emotic, expw, ferplus, rafdb" in output
-    assert "no pre-training corpus is there; weights drawn at random go on as they are" in output
+    assert "no pre-training corpus is there; weights drawn at random pass through unchanged" in output
     finetune("small")
