@@ -179,7 +179,7 @@ def test_without_a_corpus_the_start_goes_on_and_it_says_so(
 ) -> None:
     unit, settings = unit_in(workspace, finetune_params()), settings_for(finetune_params())
     do_unit(pretrain.train, unit, settings)
-    assert f"pretrain small: {NO_CORPORA}; weights drawn at random go on" in capsys.readouterr().err
+    assert f"pretrain small: {NO_CORPORA}; weights drawn at random pass through" in capsys.readouterr().err
     torch.manual_seed(settings.pretrain.optimisation.seed)
     start = new_static(settings.config, None).state_dict()
     found = load_model(unit.writes["model"], build_static).state_dict()
@@ -201,7 +201,7 @@ def test_the_start_is_the_backbones_weights_where_it_names_some(
     params = params.model_copy(update={"backbones": params.backbones | {"small": described}})
     unit = unit_in(workspace, params)
     do_unit(pretrain.train, unit, settings_for(params))
-    assert "the weights of imagenet.safetensors go on" in capsys.readouterr().err
+    assert "the weights of imagenet.safetensors pass through" in capsys.readouterr().err
     found = load_model(unit.writes["model"], build_static).backbone.state_dict()
     assert all(torch.equal(tensor, found[name]) for name, tensor in trunk.state_dict().items())
 
