@@ -3,6 +3,8 @@
 VENV := .venv
 READY := $(VENV)/ready
 QUICK := not slow and not gpu and not long
+# Whole files go to a process, so that no two make a file's fixtures; hypothesis tests nothing here, and imports slowly.
+PARALLEL := -n auto --dist loadfile -p no:hypothesispytest
 ORDINARY := not slow and not gpu
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
@@ -20,17 +22,17 @@ repro: $(READY)  ## run the whole pipeline on the sample corpus
 
 # The pipeline's tests share one finished run, which several processes would each make: they go one by one.
 test: $(READY)  ## run all tests but the slow ones and those for a GPU
-	@pytest -n auto --dist worksteal -m "$(ORDINARY)" tests/unit
+	@pytest $(PARALLEL) -m "$(ORDINARY)" tests/unit
 	@pytest -m "$(ORDINARY)" --ignore tests/unit tests
 
 unit: $(READY)  ## run the quick unit tests, in parallel
-	@pytest -n auto --dist worksteal -m "$(QUICK)" tests/unit
+	@pytest $(PARALLEL) -m "$(QUICK)" tests/unit
 
 test-slow: $(READY)  ## run the tests that take minutes
 	@pytest -m "slow"
 
 coverage: $(READY)  ## run the quick unit tests, and list the lines that none of them reaches
-	@pytest -n auto --dist worksteal -m "$(QUICK)" --cov=stages --cov=valaro --cov-report=term-missing:skip-covered tests/unit
+	@pytest $(PARALLEL) -m "$(QUICK)" --cov=stages --cov=valaro --cov-report=term-missing:skip-covered tests/unit
 
 gpu-check:  ## check answers, speed and training on a CUDA device (needs no set-up: benchmarks/gpu.py)
 	@python3 benchmarks/gpu.py

@@ -1,5 +1,6 @@
 """The command line without any work behind it: what starts fast, what is printed, how it ends."""
 
+import json
 import re
 import subprocess
 import sys
@@ -22,17 +23,33 @@ COMMANDS = sorted(
 )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
-def test_help_imports_nothing_heavy(arguments: list[str], repository: Path) -> None:
-    code = (
-        "import sys; from valaro.cli import app\n"
-        "try: app(sys.argv[1:])\n"
-        f"except SystemExit as end: sys.exit(end.code or ' '.join(set({HEAVY}) & set(sys.modules)) or 0)"
-    )
-    command = [sys.executable, "-c", code, *arguments]
+ASKED = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)]
+ASK_ALL = """
+import contextlib, io, json, sys
+from valaro.cli import app
+found = {}
+for arguments in json.loads(sys.argv[1]):
+    text, status = io.StringIO(), "no exit"
+    with contextlib.redirect_stdout(text):
+        try:
+            app(arguments)
+        except SystemExit as end:
+            status = end.code or 0
+    found[" ".join(arguments)] = [status, text.getvalue() != "", [*sys.modules]]
+print(json.dumps(found))
+"""
+
+
+def test_help_imports_nothing_heavy(repository: Path) -> None:
+    """All of it in one process: what a command imports is there after it."""
+    command = [sys.executable, "-c", ASK_ALL, json.dumps(ASKED)]
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout
+    found = json.loads(done.stdout)
+    assert found.keys() == {" ".join(arguments) for arguments in ASKED}
+    for arguments, (status, said, imported) in found.items():
+        assert (status, said) == (0, True), arguments
+        assert set(HEAVY) & set(imported) == set(), arguments
 
 
 def test_version() -> None:

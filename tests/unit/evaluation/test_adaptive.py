@@ -21,8 +21,8 @@ SETTINGS = IntervalParams(
 
 
 def fit_band(features: np.ndarray, errors: np.ndarray, groups: np.ndarray, settings: IntervalParams) -> Band:
-    """Calibrated over five folds of recordings."""
-    return CrossFitted(features, errors, groups, assign_folds(groups, 5, 0), settings).band()
+    """Calibrated over four folds of recordings."""
+    return CrossFitted(features, errors, groups, assign_folds(groups, 4, 0), settings).band()
 
 
 def recordings(count: int, seed: int, frames: int = 120) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -76,7 +76,7 @@ def test_errors_of_one_recording_calibrate_no_interval_of_its_own() -> None:
         return tells, level + rng.normal(0, 0.01, len(level)), np.repeat(np.arange(count), 50)
 
     seen, new = levels(14), levels(200)
-    by_heart = SETTINGS.model_copy(update={"trees": 100, "min_leaf": 5, "depth": 4, "share": 1.0})
+    by_heart = SETTINGS.model_copy(update={"trees": 50, "min_leaf": 5, "depth": 4, "share": 1.0})
     by_recording = fit_band(*seen, by_heart)
     by_frame = fit_band(*seen[:2], np.arange(len(seen[1])) % 50, by_heart)
     covered = [measure(found.errors(new[0]), new[1]).coverage for found in (by_recording, by_frame)]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 BITS = 16
-FAST = {"libx264": {"preset": "ultrafast"}, "libvpx": {"deadline": "realtime"}}
+FAST = {"libx264": {"preset": "ultrafast"}, "libvpx": {"deadline": "realtime", "cpu-used": "8"}}
 ClipMaker = Callable[..., Path]
 
 

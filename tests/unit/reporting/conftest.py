@@ -67,7 +67,7 @@ def lay_weights(workspace: Workspace, name: str) -> None:
     write_tensors(workspace.model(f"{name}.safetensors"), {"weight": np.zeros((2, 3), np.float32)})
 
 
-@pytest.fixture(name="lay_models")
+@pytest.fixture(name="lay_models", scope="session")
 def lay_models_fixture(repository: Path) -> LayModels:
     """Put the sample's parameters and its models into a workspace that lies in the current folder."""
 

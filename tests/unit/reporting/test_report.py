@@ -4,6 +4,7 @@ import base64
 import csv
 import hashlib
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -131,11 +132,20 @@ def write_csv(path: Path, head: list[str], rows: list[list[Any]]) -> None:
         csv.writer(file).writerows([head, *rows])
 
 
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lay_models: LayModels) -> Workspace:
-    """A repository in which all stages but the report have run; it is the current folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, lay_models: LayModels) -> Path:
+    """A repository in which all stages have run, the report last; tests don't change it."""
+    root = tmp_path_factory.mktemp("report")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.delenv("DVC_ROOT", raising=False)
+        lay_run(lay_models)
+        report.report()
+    return root
+
+
+def lay_run(lay_models: LayModels) -> None:
+    """What all stages but the report leave in the current folder."""
     workspace = Workspace()
     subjects = [Subject(name, name, None, "validation") for name in NAMES]
     subjects += [Subject("learnt", "learnt", None, "train"), Subject("lost", "lost", None, "validation")]
@@ -150,14 +160,30 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lay_models: LayMo
         "stages": {"index": {"desc": HOSTILE, "outs": ["data/index"]}, "report": {"deps": ["data/index"]}}
     }
     Path("dvc.yaml").write_text(yaml.safe_dump(definition), encoding="utf-8")
-    return workspace
 
 
 @pytest.fixture
-def index(workspace: Workspace) -> Page:
+def reported(finished: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """The finished repository as the current folder, for tests that only read it."""
+    monkeypatch.chdir(finished)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return Workspace()
+
+
+@pytest.fixture
+def workspace(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A copy of the finished repository as the current folder, for tests that change it."""
+    root = tmp_path / "run"
+    shutil.copytree(finished, root)
+    monkeypatch.chdir(root)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return Workspace()
+
+
+@pytest.fixture
+def index(reported: Workspace) -> Page:
     """The run's page, made by the stage."""
-    report.report()
-    return Page(workspace.metrics("report/index.html"))
+    return Page(reported.metrics("report/index.html"))
 
 
 def test_videos_are_ranked_worst_first_and_link_their_timelines(index: Page) -> None:
@@ -184,9 +210,8 @@ def test_names_are_text_wherever_they_stand(index: Page) -> None:
 
 
 @pytest.mark.parametrize("page", ["index", *NAMES])
-def test_a_page_asks_no_network_and_runs_no_foreign_script(workspace: Workspace, page: str) -> None:
-    report.report()
-    folder = workspace.metrics("report")
+def test_a_page_asks_no_network_and_runs_no_foreign_script(reported: Workspace, page: str) -> None:
+    folder = reported.metrics("report")
     found = Page(folder / "index.html" if page == "index" else folder / "videos" / f"{page}.html")
     addresses = [*found.all("href"), *found.all("src")]
     assert not [a for a in addresses if re.match(r"[a-z]+:|//", a) and not a.startswith("data:")]
@@ -206,16 +231,14 @@ def test_places_to_jump_to_exist_once(index: Page) -> None:
 
 
 def test_the_same_run_gives_the_same_bytes(workspace: Workspace) -> None:
-    report.report()
     first = {path: path.read_bytes() for path in workspace.metrics("").rglob("*") if path.is_file()}
     (workspace.metrics("report") / "videos" / "no longer.html").write_text("left by an earlier corpus")
     report.report()
     assert {path: path.read_bytes() for path in workspace.metrics("").rglob("*") if path.is_file()} == first
 
 
-def test_a_video_page_leads_back_and_has_the_out_of_fold_curves(workspace: Workspace) -> None:
-    report.report()
-    page = Page(workspace.metrics("report/videos/worst.html"))
+def test_a_video_page_leads_back_and_has_the_out_of_fold_curves(reported: Workspace) -> None:
+    page = Page(reported.metrics("report/videos/worst.html"))
     assert "../index.html" in page.all("href")
     assert "../../../corpus/worst.mp4" in page.all("src")
     for system in (*SYSTEMS, *FUSIONS):
@@ -232,9 +255,8 @@ def test_every_model_has_a_card_that_the_report_leads_to(index: Page) -> None:
     assert {address.split("/")[1] for address in links} == kinds
 
 
-def test_plots_have_a_line_for_every_protocol(workspace: Workspace) -> None:
-    report.report()
-    with workspace.metrics("plots/systems.csv").open(encoding="utf-8") as file:
+def test_plots_have_a_line_for_every_protocol(reported: Workspace) -> None:
+    with reported.metrics("plots/systems.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["system"], row["protocol"]) for row in rows] == [
         (BEST, "out of fold"),
@@ -246,7 +268,6 @@ def test_plots_have_a_line_for_every_protocol(workspace: Workspace) -> None:
 
 
 def test_windows_are_plotted_once_they_are_swept(workspace: Workspace) -> None:
-    report.report()
     plotted, head = workspace.metrics("plots/windows.csv"), "window_s,valence_ccc,arousal_ccc,mean_ccc\n"
     assert plotted.read_text(encoding="utf-8") == head
     sweeps = workspace.metrics("sweeps")
@@ -263,7 +284,6 @@ def test_windows_are_plotted_once_they_are_swept(workspace: Workspace) -> None:
 
 
 def test_a_live_page_shows_states_and_leads_to_the_same_videos(workspace: Workspace) -> None:
-    report.report()
     page, folder = Path(".valaro/report.html"), workspace.metrics("report")
     live = Live({"index": "changed"}, {"index": "12 s"})
     write_overview(page, workspace, Path("dvc.yaml"), folder, live)
@@ -274,14 +294,14 @@ def test_a_live_page_shows_states_and_leads_to_the_same_videos(workspace: Worksp
     assert all((page.parent / target).is_file() for target in targets)
 
 
-def test_scores_and_counts_are_those_of_the_arrays(workspace: Workspace) -> None:
+def test_scores_and_counts_are_those_of_the_arrays(reported: Workspace) -> None:
     """Against sums over all frames at once."""
-    validation = workspace.corpus().of("validation")
-    scores, agreement = gathered.gather(workspace, validation, BEST)
+    validation = reported.corpus().of("validation")
+    scores, agreement = gathered.gather(reported, validation, BEST)
     import h5py
 
     def array(folder: str, name: str) -> Any:
-        with h5py.File(workspace.artefact(folder, name)) as file:
+        with h5py.File(reported.artefact(folder, name)) as file:
             return file["valence_arousal"][()]
 
     truth, traces = (
@@ -308,8 +328,8 @@ def test_scores_and_counts_are_those_of_the_arrays(workspace: Workspace) -> None
     assert truths[in_bin] == pytest.approx(pooled[inside].mean())
 
 
-def test_facts_of_the_corpus_are_counted_by_split(workspace: Workspace) -> None:
-    facts = dict(gathered.corpus_rows(workspace, workspace.corpus()))
+def test_facts_of_the_corpus_are_counted_by_split(reported: Workspace) -> None:
+    facts = dict(gathered.corpus_rows(reported, reported.corpus()))
     assert facts["subjects"] == ["1", "4", "–", "5"]
     assert facts["frames"] == ["50", "200", "–", "250"]
     assert facts["labelled"] == ["90.0%", "90.0%", "–", "90.0%"]

@@ -29,15 +29,16 @@ SETTINGS = FuseParams(
 )
 INTERVALS = IntervalParams(
     coverage=0.9,
-    trees=8,
+    trees=2,
     depth=2,
-    rate=0.5,
+    rate=0.9,
     min_leaf=5,
     share=1.0,
     rows=1000,
     landmarks=10,
     seed=0,
 )
+FINE = INTERVALS.model_copy(update={"trees": 8, "rate": 0.5})
 VIDEOS = ["a", "b", "c", "d"]
 TIME_S = np.arange(100) / 25
 
@@ -266,7 +267,8 @@ def test_weights_by_width_follow_the_face_while_it_is_seen(workspace: Workspace)
             lay_out_of_fold(workspace, system, name)
     reached = {}
     for fusion in ("dwf_dynamic_audio_kelm", "dwf_width_dynamic_audio_kelm"):
-        do_unit(fit_fusion, fitting_unit(workspace, subjects(*VIDEOS), fusion, FOLDS, INTERVALS), SETTINGS)
+        unit = fitting_unit(workspace, subjects(*VIDEOS), fusion, FOLDS, FINE)
+        do_unit(fit_fusion, unit, SETTINGS)
         truth, fused = (
             np.concatenate([read_arrays(workspace.artefact(folder, n))["valence_arousal"] for n in VIDEOS])
             for folder in ("index", f"fused/{fusion}.out_of_fold")

@@ -201,6 +201,7 @@ def validation_ccc(workspace: Workspace) -> float:
     return float(ccc_per_target(np.concatenate(truth), np.concatenate(said)).mean())
 
 
+@pytest.mark.long
 def test_steps_without_a_face_cost_less_if_the_model_knows_them(workspace: Workspace) -> None:
     optimisation = {"epochs": 25, "patience": 25, "schedule": "one_cycle", "learning_rate": 0.02}
     given = {"optimisation": OptimSettings.model_validate(optimisation), "normalisation": "minmax"}

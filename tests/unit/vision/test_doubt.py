@@ -77,10 +77,10 @@ def test_moments_of_votes_by_hand() -> None:
 
 def test_the_calibrated_interval_holds_nine_tenths_of_new_errors() -> None:
     rng = np.random.default_rng(0)
-    logits, said = rng.normal(0, 2, (4000, CLASSES)), rng.uniform(-0.5, 0.5, (4000, 2))
-    features = features_of(logits, said, rng.uniform(0, 2, 4000))
-    error = np.abs(rng.normal(0, 1, (4000, 2))) * (0.05 + 0.1 * features[:, :, 0] + 0.2 * features[:, :, 2])
-    seen, held_out = np.arange(4000) < 2000, np.arange(2000) < 1000
+    logits, said = rng.normal(0, 2, (2000, CLASSES)), rng.uniform(-0.5, 0.5, (2000, 2))
+    features = features_of(logits, said, rng.uniform(0, 2, 2000))
+    error = np.abs(rng.normal(0, 1, (2000, 2))) * (0.05 + 0.1 * features[:, :, 0] + 0.2 * features[:, :, 2])
+    seen, held_out = np.arange(2000) < 1000, np.arange(1000) < 500
     coefficients, factor = fit_doubt(features[seen], error[seen], held_out)
     fitted = Doubt(coefficients, factor, np.empty((CLASSES, 0)), np.empty(CLASSES))
     inside = error[~seen] <= fitted.from_features(features[~seen])

@@ -71,8 +71,14 @@ def test_old_files_without_counters_load(published, saved):
     PoseHRNet().load_published(saved(old))
 
 
+@pytest.fixture(scope="module")
+def network():
+    """To load wrong weights into."""
+    return PoseHRNet()
+
+
 @pytest.mark.parametrize("wrong", ["missing", "further", "another shape", "another layout"])
-def test_any_other_network_is_refused_by_name(published, saved, wrong):
+def test_any_other_network_is_refused_by_name(published, saved, wrong, network):
     state = dict(published)
     if wrong == "missing":
         del state["stage3.2.branches.1.0.conv1.weight"]
@@ -84,7 +90,7 @@ def test_any_other_network_is_refused_by_name(published, saved, wrong):
         state = {"state_dict": state}
     named = {"missing": r"stage3\.2\.branches\.1\.0\.conv1\.weight", "further": "stage4.2.fuse_layers.1"}
     with pytest.raises(ValaroError, match=f"pose_hrnet_w32.*{named.get(wrong, 'final_layer|state_dict')}"):
-        PoseHRNet().load_published(saved(state))
+        network.load_published(saved(state))
 
 
 def test_code_in_a_pickle_does_not_run(tmp_path):
