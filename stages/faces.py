@@ -170,6 +170,7 @@ def _write_subjects(
                     "time_s": linked.faces.time_s,
                 },
                 fps_hz=fps_hz,
+                unsure_score=DETECTORS[settings.detector].unsure_score,
                 sure_score=DETECTORS[settings.detector].sure_score,
             )
     if unit.aside:

@@ -54,8 +54,9 @@ def predict_static(unit: Unit, _settings: None) -> list[Note]:
     arrays: Arrays = {"valence_arousal": said, "time_s": embedded["time_s"]}
     if doubt := read_doubt(unit.reads["model"]):
         faces = read_arrays(unit.reads["faces"], "box_xyxy", "score", "turned")
-        sure_score = read_facts(unit.reads["faces"])["sure_score"]
-        seen = Seen(faces["box_xyxy"], faces["score"], faces["turned"], sure_score)
+        facts = read_facts(unit.reads["faces"])
+        doubtful = (facts["unsure_score"], facts["sure_score"])
+        seen = Seen(faces["box_xyxy"], faces["score"], faces["turned"], doubtful)
         arrays["half_width"] = doubt.half_width(embedded["embedding"], said, seen)
     write_arrays(unit.writes["predictions"], arrays)
     return []

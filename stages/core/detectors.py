@@ -13,8 +13,9 @@ class Detector:
         source: who publishes it.
         licence: the terms of its weights, as a model card states them.
         least_score: default of `faces.min_score` for it, 0 to 1.
-        sure_score: what it gives a face that is plain to see; below it, an estimate from the face is
-            doubtful, the more so the lower (`stages.vision.doubt`).
+        unsure_score: what it gives what may as well be no face, and
+        sure_score: what it gives a face that is plain to see; between them an estimate from the face is the
+            more doubtful the lower the score (`stages.vision.doubt`).
         weights: its name in `stages.core.weights.WEIGHTS`; None where the library that runs it ships them.
         on_gpu: whether it runs on a GPU where there is one; the others always run on the processor.
     """
@@ -23,6 +24,7 @@ class Detector:
     source: str
     licence: str
     least_score: float
+    unsure_score: float = 0.4
     sure_score: float = 0.75
     weights: str | None = None
     on_gpu: bool = False
@@ -37,6 +39,8 @@ DETECTORS: Mapping[str, Detector] = {
         source="github.com/biubug6/Pytorch_Retinaface, trained on WIDER FACE",
         licence="MIT",
         least_score=0.8,  # paper, section 4.2.2
+        unsure_score=0.9,
+        sure_score=0.99,  # photographs of people get 0.993 to 1, dogs 0.97, a bookshelf 0.84
         weights="retinaface",
         on_gpu=True,
     ),
@@ -45,6 +49,7 @@ DETECTORS: Mapping[str, Detector] = {
         source="github.com/Star-Clouds/CenterFace, trained on WIDER FACE",
         licence="MIT",
         least_score=0.5,  # 0.2 to 0.45 is what landscapes and titles without a face get
+        unsure_score=0.5,
         sure_score=0.85,  # of frontal faces over 60 px; a man's profile gets 0.72
         weights="centerface",
     ),
@@ -53,6 +58,7 @@ DETECTORS: Mapping[str, Detector] = {
         source="github.com/Star-Clouds/CenterFace, trained on WIDER FACE; MediaPipe",
         licence="MIT, Apache-2.0",
         least_score=0.5,
+        unsure_score=0.5,
         sure_score=0.85,
         weights="centerface",
     ),

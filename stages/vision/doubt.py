@@ -32,7 +32,7 @@ FULL_PX = 60.0
 """Side of a square of the area of a face's box, from which on a face isn't small: a picture of FER+ stands
 for such a face."""
 WORST_SCORE_FACTOR = 3.0
-"""Down from a score that is sure the interval widens, up to so many times at half of that score."""
+"""Down from a score that is sure the interval widens, up to so many times at one that is unsure."""
 TOWARDS, AWAY, AWAY_FACTOR = 0.4, 1.2, 3.0
 """From the first measure on, how far a face is turned widens the interval, up to so many times at the other
 (see `Detections.turned`; a smiling crowd's faces are at 0 to 0.36, a profile at 2)."""
@@ -52,13 +52,13 @@ class Seen:
         box_xyxy: (T, 4) pixels.
         score: (T,) of the detector.
         turned: (T,) away from the camera, see `Detections.turned`; NaN also where the detector can't tell.
-        sure_score: what that detector gives a face that is plain to see.
+        doubtful: between which scores of that detector a face is doubtful, see `core.detectors`.
     """
 
     box_xyxy: Floats
     score: Floats
     turned: Floats
-    sure_score: float
+    doubtful: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,11 @@ def widening(seen: Seen) -> Floats:
     """By how much the interval widens for what still pictures can't teach. -> (T,), from 1 on.
 
     >>> seen = np.array([0.9, 0.6, 0.9]), np.array([0.1, np.nan, 0.8])
-    >>> widening(Seen(np.zeros((3, 4)), *seen, sure_score=0.8)).round(2).tolist()
+    >>> widening(Seen(np.zeros((3, 4)), *seen, doubtful=(0.4, 0.8))).round(2).tolist()
     [1.0, 2.0, 2.0]
     """
-    unsure = np.clip(2 * (1 - np.nan_to_num(seen.score, nan=0.0) / seen.sure_score), 0, 1)
+    worst, sure = seen.doubtful
+    unsure = np.clip((sure - np.nan_to_num(seen.score, nan=0.0)) / (sure - worst), 0, 1)
     turned = np.clip((np.nan_to_num(seen.turned, nan=0.0) - TOWARDS) / (AWAY - TOWARDS), 0, 1)
     return np.asarray(np.maximum(1 + (WORST_SCORE_FACTOR - 1) * unsure, 1 + (AWAY_FACTOR - 1) * turned))
 

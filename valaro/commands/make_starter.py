@@ -20,6 +20,7 @@ from stages import __version__
 from stages.core.arrays import Flags, Floats, Integers
 from stages.core.artefacts import read_config, read_json, whole, write_json
 from stages.core.measures import ccc_per_target
+from stages.core.params import load_params
 from stages.corpora.emotion_scores import emotion_scores
 from stages.corpora.labelled_faces import LabelledFaces, gathered
 from stages.corpora.table import EMOTIONS, NO_EMOTION
@@ -78,8 +79,7 @@ def make_starter(root: Path, out: Path) -> dict[str, Any]:
         doubt = _calibrate(model, faces)
         save_state(model_file, halved, config | {"doubt": doubt})
         figures = _figures(model, faces, doubt)
-        trained = read_json(root / "metrics" / "pretrain" / NAME / "metrics.json")
-        figures |= {"training": trained, "weights": _size(model, model_file)}
+        figures |= _training(root, out, partial) | {"weights": _size(model, model_file)}
         _write_beside(partial, root, figures, md5_of(model_file))
     return figures
 
@@ -145,7 +145,7 @@ def _figures(model: Any, faces: LabelledFaces, doubt: Mapping[str, Any]) -> dict
         said = _answers(model, faces, official if side_px == SIDES_PX[0] else _thinned(official), side_px)
         face_px = FULL_PX * side_px / SIDES_PX[0]
         plain = np.ones(len(said.truth))  # to the detector, and nobody turned
-        seen = Seen(np.array([0.0, 0.0, face_px, face_px]) * plain[:, None], plain, 0 * plain, 1.0)
+        seen = Seen(np.array([0.0, 0.0, face_px, face_px]) * plain[:, None], plain, 0 * plain, (0.5, 1.0))
         half = interval.half_width(said.embedding, said.valence_arousal, seen)
         rated = ~np.isnan(said.truth[:, 0])
         inside = np.abs(said.truth - said.valence_arousal)[rated] <= half[rated]
@@ -181,6 +181,41 @@ def _by_emotion(said: Answers) -> dict[str, dict[str, float]]:
     return found
 
 
+def _training(root: Path, before: Path, folder: Path) -> dict[str, Any]:
+    """What the training says of itself; of one that went on from the starter there is, that one's too.
+
+    Copies the curves: of the last training into metrics/plots, of the one before into metrics/first_plots.
+    """
+    trained = read_json(root / "metrics" / "pretrain" / NAME / "metrics.json")
+    plots = root / "metrics" / "pretrain" / NAME / "plots"
+    shutil.copytree(plots, folder / "metrics" / "plots")
+    params = load_params(root / "params.yaml").pretrain
+    if params.start is None:
+        return {"training": trained}
+    shutil.copytree(before / "metrics" / "plots", folder / "metrics" / "first_plots")
+    first = read_json(before / "metrics" / "ferplus.json")["training"]
+    profile = load_params(root / "profiles" / "ferplus.yaml").pretrain
+    changed = differences(profile.model_dump(mode="json"), params.model_dump(mode="json"))
+    return {"training": trained | {"changed": changed}, "first_training": first}
+
+
+def differences(
+    before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "pretrain"
+) -> dict[str, Any]:
+    """Every key whose value another one has, dotted, with the new value.
+
+    >>> differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}})
+    {'pretrain.a.c': 3}
+    """
+    found: dict[str, Any] = {}
+    for key, value in after.items():
+        if isinstance(value, dict) and isinstance(before[key], dict):
+            found |= differences(before[key], value, f"{prefix}.{key}")
+        elif value != before[key]:
+            found[f"{prefix}.{key}"] = value
+    return found
+
+
 def _size(model: Any, file: Path) -> dict[str, int]:
     return {"parameters": sum(part.numel() for part in model.parameters()), "bytes": file.stat().st_size}
 
@@ -193,7 +228,6 @@ def _write_beside(folder: Path, root: Path, figures: dict[str, Any], md5: str) -
         folder / "metrics" / "evaluate.json", {"best": STARTER_SYSTEM, "confidence": 0.95, "systems": {}}
     )
     write_json(folder / "metrics" / "ferplus.json", figures)
-    shutil.copytree(root / "metrics" / "pretrain" / NAME / "plots", folder / "metrics" / "plots")
     config = {
         "system": STARTER_SYSTEM,
         "trained_on": CORPUS,

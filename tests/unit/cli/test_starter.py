@@ -94,3 +94,37 @@ def test_crying_is_negative_laughing_positive_and_speech_near_0(shared: Path) ->
     small = valaro.predict(shared / "media/clips/22_carphone_qcif_noaudio.mp4", model=model)
     widths = [np.nanmean(each.interval[:, 0, 1] - each.interval[:, 0, 0]) for each in (speech, small)]
     assert widths[1] > 1.5 * widths[0], "a face of 50 px"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("picture", "half_width"),
+    [
+        ("08_gray_1channel_profile.jpg", (0.4, 1)),
+        ("02_dogs_noface.jpg", (0.4, 1)),
+        ("13_group_small_faces.jpg", (0.25, 1)),
+        ("03_single_face.jpg", (0.05, 0.15)),
+        ("17_astronaut_public_domain.png", (0.05, 0.15)),
+    ],
+)
+def test_small_turned_and_unlikely_faces_have_a_value_that_is_doubtful(
+    picture: str, half_width: tuple[float, float], shared: Path
+) -> None:
+    import valaro
+
+    trace = valaro.predict(shared / "media/images" / picture, model=valaro.load_model(STARTER, device="cpu"))
+    assert not isinstance(trace, list) and trace.interval is not None
+    assert np.isfinite(trace.valence_arousal).all()
+    half = (trace.interval[..., 1] - trace.interval[..., 0]).max() / 2
+    assert half_width[0] <= half <= half_width[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["images/01_noface_landscape.jpg", "clips/24_nasa_voiceover_multistream.mp4"]
+)
+def test_where_nobody_is_there_is_no_value(name: str, shared: Path) -> None:
+    import valaro
+
+    with pytest.raises(valaro.ValaroError, match="no face in any"):
+        valaro.predict(shared / "media" / name, model=valaro.load_model(STARTER, device="cpu"))

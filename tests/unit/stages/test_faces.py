@@ -157,4 +157,4 @@ def test_how_far_the_face_is_turned_goes_along_with_its_track(
         track = read_arrays(path)
         np.testing.assert_array_equal(track["turned"], np.round(track["box_xyxy"][:, 0]))
         assert track["detected"].any()
-        assert read_facts(path)["sure_score"] == 0.75
+        assert read_facts(path).items() >= {"unsure_score": 0.4, "sure_score": 0.75}.items()

@@ -37,7 +37,7 @@ def width(
         embedding[0, EMOTIONS.index(name)] = value
     said, _ = vote_moments(embedding[:, :CLASSES])
     box = np.array([[10.0, 10.0, 10 + side_px / 2, 10 + side_px * 2]])
-    seen = Seen(box, np.array([score]), np.array([turned]), sure_score=0.75)
+    seen = Seen(box, np.array([score]), np.array([turned]), doubtful=(0.25, 0.75))
     return float(doubt.half_width(embedding, said, seen).mean())
 
 
@@ -49,7 +49,7 @@ def test_what_makes_a_face_doubtful_widens_the_interval(doubt: Doubt) -> None:
     assert width(doubt, side_px=30, logits=sure) == pytest.approx(0.25, abs=1e-3), "by rule"
     assert width(doubt, side_px=15, logits=sure) == pytest.approx(0.5, abs=1e-3)
     assert width(doubt, logits={"happiness": 9.0, "anger": 9.0}) > plain + 0.05, "joy or anger"
-    assert width(doubt, score=0.5, logits=sure) == pytest.approx(plain * (1 + 2 * 2 / 3), abs=1e-3)
+    assert width(doubt, score=0.5, logits=sure) == pytest.approx(plain * 2, abs=1e-3)
     assert width(doubt, turned=0.4, logits=sure) == width(doubt, turned=np.nan, logits=sure) == plain
     assert width(doubt, turned=0.8, logits=sure) == pytest.approx(2 * plain, abs=1e-3)
     assert width(doubt, turned=2.0, score=0.5, logits=sure) == pytest.approx(3 * plain, abs=1e-3), "a profile"
@@ -61,7 +61,7 @@ def test_two_outputs_that_disagree_widen_it(doubt: Doubt) -> None:
     embedding, box = np.zeros((2, 256), np.float32), np.full((2, 4), [0.0, 0, 90, 90])
     embedding[:, EMOTIONS.index("happiness")] = 9
     said = np.array([[0.81, 0.51], [-0.19, 0.51]])
-    half = doubt.half_width(embedding, said, Seen(box, np.ones(2), np.zeros(2), 0.75))
+    half = doubt.half_width(embedding, said, Seen(box, np.ones(2), np.zeros(2), (0.4, 0.75)))
     assert half[1, 0] - half[0, 0] == pytest.approx(0.3, abs=0.01)
     assert half[1, 1] == pytest.approx(half[0, 1], abs=1e-6)
 
@@ -97,7 +97,7 @@ def test_the_system_static_is_the_models_own_say_with_its_interval(tmp_path: Pat
     write_arrays(workspace.artefact("embeddings", "v"), {k: np.asarray(a) for k, a in arrays.items()})
     faces = {name: np.array([value, np.nan], np.float32) for name, value in (("score", 0.9), ("turned", 0.1))}
     boxes = {"box_xyxy": np.array([[0, 0, 90, 90], [np.nan] * 4], np.float32)}
-    write_arrays(workspace.artefact("faces", "v"), boxes | faces, sure_score=0.75)
+    write_arrays(workspace.artefact("faces", "v"), boxes | faces, unsure_score=0.4, sure_score=0.75)
     emotion = {
         "head.emotion.weight": np.zeros((CLASSES, 256), np.float16),
         "head.emotion.bias": np.zeros(CLASSES, np.float16),
