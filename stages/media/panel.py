@@ -6,6 +6,7 @@ Colours are those of the pages on a dark ground (`--valence`, `--arousal` of rep
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -172,8 +173,29 @@ def draw_picture(picture: Image, box_xyxy: Floats | None, notice: str) -> Image:
 
 
 def _caption(image: Image, words: str, y: int) -> None:
-    cv2.putText(image, words, (8, y), _FONT, 0.48, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(image, words, (8, y), _FONT, 0.48, _TEXT, 1, cv2.LINE_AA)
+    """Outlined words on the base line y. Drawing is linear in the picture, so that once is enough."""
+    above, adds, leaves = _drawn(words)
+    first = y + above
+    low, high = max(0, first), min(image.shape[0], first + len(adds))
+    if low >= high:
+        return
+    ground = image[low:high, : adds.shape[1]]
+    rows, columns = slice(low - first, high - first), slice(ground.shape[1])
+    ground[:] = cv2.add(cv2.multiply(ground, leaves[rows, columns], scale=1 / 255), adds[rows, columns])
+
+
+@lru_cache(maxsize=64)
+def _drawn(words: str) -> tuple[int, Image, Image]:
+    """Words drawn once: their first row from the base line, what they add, what they leave of the ground."""
+    (width, height), below = cv2.getTextSize(words, _FONT, 0.48, 3)
+    base = height + 3
+    shape = (base + below + 3, 8 + width + 3, 3)
+    grounds: list[Image] = [np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)]
+    for ground in grounds:
+        cv2.putText(ground, words, (8, base), _FONT, 0.48, (0, 0, 0), 3, cv2.LINE_AA)
+        cv2.putText(ground, words, (8, base), _FONT, 0.48, _TEXT, 1, cv2.LINE_AA)
+    dark, light = grounds
+    return -base, dark, light - dark
 
 
 def _wrapped(notice: str, width_px: int) -> list[str]:

@@ -15,6 +15,8 @@ with without_signatures(), loaded_on_use("matplotlib.dviread"):  # for LaTeX, wh
     from matplotlib.figure import Figure
 
 _STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+_MARGINS = {"left": 0.072, "bottom": 0.215, "right": 0.979, "top": 0.931}
+"""Room for the labels of these axes: a layout engine finds the same, and draws everything twice for it."""
 VALENCE, AROUSAL = "#0b62c4", "#b8480b"
 """As on the pages (`--valence`, `--arousal` of reporting/assets/style.css) and in the films (`panel`)."""
 _BANDS = (("no face", "#d9a0a0", 0.0, 0.06), ("not speaking", "#a8b4c8", 0.06, 0.12))
@@ -49,11 +51,12 @@ def plot_trace(
         ValueError: lengths that don't fit.
     """
     with mpl.rc_context({**mpl.rcParamsDefault, **_STYLE}):
-        figure = Figure(figsize=(10, 3.5), dpi=120, layout="constrained")
+        figure = Figure(figsize=(10, 3.5), dpi=120)
+        figure.subplots_adjust(**_MARGINS)
         axes = figure.add_subplot()
         draw_trace(
             axes,
-            title,
+            title.replace("\n", " "),
             time_s,
             valence_arousal,
             interval=interval,
@@ -62,7 +65,7 @@ def plot_trace(
             speaking=speaking,
             notice=notice,
         )
-        figure.legend(loc="outside lower center", ncols=4, frameon=False)
+        figure.legend(loc="lower center", ncols=4, frameon=False)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # a name in a script the font lacks: boxes will do
             figure.savefig(out, format="png", metadata={"Software": None})

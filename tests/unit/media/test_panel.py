@@ -1,3 +1,6 @@
+import textwrap
+
+import cv2
 import numpy as np
 import pytest
 
@@ -122,3 +125,22 @@ def test_the_picture_shows_box_and_notice_and_stays_untouched() -> None:
 def test_lengths_that_do_not_fit_are_refused(changes: dict) -> None:
     with pytest.raises(ValueError, match=r"valence_arousal|equally long"):
         findings(**changes)
+
+
+@pytest.mark.parametrize("size", [(120, 500), (120, 90), (40, 500)])
+def test_words_look_as_if_they_were_drawn_into_every_picture(size: tuple[int, int]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    drawn = draw_picture(picture, None, "nothing for real people")
+    wanted = picture.copy()
+    longest = max(10, (size[1] - 16) // 9)
+    lines = textwrap.wrap("nothing for real people", longest)
+    for words, y in [("no face", 22), *((line, size[0] - 8 - 20 * k) for k, line in enumerate(lines[::-1]))]:
+        for colour, width in (((0, 0, 0), 3), ((235, 235, 235), 1)):
+            cv2.putText(wanted, words, (8, y), cv2.FONT_HERSHEY_SIMPLEX, 0.48, colour, width, cv2.LINE_AA)
+    assert np.abs(drawn.astype(int) - wanted).max() <= 5
+    assert (drawn != picture).any()
+
+
+@pytest.mark.parametrize("size", [(2, 2), (6, 40), (12, 500)])
+def test_words_may_lie_outside_the_picture(size: tuple[int, int]) -> None:
+    assert draw_picture(np.zeros((*size, 3), np.uint8), None, "nothing").shape == (*size, 3)
