@@ -20,11 +20,11 @@ from stages.core.artefacts import write_json
 from stages.core.corpus import WITHOUT_CORPUS, is_sample
 from stages.core.errors import ValaroError
 from stages.core.params import load_params
+from stages.core.weights import PRETRAINED
 from stages.engine.progress import say
 from stages.engine.stage import main
 
 FILE = Path("data/inputs.json")
-PRETRAINED = Path("models/pretrained")
 
 
 def missing_here(place: Path, here: Path, there: Path) -> Iterator[Path]:

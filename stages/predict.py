@@ -34,6 +34,7 @@ from stages.core.arrays import Floats
 from stages.core.artefacts import Arrays, files_of, read_arrays, read_config, read_facts, remove, write_arrays
 from stages.core.corpus import Subject, Workspace
 from stages.core.loaded import remembered
+from stages.core.measures import TARGETS
 from stages.core.notes import Note
 from stages.core.params import ComputeParams, load_params
 from stages.engine.device import torch_device
@@ -67,7 +68,7 @@ def predict_dynamic(unit: Unit, _settings: None) -> list[Note]:
     embedded = read_arrays(unit.reads["embeddings"], "embedding", "detected", "time_s")
     normaliser = _normaliser(unit.reads["normalisation.safetensors"])
     columns, features = [], []
-    for column, target in enumerate(("valence", "arousal")):
+    for column, target in enumerate(TARGETS):
         say, config = _dynamic(unit.reads[f"{target}.safetensors"], torch_device(), Engine.of(unit.facts))
         window, missing = config["window"], config.get("missing", "as_seen")  # imported ones say nothing
         shown, known = model_input(normaliser, embedded["embedding"], embedded["detected"], missing)

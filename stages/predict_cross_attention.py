@@ -22,6 +22,7 @@ from stages.core.artefacts import files_of, read_config, write_arrays
 from stages.core.corpus import Subject, Workspace
 from stages.core.errors import BadInput
 from stages.core.loaded import remembered
+from stages.core.measures import TARGETS
 from stages.core.notes import Note
 from stages.core.params import ComputeParams, load_params
 from stages.engine.device import torch_device
@@ -39,7 +40,7 @@ def predict_subject(unit: Unit, _settings: None) -> list[Note]:
         raise BadInput(unit.reads["audio"], "no step of it lies in the video", "Look at the file's streams")
     scaled = streams.scaled(_normaliser(unit.reads["normalisation.safetensors"]).apply)
     columns = []
-    for column, target in enumerate(("valence", "arousal")):
+    for column, target in enumerate(TARGETS):
         say, config = _model(unit.reads[f"{target}.safetensors"], torch_device(), Engine.of(unit.facts))
         window, step_s = config["window"], config["step_s"]
         hop = max(1, window // 2)

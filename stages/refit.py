@@ -29,6 +29,7 @@ from stages import fuse, kelm, predict, smooth, train_audio, train_dynamic
 from stages.core.artefacts import read_arrays, read_json, write_arrays
 from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import BadInput, ValaroError
+from stages.core.measures import TARGETS
 from stages.core.notes import Note
 from stages.core.params import Params, load_params
 from stages.core.systems import FUSIONS, traces_folder
@@ -57,7 +58,7 @@ def chosen(metrics: Path) -> dict[str, int]:
     by_fold = read_json(metrics).get("epochs_by_fold", {}).values()
     if not by_fold:
         raise ValaroError(f"{metrics}: no epochs by fold; submission.refit needs two validation recordings")
-    return {target: int(np.median([each[target] for each in by_fold])) for target in ("valence", "arousal")}
+    return {target: int(np.median([each[target] for each in by_fold])) for target in TARGETS}
 
 
 def both(unit: Unit, **facts: Any) -> Unit:

@@ -30,7 +30,7 @@ from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
 from stages.core.folds import validation_folds
 from stages.core.labels import resample_labels
-from stages.core.measures import moments_per_target
+from stages.core.measures import TARGETS, moments_per_target
 from stages.core.notes import Note
 from stages.core.params import CrossAttentionParams, CrossfitParams, load_params
 from stages.engine.stage import Stage, Unit, main
@@ -88,7 +88,7 @@ def train(unit: Unit, settings: CrossAttentionParams) -> list[Note]:
             after_epoch=curves,
         )
         unit.writes["model"].mkdir(parents=True)
-        for target in ("valence", "arousal"):
+        for target in TARGETS:
             path = unit.writes["model"] / f"{target}.safetensors"
             facts = {"model": config, "window": window, "step_s": step_s}
             save_model(path, fitted.restore(model, f"{target}_ccc"), facts)

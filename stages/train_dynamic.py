@@ -26,7 +26,7 @@ from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
 from stages.core.folds import validation_folds
 from stages.core.labels import resample_labels
-from stages.core.measures import moments_per_target
+from stages.core.measures import TARGETS, moments_per_target
 from stages.core.notes import Note
 from stages.core.params import CrossfitParams, DynamicParams, load_params
 from stages.engine.stage import Stage, Unit, main
@@ -91,7 +91,7 @@ def train(unit: Unit, settings: DynamicParams) -> list[Note]:
             after_epoch=until.note if until else curves,
         )
         unit.writes["model"].mkdir(parents=True)
-        for target in ("valence", "arousal"):
+        for target in TARGETS:
             path = unit.writes["model"] / f"{target}.safetensors"
             save_model(
                 path,

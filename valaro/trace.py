@@ -13,6 +13,7 @@ import numpy as np
 from stages.core.arrays import Flags, Floats, Integers
 from stages.core.artefacts import whole
 from stages.core.errors import ValaroError
+from stages.core.measures import TARGETS
 from stages.exports.formats import FORMATS, require_writers
 from stages.exports.trace import Trace as ExportedTrace
 from stages.exports.trace import nearest, plain_cell, printable
@@ -208,9 +209,7 @@ class Trace(ExportedTrace):
         valued = np.isfinite(self.valence_arousal).all(axis=1)
         seen = self.detected & valued if (self.detected & valued).any() else valued
         means = (float(column[seen].mean()) if seen.any() else 0.0 for column in self.valence_arousal.T)
-        said = ", ".join(
-            f"{name} {mean:+.2f}" for name, mean in zip(("valence", "arousal"), means, strict=True)
-        )
+        said = ", ".join(f"{name} {mean:+.2f}" for name, mean in zip(TARGETS, means, strict=True))
         system = f", {self.summary['system']}" if "system" in self.summary else ""
         frames = f"{len(self)} frame{'s' if len(self) > 1 else ''}"
         return f"<Trace of {printable(self.name)!r}: {self.duration_s:.1f} s, {frames}, mean {said}{system}>"

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.core.measures import TARGETS
 from stages.corpora.table import Box, Problems, Sample, below, box_of, existing, scaled
 
 RATE_HZ = 25.0
@@ -42,7 +43,7 @@ def samples(folder: Path, frames_hz: float, problems: Problems) -> Iterator[Samp
 
 def _sample(folder: Path, picture: Path, speaker: str, labels: dict[str, Any]) -> Sample:
     source = existing(folder, picture.relative_to(folder).as_posix())
-    valence, arousal = (scaled(float(labels[name]), *RANGE) for name in ("valence", "arousal"))
+    valence, arousal = (scaled(float(labels[name]), *RANGE) for name in TARGETS)
     box = _box(labels.get("landmarks") or [])
     return Sample(source, speaker, "face" if box else "any", box, valence=valence, arousal=arousal)
 

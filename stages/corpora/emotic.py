@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.core.measures import TARGETS
 from stages.corpora.table import Part, Problems, Sample, below, box_of, existing, scaled
 from stages.engine.crashes import call_in_own_process
 
@@ -100,8 +101,7 @@ def _continuous(person: Any) -> tuple[float, float]:
     given = getattr(person, "combined_continuous", None)
     ratings = np.atleast_1d(person.annotations_continuous if given is None else given)
     valence, arousal = (
-        float(np.nanmean([float(getattr(rating, target)) for rating in ratings]))
-        for target in ("valence", "arousal")
+        float(np.nanmean([float(getattr(rating, target)) for rating in ratings])) for target in TARGETS
     )
     return valence, arousal
 

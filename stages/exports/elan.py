@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 from xml.etree import ElementTree as Xml
 
+from stages.core.measures import TARGETS
 from stages.exports.subtitles import signed
 from stages.exports.trace import Trace, printable, runs_s, seconds_of
 
@@ -74,7 +75,7 @@ def annotations(trace: Trace) -> dict[str, list[Annotation]]:
     spans = list(zip(seconds.begin_s.tolist(), seconds.end_s.tolist(), strict=True))
     tiers = {
         target: [(*span, signed(value)) for span, value in zip(spans, values, strict=True)]
-        for target, values in zip(("valence", "arousal"), seconds.valence_arousal.T.tolist(), strict=True)
+        for target, values in zip(TARGETS, seconds.valence_arousal.T.tolist(), strict=True)
     }
     for name, flags in (("speaking", trace.speaking), ("face seen", trace.detected)):
         runs = runs_s(flags, trace.time_s, trace.duration_s).tolist()

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from stages.core.arrays import Flags, Floats, Integers
+from stages.core.measures import TARGETS
 
 COLUMNS = {
     "frame": "native frame, from 0",
@@ -21,7 +22,7 @@ COLUMNS = {
 
 BOUNDS = {
     f"{target}_{side}": f"{words} end of the interval that holds {target} in most frames; see `interval`"
-    for target in ("valence", "arousal")
+    for target in TARGETS
     for side, words in (("low", "lower"), ("high", "upper"))
 }
 """Further columns of a trace whose interval is known: narrow where the system is sure."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from stages.core.artefacts import read_json
 from stages.core.corpus import Workspace
-from stages.core.measures import SCORED
+from stages.core.measures import SCORED, TARGETS
 from stages.core.params import (
     AudioParams,
     CrossAttentionParams,
@@ -277,7 +277,7 @@ def _figures(workspace: Workspace, file: str) -> dict[str, Any]:
 
 
 def _best_of(figures: Mapping[str, Any]) -> tuple[Measured, ...]:
-    best = {target: figures["best"][f"{target}_ccc"] for target in ("valence", "arousal")}
+    best = {target: figures["best"][f"{target}_ccc"] for target in TARGETS}
     return tuple(Measured(f"CCC, {name}", found["value"], found["epoch"]) for name, found in best.items())
 
 

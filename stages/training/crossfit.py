@@ -18,11 +18,10 @@ from torch import nn
 
 from stages.core.arrays import Floats
 from stages.core.artefacts import write_arrays
-from stages.core.measures import Moments, merge_all
+from stages.core.measures import TARGETS, Moments, merge_all
 from stages.training.run_state import Fitted
 
 WITHOUT = "_without_fold_"
-TARGETS = ("valence", "arousal")
 Parts = Mapping[str, tuple[Moments, Moments]]
 """Subject -> moments of [truth, prediction], of valence and of arousal."""
 
