@@ -84,7 +84,7 @@ def _network(path: Path, device: str, engine: Engine, mixed_precision: MixedPrec
 
     model = load_model(path, build_static).to(device)
     if compiled and device != "cpu":
-        model.compile()  # in place: its attributes stay at hand
+        model.compile()  # in place: its attributes stay reachable
     return TorchNetwork(model, mixed_precision)
 
 

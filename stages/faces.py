@@ -10,9 +10,10 @@ Writes  data/faces/found/<video>.h5     every face: box_xyxy (F, 4) float32 pixe
                                         turned (F,), see `vision.detection`, NaN where it isn't known;
                                         change (T,) of the picture against the step before; time_s (T,);
                                         frame_time_s (T,) of the native frame really shown
-        data/faces/tracks/<video>.h5    track (F,) and person (F,) of each of those faces, -1 for nobody who
-                                        lasts; of each person, the most prominent first: seen_s, width_px,
-                                        motion, weight (P,), centre_xy (P, 2) as shares of the picture;
+        data/faces/tracks/<video>.h5    track (F,) and person (F,) of each of those faces, -1 for a
+                                        face seen too briefly; of each person, the most prominent first:
+                                        seen_s, width_px, motion, weight (P,), centre_xy (P, 2) as
+                                        shares of the picture;
                                         step (F,), cut (T,), time_s (T,)
         data/faces/<subject>.h5         box_xyxy (T, 4), score, turned (T,), NaN without a face; detected (T,)
                                         bool; jump (T,) bool: from here on it may be someone else's face;
@@ -24,8 +25,8 @@ Params  faces, index.on_bad_input
 
 Paper, section 4.2.2: RetinaFace (MobileNet-0.25), 15 px margin. Faces are searched once per video, whosever
 they are: choosing another person (`faces.target`) searches nothing again. The search cuts the crops of all
-faces while it has the frames, and leaves them for whoever follows the people: no video is decoded twice in a
-run. Where a search is remembered, the crops are cut from the video in one pass for all of its subjects.
+faces while it has the frames, and keeps them for the step that follows the people: no video is decoded twice
+in a run. Where a search is remembered, the crops are cut from the video in one pass for all of its subjects.
 """
 
 from collections.abc import Iterator, Mapping

@@ -5,9 +5,9 @@
 Reads   data/embeddings/<subject>.h5             models/dynamic/, models/kelm/<functionals>.safetensors
         data/voice/<video>.wav                   models/audio/<version>.safetensors
         data/speech/<subject>.h5                 windows that tile the whole video
-Writes  data/predictions/static/<subject>.h5     valence_arousal (T, 2) float32, time_s (T,): what the static
-                                                 model says of every step by itself; half_width (T, 2) of the
-                                                 90 % interval, where the model brings one (`vision.doubt`)
+Writes  data/predictions/static/<subject>.h5     valence_arousal (T, 2) float32, time_s (T,): the static
+                                                 model's estimate of every step by itself; half_width
+                                                 (T, 2) of the 90 % interval, if there is one (`vision.doubt`)
         data/predictions/dynamic/<subject>.h5    valence_arousal (T, 2) float32, time_s (T,)
         data/predictions/kelm/<subject>.h5       the same, one value held over each window
         data/predictions/audio/<subject>.h5      the same; none for a video without sound

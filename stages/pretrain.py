@@ -24,7 +24,7 @@ one. A corpus with a test part, FER+, is scored on it once, at the end: whole, a
 without the pictures that stand in another part.
 
 Without any corpus, and for models that don't look at a face (their trunk stays as published), the stage
-hands on the model it would start from, and says so.
+passes on the model that it would start from, and reports that.
 """
 
 from pathlib import Path
@@ -156,9 +156,9 @@ def sample_of(chosen: Flags, most: int | None, seed: int) -> Flags:
 class Course:
     """How pictures in memory are changed, from phase to phase of the training.
 
-    Small pictures cost a fraction and teach the coarse features as well (progressive resizing: Howard 2018;
-    Tan & Le 2021, who also let the augmentation's strength follow); distortions that are gone at the end
-    leave the last epochs to pictures as they will be met (He et al. 2019).
+    Small pictures cost a fraction, and coarse features are learnt from them as well (progressive resizing:
+    Howard 2018; Tan & Le 2021, whose augmentation grows too); distortions that are gone at the end leave the last
+    epochs to pictures as they are in use (He et al. 2019).
 
     Args:
         options: its `batch_augmentation`, and the phases; epochs beyond those are as the former says.
@@ -181,7 +181,7 @@ class Course:
             epoch -= phase.epochs
 
     def pictures(self, image: Any) -> Any:
-        """A batch as it is learnt from. Shape: (B, C, S, S) uint8 -> (B, C, image_size, image_size) uint8."""
+        """A batch as it is trained on. Shape: (B, C, S, S) uint8 -> (B, C, image_size, image_size) uint8."""
         from stages.vision.batch_augmentation import augment_batch, scaled
 
         return image if self.changes is None else scaled(augment_batch(image, self.changes), self.image_size)

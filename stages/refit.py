@@ -53,7 +53,7 @@ def chosen(metrics: Path) -> dict[str, int]:
     """Target -> median over the folds of the epoch that the others chose.
 
     Raises:
-        ValaroError: the training knows no folds: validation has a single recording.
+        ValaroError: the training has no folds: validation has a single recording.
     """
     by_fold = read_json(metrics).get("epochs_by_fold", {}).values()
     if not by_fold:
@@ -62,7 +62,7 @@ def chosen(metrics: Path) -> dict[str, int]:
 
 
 def both(unit: Unit, **facts: Any) -> Unit:
-    """A training unit whose `train` holds validation, too, and whose models lie apart."""
+    """A training unit whose `train` holds validation too, and whose models go to a folder of their own."""
     train, validation = unit.facts["train"], unit.facts["validation"]
     joined = train | validation if isinstance(train, dict) else [*train, *validation]
     apart = {role: _apart(path) for role, path in unit.writes.items() if role == "model"}

@@ -130,7 +130,7 @@ def system_rows(workspace: Workspace) -> list[list[str]]:
 
 
 def window_rows(workspace: Workspace) -> list[list[str]]:
-    """Mean CCC by the length of the temporal model's window; the head alone where nobody has measured it."""
+    """Mean CCC by the length of the temporal model's window; the header alone where it wasn't measured."""
     rows = [["window_s", "valence_ccc", "arousal_ccc", "mean_ccc"]]
     for sweep in read_sweeps(workspace.metrics("sweeps")):
         lines = {line.name: dict(zip(line.x, line.y, strict=True)) for line in sweep.lines}

@@ -36,7 +36,7 @@ def smooth_subject(unit: Unit, settings: SmoothParams) -> list[Note]:
 
 
 def smooth_out_of_fold(unit: Unit, settings: SmoothParams) -> list[Note]:
-    """The same of what each fold's others picked; a single entry stands for a system that picked nothing."""
+    """The same of what each fold's others picked; a single entry means that the system picked nothing."""
     predicted, fold = read_arrays(unit.reads["by_fold"]), read_facts(unit.reads["by_fold"])["fold"]
     native_time_s = read_arrays(unit.reads["index"], "time_s")["time_s"]
     by_fold = np.stack(

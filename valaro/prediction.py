@@ -105,7 +105,7 @@ class Predictions(Iterator[Trace]):
                 self.scratch = stack.enter_context(private_folder(self._files.out))
             else:
                 self.scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="valaro-")))
-            # Worker processes tell nobody.
+            # Worker processes report no progress.
             tell = self._meter if self._jobs == 1 else nobody
             trained = self.model.trained
             task = Task(self.scratch, trained, self._files, tell, self._person, self._hold)
@@ -201,7 +201,7 @@ def predict(
         jobs: recordings at a time, in processes of their own.
         person: whose face: left, right, largest, first, prominent, a number (1: the most prominent), or all;
             None: as in training.
-        hold: give values where nobody is there as well, what the model says of the last face.
+        hold: give values where nobody is there as well: the model's estimate of the last face.
 
     Returns:
         A `Trace` for a file; for several, and for all people of a file, an iterator of traces (`Predictions`)

@@ -34,7 +34,7 @@ def is_many(source: Source) -> bool:
 def recordings_in(sources: Iterable[Source]) -> list[Path]:
     """Every recording that the sources name, each once, in their order; those of a folder by name.
 
-    A file that is named is in the list whether it is there or not: whoever opens it says what is wrong.
+    A file that is named is in the list whether it exists or not: the code that opens it reports errors.
 
     Raises:
         BadInput: a folder or a pattern holds no recording.

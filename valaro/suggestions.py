@@ -1,4 +1,4 @@
-"""What somebody may have meant by a name that nobody knows."""
+"""What a user may have meant by an unknown name."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

@@ -111,7 +111,7 @@ class AudioModel(nn.Module):
     def forward(
         self, waveform: Tensor, sample_mask: Tensor | None = None, convolved: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Predictions and features; steps that lie on padding are to be ignored by whoever reads them."""
+        """Predictions and features; steps that lie on padding must be ignored by the caller."""
         frames, valid = encode(self.backbone, waveform, sample_mask, convolved)
         mixed = self.temporal(frames, valid)
         if valid is not None:

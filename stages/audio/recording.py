@@ -61,7 +61,7 @@ def predict_video(
         window_s=config["window_s"],
         step_s=1 / config["fps_hz"],
         rate_hz=rate_hz,
-        normalisation=config.get("normalisation", "window"),  # an imported model's says nothing
+        normalisation=config.get("normalisation", "window"),  # an imported model has no such entry
     )
     said = np.isfinite(predicted).all(axis=1)
     return VideoPrediction(predicted[said], features[said], grid["time_s"][said])

@@ -1,8 +1,8 @@
 """An interval that is narrow where the system is sure: conformalised quantile regression over recordings.
 
-1. Two quantile regressions (Koenker and Bassett, 1978), sums of small trees, tell from features at hand
-   between which errors (truth less trace) the middle `coverage` of the frames lies. The interval need not lie
-   evenly about the trace: where frames of a kind are mostly over- or underestimated, it moves.
+1. Two quantile regressions (Koenker and Bassett, 1978), sums of small trees, predict from known features
+   between which errors (truth minus trace) the middle `coverage` of the frames lies. The interval need
+   not lie evenly about the trace: where frames of a kind are mostly over- or underestimated, it moves.
 2. Each fold of recordings is predicted by regressions fitted on the others. How far its errors lie beyond
    the predicted interval is the score that calibrates it (Romano, Patterson and Candes, 2019).
 3. Scores are taken by thirds of the predicted width, so that easy and hard frames are each covered (Vovk,

@@ -78,7 +78,7 @@ class View:
         time_s: (T,) of the grid.
         window: steps before and after a step that its surroundings are.
         common: one column (T,) each: the features up to `value`.
-        still: (T, 2) what the static model says of each step by itself; None without embeddings.
+        still: (T, 2) the static model's estimate of each step by itself; None without embeddings.
     """
 
     time_s: Floats

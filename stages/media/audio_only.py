@@ -1,4 +1,4 @@
-"""A sound file on the clock of a video: a grid of times stands in for its frames."""
+"""A sound file treated as a video: a grid of times replaces the times of frames."""
 
 from fractions import Fraction
 from pathlib import Path

@@ -174,7 +174,7 @@ def long_gaps(time_s: Floats, longest_s: float) -> list[tuple[float, float]]:
 
 
 def still_words(start_s: float, end_s: float) -> str:
-    """What is said of a long time without a frame."""
+    """The note on a long time without a frame."""
     gap_s = end_s - start_s
     spoken = f"{gap_s / 60:.0f} min" if gap_s >= 120 else f"{gap_s:.0f} s"
     return f"no new frame for {spoken}, from {start_s:.1f} s on (screen recording?)"

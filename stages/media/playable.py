@@ -1,7 +1,7 @@
 """Whether all common browsers play a video file, by its container, codecs and pixel format.
 
 Chrome, Firefox and Safari share two containers and a handful of codecs; what only some of them play (HEVC,
-QuickTime, Matroska, Theora) counts as not played, since nobody knows which browser a page will meet.
+QuickTime, Matroska, Theora) counts as not played, since a page may be opened in any browser.
 """
 
 from typing import NamedTuple

@@ -249,7 +249,7 @@ def _write_flac(path: Path, blocks: Iterable[Floats], rate_hz: int) -> None:
     try:
         with soundfile.SoundFile(path, "w", rate_hz, 2, "PCM_16", format="FLAC") as file:
             count = _fill_pcm(file, blocks) or _fill_pcm(file, [np.zeros((1, 2))])
-        # Closing writes the last block and the count of samples; where that fails, libsndfile says nothing.
+        # Closing writes the last block and the count of samples; if that fails, libsndfile reports nothing.
         finished = soundfile.info(path).frames == count
     except soundfile.SoundFileError as error:  # the format is valid, so only the disk can be the cause
         raise disk_error(path) from error

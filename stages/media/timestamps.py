@@ -35,7 +35,7 @@ def frame_times(pts: Stamps, time_base: Fraction, rate_hz: float) -> tuple[Float
 
     Good stamps are the longest series that increases. A frame without one is put evenly between its
     neighbours (before the first good stamp and after the last one, one frame interval apart). Where over a
-    tenth are like that (raw streams, AVI with B-frames), none is believed and all frames are one interval
+    tenth are like that (raw streams, AVI with B-frames), none is used and all frames are one interval
     apart.
 
     Shape: (N,) stamps -> (N,) float64, strictly increasing.

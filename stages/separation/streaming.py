@@ -32,7 +32,7 @@ FORMATS = ("WAV", "WAVEX", "FLAC")
 """What is read, by libsndfile's names: what stages write, and WAV files of others."""
 
 UNKNOWN = 1 << 36
-"""FLAC counts up to here; more is what libsndfile says of a file that was never finished."""
+"""The most samples a FLAC file can state; libsndfile gives more for a file that was never finished."""
 
 
 def rate_of(path: Path, limits: Limits | None = None) -> int:

@@ -103,7 +103,7 @@ def overlap_average(starts: Integers, values: Floats, mask: Flags, steps: int) -
         steps: length of the sequence.
 
     Returns:
-        The averages, NaN where no window has a say; and how many windows had.
+        The averages, NaN where no window covers the step; and how many windows cover it.
 
     Raises:
         ValueError: shapes don't fit, or an unmasked value lies outside the sequence.
@@ -139,7 +139,7 @@ def overlap_average_on_grid(
         steps: length of the grid; points beyond it are ignored.
 
     Returns:
-        The averages, NaN where no window has a say; and how many windows had.
+        The averages, NaN where no window covers the step; and how many windows cover it.
 
     Raises:
         ValueError: shapes don't fit, or step_s isn't positive.

@@ -108,7 +108,7 @@ CHANGES: dict[str, Change] = {
 """All known changes; figures are the paper's or, where it gives none, those of its authors' code."""
 
 PAPER = tuple(name for name in CHANGES if name != "vertical_flip")
-"""The twelve. The authors' code flips vertically too; upside-down faces aren't what the model will meet."""
+"""The twelve. The authors' code flips vertically too; the model won't be used on upside-down faces."""
 
 LIGHT = ("horizontal_flip", "colour_jitter", "crop")
 """A few cheap ones, for small corpora and slow machines (then at a probability of 0.2 to 0.5)."""

@@ -98,7 +98,7 @@ def header_of(path: Path) -> dict[str, Any]:
 
 
 def input_of(path: Path) -> Input:
-    """What the static model in a file wants to be shown."""
+    """The kind of picture that the static model in a file takes."""
     return cast(Input, header_of(path).get("input", "face"))
 
 

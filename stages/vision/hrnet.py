@@ -87,7 +87,7 @@ class PoseHRNet(nn.Module):
 
 
 def _layout(width: int, modules: Sequence[int], blocks: int) -> dict[str, Any]:
-    """What timm's constructor wants to know of stages 1 to 4."""
+    """The configuration of stages 1 to 4 for timm's constructor."""
     stages = {"stage1": _stage("BOTTLENECK", 1, blocks, [64])}
     for stage, count in zip((2, 3, 4), modules, strict=True):
         channels = [width * 2**branch for branch in range(stage)]

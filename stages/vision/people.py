@@ -54,7 +54,7 @@ class Faces:
     Args:
         steps: the faces of each step.
         time_s: (T,) ascending.
-        patches: per step (F, P, P) uint8, each face in grey; empty where nobody asks whether it moves.
+        patches: per step (F, P, P) uint8, each face in grey; empty where motion isn't measured.
         cut: (T,) the picture cuts between the step before and this one.
         width_px: of the picture.
         height_px: of the picture.

@@ -104,7 +104,7 @@ def search_video(unit: Unit, settings: DetectionParams) -> list[Note]:
 
 
 def _odd(unit: Unit, pictures: Pictures) -> list[Note]:
-    """What only shows once a video's pictures are decoded; of kept ones decode has said it."""
+    """What is known once a video's pictures are decoded; of kept pictures the stage decode has noted it."""
     from stages.media.oddities import oddities_of_pictures
 
     if not isinstance(pictures, FilmedPictures) or pictures.grid is None:
@@ -168,7 +168,7 @@ def read_crops(path: Path, found: Arrays, cuts: Cuts) -> AbstractContextManager[
     """What a search left of these very faces, cut in this way; None where there is nothing of the kind.
 
     Args:
-        path: where it was to leave them.
+        path: the file it was to write.
         found: the faces: box_xyxy and step.
         cuts: how they must be cut.
     """

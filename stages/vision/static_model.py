@@ -28,7 +28,7 @@ BLOCK = re.compile(r"(blocks\.\d+|layer\d+|stages\.\d+)\.")
 
 
 class StaticOutput(NamedTuple):
-    """What a static model says about a batch of images."""
+    """The output of a static model for a batch of images."""
 
     embedding: Tensor
     """(B, 256), in (-1, 1)."""
@@ -154,7 +154,7 @@ class StaticModel(nn.Module):
 def standardised_grey(image: Tensor) -> Tensor:
     """The images' luma, each image by itself brought to mean 0 and standard deviation 1.
 
-    Colour, exposure and contrast are gone: what remains is what a model trained on grey pictures knows.
+    Colour, exposure and contrast are removed, as for a model trained on grey pictures.
 
     Shape: (B, 3 or 1, S, S), uint8, or float in [0, 1] -> (B, 1, S, S) float32.
     """

@@ -128,7 +128,7 @@ def _without_lone_faces(
 
 
 def seed_on_side(linked: Linked, one: Wanted, taken: Sequence[Flags]) -> int | None:
-    """The track from which to follow a person with a side; None where nobody is on that side.
+    """The track from which to follow a person with a side; None where there is no face on that side.
 
     The outermost of two or more faces seen together soon after the first one; else the widest face in that
     half of the picture when first there is one; else, where the person may be anywhere, the longest track.
@@ -179,7 +179,7 @@ def _steps_within(faces: Faces, spans_s: Floats) -> list[int]:
 def _unsided(
     linked: Linked, taken: Sequence[Flags], one: Wanted, target: Target | int, rules: Rules
 ) -> FacePath:
-    """The face of a subject without a side, among those that are nobody's yet."""
+    """The face of a subject without a side, among those that no other subject has."""
     if target == "first":
         return _first(linked, taken, rules)
     if target in ("left", "right"):
@@ -215,7 +215,7 @@ def _numbered(people: Sequence[Person], number: int) -> Person:
 
 
 def _first(linked: Linked, taken: Sequence[Flags], rules: Rules) -> FacePath:
-    """The paper's rule, on the faces that are nobody's yet."""
+    """The paper's rule, on the faces that no other subject has."""
     faces = linked.faces
     free = [np.flatnonzero(~flags) for flags in taken]
     seen = [

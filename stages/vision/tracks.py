@@ -1,6 +1,6 @@
 """The target person by the paper's rule: of all faces found, the nearest one, frame by frame.
 
-`people` and `targets` have the rule that knows of other people.
+`people` and `targets` have the rule that takes other people into account.
 
 1. Seed: one face early in the video, by its score or by its side.
 2. Follow it to the end, and back to the first frame: the face whose centre is nearest to the last one's.
@@ -55,7 +55,7 @@ def follow_target(
     Args and raises: as `nearest_faces`.
 
     Returns:
-        The track; all missing where no face fits (nobody ever was on that side).
+        The track; all missing where no face fits (there was never a face on that side).
     """
     return _track(
         detections,

@@ -37,7 +37,7 @@ FILE = f"static/{NAME}.safetensors"
 
 
 class Answers(NamedTuple):
-    """What the model says of some pictures, and what is known of them."""
+    """The model's output for some pictures, and their labels."""
 
     embedding: Floats
     valence_arousal: Floats

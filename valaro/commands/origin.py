@@ -1,4 +1,4 @@
-"""Whether the figures that lie here are of the corpus and the parameters that are active now."""
+"""Whether the figures in this repository are of the corpus and the parameters that are active now."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ SHOWN = 3
 def other_origin(workspace: Workspace) -> list[str]:
     """What makes the figures here others than those of the active parameters, a sentence each.
 
-    Nothing where they belong together, or where nobody can tell: without params.yaml or dvc.lock.
+    Nothing where they belong together, or where that can't be known: without params.yaml or dvc.lock.
     """
     try:
         params = load_params(workspace.root / PARAMS_FILE)

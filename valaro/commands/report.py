@@ -23,7 +23,7 @@ DEFINITION, LOCK = Path("dvc.yaml"), Path("dvc.lock")
 
 
 def report(page: Path = PAGE) -> None:
-    """Write the page; the one that DVC tracks, metrics/report/index.html, says nothing of the moment.
+    """Write the page; the one that DVC tracks, metrics/report/index.html, has no times and no state.
 
     Args:
         page: the file; it links the videos' pages of the last `dvc repro report`.
@@ -117,7 +117,7 @@ def times_of(
 
     Args:
         runs: of the run log: (stage or entry, kind of work) -> from the earliest to the latest.
-        entries: of the stages with a matrix; others that the log knows are no more.
+        entries: of the stages with a matrix; other entries in the log no longer exist.
     """
     seconds: dict[str, float] = defaultdict(float)
     for (label, _), found in runs.items():

@@ -1,8 +1,8 @@
-"""`valaro verify`: whether everything that lies here is what the stages wrote.
+"""`valaro verify`: whether all artefacts here are as the stages wrote them.
 
 Three questions, of every stage that `dvc.lock` knows:
 
-1. Do its outputs have the bytes that DVC recorded? What differs, is missing, or belongs to nobody?
+1. Do its outputs have the bytes that DVC recorded? What differs, is missing, or was written by no stage?
 2. Does every artefact keep its contract (`valaro/commands/contracts.py`): arrays, types, lengths that agree?
 3. Do the bytes remembered for later (DVC's cache, the memo) still hash to their names?
 
@@ -103,7 +103,7 @@ def md5_of_folder(folder: Path) -> str:
 
 
 def _bytes(stage: str, outs: dict[Path, str], listed: dict[Path, dict[Path, str]]) -> Iterator[Finding]:
-    """What differs from the record, is missing, or belongs to nobody."""
+    """What differs from the record, is missing, or was written by no stage."""
     for out, files in listed.items():
         detail(f"{stage}: {out}")
         if not out.exists():

@@ -5,7 +5,7 @@
 2. Networks: on a GPU by published rates, or by readers of images if these are slower; on a CPU by the threads
    of one process.
 3. Training: an epoch passes the labelled images of train once, forwards and backwards, and those of
-   validation forwards. It stops `patience` epochs after the best one, which nobody knows before: `best_epoch`
+   validation forwards. It stops `patience` epochs after the best one, which isn't known before: `best_epoch`
    is assumed.
 """
 
@@ -129,7 +129,7 @@ class _Planner:
         return core_s / self.machine.threads
 
     def _by_network(self, core_s: float) -> float:
-        """A network whose rate on a GPU nobody published."""
+        """A network without a published rate on a GPU."""
         if self.machine.gpu:
             return core_s / (value("gpu") * self.machine.gpu_speed)
         return self._by_threads(core_s)

@@ -194,7 +194,7 @@ def _abandoned(lock: Path) -> bool:
 
 
 def _refuse_to_replace(folder: Path, video: Path, force: bool) -> None:
-    """Nothing is overwritten unasked, and nothing at all that isn't ours."""
+    """Nothing is overwritten without `force`, and never a file that no run of ours wrote."""
     if not video.is_file() or not os.path.lexists(folder):
         return
     if not force:

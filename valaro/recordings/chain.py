@@ -125,7 +125,7 @@ def analyse(
         tell: told the name of each step as it begins, and what share of it is done (0 to 1) as it goes on.
         kind: what the file is.
         person: who, as `faces.target` takes it; `all`: everyone who lasts; None: as in the parameters.
-        hold: keep values where nobody is there, what the model says of the last face.
+        hold: keep values where nobody is there: the model's estimate of the last face.
 
     Returns:
         One, or with `all` one per person, the most prominent first.
@@ -220,7 +220,7 @@ def _people(workspace: Workspace, settings: FacesParams) -> dict[str, int]:
 
 
 def step_names(trained: Trained) -> list[str]:
-    """What `analyse` tells of a video, in order; the writing of results comes after."""
+    """The steps that `analyse` reports for a video, in order; the writing of results comes after."""
     seen = ["embed"] if any(SYSTEMS[system].sees for system in trained.systems) else []
     heard = ["voice"] if any(SYSTEMS[system].hears for system in trained.systems) else []
     fused = ["fuse"] if trained.system in FUSIONS else []
@@ -303,7 +303,7 @@ PREDICTORS: Mapping[str, Predictor] = {
 
 
 def _steps_of_sound(sound: Path, workspace: Workspace, trained: Trained) -> Iterator[Step]:
-    """Of a file that shows nobody: what only listens."""
+    """The systems for a file without pictures: those that use sound only."""
     params = trained.params
     corpus = Corpus([Subject(RECORDING, RECORDING, None, "test")], {RECORDING: str(sound)})
     yield Step("speech", speech.find_speech, speech.units(workspace, corpus), params.speech)

@@ -38,7 +38,7 @@ def require_person(word: str | None) -> str | None:
     """The person asked for, as `faces.target` names it, or `all`; None stays None.
 
     Raises:
-        ValaroError: nobody can be asked for by that word.
+        ValaroError: that word names no person.
     """
     named = None if word is None else word.lower().strip()
     if named is None or named in PEOPLE or (named.isdecimal() and int(named) > 0):

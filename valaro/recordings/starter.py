@@ -1,4 +1,4 @@
-"""The starter model, and which models a recording goes through where nobody names any.
+"""The starter model, and which models are used where none are named.
 
 The starter comes with Valaro: a small static model of real faces, in the form that `valaro export-model`
 writes. It lies in the package, so that a wheel holds it too; `models/starter` is a link to it.
@@ -15,11 +15,11 @@ STARTER_SYSTEM = "static"
 STARTER_NOTICE = (
     "expression-based estimate by the starter model (FER+); not trained on continuous ratings of videos"
 )
-"""What everything that comes of the starter must say."""
+"""The notice that every result of the starter must carry."""
 
 
 def models_unless_named(system: str = BEST) -> Path:
-    """The models that serve where nobody names any.
+    """The models that are used where none are named.
 
     Those of the repository, or of the checkout, if they learnt from a real corpus; else the starter. A system
     that the starter hasn't is looked for in the repository whatever it learnt from.

@@ -219,5 +219,5 @@ def _faces(faces: FacesParams, detector: str | None) -> tuple[FacesParams, list[
 
 
 def default_models() -> Path:
-    """Where trained models lie if nobody says: in this repository, else in the checkout."""
+    """The default folder of trained models: in this repository, else in the checkout."""
     return Path("models") if Path(PARAMS_FILE).is_file() else ROOT / "models"
