@@ -157,7 +157,7 @@ class Course:
     """How pictures in memory are changed, from phase to phase of the training.
 
     Small pictures cost a fraction, and coarse features are learnt from them as well (progressive resizing:
-    Howard 2018; Tan & Le 2021, whose augmentation grows too); distortions that are gone at the end leave the last
+    Howard 2018; Tan & Le 2021, whose augmentation grows too); distortions gone at the end leave the last
     epochs to pictures as they are in use (He et al. 2019).
 
     Args:
