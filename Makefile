@@ -7,6 +7,8 @@ QUICK := not slow and not gpu and not long
 PARALLEL := -n auto --dist loadfile -p no:hypothesispytest
 ORDINARY := not slow and not gpu
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Python keeps what it compiles: else each process of the tests would compile the same files again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup repro test test-slow unit coverage gpu-check lint docs deps lock
 .DEFAULT_GOAL := help

@@ -47,7 +47,7 @@ def test_before_the_first_run_nothing_is_missing(root: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "MISSING" not in result.stdout
     assert "profile sample" in line_of(result, "params.yaml")
-    assert "make repro" in line_of(result, "dvc")
+    assert "dvc repro" in line_of(result, "dvc")
     assert "PyAV" in line_of(result, "ffmpeg")
     assert "\x1b" not in result.stdout
 

@@ -43,6 +43,7 @@ def lay(folder: Path, count: int) -> Unit:
     found |= {
         "step": np.arange(count, dtype=np.int32),
         "change": np.zeros(count, np.float32),
+        "turned": np.zeros(count, np.float32),
         "time_s": time_s,
     }
     write_arrays(folder / "found.h5", found, width=SIDE, height=SIDE)
