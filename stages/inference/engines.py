@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from stages.core.errors import ValaroError
 from stages.core.params import ComputeParams
 from stages.engine.device import torch_device
+from stages.inference.runtime import openvino_core
 
 Library = Literal["torch", "openvino"]
 Precision = Literal["float32", "bfloat16"]
@@ -67,9 +68,7 @@ def engine_of(settings: ComputeParams) -> Engine:
 @cache
 def has_bfloat16() -> bool:
     """Whether OpenVINO computes in bfloat16 on this processor by itself."""
-    import openvino
-
-    capabilities: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities: list[str] = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "BF16" in capabilities
 
 

@@ -32,6 +32,7 @@ from stages.engine.fingerprint import key_of, md5_of, remembered_code_of
 from stages.engine.lifetime import exit_with_parents
 from stages.engine.progress import say
 from stages.inference.engines import Precision, graphs_folder
+from stages.inference.runtime import openvino_core
 
 if TYPE_CHECKING:
     import openvino
@@ -198,20 +199,13 @@ def _compiled(file: Path, precision: Precision) -> Run:
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,  # the workers of a stage would all be pinned to the same cores
     }
-    compiled = _core().compile_model(file, "CPU", options)
+    compiled = openvino_core().compile_model(file, "CPU", options)
 
     def run(*arrays: NDArray[Any]) -> Arrays:
         answers = compiled([np.ascontiguousarray(array) for array in arrays])
         return [np.array(answers[k], np.float32) for k in range(len(compiled.outputs))]
 
     return run
-
-
-@cache
-def _core() -> Any:
-    import openvino
-
-    return openvino.Core()
 
 
 def _prune(folder: Path) -> None:

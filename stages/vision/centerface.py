@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.arrays import Floats, Image
+from stages.inference.runtime import openvino_core
 from stages.vision.blazeface import BlazeFace
 from stages.vision.detection import Detections, require_images
 
@@ -95,7 +96,7 @@ class CenterFace:
         import openvino
         from openvino.preprocess import PrePostProcessor
 
-        core = openvino.Core()
+        core = openvino_core()
         network = core.read_model(self.weights)
         network.reshape([1, 3, -1, -1])
         graph = PrePostProcessor(network)

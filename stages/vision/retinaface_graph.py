@@ -9,6 +9,7 @@ import numpy as np
 from stages.core.arrays import Floats, Image
 from stages.inference.graphs import Exported, graph_file
 from stages.inference.modules import SEED
+from stages.inference.runtime import openvino_core
 
 Answer = Callable[[Image], tuple[Floats, Floats, Floats]]
 CODE = __name__
@@ -47,9 +48,7 @@ def open_retinaface(weights: Path, threads: int) -> Answer:
 
 def compile_retinaface(graph: Path, threads: int) -> Answer:
     """The graph of a file as such a function; see `open_retinaface`."""
-    import openvino
-
-    compiled = openvino.Core().compile_model(
+    compiled = openvino_core().compile_model(
         graph,
         "CPU",
         {
