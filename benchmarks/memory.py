@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import av
 import yaml
-from corpus import Project, film
+from corpus import CHECKOUT, Project, film
 from measure import arguments, machine, save
+from ruamel.yaml import YAML
 
 LIMIT_MB = 500
 
@@ -40,6 +41,8 @@ class Part(NamedTuple):
 
 
 RETINAFACE, SPLEETER = "mobilenet0.25_Final.pth", "spleeter_2stems.safetensors"
+EFFICIENTNET = {"backbone": "efficientnet_b1", "batch_size": 256}
+"""As the profiles for Aff-Wild2 have it."""
 PARTS = (
     *(Part(stage, stage, {}) for stage in ("index", "decode")),
     Part("faces, BlazeFace", "faces", {"faces": {"detector": "blazeface_short"}}),
@@ -47,7 +50,7 @@ PARTS = (
     Part("voice, classical", "voice", {"voice": {"backend": "classical"}}),
     Part("speech", "speech", {}),
     Part("embed, a small network", "embed", {"embed": {"backbone": "test_resnet"}}, network=True),
-    Part("embed, EfficientNet-B1", "embed", {"embed": {"backbone": "efficientnet_b1"}}, network=True),
+    Part("embed, EfficientNet-B1", "embed", {"embed": EFFICIENTNET}, network=True),
     Part(
         "voice, Spleeter",
         "voice",
@@ -58,14 +61,15 @@ PARTS = (
     Part("faces, RetinaFace", "faces", {"faces": {"detector": "retinaface"}}, RETINAFACE),
 )
 RUN = """
-import resource, sys, time
+import resource, time
 from stages.engine.stage import main
 
-main(sys.argv[1])
-if sys.argv[2:]:
-    time.sleep(8)  # until the process that exports has ended, and is counted
+main("{stage}")
+time.sleep({wait_s})
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
 """
+WAIT_S = 8
+"""Until the process that exports has ended: only then it is counted."""
 PAUSE_S = 0.2
 """Between one turn and the next: packets are stamped for decoding ahead of their time."""
 
@@ -95,10 +99,23 @@ class Peaks(NamedTuple):
 
 def peaks(place: Path, clip: Path, weights: Path) -> dict[str, Peaks]:
     """Of every part whose weights are in that folder, on one video, from nothing."""
-    project = Project(place, {"compute": {"jobs": 1}, "submission": {"sample_file": None}})
+    backbones = {
+        name: described | {"weights": None}
+        for profile in ("sample", "affwild2")
+        for name, described in profile_of(profile)["finetune"]["backbones"].items()
+        if name in ("test_resnet", "efficientnet_b1")
+    }
+    project = Project(
+        place,
+        {
+            "compute": {"jobs": 1},
+            "submission": {"sample_file": None},
+            "finetune": {"compare": [*backbones], "backbones": backbones},
+        },
+    )
     project.lay(clip, range(1))
-    for backbone in ("test_resnet", "efficientnet_b1"):
-        save_network(project.folder / f"models/static/{backbone}.safetensors", backbone)
+    for backbone in backbones:
+        save_network(project, backbone)
     (project.folder / "models/pretrained").mkdir(parents=True)
     plain = (project.folder / "params.yaml").read_text()
     found = {}
@@ -111,22 +128,29 @@ def peaks(place: Path, clip: Path, weights: Path) -> dict[str, Peaks]:
         for section, values in part.changes.items():
             params[section] |= values
         (project.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-        said = project.run("python", "-c", RUN, part.stage, *(["export"] if part.network else []))
+        code = RUN.format(stage=part.stage, wait_s=WAIT_S if part.network else 0)
+        said = project.run("python", "-c", code)
         peak = max(run.peak_mb for run in project.last_runs() if run.stage == part.stage)
         found[part.label] = Peaks(peak, float(said.split()[-1]) if part.network else 0.0)
     return found
 
 
-def save_network(path: Path, backbone: str) -> None:
-    """A static model drawn at random, of the sample's parameters."""
+def profile_of(name: str) -> dict[str, Any]:
+    """A profile's parameters."""
+    read = YAML(typ="safe", pure=True).load((CHECKOUT / "profiles" / f"{name}.yaml").read_text())
+    return dict(read)
+
+
+def save_network(project: Project, backbone: str) -> None:
+    """A static model of a project, drawn at random."""
     from stages.core.params import load_params
     from stages.training.checkpoints import save_model
     from stages.vision.architectures import build_static
     from stages.vision.backbones import describe, static_config
 
-    settings = load_params(Path(__file__).resolve().parents[1] / "profiles" / "sample.yaml").finetune
+    settings = load_params(project.folder / "params.yaml").finetune
     config = static_config(describe(settings, backbone), settings.dropout, settings.tanh_output)
-    save_model(path, build_static(config), config)
+    save_model(project.folder / f"models/static/{backbone}.safetensors", build_static(config), config)
 
 
 def main() -> None:

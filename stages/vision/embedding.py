@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 HALF = {"fp16": "float16", "bf16": "bfloat16"}
 """Precision of a forward pass on a GPU, by its name in params.yaml, as torch calls it."""
+MOST_ON_A_PROCESSOR = 32
+"""Images of a batch there: larger ones are no faster, and take a gigabyte (EfficientNet-B1, 256 images)."""
 
 
 class StaticNetwork(Protocol):
@@ -29,6 +31,8 @@ class StaticNetwork(Protocol):
     image_size: int
     threads: int
     """That decode pictures beside it."""
+    most: int | None
+    """Images of a batch, whatever is asked for; None: any."""
     full_batches: bool
     """Whether the last batch is to be filled up: one shape, one compilation."""
 
@@ -51,7 +55,7 @@ class GraphNetwork:
         from stages.vision.static_graph import open_static
 
         self.image_size: int = header_of(file)["image_size"]
-        self.threads, self.full_batches = decoding_threads("cpu"), False
+        self.threads, self.most, self.full_batches = decoding_threads("cpu"), MOST_ON_A_PROCESSOR, False
         self._run = open_static(file, self.image_size, engine.precision)
 
     def answer(self, images: NDArray[np.uint8]) -> list[Floats]:
@@ -77,6 +81,7 @@ class TorchNetwork:
         self._model, self._device = model, next(model.parameters()).device
         on_gpu = self._device.type != "cpu"
         self.image_size, self.threads = model.image_size, decoding_threads(self._device.type)
+        self.most = None if on_gpu else MOST_ON_A_PROCESSOR
         self.full_batches, self._half = on_gpu, HALF.get(mixed_precision) if on_gpu else None
 
     def answer(self, images: NDArray[np.uint8]) -> Any:
@@ -108,8 +113,9 @@ def embed_track(
         network: a static model.
         track: its pictures, each of which is read when its batch comes.
         view: which of them, or which part of it, stands for each step.
-        batch_size: images at a time.
+        batch_size: images at a time, at most.
     """
+    batch_size = min(batch_size, network.most or batch_size)
     pictures, first, place = np.unique(view.picture, return_index=True, return_inverse=True)
     boxes = [None] * len(first) if view.box_xyxy is None else list(view.box_xyxy[first])
 

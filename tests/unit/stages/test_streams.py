@@ -54,7 +54,7 @@ def lay(folder: Path, count: int) -> Unit:
 class Network:
     """A static model that answers at once."""
 
-    image_size, threads, full_batches = 32, 1, False
+    image_size, threads, most, full_batches = 32, 1, None, False
 
     def answer(self, images: np.ndarray) -> np.ndarray:
         return images.reshape(len(images), -1)[:, :256].astype(np.float32)
