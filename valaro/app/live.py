@@ -111,6 +111,7 @@ class Camera:
             far = np.linalg.norm(faces.centre_xy - centre, axis=1) / np.maximum(faces.width_px, 1)
             if far.min() <= SAME_PERSON_WIDTHS:
                 return np.asarray(faces.box_xyxy[far.argmin()])
+        self._last.clear()  # another person: nothing of the one before is averaged in
         return np.asarray(faces.box_xyxy[faces.width_px.argmax()])
 
 

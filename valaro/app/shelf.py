@@ -71,7 +71,7 @@ class Shelf:
         self._folder, self._choice, self._most = folder, choice, max_recordings
         self._recordings: dict[str, Recording] = {}
         self._waiting: queue.Queue[str | None] = queue.Queue()
-        self._lock = threading.Lock()
+        self._lock, self._removing = threading.Lock(), threading.Lock()
         self._at_work: tuple[str, Any] | None = None
         self._thread = threading.Thread(target=self._work, name="analyses", daemon=True)
         self._thread.start()
@@ -121,7 +121,7 @@ class Shelf:
         if recording is None:
             return False
         if recording.state != "running":  # else the worker removes it when its process has gone
-            remove(self._folder / id_)
+            self._remove(id_)
         return True
 
     def file(self, id_: str, *parts: str) -> Path | None:
@@ -156,7 +156,11 @@ class Shelf:
             if recording is not None:
                 self._analyse(recording)
             if self.get(id_) is None:  # deleted in the meantime
-                remove(self._folder / id_)
+                self._remove(id_)
+
+    def _remove(self, id_: str) -> None:
+        with self._removing:  # one thread at a time: it fails at files that another has just removed
+            remove(self._folder / id_)
 
     def _analyse(self, recording: Recording) -> None:
         folder = self._folder / recording.id

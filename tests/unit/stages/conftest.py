@@ -44,7 +44,7 @@ def _on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VALARO_DEVICE", "cpu")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def finetune_params() -> Callable[..., FinetuneParams]:
     """The section `finetune` for two small models, its optimisation changed as wanted."""
 

@@ -1,5 +1,6 @@
 """Pre-training: two kinds of labels at once, what is missing left out; without a corpus the start goes on."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -89,10 +90,19 @@ def unit_in(workspace: Workspace, params: FinetuneParams, backbone: str = "small
     return replace(unit, scratch=workspace.root / "scratch" / "key")
 
 
-def test_it_learns_both_kinds_of_labels_from_two_corpora(workspace: Workspace, finetune_params: Any) -> None:
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory: pytest.TempPathFactory, finetune_params: Any) -> Workspace:
+    """A workspace in which `small` has learnt from both corpora; tests don't change it."""
+    workspace = Workspace(tmp_path_factory.mktemp("learnt"))
     lay_corpora(workspace)
-    unit = unit_in(workspace, finetune_params())
-    do_unit(pretrain.train, unit, settings_for(finetune_params()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VALARO_DEVICE", "cpu")
+        do_unit(pretrain.train, unit_in(workspace, finetune_params()), settings_for(finetune_params()))
+    return workspace
+
+
+def test_it_learns_both_kinds_of_labels_from_two_corpora(learnt: Workspace, finetune_params: Any) -> None:
+    unit = unit_in(learnt, finetune_params())
     record = read_json(unit.writes["metrics"])
     assert record["corpora"] == {
         name: {"speakers": 10, "train_images": 42, "validation_images": 18} for name in ("afew_va", "rafdb")
@@ -106,12 +116,12 @@ def test_it_learns_both_kinds_of_labels_from_two_corpora(workspace: Workspace, f
 
 
 def test_training_goes_on_from_a_model_that_it_made_before(
-    workspace: Workspace, finetune_params: Any, tmp_path: Path
+    learnt: Workspace, finetune_params: Any, tmp_path: Path
 ) -> None:
-    lay_corpora(workspace)
+    workspace = Workspace(tmp_path / "workspace")
+    shutil.copytree(learnt.root, workspace.root)
     params, first = finetune_params(), tmp_path / "first.safetensors"
     unit = unit_in(workspace, params)
-    do_unit(pretrain.train, unit, settings_for(params))
     unit.writes["model"].rename(first)
     begun = read_json(unit.writes["metrics"])["scores"]["score"]
     unit = replace(pretrain.unit_of(workspace, "small", params, str(first)), scratch=tmp_path / "key")
