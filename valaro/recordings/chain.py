@@ -340,7 +340,6 @@ def _gather(
     words = list(dict.fromkeys(note.problem for note in notes)) if kind == "video" else []
     valued, company = found["valence_arousal"].copy(), None
     interval = _interval(workspace, trained, subject, trace, found, kind)
-    words += [] if trained.interval else _doubtful(interval)
     if kind == "video":
         company = company_of(own, workspace.artefact(faces.TRACKS, RECORDING))
         words += notes_on(company, seen["detected"])
@@ -350,6 +349,7 @@ def _gather(
             valued[nobody] = np.nan
             if interval is not None:
                 interval[nobody] = np.nan
+    words += [] if trained.interval else doubtful(interval)
     return Findings(
         time_s=found["time_s"],
         valence_arousal=valued,
@@ -402,11 +402,14 @@ def _interval(
     return interval
 
 
-def _doubtful(interval: Floats | None) -> list[str]:
-    """A note where much of a trace is hardly known."""
+def doubtful(interval: Floats | None) -> list[str]:
+    """A note where much of a trace is hardly known: of what has a value. Shape: (N, 2, 2), NaN without."""
     if interval is None:
         return []
-    share = float(np.mean((interval[:, :, 1] - interval[:, :, 0]).max(axis=1) >= DOUBTFUL_WIDTH))
+    width = (interval[:, :, 1] - interval[:, :, 0]).max(axis=1)
+    valued = np.isfinite(width)
+    share = float(np.mean(width[valued] >= DOUBTFUL_WIDTH)) if valued.any() else 0.0
     if share < DOUBTFUL_SHARE:
         return []
-    return [f"doubtful in {share:.0%} of the frames: the face is small, turned or unlike those learnt from"]
+    where = "of the frames" if valued.all() else "of the frames with a value"
+    return [f"doubtful in {share:.0%} {where}: the face is small, turned or unlike those learnt from"]

@@ -10,6 +10,7 @@ from stages.core.artefacts import read_config, read_json, write_json
 from stages.core.params import load_params
 from valaro.commands.make_starter import CORPUS, FILE, starter_params
 from valaro.recordings import starter
+from valaro.recordings.chain import doubtful
 from valaro.recordings.starter import STARTER, STARTER_NOTICE, models_unless_named
 from valaro.recordings.trained import find_trained
 
@@ -128,3 +129,16 @@ def test_where_nobody_is_there_is_no_value(name: str, shared: Path) -> None:
 
     with pytest.raises(valaro.ValaroError, match="no face in any"):
         valaro.predict(shared / "media" / name, model=valaro.load_model(STARTER, device="cpu"))
+
+
+def test_a_note_says_how_much_is_doubtful_of_what_has_a_value() -> None:
+    interval = np.zeros((10, 2, 2))
+    interval[:, :, 1] = 0.4
+    assert doubtful(None) == doubtful(interval) == []
+    interval[:4] = np.nan
+    assert doubtful(interval) == [], "nobody there is no doubt"
+    interval[4:7, 0, 1] = 1.2
+    assert doubtful(interval)[0].startswith("doubtful in 50% of the frames with a value: ")
+    interval[:4] = 0
+    assert doubtful(interval)[0].startswith("doubtful in 30% of the frames: ")
+    assert doubtful(np.full((3, 2, 2), np.nan)) == []
