@@ -10,7 +10,7 @@ same whatever the video's size.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,8 @@ MULTIPLE = 32
 HEAT, SIZE, OFFSET, LANDMARKS = "537", "538", "539", "540"
 """The maps, by their names in the published file: (1, 1 | 2 | 2 | 10, H / 4, W / 4)."""
 
+Maps = Callable[[Image], dict[str, Floats]]
+
 
 class CenterFace:
     """A face detector on OpenVINO. Cheap to make; the network is read and compiled at the first image.
@@ -49,7 +51,6 @@ class CenterFace:
                 f"threshold {threshold}, overlap {overlap}: wanted 0 < threshold < 1 and 0 < overlap <= 1"
             )
         self.weights, self.threshold, self.overlap = weights, threshold, overlap
-        self._of_thread = local()
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """Find the faces of each image, in order; every thread takes one.
@@ -57,9 +58,10 @@ class CenterFace:
         Shape: each image (H, W, 3) uint8, RGB.
         """
         require_images(images)
-        return list(self._pool.map(self._detect, images))
+        maps = self._maps  # made here: threads would each make one
+        return list(self._pool.map(lambda image: self._detect(image, maps), images))
 
-    def _detect(self, image: Image) -> Detections:
+    def _detect(self, image: Image, maps: Maps) -> Detections:
         import cv2
 
         height, width = image.shape[:2]
@@ -70,18 +72,12 @@ class CenterFace:
             (searched[1], searched[0]),
             interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
         )
-        found = faces_of_maps(self._maps(small), self.threshold, self.overlap)
+        found = faces_of_maps(maps(small), self.threshold, self.overlap)
         scale = np.array([width / searched[1], height / searched[0]], np.float32)
         box = (found.box_xyxy.reshape(-1, 2, 2) * scale).reshape(-1, 4)
         return Detections(
             box, found.score, None if found.landmarks_xy is None else found.landmarks_xy * scale
         )
-
-    def _maps(self, image: Image) -> dict[str, Floats]:
-        if not hasattr(self._of_thread, "request"):
-            self._of_thread.request = self._compiled.create_infer_request()
-        answers = self._of_thread.request.infer({0: image[None]}, share_inputs=True)
-        return {name: answers[name][0] for name in (HEAT, SIZE, OFFSET, LANDMARKS)}
 
     @cached_property
     def _threads(self) -> int:
@@ -92,28 +88,49 @@ class CenterFace:
         return ThreadPoolExecutor(self._threads)
 
     @cached_property
-    def _compiled(self) -> Any:
-        import openvino
-        from openvino.preprocess import PrePostProcessor
+    def _maps(self) -> Maps:
+        return compile_centerface(self.weights, self._threads)
 
-        core = openvino_core()
-        network = core.read_model(self.weights)
-        network.reshape([1, 3, -1, -1])
-        graph = PrePostProcessor(network)
-        given = graph.input()
-        given.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
-        given.model().set_layout(openvino.Layout("NCHW"))
-        given.preprocess().convert_element_type(openvino.Type.f32)
-        return core.compile_model(
-            graph.build(),
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": "f32",  # the default takes bfloat16 where the processor has it
-                "INFERENCE_NUM_THREADS": self._threads,
-                "NUM_STREAMS": self._threads,
-                "ENABLE_CPU_PINNING": False,  # the workers of a stage would all be pinned to the same cores
-            },
-        )
+
+def compile_centerface(weights: Path, threads: int) -> Maps:
+    """The network as a function that several threads may call at once.
+
+    Shape: (H, W, 3) uint8 RGB, H and W multiples of 32 -> the maps of `faces_of_maps`.
+
+    Args:
+        weights: `centerface.onnx`.
+        threads: how many will call it at a time; each call runs on one.
+    """
+    import openvino
+    from openvino.preprocess import PrePostProcessor
+
+    core = openvino_core()
+    network = core.read_model(weights)
+    network.reshape([1, 3, -1, -1])
+    graph = PrePostProcessor(network)
+    given = graph.input()
+    given.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    given.model().set_layout(openvino.Layout("NCHW"))
+    given.preprocess().convert_element_type(openvino.Type.f32)
+    compiled = core.compile_model(
+        graph.build(),
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": "f32",  # the default takes bfloat16 where the processor has it
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": threads,
+            "ENABLE_CPU_PINNING": False,  # the workers of a stage would all be pinned to the same cores
+        },
+    )
+    of_thread = local()
+
+    def maps(image: Image) -> dict[str, Floats]:
+        if not hasattr(of_thread, "request"):
+            of_thread.request = compiled.create_infer_request()
+        answers = of_thread.request.infer({0: image[None]}, share_inputs=True)
+        return {name: answers[name][0] for name in (HEAT, SIZE, OFFSET, LANDMARKS)}
+
+    return maps
 
 
 class CenterFaceOrBlazeFace:
