@@ -80,19 +80,22 @@ COSTS: dict[str, Cost] = {
 }
 
 PEAK_MB: dict[str, float] = {
-    "index": 115,
-    "decode": 182,
-    "faces": 725,
-    "mouth": 212,
-    "voice": 1012,
-    "speech": 69,
-    "embed": 1491,
+    "index": 125,
+    "decode": 150,
+    "faces": 253,
+    "mouth": 154,
+    "voice": 592,
+    "speech": 74,
+    "embed": 418,
     "finetune": 2500,
     "train_audio": 2437,
     "predict": 2437,
 }
-"""Peak memory of a worker (throughput-2026-11-26, separation-2026-11-24, windows-2026-11-26); that of
-fine-tuning on a CPU is an estimate."""
+"""Peak memory of a worker on a processor, of a track of 26 minutes (memory-2026-11-27: RetinaFace, Spleeter,
+EfficientNet-B1; windows-2026-11-26); that of fine-tuning is an estimate."""
+ON_GPU = ("faces", "voice", "embed")
+TORCH_MB = 1000.0
+"""More where PyTorch runs their networks on a GPU: an estimate."""
 
 
 class Network(NamedTuple):

@@ -18,7 +18,9 @@ from stages.core.params import Params
 from stages.core.voices import VOICES
 from valaro.planning.costs import (
     FROM_MEGAPIXELS,
+    ON_GPU,
     PEAK_MB,
+    TORCH_MB,
     forward_core_s,
     network,
     sound_core_s,
@@ -138,7 +140,8 @@ class _Planner:
         return "estimated" if self.machine.gpu else "CPU"
 
     def _peak(self, stage: str, workers: int | None = None) -> float:
-        return PEAK_MB[stage] * MEGA * (workers or self.machine.jobs)
+        torch_mb = TORCH_MB if self.machine.gpu and stage in ON_GPU else 0.0
+        return (PEAK_MB[stage] + torch_mb) * MEGA * (workers or self.machine.jobs)
 
     @property
     def _native(self) -> float:

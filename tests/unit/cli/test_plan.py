@@ -190,6 +190,12 @@ def test_memory_of_a_gpu_is_that_of_images_at_once(params: Params) -> None:
     assert items(params, CPU)["embed"].gpu_bytes is None
 
 
+def test_memory_counts_every_worker_and_pytorch_beside_a_gpu(params: Params) -> None:
+    assert items(params, CPU)["faces"].memory_bytes == pytest.approx(4 * 253e6)
+    assert items(params, CPU)["embed"].memory_bytes == pytest.approx(418e6), "one process on all cores"
+    assert items(params, GPU)["embed"].memory_bytes == pytest.approx(1418e6)
+
+
 def test_the_plan_says_what_rows_of_tables_alone_need(params: Params) -> None:
     plan = make_plan(params, CORPUS, GPU)
     only = {item.stage: item.only_for for item in plan.items if item.only_for}
