@@ -185,7 +185,8 @@ def predict(
 
     Args:
         source: a file; or a folder (the recordings in it), a pattern (`clips/**/*.mp4`) or a list of these.
-        model: from `load_model`, or what it takes; None: the models of this repository.
+        model: from `load_model`, or what it takes; None: the models of this repository if they learnt from a
+            real corpus, else the starter.
         system: a system or a fusion of systems (`dynamic`, `dwf_dynamic_audio`); `best`: by the evaluation.
         detector: a face detector other than the one used in training.
         device: `cpu`, `cuda` or `cuda:1`; None: a GPU if there is one.

