@@ -23,7 +23,7 @@ from stages.engine.stage import Unit
 from stages.media.jpeg import encode_jpeg
 from stages.media.pictures import FilmedPictures, Pictures, open_pictures
 from stages.vision.crops import crop_face
-from stages.vision.detection import Detections, FaceDetector
+from stages.vision.detection import Detections, FaceDetector, no_faces
 from stages.vision.detectors import detector_of, device_of
 
 BATCHES_AT_A_TIME = 4
@@ -43,7 +43,10 @@ class Cuts(NamedTuple):
 def detect_frames(
     detector: FaceDetector, device: str, pictures: Pictures, steps: range, batch_size: int
 ) -> Iterator[tuple[Image, Detections]]:
-    """Some of a video's frames and their faces; while one portion is searched, the next is decoded."""
+    """Some of a video's frames and their faces; while one portion is searched, the next is decoded.
+
+    A picture that is shown again, as in recordings of screens and of photographs, isn't searched again.
+    """
 
     def as_it_is(_: int, image: Image | None) -> Image:
         if image is None:
@@ -51,8 +54,20 @@ def detect_frames(
         return image
 
     at_a_time = batch_size if device == "cpu" else BATCHES_AT_A_TIME * batch_size
+    before: Image | None = None
+    faces = no_faces()
     for images in pictures.batches(np.array(steps), as_it_is, at_a_time, decoding_threads(device)):
-        yield from zip(images, detector.detect(images), strict=True)
+        fresh = [not _same(image, last) for image, last in zip(images, [before, *images], strict=False)]
+        found = iter(detector.detect([image for image, new in zip(images, fresh, strict=True) if new]))
+        for image, new in zip(images, fresh, strict=True):
+            faces = next(found) if new else faces
+            yield image, faces
+        before = images[-1]
+
+
+def _same(image: Image, before: Image | None) -> bool:
+    """Whether a picture stands still: comparing takes a hundredth of searching it."""
+    return before is not None and np.array_equal(image, before)
 
 
 def search_video(unit: Unit, settings: DetectionParams) -> list[Note]:
