@@ -54,7 +54,7 @@ def degrade_validation(unit: Unit, settings: Settings) -> list[Note]:
     copy.write_corpus(own)
     for seed, subject in enumerate(shown):
         _lay(workspace, copy, subject, unit.name, seed)
-    for work, units, given in _steps(workspace, copy, own, settings):
+    for work, units, given in steps(workspace, copy, own, settings):
         for each in units():
             try:
                 do_unit(work, each, given)
@@ -87,7 +87,7 @@ def _lay(workspace: Workspace, copy: Workspace, subject: Subject, kind: str, see
 Step = tuple[Callable[..., list[Note]], Callable[[], list[Unit]], Any]
 
 
-def _steps(workspace: Workspace, copy: Workspace, own: Corpus, settings: Settings) -> Iterator[Step]:
+def steps(workspace: Workspace, copy: Workspace, own: Corpus, settings: Settings) -> Iterator[Step]:
     """Work, its units (to be listed when the steps before are done), settings; in the order of dvc.yaml."""
     shown = own.subjects
     embedding = partial(embed.units, copy, workspace, own, settings.embed, settings.compute)

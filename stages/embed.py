@@ -7,7 +7,9 @@ Reads   data/faces/<subject>.h5          crops, boxes
         models/static/<backbone>.safetensors
         models/static_folds/             extractors that haven't seen some of training, for embed.folds > 0
 Writes  data/embeddings/<subject>.h5     embedding (T, 256) float32; valence_arousal (T, 2) by the static
-                                         model; detected (T,) bool; time_s (T,); fps_hz
+                                         model; mirrored_valence_arousal (T, 2): what it says of the mirror
+                                         image, of validation and test with embed.mirrored; detected (T,)
+                                         bool; time_s (T,); fps_hz
 Params  embed, compute.engine, compute.precision
 
 Where the face is missing the last crop's embedding stands (`detected` is false), before the first a black
@@ -31,7 +33,7 @@ from stages.engine.device import torch_device
 from stages.engine.stage import Stage, Unit, main
 from stages.inference.engines import Engine, engine_of
 from stages.media.pictures import frame_files, open_pictures
-from stages.vision.backbones import input_of
+from stages.vision.backbones import input_of, mirrors
 from stages.vision.fold_extractors import FOLDER, FOLDS, aligned, extractor_of
 
 
@@ -39,7 +41,7 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
     """Embed the images of one subject."""
     from safetensors.numpy import load_file
 
-    from stages.vision.embedding import embed_track
+    from stages.vision.embedding import Mirrored, embed_track
     from stages.vision.views import view_of
 
     track = read_arrays(unit.reads["faces"], "box_xyxy", "crop_index", "detected", "time_s")
@@ -50,13 +52,17 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
     view = view_of(unit.facts["shown"], track)
     with open_pictures(unit.reads.get("frames", unit.reads["faces"]), unit.reads.get("video")) as pictures:
         embedding, valence_arousal = embed_track(network, pictures, view, settings.batch_size)
+        said = {"valence_arousal": valence_arousal}
+        if unit.facts.get("mirrored"):
+            _, mirrored = embed_track(Mirrored(network), pictures, view, settings.batch_size)
+            said["mirrored_valence_arousal"] = mirrored
     if "alignment" in unit.reads:
         embedding = aligned(embedding, load_file(unit.reads["alignment"]))
     write_arrays(
         unit.writes["embeddings"],
         {
             "embedding": embedding,
-            "valence_arousal": valence_arousal,
+            **said,
             "detected": track["detected"],
             "time_s": track["time_s"],
         },
@@ -94,6 +100,7 @@ def units(
     """One unit per subject with faces."""
     model = models.model(f"static/{settings.backbone}.safetensors")
     shown, engine = input_of(model), engine_of(compute).facts()
+    looks_twice = settings.mirrored and not mirrors(model)
     known = models.model(f"{FOLDER}/{FOLDS}")
     folds = read_json(known) if settings.folds and known.is_file() else {}
     return [
@@ -103,7 +110,7 @@ def units(
             | extractor_of(models, subject.name, folds)
             | ({} if shown == "face" else frame_files(workspace, corpus, subject.video)),
             {"embeddings": workspace.artefact("embeddings", subject.name)},
-            {"shown": shown} | engine,
+            {"shown": shown, "mirrored": looks_twice and subject.split != "train"} | engine,
         )
         for subject in workspace.having(corpus.subjects, "faces")
     ]

@@ -7,10 +7,10 @@ Reads   data/index, data/faces, data/speech      labels, tracks and speaking tim
         data/traces/<system>.out_of_fold/<subject>.h5, data/fused/<fusion>.out_of_fold/<subject>.h5
         data/degraded/<kind>/                    the same of worse recordings
 Writes  data/intervals/<system>/<subject>.h5     low_high (N, 2, 2) of validation, fitted on other recordings
-        models/intervals/<system>.safetensors    quantile regressions of both targets, calibrated
+        models/intervals/<system>.safetensors    regressions of both targets, calibrated
         models/intervals/landmarks.safetensors   embeddings of training that distances are measured to
-        metrics/intervals/<system>.json          set of recordings -> target -> coverage and width, beside a
-                                                 constant band's
+        metrics/intervals/<system>.json          set of recordings -> target -> coverage and width, beside two
+                                                 constant bands'
 Params  intervals, crossfit
 
 The errors that an interval is fitted on are those of out-of-fold traces of validation, and of the same
@@ -20,7 +20,8 @@ traces of the latter are by the epochs that all of validation picked. `evaluatio
 
 Measured by folds of recordings: fitted and calibrated on the others, both the interval and the constant band.
 `sample` are the recordings as they are, `degraded` those made worse, `shifted` recordings in other light and
-skin, a change that no fit has seen.
+skin, a change that no fit has seen. There are two constant bands: of all recordings that the interval was
+fitted on, and of those among them that are as they are (`clean`); widths are compared at equal coverage.
 """
 
 from collections.abc import Iterable, Mapping
@@ -62,7 +63,7 @@ class Rows(NamedTuple):
 
 def fit_interval(unit: Unit, settings: IntervalParams) -> list[Note]:
     """Gather errors and features of one system, fit, and measure by folds."""
-    rows = _gather(unit)
+    rows = gather(unit)
     if len(np.unique(rows.recording)) < FEWEST_RECORDINGS:
         raise ValaroError("intervals need two labelled validation recordings; see data/*/notes.json")
     fold = np.array([unit.facts["folds"][name] for name in rows.subject.tolist()])
@@ -92,8 +93,8 @@ def _fits(rows: Rows, fold: Integers, column: int, settings: IntervalParams) -> 
 def _measured(
     unit: Unit, rows: Rows, fold: Integers, fits: list[CrossFitted], settings: IntervalParams
 ) -> dict[str, Any]:
-    """Set of recordings -> target -> coverage, width, by third; and the constant band's. Writes the bands."""
-    adaptive, constant = np.empty((2, len(fold), len(TARGETS), 2))
+    """Set of recordings -> target -> coverage, width, by third; and constant bands'. Writes the bands."""
+    adaptive, constant, clean = np.empty((3, len(fold), len(TARGETS), 2))
     tail = (1 - settings.coverage) / 2
     unit.writes["bands"].mkdir(parents=True, exist_ok=True)
     for each in np.unique(fold):
@@ -104,6 +105,8 @@ def _measured(
         for column, band in enumerate(bands):
             adaptive[out, column] = band.errors(rows.features[out, column])
             constant[out, column] = np.quantile(rows.errors[others, column], [tail, 1 - tail])
+            as_they_are = rows.errors[others & (rows.kind == CLEAN), column]
+            clean[out, column] = np.quantile(as_they_are, [tail, 1 - tail])
         _write_bands(unit, bands, int(each))
     sets = {kind: rows.kind == kind for kind in (CLEAN, *DEGRADED, SHIFTED)}
     sets |= {"degraded": np.isin(rows.kind, DEGRADED), "all": rows.kind != SHIFTED}
@@ -114,6 +117,7 @@ def _measured(
                 target: _figures(
                     adaptive[chosen, column],
                     constant[chosen, column],
+                    clean[chosen, column],
                     rows.errors[chosen, column],
                     settings.coverage,
                 )
@@ -135,9 +139,11 @@ def _write_bands(unit: Unit, bands: list[Band], fold: int) -> None:
             write_arrays(unit.writes["bands"] / f"{name}.h5", arrays)
 
 
-def _figures(adaptive: Floats, constant: Floats, errors: Floats, coverage: float) -> dict[str, Any]:
+def _figures(
+    adaptive: Floats, constant: Floats, clean: Floats, errors: Floats, coverage: float
+) -> dict[str, Any]:
     own, band = measure(adaptive, errors), measure(constant, errors)
-    widths = [width_at(bounds, errors, coverage) for bounds in (adaptive, constant)]
+    widths = [width_at(bounds, errors, coverage) for bounds in (adaptive, constant, clean)]
     return {
         "coverage": own.coverage,
         "coverage_by_third": list(own.by_third),
@@ -145,10 +151,11 @@ def _figures(adaptive: Floats, constant: Floats, errors: Floats, coverage: float
         "constant_coverage": band.coverage,
         "constant_width": band.width,
         "narrower_at_equal_coverage": 1 - widths[0] / widths[1],
+        "narrower_than_clean_at_equal_coverage": 1 - widths[0] / widths[2],
     }
 
 
-def _gather(unit: Unit) -> Rows:
+def gather(unit: Unit) -> Rows:
     """Every labelled step of every copy of every subject, one file at a time."""
     parts: list[tuple[Any, ...]] = []
     for copy, recording in unit.facts["copies"].items():

@@ -1,10 +1,11 @@
-"""An interval that is narrow where the system is sure: conformalised quantile regression over recordings.
+"""An interval that is narrow where the system is sure: location, size, conformal calibration over recordings.
 
-1. Two quantile regressions (Koenker and Bassett, 1978), sums of small trees, predict from known features
-   between which errors (truth minus trace) the middle `coverage` of the frames lies. The interval need
-   not lie evenly about the trace: where frames of a kind are mostly over- or underestimated, it moves.
-2. Each fold of recordings is predicted by regressions fitted on the others. How far its errors lie beyond
-   the predicted interval is the score that calibrates it (Romano, Patterson and Candes, 2019).
+1. Two regressions, sums of small trees, predict from known features the median of the error (truth minus
+   trace) and then the mean logarithm of its distance from that median. The interval lies about the median:
+   where frames of a kind are mostly over- or underestimated, it moves. (Regressions of both quantiles learn
+   from the few errors in the tails; these two learn from all errors, so that few recordings suffice.)
+2. Each fold of recordings is predicted by regressions fitted on the others. An error's distance from the
+   middle, in half widths, is the score that calibrates (Lei, G'Sell, Rinaldo, Tibshirani, Wasserman, 2018).
 3. Scores are taken by thirds of the predicted width, so that easy and hard frames are each covered (Vovk,
    2012). All frames of a recording are on one side: neighbours are near-duplicates.
 """
@@ -22,44 +23,61 @@ from stages.evaluation.boosting import Boosted, fit_boosted
 THIRDS = 3
 LEAST_WIDTH = 0.02
 """No interval is narrower: labels are given to a hundredth at best."""
-SHORT_OF_EVERYTHING = 2.0
-"""Of a third that too few recordings reach, the interval is the whole range of errors."""
+LARGEST_ERROR = 2.0
+"""Labels and traces lie in [-1, 1]."""
+SHORT_OF_EVERYTHING = 1e3
+"""Half widths of a third that too few recordings reach: the whole range of errors."""
 
 
 @dataclass(frozen=True, eq=False)
-class Quantiles:
-    """Low and high quantile of the error of one target."""
+class Spread:
+    """Where the error of one target lies, before calibration.
 
-    low: Boosted
-    high: Boosted
+    Attributes:
+        middle: median of the error.
+        size: mean logarithm of its distance from that.
+        stretch: half width of the interval in units of exp(size).
+    """
+
+    middle: Boosted
+    size: Boosted
+    stretch: float
 
     def predict(self, features: Floats) -> Floats:
         """Low and high error. Shape: (N, F) -> (N, 2)."""
-        return _apart(np.stack([self.low.predict(features), self.high.predict(features)], axis=1))
+        middle = self.middle.predict(features)
+        half = self.stretch * np.exp(np.minimum(self.size.predict(features), np.log(LARGEST_ERROR)))
+        return _between(middle, half)
 
     def to_arrays(self, prefix: str) -> dict[str, Floats]:
         """Plain arrays, as safetensors wants them."""
-        sides = {"low": self.low.to_arrays(), "high": self.high.to_arrays()}
-        return {
-            f"{prefix}.{side}.{name}": array for side, own in sides.items() for name, array in own.items()
+        parts = {"middle": self.middle.to_arrays(), "size": self.size.to_arrays()}
+        arrays = {
+            f"{prefix}.{part}.{name}": array for part, own in parts.items() for name, array in own.items()
         }
+        return arrays | {f"{prefix}.stretch": np.array([self.stretch])}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Floats], prefix: str) -> "Quantiles":
+    def from_arrays(cls, arrays: Mapping[str, Floats], prefix: str) -> "Spread":
         """The inverse of `to_arrays`."""
-        low, high = (
+        middle, size = (
             Boosted.from_arrays(
                 {name.removeprefix(start): arrays[name] for name in arrays if name.startswith(start)}
             )
-            for start in (f"{prefix}.low.", f"{prefix}.high.")
+            for start in (f"{prefix}.middle.", f"{prefix}.size.")
         )
-        return cls(low, high)
+        return cls(middle, size, float(arrays[f"{prefix}.stretch"][0]))
 
 
-def _apart(bounds: Floats) -> Floats:
-    """Bounds about their middle, no nearer than labels are exact. Shape: (N, 2) -> (N, 2)."""
-    middle, half = bounds.mean(axis=1), np.maximum(np.diff(bounds)[:, 0], LEAST_WIDTH) / 2
-    return np.stack([middle - half, middle + half], axis=1)
+def _between(middle: Floats, half: Floats) -> Floats:
+    """Bounds about a middle, no nearer than labels are exact, no farther than errors go. -> (N, 2)."""
+    half = np.maximum(half, LEAST_WIDTH / 2)
+    return np.clip(np.stack([middle - half, middle + half], axis=1), -LARGEST_ERROR, LARGEST_ERROR)
+
+
+def _middle_and_half(bounds: Floats) -> tuple[Floats, Floats]:
+    """Shape: (N, 2) -> (N,), (N,)."""
+    return bounds.mean(axis=1), np.diff(bounds)[:, 0] / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,32 +85,30 @@ class Band:
     """The calibrated interval of one target.
 
     Attributes:
-        quantiles: before calibration.
+        spread: before calibration.
         edges: (2,) predicted widths that part the thirds.
-        widen: (3,) what each third is widened by on both sides; may be < 0.
+        factors: (3,) what the widths of each third are multiplied by.
     """
 
-    quantiles: Quantiles
+    spread: Spread
     edges: Floats
-    widen: Floats
+    factors: Floats
 
     def errors(self, features: Floats) -> Floats:
         """Low and high error, truth less trace. Shape: (N, F) -> (N, 2)."""
-        bounds = self.quantiles.predict(features)
-        more = self.widen[np.searchsorted(self.edges, np.diff(bounds)[:, 0])]
-        return _apart(bounds + np.stack([-more, more], axis=1))
+        middle, half = _middle_and_half(self.spread.predict(features))
+        return _between(middle, half * self.factors[np.searchsorted(self.edges, 2 * half)])
 
     def to_arrays(self, prefix: str) -> dict[str, Floats]:
         """Plain arrays, as safetensors wants them."""
-        thirds = {f"{prefix}.edges": self.edges, f"{prefix}.widen": self.widen}
-        return self.quantiles.to_arrays(prefix) | thirds
+        thirds = {f"{prefix}.edges": self.edges, f"{prefix}.factors": self.factors}
+        return self.spread.to_arrays(prefix) | thirds
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Floats], prefix: str) -> "Band":
         """The inverse of `to_arrays`."""
-        return cls(
-            Quantiles.from_arrays(arrays, prefix), arrays[f"{prefix}.edges"], arrays[f"{prefix}.widen"]
-        )
+        edges, factors = (arrays[f"{prefix}.{name}"] for name in ("edges", "factors"))
+        return cls(Spread.from_arrays(arrays, prefix), edges, factors)
 
 
 class CrossFitted:
@@ -107,7 +123,7 @@ class CrossFitted:
         groups: (N,) recording of each row; changed copies of a recording belong to it.
         fold: (N,) of each row's recording.
         settings: coverage, trees.
-        kinds: (N,) of each row's recording, such as clean or degraded; see `fit_quantiles`. None: one kind.
+        kinds: (N,) of each row's recording, such as clean or degraded; see `fit_spread`. None: one kind.
     """
 
     def __init__(
@@ -121,7 +137,7 @@ class CrossFitted:
     ) -> None:
         self._features, self._errors, self._groups = features, errors, groups
         self._fold, self._settings, self._kinds = fold, settings, kinds
-        self._known: dict[frozenset[int], Quantiles] = {}
+        self._known: dict[frozenset[int], Spread] = {}
 
     def band(self, without: int | None = None) -> Band:
         """The band of all recordings, or of those outside one fold.
@@ -137,35 +153,33 @@ class CrossFitted:
         bounds = np.empty((len(self._errors), 2))
         for each in folds:
             own = self._fold == each
-            bounds[own] = self._quantiles(left_out | {each}).predict(self._features[own])
+            bounds[own] = self._spread(left_out | {each}).predict(self._features[own])
         return _calibrated(
-            self._quantiles(left_out),
+            self._spread(left_out),
             bounds[rows],
             self._errors[rows],
             self._groups[rows],
             self._settings.coverage,
         )
 
-    def _quantiles(self, left_out: frozenset[int]) -> Quantiles:
+    def _spread(self, left_out: frozenset[int]) -> Spread:
         if left_out not in self._known:
             rows = ~np.isin(self._fold, list(left_out))
             kinds = None if self._kinds is None else self._kinds[rows]
-            self._known[left_out] = fit_quantiles(
+            self._known[left_out] = fit_spread(
                 self._features[rows], self._errors[rows], self._settings.coverage, self._settings, kinds
             )
         return self._known[left_out]
 
 
-def _calibrated(
-    quantiles: Quantiles, bounds: Floats, errors: Floats, groups: Groups, coverage: float
-) -> Band:
-    """A band widened, by thirds of the width, as bounds predicted by fits on other recordings need it."""
-    width = np.diff(bounds)[:, 0]
-    scores = np.maximum(bounds[:, 0] - errors, errors - bounds[:, 1])
-    edges = np.quantile(width, [1 / THIRDS, 2 / THIRDS])
-    third = np.searchsorted(edges, width)
-    widen = np.array([_quantile(scores[third == k], groups[third == k], coverage) for k in range(THIRDS)])
-    return Band(quantiles, edges, widen)
+def _calibrated(spread: Spread, bounds: Floats, errors: Floats, groups: Groups, coverage: float) -> Band:
+    """A band stretched, by thirds of the width, as bounds predicted by fits on other recordings need it."""
+    middle, half = _middle_and_half(bounds)
+    scores = np.abs(errors - middle) / half
+    edges = np.quantile(2 * half, [1 / THIRDS, 2 / THIRDS])
+    third = np.searchsorted(edges, 2 * half)
+    factors = [_quantile(scores[third == k], groups[third == k], coverage) for k in range(THIRDS)]
+    return Band(spread, edges, np.array(factors))
 
 
 def _quantile(scores: Floats, groups: Groups, coverage: float) -> float:
@@ -173,13 +187,13 @@ def _quantile(scores: Floats, groups: Groups, coverage: float) -> float:
     return float(np.quantile(scores, coverage)) if len(np.unique(groups)) > 1 else SHORT_OF_EVERYTHING
 
 
-def fit_quantiles(
+def fit_spread(
     features: Floats,
     errors: Floats,
     coverage: float,
     settings: IntervalParams,
     kinds: Groups | None = None,
-) -> Quantiles:
+) -> Spread:
     """Between which errors the middle `coverage` of the rows lies. Shape: (N, F), (N,).
 
     Args:
@@ -193,8 +207,11 @@ def fit_quantiles(
     thinned = slice(None, None, -(-len(errors) // settings.rows))
     rows, rest = features[thinned], errors[thinned]
     weights = None if kinds is None else _evened(rest, kinds[thinned])
-    tail = (1 - coverage) / 2
-    return Quantiles(*(fit_boosted(rows, rest, level, settings, weights) for level in (tail, 1 - tail)))
+    middle = fit_boosted(rows, rest, "absolute_error", settings, weights)
+    left = np.abs(rest - middle.predict(rows))
+    size = fit_boosted(rows, np.log(left + LEAST_WIDTH), "squared_error", settings)
+    stretch = float(np.quantile(left / np.exp(size.predict(rows)), coverage))
+    return Spread(middle, size, stretch)
 
 
 def _evened(errors: Floats, kinds: Groups) -> Floats:

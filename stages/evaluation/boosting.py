@@ -1,11 +1,12 @@
-"""Quantile regression by gradient-boosted trees (Friedman, 2001), kept as plain arrays.
+"""Regression by gradient-boosted trees (Friedman, 2001), kept as plain arrays.
 
-Small trees one after the other, each fitted to the slope of the quantile loss, each a small step.
+Small trees one after the other, each fitted to the slope of the loss, each a small step.
 scikit-learn grows them; what is kept is the nodes laid end to end, as of a random forest.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -16,10 +17,10 @@ from stages.fusion.forest import Forest, laid_out
 
 @dataclass(frozen=True, eq=False)
 class Boosted:
-    """A quantile as a start and steps.
+    """A start and steps.
 
     Attributes:
-        start: the quantile of all rows together.
+        start: the median, or the mean, of all rows together.
         rate: what each tree's step is scaled by.
         trees: their mean times their number is the sum of the steps.
     """
@@ -43,23 +44,26 @@ class Boosted:
         return cls(start, rate, Forest.from_arrays(arrays))
 
 
+Loss = Literal["absolute_error", "squared_error"]
+"""What is looked for: the median, or the mean."""
+
+
 def fit_boosted(
-    features: Floats, values: Floats, level: float, settings: IntervalParams, weights: Floats | None = None
+    features: Floats, values: Floats, loss: Loss, settings: IntervalParams, weights: Floats | None = None
 ) -> Boosted:
-    """Fit one quantile. Shape: (N, F), (N,), finite.
+    """Fit the median or the mean. Shape: (N, F), (N,), finite.
 
     Args:
         features: what is known of each row.
-        values: whose quantile is wanted.
-        level: of the quantile, in (0, 1).
+        values: whose median or mean is wanted.
+        loss: which of them.
         settings: size and number of the trees.
         weights: (N,) of the rows; None: all alike.
     """
     from sklearn.ensemble import GradientBoostingRegressor
 
     grown = GradientBoostingRegressor(
-        loss="quantile",
-        alpha=level,
+        loss=loss,
         n_estimators=settings.trees,
         learning_rate=settings.rate,
         max_depth=settings.depth,

@@ -24,16 +24,28 @@ FEATURES = (
     "speaking_share",
     "embedding_distance",
     "embedding_change",
+    "recording_distance",
+    "recording_spread",
     "value",
     "size_of_value",
     "deviation_in_time",
     "disagreement",
+    "recording_value",
+    "recording_deviation",
     "still_difference",
     "size_of_still_difference",
     "still_deviation",
+    "recording_still_difference",
+    "mirrored_difference",
 )
 """Columns, in this order; from `value` on they are of the target's own traces. `still` is the static
-model's estimate, which uses that frame alone: its signed difference from the trace, and how much it jumps."""
+model's estimate, which uses that frame alone: its signed difference from the trace, and how much it jumps.
+`mirrored` is its estimate of the mirror image minus that of the picture; 0 where there is none.
+
+Those of the recording are the same at all its steps: how far its embeddings lie from those of training and
+from each other, mean and deviation of the trace. They reveal an unfamiliar speaker, light or camera, which no
+single frame does.
+"""
 VALUE = FEATURES.index("value")
 
 
@@ -79,21 +91,25 @@ class View:
         window: steps before and after a step that its surroundings are.
         common: one column (T,) each: the features up to `value`.
         still: (T, 2) the static model's estimate of each step by itself; None without embeddings.
+        mirrored: (T, 2) its estimate of the mirror image; None where there is none.
     """
 
     time_s: Floats
     window: int
     common: tuple[Floats, ...]
     still: Floats | None
+    mirrored: Floats | None
 
     def around(self, trace: Floats, others: Sequence[Floats] = ()) -> Floats:
         """Features of a trace on the grid. Shape: (T, 2), each other (T, 2) -> (T, 2, len(FEATURES))."""
         still = trace if self.still is None else self.still
+        mirrored = still if self.mirrored is None else self.mirrored
         columns = [
             [
                 *self.common,
                 *_of_traces(trace[:, k], [other[:, k] for other in others], self.window),
                 *_of_still(trace[:, k], still[:, k], self.window),
+                mirrored[:, k] - still[:, k],
             ]
             for k in range(len(TARGETS))
         ]
@@ -116,7 +132,8 @@ def look(faces: Path, speech: Path | None, embeddings: Path | None, landmarks: F
         _speaking(speech, time_s, window),
         *_of_embeddings(embeddings, detected, landmarks, window),
     )
-    return View(time_s, window, common, _still(embeddings))
+    still, mirrored = (_said(embeddings, name) for name in ("valence_arousal", "mirrored_valence_arousal"))
+    return View(time_s, window, common, still, mirrored if still is not None else None)
 
 
 def choose_landmarks(embeddings: Floats, count: int, seed: int) -> Floats:
@@ -161,35 +178,45 @@ def _speaking(speech: Path | None, time_s: Floats, window: int) -> Floats:
 
 
 def _of_embeddings(path: Path | None, detected: Flags, landmarks: Floats, window: int) -> list[Floats]:
-    """Distance from training's embeddings, and how much they jump from step to step."""
+    """Distance from training's embeddings, and how much they jump from step to step.
+
+    Then of the recording: its mean distance, and how far the embeddings lie from their own mean.
+    """
     if path is None or not len(landmarks):
-        return [np.zeros(len(detected))] * 2
+        return [np.zeros(len(detected))] * 4
     embedding = read_arrays(path, "embedding")["embedding"].astype(np.float32)
     squares = (embedding**2).sum(axis=1)[:, None] + (landmarks**2).sum(axis=1) - 2 * embedding @ landmarks.T
     count = min(NEAREST, len(landmarks))
     nearest = np.sqrt(np.maximum(np.partition(squares, count - 1, axis=1)[:, :count], 0)).mean(axis=1)
     jumps = np.append(0.0, np.sqrt((np.diff(embedding, axis=0) ** 2).sum(axis=1)))
-    return [nearest.astype(np.float64), _around(jumps.astype(np.float64), window)]
+    spread = np.sqrt(((embedding - embedding.mean(axis=0)) ** 2).sum(axis=1).mean())
+    whole = (np.full(len(detected), float(each)) for each in (nearest.mean(), spread))
+    return [nearest.astype(np.float64), _around(jumps.astype(np.float64), window), *whole]
 
 
 def _of_traces(trace: Floats, others: list[Floats], window: int) -> list[Floats]:
     deviation = np.sqrt(np.maximum(_around(trace**2, window) - _around(trace, window) ** 2, 0))
     apart = np.std([trace, *others], axis=0) if others else np.zeros_like(trace)
-    return [trace, np.abs(trace), deviation, np.asarray(apart)]
+    whole = (np.full_like(trace, each) for each in (trace.mean(), trace.std()))
+    return [trace, np.abs(trace), deviation, np.asarray(apart), *whole]
 
 
-def _still(embeddings: Path | None) -> Floats | None:
+def _said(embeddings: Path | None, name: str) -> Floats | None:
     if embeddings is None:
         return None
     found = read_arrays(embeddings)  # those of a model without an estimate of its own hold none
-    return np.clip(found["valence_arousal"].astype(float), -1, 1) if "valence_arousal" in found else None
+    return np.clip(found[name].astype(float), -1, 1) if name in found else None
 
 
 def _of_still(trace: Floats, still: Floats, window: int) -> list[Floats]:
-    """Signed difference and its size; deviation of the still estimates from their own surroundings."""
+    """Signed difference, its size, deviation of the still estimates from their own surroundings.
+
+    Then the mean difference of the recording.
+    """
     difference = still - trace
     jumps = still - _around(still, window)
-    return [difference, np.abs(difference), np.sqrt(np.maximum(_around(jumps**2, window), 0))]
+    deviation = np.sqrt(np.maximum(_around(jumps**2, window), 0))
+    return [difference, np.abs(difference), deviation, np.full_like(difference, difference.mean())]
 
 
 def on_grid(path: Path, time_s: Floats) -> Floats:

@@ -76,9 +76,9 @@ def read_interval(models: Path, system: str) -> Interval | None:
     try:
         arrays, config = load_file(path), read_config(path)
         landmarks = load_file(known)["landmarks"]
-        valence, arousal = (Band.from_arrays(arrays, target) for target in TARGETS)
         if tuple(config["features"]) != FEATURES:
             raise ValueError("it looks at other features than this version computes")
+        valence, arousal = (Band.from_arrays(arrays, target) for target in TARGETS)
         others, counted = tuple(config["others"]), int(config["recordings"])
         return Interval((valence, arousal), landmarks, others, float(config["coverage"]), counted)
     except Exception as damage:  # safetensors raises its own class for every kind of damage

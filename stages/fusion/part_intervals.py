@@ -14,7 +14,7 @@ import numpy as np
 from stages.core.arrays import Floats
 from stages.core.measures import TARGETS
 from stages.core.params import IntervalParams
-from stages.evaluation.adaptive import Quantiles, fit_quantiles
+from stages.evaluation.adaptive import Spread, fit_spread
 from stages.evaluation.difficulty import View
 from stages.fusion.width import WIDEST
 
@@ -34,7 +34,7 @@ class Evidence(NamedTuple):
 class PartInterval:
     """The interval of one system: of valence and of arousal; None where nothing was left to fit it on."""
 
-    targets: tuple[Quantiles, ...] | None
+    targets: tuple[Spread, ...] | None
 
     def widths(self, view: View, trace: Floats) -> Floats:
         """Shape: (T, 2) -> (T, 2)."""
@@ -56,7 +56,7 @@ class PartInterval:
         """The inverse of `to_arrays`."""
         if not any(name.startswith(f"{prefix}.") for name in arrays):
             return cls(None)
-        return cls(tuple(Quantiles.from_arrays(arrays, f"{prefix}.{target}") for target in TARGETS))
+        return cls(tuple(Spread.from_arrays(arrays, f"{prefix}.{target}") for target in TARGETS))
 
 
 def fit_part(evidence: Mapping[str, Evidence], traces: Traces, settings: IntervalParams) -> PartInterval:
@@ -71,7 +71,7 @@ def fit_part(evidence: Mapping[str, Evidence], traces: Traces, settings: Interva
         return PartInterval(None)
     rows, rest = np.concatenate(features), np.concatenate(errors)
     return PartInterval(
-        tuple(fit_quantiles(rows[:, k], rest[:, k], settings.coverage, settings) for k in range(len(TARGETS)))
+        tuple(fit_spread(rows[:, k], rest[:, k], settings.coverage, settings) for k in range(len(TARGETS)))
     )
 
 

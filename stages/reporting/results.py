@@ -200,6 +200,7 @@ class Sureness:
     constant_coverage: float
     constant_width: float
     narrower: float
+    narrower_than_clean: float
 
 
 def read_sureness(measured: Path) -> list[Sureness]:
@@ -217,6 +218,7 @@ def read_sureness(measured: Path) -> list[Sureness]:
             figures["constant_coverage"],
             figures["constant_width"],
             figures["narrower_at_equal_coverage"],
+            figures["narrower_than_clean_at_equal_coverage"],
         )
         for name, words in SETS.items()
         for target, figures in found.get(name, {}).items()

@@ -102,6 +102,11 @@ def input_of(path: Path) -> Input:
     return cast(Input, header_of(path).get("input", "face"))
 
 
+def mirrors(path: Path) -> bool:
+    """Whether the model in a file looks at the mirror image of each picture by itself."""
+    return bool(header_of(path).get("mirror"))
+
+
 def with_statistics_of(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     """A header for what is trained on from a file: it keeps the pixel statistics of the start."""
     statistics = header_of(path).get("statistics")

@@ -102,6 +102,23 @@ class TorchNetwork:
         return embedding, valence_arousal
 
 
+class Mirrored:
+    """A static model that is shown the mirror image of every picture; a `StaticNetwork`, too."""
+
+    def __init__(self, network: StaticNetwork) -> None:
+        self._network = network
+        self.image_size, self.threads = network.image_size, network.threads
+        self.full_batches = network.full_batches
+
+    def answer(self, images: NDArray[np.uint8]) -> Any:
+        """See `StaticNetwork`."""
+        return self._network.answer(np.ascontiguousarray(images[:, :, ::-1]))
+
+    def fetch(self, answers: Sequence[Any]) -> tuple[Floats, Floats]:
+        """See `StaticNetwork`."""
+        return self._network.fetch(answers)
+
+
 def embed_track(
     network: StaticNetwork, track: Pictures, view: View, batch_size: int
 ) -> tuple[Floats, Floats]:

@@ -1,6 +1,7 @@
 """`valaro export-model`: a trained system as one folder to share, with its card."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from stages.core.former_names import with_present_names
 from stages.core.params import PARAMS_FILE
 from stages.core.systems import FUSIONS, SYSTEMS
 from stages.evaluation.margins import COVERAGE, FILE, to_json
-from stages.exports.card import PROTOCOLS, Card, render
+from stages.evaluation.sureness import FOLDER, LANDMARKS, Interval
+from stages.exports.card import PROTOCOLS, SYSTEM_OUTPUT, Card, render
 from stages.exports.facts import part_of, pretraining_of, splits_of
 from stages.exports.origins import Origin
 from valaro.commands.terminal import note, result
@@ -76,6 +78,7 @@ def _write(folder: Path, trained: Trained, card: Card) -> None:
 
 def config_of(trained: Trained) -> dict[str, Any]:
     """What a program must know of the folder."""
+    interval = trained.interval
     return {
         **trained.facts(),
         "library": "valaro",
@@ -86,6 +89,8 @@ def config_of(trained: Trained) -> dict[str, Any]:
         "fps_hz": trained.params.decode.fps_hz,
         "notice": trained.notice or None,
         "interval": trained.margin and {"coverage": COVERAGE, **trained.margin._asdict()},
+        "adaptive_interval": interval
+        and {"coverage": interval.coverage, "calibrated_on_recordings": interval.recordings},
     }
 
 
@@ -108,7 +113,20 @@ def card_of(trained: Trained) -> Card:
         base_models=origin.base_models,
         notice=trained.notice,
         version=__version__,
+        output=(*SYSTEM_OUTPUT, *_sureness(trained.interval)),
     )
+
+
+def _sureness(interval: Interval | None) -> Iterator[str]:
+    """What the card says of the interval that follows the difficulty."""
+    if interval is None:
+        return
+    yield ""
+    known, landmarks = len(interval.landmarks), f"`models/{FOLDER}/{LANDMARKS}.safetensors`"
+    yield f"Low and high of both: an interval that is to hold {interval.coverage:.0%} of the frames of new"
+    yield f"recordings like the {interval.recordings} of validation that it was calibrated on, wide where the"
+    yield "system is unsure. `--abstain WIDTH` leaves out frames whose interval is wider than WIDTH. To know"
+    yield f"what is familiar, {landmarks} holds {known} embeddings of frames of training."
 
 
 def _sections(trained: Trained) -> dict[str, Any]:

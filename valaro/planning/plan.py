@@ -268,7 +268,9 @@ class _Planner:
         settings = self.params.embed
         described = self.params.finetune.backbones[settings.backbone]
         net, basis = network(described.architecture, described.image_size)
-        seconds = self._image_epoch_s(settings.backbone, 0.0, self.crops, settings.mixed_precision)
+        trained = self.totals.subject_s["train"] * self.fps_hz
+        looks = self.crops + (self.crops - trained if settings.mirrored else 0)
+        seconds = self._image_epoch_s(settings.backbone, 0.0, looks, settings.mixed_precision)
         return Item(
             "embed",
             seconds,
@@ -348,9 +350,9 @@ class _Planner:
     def _degrade(self) -> Item:
         """Validation, made worse in several ways, through the systems again; sound is left as it is."""
         crops = KINDS * self.totals.subject_s["validation"] * self.fps_hz
-        embedded = self._image_epoch_s(
-            self.params.embed.backbone, 0.0, crops, self.params.embed.mixed_precision
-        )
+        settings = self.params.embed
+        looks = crops * (1 + settings.mirrored)
+        embedded = self._image_epoch_s(settings.backbone, 0.0, looks, settings.mixed_precision)
         return Item("degrade", embedded, self.where, "estimated", disk_bytes=crops * EMBEDDING_BYTES)
 
     def _repeated(self) -> Iterator[Item]:

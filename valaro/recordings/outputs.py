@@ -89,10 +89,10 @@ def _abstaining(trace: Trace, widest: float) -> Trace:
         raise ValaroError("--abstain needs a system with an interval: `dvc repro intervals` fits it")
     kept = trace.sure(widest)
     if not len(kept):
-        narrowest = float(np.diff(trace.interval, axis=2).max(axis=1).min())
-        raise ValaroError(
-            f"every interval is wider than --abstain {widest:g}; the narrowest is {narrowest:.2f} wide"
-        )
+        widths = np.diff(trace.interval, axis=2).max(axis=1)
+        known = widths[np.isfinite(widths)]  # none where nobody is there
+        narrowest = f"the narrowest is {known.min():.2f} wide" if len(known) else "nobody is there"
+        raise ValaroError(f"no interval is as narrow as --abstain {widest:g}: {narrowest}")
     left_out = len(trace) - len(kept)
     share = f"{left_out} of {len(trace)} frames left out: their interval is wider than {widest:g}"
     summary = {**kept.summary, "notes": [*kept.summary["notes"], share], "abstained_beyond": widest}

@@ -16,7 +16,7 @@ from stages.core.weights import find_weights
 from stages.core.yaml_text import read_yaml
 from stages.engine.fingerprint import ROOT, md5_of
 from stages.evaluation.margins import FILE, Margin, read_margin
-from stages.evaluation.sureness import FOLDER, Interval, read_interval
+from stages.evaluation.sureness import FOLDER, LANDMARKS, Interval, read_interval
 from stages.exports.origins import SAMPLE_NOTICE
 from valaro.sources import Kind
 from valaro.suggestions import unknown
@@ -112,6 +112,8 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
             "behaviour"
         )
     system = _resolve(present_name(system), models)
+    interval = None if other_faces else read_interval(models.model(FOLDER), system)
+    files = [*model_files(system, params), *(interval_files(system) if interval else ())]
     return Trained(
         models=models,
         params=params.model_copy(update={"faces": faces}),
@@ -119,9 +121,9 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
         corpus=corpus,
         notice=_notice(folder, corpus, now),
         notes=tuple(notes),
-        models_md5={name: _md5(models.model(name), system) for name in model_files(system, params)},
+        models_md5={name: _md5(models.model(name), system) for name in files},
         margin=None if other_faces else read_margin(models.metrics(FILE), system),
-        interval=None if other_faces else read_interval(models.model(FOLDER), system),
+        interval=interval,
     )
 
 
@@ -147,6 +149,7 @@ def for_kind(trained: Trained, kind: Kind, recording: Path) -> Trained:
         notes=(*trained.notes, f"{said}who speaks when isn't known without pictures"),
         models_md5={name: md5 for name, md5 in trained.models_md5.items() if name in files},
         margin=read_margin(trained.models.metrics(FILE), system),
+        interval=None,  # it looks at faces
     )
 
 
@@ -158,6 +161,11 @@ def model_files(system: str, params: Params) -> list[str]:
     names = {name for single in parts_of(system) for name in SYSTEMS[single].files(params)}
     fusion = {f"fusion/{system}.safetensors"} if system in FUSIONS else set()
     return sorted(names | fusion)
+
+
+def interval_files(system: str) -> list[str]:
+    """What a system's interval is read from, below `models/`."""
+    return [f"{FOLDER}/{name}.safetensors" for name in (LANDMARKS, system)]
 
 
 def _md5(path: Path, system: str) -> str:

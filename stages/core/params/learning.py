@@ -149,6 +149,7 @@ class EmbedParams(Section):
     batch_size: Count
     mixed_precision: MixedPrecision
     compile: bool
+    mirrored: bool
 
     @model_validator(mode="after")
     def _one_fold_is_none(self) -> "EmbedParams":

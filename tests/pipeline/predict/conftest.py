@@ -117,8 +117,9 @@ def record(
     sound: bool = True,
     picture: bool = True,
     codec: str = "libx264",
+    lost_s: tuple[float, float] = (0.0, 0.0),
 ) -> Path:
-    """A clip of a swaying portrait and a voice-like tone."""
+    """A clip of a swaying portrait, away from the first to the second of `lost_s`, and a voice-like tone."""
     from skimage.data import astronaut
 
     portrait = astronaut()[:288, 80:368] if face else np.full((288, 288, 3), 90, np.uint8)
@@ -131,7 +132,8 @@ def record(
         track = out.add_stream("aac", rate=rate_hz, layout="mono") if sound else None
         for time_s in times_s if picture else ():
             x = round(16 + 12 * np.sin(4 * time_s))
-            image = np.ascontiguousarray(portrait[16:272, x : x + 256])
+            away = lost_s[0] <= time_s < lost_s[1]
+            image = np.ascontiguousarray(portrait[16:272, x : x + 256] * np.uint8(not away))
             frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
             frame.pts, frame.time_base = round(time_s * 1000), tick
             out.mux(stream.encode(frame))

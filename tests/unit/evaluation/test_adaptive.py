@@ -5,7 +5,7 @@ import pytest
 
 from stages.core.folds import assign_folds
 from stages.core.params import IntervalParams
-from stages.evaluation.adaptive import Band, CrossFitted, fit_quantiles, measure, width_at
+from stages.evaluation.adaptive import Band, CrossFitted, fit_spread, measure, width_at
 
 SETTINGS = IntervalParams(
     coverage=0.9,
@@ -117,15 +117,15 @@ def test_the_band_of_the_others_has_not_seen_a_fold() -> None:
 
 
 def test_clean_recordings_count_beside_degraded_ones() -> None:
-    """Errors of degraded rows are twenty times as large; which clean frames are easy is found all the same."""
-    features, errors, _ = recordings(12, 0)
-    kinds = np.where(np.arange(len(errors)) % 2, "clean", "degraded")
-    rows = np.column_stack([features, kinds == "degraded"]).astype(float)
-    mixed = np.where(kinds == "clean", errors, 20 * np.random.default_rng(5).permutation(errors))
+    """Degraded rows err much more, and the other way; where the errors of clean ones lie is found all the same."""
+    rows, errors, _ = recordings(12, 0)
+    kinds = np.where(np.arange(len(errors)) % 3, "degraded", "clean")
     clean = kinds == "clean"
+    mixed = np.where(clean, errors / 4 + 0.4 * np.sign(rows[:, 1]), 4 * errors - 2 * np.sign(rows[:, 1]))
+    errors = mixed
 
     def narrower(by_kind: bool) -> float:
-        found = fit_quantiles(
+        found = fit_spread(
             rows, mixed, 0.9, SETTINGS.model_copy(update={"trees": 20}), kinds if by_kind else None
         )
         constant = np.tile([-1.0, 1.0], (int(clean.sum()), 1))

@@ -7,7 +7,7 @@ import pytest
 
 from stages.core.artefacts import write_arrays, write_tensors
 from stages.core.errors import ValaroError
-from stages.evaluation.adaptive import Band, Quantiles
+from stages.evaluation.adaptive import Band, Spread
 from stages.evaluation.boosting import Boosted
 from stages.evaluation.difficulty import FEATURES, Seen, choose_landmarks, features_of
 from stages.evaluation.sureness import Interval, on_frames, read_interval
@@ -28,9 +28,10 @@ def seen(tmp_path: Path) -> Seen:
     write_arrays(tmp_path / "f.h5", {"time_s": TIME_S, "detected": detected, "score": score, "box_xyxy": box})
     write_arrays(tmp_path / "s.h5", {"time_s": TIME_S, "speaking": TIME_S < 4})
     embedding = np.zeros((STEPS, 8), np.float32)
-    embedding[30:] = 1.0
+    embedding[30:] = 1.0  # a quarter of them
     still = np.where(np.arange(STEPS)[:, None] % 2, [0.5, 0.0], [0.1, 0.0]).astype(np.float32)
-    write_arrays(tmp_path / "e.h5", {"embedding": embedding, "valence_arousal": still})
+    said = {"valence_arousal": still, "mirrored_valence_arousal": still - np.float32([0.05, 0.0])}
+    write_arrays(tmp_path / "e.h5", {"embedding": embedding, **said})
     native_s = np.arange(STEPS * 5) / 25
     for name, values in (("a", np.full(len(native_s), 0.2)), ("b", np.where(native_s < 3, 0.2, 0.6))):
         trace = np.column_stack([values, -values]).astype(np.float32)
@@ -67,12 +68,26 @@ def test_features_by_hand(seen: Seen) -> None:
     )
     assert column(features, "still_deviation")[20] == pytest.approx(0.2, abs=0.02)
     assert column(features, "still_difference", 1)[4] == pytest.approx(0.2, abs=1e-6)
+    np.testing.assert_allclose(column(features, "mirrored_difference"), -0.05, atol=1e-6)
+    np.testing.assert_allclose(column(features, "mirrored_difference", 1), 0, atol=1e-6)
+
+
+def test_what_is_known_of_the_whole_recording_is_the_same_at_every_step(seen: Seen) -> None:
+    features, time_s = features_of(seen, np.zeros((6, 8), np.float32))
+    trace = np.where(time_s < 3, 0.2, 0.2)
+    np.testing.assert_allclose(column(features, "recording_distance"), np.sqrt(8) / 4, rtol=1e-5)
+    np.testing.assert_allclose(column(features, "recording_spread"), np.sqrt(8 * 0.25 * 0.75), rtol=1e-5)
+    np.testing.assert_allclose(column(features, "recording_value"), trace.mean(), atol=1e-6)
+    np.testing.assert_allclose(column(features, "recording_deviation"), 0, atol=1e-6)
+    still = column(features, "still_difference")
+    np.testing.assert_allclose(column(features, "recording_still_difference"), still.mean(), atol=1e-6)
 
 
 def test_without_sound_embeddings_or_other_systems_the_rest_is_known(seen: Seen) -> None:
     bare = Seen(seen.faces, None, None, seen.trace, {})
     features, _ = features_of(bare, np.zeros((6, 8), np.float32))
     silent = ("speaking_share", "embedding_distance", "embedding_change", "disagreement", "still_difference")
+    silent += ("recording_distance", "recording_spread", "recording_still_difference", "mirrored_difference")
     for name in silent:
         assert not column(features, name).any()
 
@@ -94,7 +109,8 @@ def band(name: str) -> Band:
         threshold, value = (np.array(each, np.float32) for each in ([0.5, 0, 0], [0, 0, step]))
         return Boosted(start, 1.0, Forest(np.array([0, 3]), left, right, split, threshold, value))
 
-    return Band(Quantiles(stump(-0.1, -0.2), stump(0.1, 0.2)), np.array([0.3, 0.5]), np.zeros(3))
+    spread = Spread(stump(0.0, 0.0), stump(np.log(0.1), np.log(3.0)), 1.0)
+    return Band(spread, np.array([0.3, 0.5]), np.ones(3))
 
 
 def test_an_interval_is_wide_where_the_face_is_lost_and_comes_back_from_disk(

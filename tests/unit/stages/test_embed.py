@@ -20,7 +20,9 @@ from stages.vision.backbones import Input, header_of, static_config
 from stages.vision.crops import letterbox
 from stages.vision.views import person_boxes
 
-SETTINGS = EmbedParams(backbone="chosen", folds=0, batch_size=3, mixed_precision="no", compile=False)
+SETTINGS = EmbedParams(
+    backbone="chosen", folds=0, batch_size=3, mixed_precision="no", compile=False, mirrored=False
+)
 EXACT = HERE.model_copy(update={"precision": "float32"})
 
 
@@ -126,3 +128,23 @@ def test_training_is_embedded_by_the_extractor_that_has_not_seen_it(people: Work
     expected, _ = estimate(load_model(people.model("static_folds/fold_0.safetensors"), build_static), image)
     said = read_arrays(people.artefact("embeddings", "a"))["embedding"][step]
     np.testing.assert_allclose(said, expected @ swap, atol=1e-4)
+
+
+def test_validation_is_seen_in_the_mirror_too(people: Workspace, model: Any) -> None:
+    """Not training, whose intervals nobody asks for; not by a model that mirrors its pictures itself."""
+    model("small", "face")
+    settings = SETTINGS.model_copy(update={"mirrored": True})
+    found = {unit.name: unit for unit in units(people, people, people.corpus(), settings, EXACT)}
+    assert {name: unit.facts["mirrored"] for name, unit in found.items()} == {
+        "a": False, "b_left": False, "b_right": False, "v": True, "w": True
+    }  # fmt: skip
+    do_unit(embed_subject, found["v"], settings)
+    said = read_arrays(people.artefact("embeddings", "v"))
+    assert said["mirrored_valence_arousal"].shape == said["valence_arousal"].shape
+    assert not np.array_equal(said["mirrored_valence_arousal"], said["valence_arousal"])
+    do_unit(embed_subject, found["a"], settings)
+    assert "mirrored_valence_arousal" not in read_arrays(people.artefact("embeddings", "a"))
+    config = header_of(people.model("static/chosen.safetensors")) | {"mirror": True}
+    save_model(people.model("static/chosen.safetensors"), build_static(config), config)
+    again = units(people, people, people.corpus(), settings, EXACT)
+    assert not any(unit.facts["mirrored"] for unit in again)

@@ -9,7 +9,7 @@ from stages.media.jpeg import pack_jpegs
 from stages.media.pictures import KeptPictures
 from stages.training.checkpoints import save_model
 from stages.vision.architectures import new_static
-from stages.vision.embedding import GraphNetwork, TorchNetwork, embed_track
+from stages.vision.embedding import GraphNetwork, Mirrored, TorchNetwork, embed_track
 from stages.vision.static_model import StaticModel, StaticOutput
 from stages.vision.views import View
 
@@ -52,6 +52,21 @@ def test_a_track_is_embedded_step_by_step_and_each_crop_once(batch_size):
     assert embedding[:, 7] == pytest.approx(expected, abs=1.5)
     assert estimate[:, 1] == pytest.approx(expected, abs=1.5)
     assert model.seen == 4
+
+
+class LeftLevel(MeanLevel):
+    """Says the grey level of the left third."""
+
+    def forward(self, image):
+        return super().forward(image[:, :, :, : image.shape[3] // 3])
+
+
+def test_a_mirrored_network_sees_the_right_where_the_other_sees_the_left():
+    network, view = TorchNetwork(LeftLevel()), View(np.array([0, 0]), None)
+    pictures = KeptPictures(*pack_jpegs([halves()[:, 10:30]]))  # a square, dark at the left
+    left, right = (embed_track(each, pictures, view, 2)[1][0, 0] for each in (network, Mirrored(network)))
+    assert left == pytest.approx(30, abs=5)
+    assert right == pytest.approx(220, abs=5)
 
 
 @pytest.mark.gpu
