@@ -47,6 +47,8 @@ SCHEDULE: dict[str, Any] = {
 }
 LOWER: dict[str, Any] = {"learning_rate": 0.002}
 MASK, AVERAGED = {"missing": "mask"}, {"learning_rate": 0.002, "ema": 0.98}
+LONGER = "times the epochs"
+"""A longer window has fewer of them in an epoch: as many steps, and as long a cycle, need more epochs."""
 DEPARTURES: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "the paper's: 0.005, 6 s, as seen": ({}, {}),
     "learning rate 0.0005": ({}, {"learning_rate": 0.0005}),
@@ -55,6 +57,8 @@ DEPARTURES: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "0.002, mask, ema 0.98": (MASK, AVERAGED),
     "0.002, mask, ema, window 12 s": (MASK | {"window_s": 12}, AVERAGED),
     "0.002, mask, ema, window 30 s": (MASK | {"window_s": 30}, AVERAGED),
+    "0.002, mask, ema, 12 s, 2 x the epochs": (MASK | {"window_s": 12}, AVERAGED | {LONGER: 2}),
+    "0.002, mask, ema, 30 s, 5 x the epochs": (MASK | {"window_s": 30}, AVERAGED | {LONGER: 5}),
 }
 
 
@@ -112,8 +116,11 @@ def figures_of(workspace: Workspace, seeds: int, epochs: int) -> Iterator[tuple[
     for name, (changes, optimisation) in DEPARTURES.items():
         found = []
         for seed in range(seeds):
-            run = {"epochs": epochs, "patience": epochs, "seed": seed}
-            given = PAPER | changes | {"optimisation": SCHEDULE | optimisation | run}
+            own = SCHEDULE | optimisation
+            times = own.pop(LONGER, 1)
+            run = {"epochs": epochs * times, "patience": epochs * times, "seed": seed}
+            run["cycle_epochs"] = own["cycle_epochs"] * times
+            given = PAPER | changes | {"optimisation": own | run}
             found.append(measure(workspace, DynamicParams.model_validate(given)))
         yield name, np.array(found)
 

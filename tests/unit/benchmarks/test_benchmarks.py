@@ -23,7 +23,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "throughput": ("--videos", "2", "--seconds", "3", "--detector", "blazeface_short"),
     "windows": ("--layers", "1", "--seconds", "5", "--rounds", "1"),
 }
-NEED_A_REPOSITORY_OR_A_PEER = {"starter", "repro", "separation"}
+NEED_A_REPOSITORY_OR_A_PEER = {"starter", "repro", "separation", "intervals"}
 NEED_A_GPU = {"gpu"}  # test_gpu.py
 PARTS_OF_OTHERS = {
     "peers",

@@ -113,8 +113,8 @@ def test_the_papers_protocol_is_fooled_by_the_published_forest(judged: Any) -> N
     assert paper["value"] > judged[1][fusion] + 0.15
     assert paper["low"] > judged[1][fusion], "even its interval is"
     assert judged[0]["systems"][fusion]["optimism"] > 0.15
-    optimism = {name: each["optimism"] for name, each in judged[0]["systems"].items()}
     weighted = [name for name, described in FUSIONS.items() if described.method == "dirichlet"]
+    optimism = {name: judged[0]["systems"][name]["optimism"] for name in weighted}
     plain = [name for name in weighted if not FUSIONS[name].by_width]
     assert all(optimism[name] < 0.05 for name in plain), optimism
     # The widths that it weighs by are of intervals that have seen these very recordings.
