@@ -72,7 +72,8 @@ class Spread:
 def _between(middle: Floats, half: Floats) -> Floats:
     """Bounds about a middle, no nearer than labels are exact, no farther than errors go. -> (N, 2)."""
     half = np.maximum(half, LEAST_WIDTH / 2)
-    return np.clip(np.stack([middle - half, middle + half], axis=1), -LARGEST_ERROR, LARGEST_ERROR)
+    bounds = np.stack([middle - half, middle + half], axis=1)
+    return np.asarray(np.clip(bounds, -LARGEST_ERROR, LARGEST_ERROR))
 
 
 def _middle_and_half(bounds: Floats) -> tuple[Floats, Floats]:

@@ -108,7 +108,7 @@ class Mirrored:
     def __init__(self, network: StaticNetwork) -> None:
         self._network = network
         self.image_size, self.threads = network.image_size, network.threads
-        self.full_batches = network.full_batches
+        self.full_batches, self.most = network.full_batches, network.most
 
     def answer(self, images: NDArray[np.uint8]) -> Any:
         """See `StaticNetwork`."""
