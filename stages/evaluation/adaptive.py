@@ -7,7 +7,8 @@
 2. Each fold of recordings is predicted by regressions fitted on the others. An error's distance from the
    middle, in half widths, is the score that calibrates (Lei, G'Sell, Rinaldo, Tibshirani, Wasserman, 2018).
 3. Scores are taken by thirds of the predicted width, so that easy and hard frames are each covered (Vovk,
-   2012). All frames of a recording are on one side: neighbours are near-duplicates.
+   2012). Where a third of narrower intervals would end up wider than the next, the two are one: their order
+   tells nothing. All frames of a recording are on one side: neighbours are near-duplicates.
 """
 
 from collections.abc import Mapping
@@ -179,8 +180,25 @@ def _calibrated(spread: Spread, bounds: Floats, errors: Floats, groups: Groups, 
     scores = np.abs(errors - middle) / half
     edges = np.quantile(2 * half, [1 / THIRDS, 2 / THIRDS])
     third = np.searchsorted(edges, 2 * half)
-    factors = [_quantile(scores[third == k], groups[third == k], coverage) for k in range(THIRDS)]
-    return Band(spread, edges, np.array(factors))
+    return Band(spread, edges, _factors(scores, half, third, groups, coverage))
+
+
+def _factors(scores: Floats, half: Floats, third: Integers, groups: Groups, coverage: float) -> Floats:
+    """What the widths of each third are multiplied by; thirds whose order turns round are one. -> (3,)."""
+    blocks = [[k] for k in range(THIRDS) if (third == k).any()]
+    while True:
+        rows = [np.isin(third, block) for block in blocks]
+        found = [_quantile(scores[own], groups[own], coverage) for own in rows]
+        widths = [factor * np.median(half[own]) for factor, own in zip(found, rows, strict=True)]
+        turned = np.flatnonzero(np.diff(widths) < 0)
+        if not len(turned):
+            break
+        first = int(turned[0])
+        blocks[first : first + 2] = [blocks[first] + blocks[first + 1]]
+    factors = np.full(THIRDS, SHORT_OF_EVERYTHING)
+    for block, factor in zip(blocks, found, strict=True):
+        factors[block] = factor
+    return factors
 
 
 def _quantile(scores: Floats, groups: Groups, coverage: float) -> float:

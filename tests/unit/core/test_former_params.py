@@ -21,6 +21,7 @@ REMEDY = (
     "stages/core/former_params.py, with the value that means what the program did before"
 )
 OTHERWISE_THEN: dict[str, Any] = {
+    "embed.mirrored": False,
     "decode.keep_frames": True,
     "index.lists": ".",
     "index.group_parts": False,

@@ -84,6 +84,20 @@ def test_errors_of_one_recording_calibrate_no_interval_of_its_own() -> None:
     assert covered[0] > 0.8
 
 
+def test_widths_that_tell_nothing_are_calibrated_as_one() -> None:
+    """Features of pure noise: easy thirds that would end up wider than hard ones are merged."""
+    features, errors, groups = recordings(8, 0)
+    noise = np.random.default_rng(1).normal(size=features.shape)
+    band = fit_band(noise, errors, groups, SETTINGS)
+    half = np.diff(band.spread.predict(noise))[:, 0] / 2
+    third = np.searchsorted(band.edges, 2 * half)
+    widths = [np.median(half[third == k]) * band.factors[k] for k in range(3)]
+    assert widths == sorted(widths)
+    alike = fit_band(np.zeros_like(features), errors, groups, SETTINGS)
+    held = measure(alike.errors(np.zeros_like(features)), errors)
+    assert held.coverage == pytest.approx(0.9, abs=0.05)
+
+
 def test_it_comes_back_from_plain_arrays(band: Band) -> None:
     features = recordings(3, 4)[0]
     again = Band.from_arrays(band.to_arrays("valence"), "valence")
