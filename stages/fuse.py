@@ -37,7 +37,7 @@ from stages.core.notes import Note
 from stages.core.params import CrossfitParams, FuseParams, IntervalParams, load_params
 from stages.core.systems import FUSIONS, OUT_OF_FOLD
 from stages.engine.stage import Stage, Unit, main
-from stages.evaluation.difficulty import View, look, on_grid
+from stages.evaluation.difficulty import FEATURES, View, look, on_grid
 from stages.exports.trace import nearest
 from stages.fusion.grouped import cross_fitted
 from stages.fusion.methods import METHODS, Fitted
@@ -115,12 +115,24 @@ def apply_fusion(unit: Unit, _settings: None) -> list[Note]:
     fusion, arrays = FUSIONS[config["fusion"]], load_file(unit.reads["model"])
     method = METHODS[fusion.method]
     if fusion.by_width:
+        _require_same_features(unit.reads["model"], arrays, config)
         parts = {name: PartInterval.from_arrays(arrays, f"{PART}.{name}") for name in config["systems"]}
         stack = method.weigh(stack, _widths(unit, parts, time_s))
     own = {name: array for name, array in arrays.items() if not name.startswith(f"{PART}.")}
     fused = _clip(method.load(own).predict(stack))
     write_arrays(unit.writes["trace"], {"valence_arousal": fused, "time_s": time_s})
     return []
+
+
+def _require_same_features(model: Path, arrays: Mapping[str, Floats], config: Mapping[str, Any]) -> None:
+    """The trees of the systems' intervals ask for features by their place: of another version, for others.
+
+    Raises:
+        ValaroError: the model was fitted by another version.
+    """
+    if any(name.startswith(f"{PART}.") for name in arrays) and config.get("features") != list(FEATURES):
+        problem = "its intervals look at other features than this version computes"
+        raise ValaroError(f"{model}: {problem}. Run `dvc repro fuse` again.")
 
 
 def read_stack(
@@ -187,7 +199,8 @@ def _save(unit: Unit, fitted: Fitted, parts: dict[str, PartInterval], speaking_w
     arrays = fitted.to_arrays()
     for name, part in parts.items():
         arrays |= part.to_arrays(f"{PART}.{name}")
-    write_tensors(unit.writes["model"], arrays, **config)
+    asked = {"features": list(FEATURES)} if parts else {}
+    write_tensors(unit.writes["model"], arrays, **config, **asked)
     write_json(unit.writes["summary"], config | fitted.summary())
 
 

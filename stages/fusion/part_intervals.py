@@ -83,7 +83,7 @@ def cross_fitted_widths(
     Args:
         evidence: of all subjects.
         traces: of one system, picked by the recordings outside `without`.
-        settings: of the quantile regressions.
+        settings: of the regressions.
         without: the fold that nothing may be fitted on; None: no such fold.
     """
     found: dict[str, Floats] = {}

@@ -218,7 +218,7 @@ def read_sureness(measured: Path) -> list[Sureness]:
             figures["constant_coverage"],
             figures["constant_width"],
             figures["narrower_at_equal_coverage"],
-            figures["narrower_than_clean_at_equal_coverage"],
+            figures.get("narrower_than_clean_at_equal_coverage", NAN),  # runs before it was measured
         )
         for name, words in SETS.items()
         for target, figures in found.get(name, {}).items()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from stages.core.artefacts import read_arrays, read_config, read_json, write_arrays
+from stages.core.artefacts import read_arrays, read_config, read_json, write_arrays, write_tensors
 from stages.core.corpus import Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.measures import ccc_per_target
@@ -275,3 +275,15 @@ def test_weights_by_width_follow_the_face_while_it_is_seen(workspace: Workspace)
         )
         reached[fusion] = ccc_per_target(truth, fused).mean()
     assert reached["dwf_width_dynamic_audio_kelm"] > reached["dwf_dynamic_audio_kelm"] + 0.1, reached
+
+
+def test_intervals_of_another_version_are_refused(workspace: Workspace) -> None:
+    """Their trees ask for features by place: at other features they would be silently wrong."""
+    fusion = "dwf_width_dynamic_audio_kelm"
+    do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS, INTERVALS), SETTINGS)
+    model = workspace.model(f"fusion/{fusion}.safetensors")
+    config = read_config(model)
+    write_tensors(model, load_file(model), **config | {"features": config["features"][:-1]})
+    (unit,) = applying_units(workspace, workspace, subjects("a"), fusion)
+    with pytest.raises(ValaroError, match=r"other features.*dvc repro fuse"):
+        do_unit(apply_fusion, unit, None)
