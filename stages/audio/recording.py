@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from stages.audio.convolutions import are_local, frames_of, receptive_field, stride_of
 from stages.audio.networks import AudioNetwork
-from stages.audio.samples import AudioLevel, Level, level_of, normalised, sample_range
+from stages.audio.samples import BLOCK, AudioLevel, Level, level_of_blocks, normalised, sample_range
 from stages.core.arrays import Flags, Floats
 from stages.temporal.windows import overlap_average_on_grid
 
 LENGTH_SLACK_S = 1e-6
+
+
+class Waveform(Protocol):
+    """Samples of one channel: an array (n,) float32, or what reads them from a file as they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> Floats: ...
 
 
 class RecordingPrediction(NamedTuple):
@@ -49,27 +57,27 @@ def predict_video(
         config: window_s, fps_hz and normalisation that the model was trained with.
     """
     from stages.core.artefacts import read_arrays
-    from stages.media.sound import read_wav, to_mono
+    from stages.media.sound import open_wav
 
     grid = read_arrays(speech, "inference_window_s", "time_s")
-    waveform, rate_hz = read_wav(voice)
-    predicted, features = predict_recording(
-        network,
-        to_mono(waveform),
-        grid["inference_window_s"],
-        steps=len(grid["time_s"]),
-        window_s=config["window_s"],
-        step_s=1 / config["fps_hz"],
-        rate_hz=rate_hz,
-        normalisation=config.get("normalisation", "window"),  # an imported model has no such entry
-    )
+    with open_wav(voice) as waveform:
+        predicted, features = predict_recording(
+            network,
+            waveform,
+            grid["inference_window_s"],
+            steps=len(grid["time_s"]),
+            window_s=config["window_s"],
+            step_s=1 / config["fps_hz"],
+            rate_hz=waveform.rate_hz,
+            normalisation=config.get("normalisation", "window"),  # an imported model has no such entry
+        )
     said = np.isfinite(predicted).all(axis=1)
     return VideoPrediction(predicted[said], features[said], grid["time_s"][said])
 
 
 def predict_recording(
     network: AudioNetwork,
-    waveform: Floats,
+    waveform: Waveform,
     windows_s: Floats,
     *,
     steps: int,
@@ -103,7 +111,9 @@ def predict_recording(
     windows = np.asarray(windows_s, dtype=np.float64).reshape(-1, 2)
     if not len(windows) or (np.diff(windows) > window_s + LENGTH_SLACK_S).any():
         raise ValueError(f"{len(windows)} windows; there must be at least one, and none over {window_s} s")
-    level = level_of(waveform) if normalisation == "recording" and len(waveform) else None
+    level = None
+    if normalisation == "recording" and len(waveform):
+        level = level_of_blocks(waveform[k : k + BLOCK] for k in range(0, len(waveform), BLOCK))
     values = np.concatenate(list(_per_batch(network, waveform, windows, window_s, rate_hz, batch, level)))
     offset_s = step_s * np.arange(values.shape[1])
     ends_s = np.minimum(windows[:, 1], len(waveform) / rate_hz)
@@ -115,7 +125,7 @@ def predict_recording(
 
 def _per_batch(
     network: AudioNetwork,
-    waveform: Floats,
+    waveform: Waveform,
     windows: Floats,
     window_s: float,
     rate_hz: int,
@@ -133,7 +143,7 @@ def _per_batch(
 
 
 def _shared(
-    network: AudioNetwork, waveform: Floats, ranges: list[tuple[int, int]], length: int, level: Level
+    network: AudioNetwork, waveform: Waveform, ranges: list[tuple[int, int]], length: int, level: Level
 ) -> Floats | None:
     """The windows' convolutions (b, c, F), each second passing once; None where they can't be shared.
 

@@ -1,5 +1,6 @@
 """Samples of a waveform as a model wants them: one length, normalised over the real ones. No torch."""
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -30,6 +31,17 @@ def level_of(samples: Floats) -> Level:
     return Level(float(real.mean()), float(np.sqrt(real.var() + VARIANCE_FLOOR)))
 
 
+def level_of_blocks(blocks: Iterable[Floats]) -> Level:
+    """The level of samples that come one block (k,) after the other."""
+    count, total, squares = 0, 0.0, 0.0
+    for block in blocks:
+        real = _finite(block)
+        count, total, squares = count + len(real), total + real.sum(), squares + (real**2).sum()
+    mean = total / max(count, 1)
+    variance = max(squares / max(count, 1) - mean**2, 0.0)
+    return Level(float(mean), float(np.sqrt(variance + VARIANCE_FLOOR)))
+
+
 @cache
 def level_of_file(file: Path) -> Level:
     """The level of a whole mono file, read block by block; remembered by its name.
@@ -37,16 +49,10 @@ def level_of_file(file: Path) -> Level:
     Raises:
         BadInput: the file can't be read.
     """
-    count, total, squares = 0, 0.0, 0.0
     try:
-        for block in soundfile.blocks(file, BLOCK):
-            real = _finite(block)
-            count, total, squares = count + len(real), total + real.sum(), squares + (real**2).sum()
+        return level_of_blocks(soundfile.blocks(file, BLOCK))
     except (soundfile.LibsndfileError, OSError) as error:
         raise BadInput(file, f"not a readable WAV file ({error})", "Run the voice stage again") from error
-    mean = total / max(count, 1)
-    variance = max(squares / max(count, 1) - mean**2, 0.0)
-    return Level(float(mean), float(np.sqrt(variance + VARIANCE_FLOOR)))
 
 
 def _finite(samples: Floats) -> Floats:

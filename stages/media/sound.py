@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -25,6 +26,7 @@ _GAP_S = 0.01  # shorter than the shortest lost packet (MP3: 26 ms), longer than
 _LONGEST_FRAME_S = 300  # some programs write minutes of PCM into one packet, none writes hours
 _FULL_SCALE = 32_768
 _BLOCK = 1 << 20
+_AGAIN = "Remove it, so that it is made again"
 
 
 @dataclass(frozen=True)
@@ -268,24 +270,68 @@ def _fill_pcm(file: soundfile.SoundFile, blocks: Iterable[Floats]) -> int:
     return start
 
 
+class OpenWav:
+    """A WAV file as one channel: `[first:stop]` reads those samples, (k,) float32, and `len()` counts all.
+
+    Args:
+        path: of the file.
+        file: that file, open.
+    """
+
+    def __init__(self, path: Path, file: soundfile.SoundFile) -> None:
+        self._path, self._file = path, file
+        self.rate_hz = int(file.samplerate)
+
+    def __len__(self) -> int:
+        return int(self._file.frames)
+
+    def __getitem__(self, part: slice) -> Samples:
+        """Raises BadInput where the file can't be read."""
+        first, stop, _ = part.indices(len(self))
+        with _readable(self._path):
+            self._file.seek(first)
+            return to_mono(self._file.read(max(stop - first, 0), dtype="float32", always_2d=True))
+
+
+@contextmanager
+def open_wav(path: Path) -> Iterator[OpenWav]:
+    """A WAV file whose samples are read as they are asked for, however long it is.
+
+    Raises:
+        BadInput: not a WAV file that can be read.
+    """
+    with ExitStack() as stack:
+        with _readable(path):
+            file = stack.enter_context(_checked_wav(path))
+        yield OpenWav(path, file)
+
+
 def read_wav(path: Path) -> tuple[Samples, int]:
     """Samples (n, channels) float32 and rate of a WAV file.
 
     Raises:
         BadInput: not a WAV file that can be read.
     """
-    remedy = "Remove it, so that it is made again"
+    with _readable(path), _checked_wav(path) as file:
+        return file.read(dtype="float32", always_2d=True), int(file.samplerate)
+
+
+def _checked_wav(path: Path) -> soundfile.SoundFile:
+    file = soundfile.SoundFile(path)
+    # libsndfile reads compressed files under any name; a kilobyte of FLAC can be an hour of silence
+    if file.format in ("WAV", "WAVEX") and file.frames * file.channels <= path.stat().st_size:
+        return file
+    problem = f"{file.frames} samples of {file.format}, {file.subtype}, in {path.stat().st_size} bytes"
+    file.close()
+    raise BadInput(path, f"not an uncompressed WAV file: {problem}", _AGAIN)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        with soundfile.SoundFile(path) as file:
-            # libsndfile reads compressed files under any name; a kilobyte of FLAC can be an hour of silence
-            if file.format not in ("WAV", "WAVEX") or file.frames * file.channels > path.stat().st_size:
-                problem = (
-                    f"{file.frames} samples of {file.format}, {file.subtype}, in {path.stat().st_size} bytes"
-                )
-                raise BadInput(path, f"not an uncompressed WAV file: {problem}", remedy)
-            return file.read(dtype="float32", always_2d=True), int(file.samplerate)
+        yield
     except (OSError, soundfile.SoundFileError) as error:
-        raise BadInput(path, "not a readable WAV file", remedy) from error
+        raise BadInput(path, "not a readable WAV file", _AGAIN) from error
 
 
 def to_mono(samples: Floats) -> Samples:

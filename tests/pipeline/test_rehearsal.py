@@ -8,14 +8,14 @@ runs all 578 videos at a twentieth of their lengths; without the variable they h
 Measured on 2026-11-27, two cores of an AMD EPYC, in seconds of one core:
 
     share        all  index  decode  faces  mouth  voice  train_audio  predict  fuse  degrade  intervals  others
-    .05          660      9      20     45     34     17           16       31    40       59        102     287
-    .25          860     13      57     82    111     53           41       45    51       62         90     255
-    1, reckoned 1900     28     200    220    400    190          137       97    92       75         95     370
+    .05          550      9      20     45     34     17           16       31    40       59        102     175
+    .25          800     13      57     82    111     53           41       45    51       62         90     195
+    1, reckoned 1860     28     200    220    400    190          137       97    92       75         90     330
 
-The last row is the straight line through the others: it was never run. At .25 the test passed, in 38 minutes on a
+The last row is the straight line through the others: it was never run. To lay the corpus took 60 more at .25. At .25 the test passed, in 38 minutes on a
 machine that other work kept busy; at .05 in two goes, so that its sum is not that of one run. No process grew with
 the videos; by stage the peak at .25 was 1157 MB (train_audio, in PyTorch), then 1002 (finetune), of those that work
-video by video 496 (predict), 328 (degrade), 236 (embed), 197 (voice) and less.
+video by video 496 (predict; 457 since it reads sound in parts), 328 (degrade), 236 (embed), 197 (voice) and less.
 """
 
 import csv

@@ -8,7 +8,16 @@ import soundfile
 
 from stages.core.errors import BadInput
 from stages.media.container import probe
-from stages.media.sound import decode_sound, read_wav, resample, to_mono, write_flac, write_sound, write_wav
+from stages.media.sound import (
+    decode_sound,
+    open_wav,
+    read_wav,
+    resample,
+    to_mono,
+    write_flac,
+    write_sound,
+    write_wav,
+)
 
 
 def beep(centre_s: float, duration_s: float, rate_hz: int, channels: int = 2) -> np.ndarray:
@@ -160,6 +169,26 @@ def test_a_broken_wav_is_bad_input(tmp_path: Path) -> None:
     for name in ("a.wav", "none.wav"):
         with pytest.raises(BadInput, match="not a readable WAV"):
             read_wav(tmp_path / name)
+        with pytest.raises(BadInput, match="not a readable WAV"), open_wav(tmp_path / name):
+            pass
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_an_open_wav_reads_the_samples_that_are_asked_for(tmp_path: Path, channels: int) -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, (1000, channels))
+    write_wav(tmp_path / "a.wav", samples, 8000)
+    whole = to_mono(read_wav(tmp_path / "a.wav")[0])
+    with open_wav(tmp_path / "a.wav") as wav:
+        assert (len(wav), wav.rate_hz) == (1000, 8000)
+        for part in (
+            slice(10, 20),
+            slice(0, 1000),
+            slice(990, 2000),
+            slice(2000, 3000),
+            slice(5, 2),
+            slice(None),
+        ):
+            np.testing.assert_array_equal(wav[part], whole[part])
 
 
 def test_flac_keeps_16_bits_exactly_clips_and_is_the_same_every_time(tmp_path: Path) -> None:
