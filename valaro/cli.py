@@ -60,6 +60,7 @@ from valaro.options import (
     ModelFolder,
     ModelName,
     Models,
+    ModelsToExport,
     OpenBrowser,
     Out,
     Overlay,
@@ -185,7 +186,7 @@ def export(
 @app.command("export-model")
 def export_model(
     out: ModelFolder,
-    models: Models = None,
+    models: ModelsToExport = None,
     system: System = "best",
     force: ReplaceFiles = False,
     _verbose: Verbose = False,

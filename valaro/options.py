@@ -40,7 +40,18 @@ Models = Annotated[
         "--model",
         metavar="DIR",
         help="Trained models: a folder with params.yaml and metrics/ beside it, or one that `valaro "
-        "export-model` wrote. Default: models/ here, else that of the checkout.",
+        "export-model` wrote. Default: those of this repository if they learnt from a real corpus, else the "
+        "starter.",
+    ),
+]
+ModelsToExport = Annotated[
+    Path | None,
+    typer.Option(
+        "--models",
+        "--model",
+        metavar="DIR",
+        help="Trained models: a folder with params.yaml and metrics/ beside it. Default: models/ of this "
+        "repository.",
     ),
 ]
 DetectorName = Annotated[
@@ -107,23 +118,23 @@ TraceName = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="Of the repository: a system or a fusion; <name>.out_of_fold: its out-of-fold traces.",
+        help="System or fusion of this repository; <name>.out_of_fold: its out-of-fold traces.",
     ),
 ]
 SplitName = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Of the repository: train, validation or test. Default: all."),
+    typer.Option(metavar="NAME", help="Split of this repository: train, validation or test. Default: all."),
 ]
 SubjectNames = Annotated[
     list[str] | None,
-    typer.Option("--subject", metavar="NAME", help="Of the repository; more than once for more."),
+    typer.Option("--subject", metavar="NAME", help="Subject of this repository; may be given several times."),
 ]
 ModelFolder = Annotated[
     Path,
     typer.Option("--out", metavar="DIR", file_okay=False, help="Folder for weights, parameters and card."),
 ]
 ReplaceFiles = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
-Kind = Annotated[str, typer.Argument(metavar="KIND", help="Which model it is.")]
+Kind = Annotated[str, typer.Argument(metavar="KIND", help="Kind of model, see above.")]
 CheckpointFile = Annotated[Path, typer.Argument(metavar="FILE", help="The state dict, .pth or .safetensors.")]
 SystemFolder = Annotated[
     Path,
@@ -133,15 +144,17 @@ SystemFolder = Annotated[
 ]
 AuthorsModels = Annotated[
     Path,
-    typer.Option("--models", metavar="DIR", file_okay=False, help="What `valaro import-checkpoint` wrote."),
+    typer.Option(
+        "--models", metavar="DIR", file_okay=False, help="Folder that `valaro import-checkpoint` wrote."
+    ),
 ]
 ProfileName = Annotated[
     str | None, typer.Argument(metavar="NAME", help="The profile to write to params.yaml.")
 ]
 Discard = Annotated[
-    bool, typer.Option("--force", help="Even if params.yaml has edits that no profile has (a copy is kept).")
+    bool, typer.Option("--force", help="Replace params.yaml even if it was edited (a copy is kept).")
 ]
-ModelName = Annotated[str, typer.Argument(metavar="NAME", help="As `valaro models` lists it.")]
+ModelName = Annotated[str, typer.Argument(metavar="NAME", help="Name, as in `valaro models`.")]
 PlanHours = Annotated[
     float | None,
     typer.Option(
@@ -149,7 +162,7 @@ PlanHours = Annotated[
     ),
 ]
 PlanHeight = Annotated[
-    int, typer.Option(metavar="N", min=16, help="Lines of its pictures, with --corpus-hours.")
+    int, typer.Option(metavar="N", min=16, help="Height of its pictures in pixels, with --corpus-hours.")
 ]
 PlanDevice = Annotated[
     str | None, typer.Option(metavar="NAME", help="cpu or cuda. Default: a GPU if there is one here.")
@@ -157,7 +170,7 @@ PlanDevice = Annotated[
 PlanCores = Annotated[int | None, typer.Option(metavar="N", min=1, help="Processors. Default: those here.")]
 GpuSpeed = Annotated[float, typer.Option(metavar="X", min=0.01, help="Speed of the GPU against an RTX 3090.")]
 BestEpoch = Annotated[
-    int, typer.Option(metavar="N", min=1, help="Epoch at which training is assumed to be best.")
+    int, typer.Option(metavar="N", min=1, help="Epoch at which training is assumed to reach its best score.")
 ]
 Explain = Annotated[
     bool, typer.Option("--explain", help="Also print the unit costs and where they are from.")
@@ -197,10 +210,12 @@ Repair = Annotated[
     bool, typer.Option("--repair", help="Remove damaged cache entries and leftovers of killed runs.")
 ]
 Port = Annotated[
-    int | None, typer.Option(metavar="N", min=0, max=65535, help="Of the page; 0: any that is free.")
+    int | None, typer.Option(metavar="N", min=0, max=65535, help="Port of the page; 0: any free one.")
 ]
 Keep = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", file_okay=False, help="Keep recordings and results there. Default: nowhere."),
+    typer.Option(
+        metavar="DIR", file_okay=False, help="Keep recordings and results there. Default: they are removed."
+    ),
 ]
-OpenBrowser = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")]
+OpenBrowser = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")]
