@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CODE = """
 import tempfile, weakref
 from stages.engine.garbage import NEW_OBJECTS, collect_rarely
@@ -31,4 +33,11 @@ def test_circles_go_and_what_must_be_tidied_up_is() -> None:
     assert went == "True"
     assert "finalized" in end
     assert not Path(folder).exists()
+    assert done.stderr == ""
+
+
+def test_no_library_speaks_of_leaks_at_the_end() -> None:
+    pytest.importorskip("triton", reason="it comes with PyTorch for CUDA only")
+    code = "from stages.engine.garbage import collect_rarely; collect_rarely(); import triton"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == ""

@@ -188,9 +188,8 @@ def test_a_split_without_a_label_is_named(prepare: Any, finetune_params: Setting
         do_unit(finetune.train, unit, settings)
 
 
-def test_scores_are_those_of_the_model_written(prepare: Any, finetune_params: Settings) -> None:
-    unit, settings = prepare(finetune_params(epochs=3))
-    do_unit(finetune.train, unit, settings)
+def check_score(unit: Unit, settings: FinetuneParams) -> None:
+    """The score that is reported is that of the model that was written."""
     images = finetune._images(unit, "validation", settings)
     model = load_model(unit.writes["model"], build_static)
     with torch.no_grad():
@@ -226,6 +225,7 @@ def test_a_person_is_predicted_by_the_epoch_that_the_others_choose(
     assert all(pair["valence"] == pair["arousal"] for pair in chosen.values()), "one epoch serves both"
     assert not any("fold" in path.name for path in unit.writes["plots"].rglob("*")), "no curve of its own"
     assert len(list(unit.scratch.glob("weights-*"))) <= 1 + CROSSFIT.folds, "of 6 epochs"
+    check_score(unit, settings)
 
 
 def counted(model_type: Any, patch: pytest.MonkeyPatch) -> list[int]:
