@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from measure import arguments, machine, save, take_turns
 from numpy.typing import NDArray
-from peers import Peer, read_face_api, read_fer
+from peer_models import Peer, read_face_api, read_fer
 
 from stages.core.measures import ccc_per_target
 from stages.corpora.crops import read_picture

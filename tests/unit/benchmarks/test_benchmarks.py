@@ -20,13 +20,13 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "memory": ("--minutes", "0.4"),
     "mesh": ("--crops", "4", "--rounds", "1"),
     "recipe": ("--seeds", "1", "--epochs", "1"),
-    "throughput": ("--videos", "2", "--seconds", "3", "--detector", "blazeface_short"),
+    "throughput": ("--videos", "2", "--seconds", "3", "--layers", "1", "--detector", "blazeface_short"),
     "windows": ("--layers", "1", "--seconds", "5", "--rounds", "1"),
 }
-NEED_A_REPOSITORY_OR_A_PEER = {"starter", "repro", "separation", "intervals"}
+NEED_A_REPOSITORY_OR_A_PEER = {"cold", "intervals", "peers", "predict", "starter", "repro", "separation"}
 NEED_A_GPU = {"gpu"}  # test_gpu.py
 PARTS_OF_OTHERS = {
-    "peers",
+    "peer_models",
     "measure",
     "corpus",
     "original_spleeter",
