@@ -49,7 +49,7 @@ def detection(sizes: Sizes, device: str, weights: Path | None) -> Iterator[Findi
         # The tiny run takes the GPU's code path on a processor, too.
         precision = torch.bfloat16 if device == "cpu" else None
         detector = RetinaFace(path, device, threshold, 0.4, batch, precision, scales="native")
-    found = detector.detect(frames[:batch])
+        found = detector.detect(frames[:batch])
     seconds = fastest_s(lambda: detector.detect(frames), device)
     rate = count / seconds
     what = f"RetinaFace at {sizes.frame_px[1]} x {sizes.frame_px[0]}, {kind}, batches of {batch}"
