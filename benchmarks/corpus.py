@@ -78,7 +78,7 @@ class Project:
                 shutil.copy2(checkout / name, folder / name)
         params = YAML(typ="safe", pure=True).load((checkout / "profiles" / "sample.yaml").read_text())
         params["index"]["corpus"] = "corpus"
-        params["index"]["test_list"] = None
+        params["index"]["test_list"] = params["submission"]["sample_file"] = None
         for section, values in changes.items():
             params[section] |= values
         (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))

@@ -6,11 +6,10 @@ What a process that reads images beside a GPU does: decode, letterbox, augment a
 One thread. A row of random forests' growth is here too, for `valaro plan`.
 """
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import torch
+from corpus import CHECKOUT
 from measure import arguments, machine, save, table, take_turns
 from skimage import data
 
@@ -39,7 +38,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     crop = cv2.resize(data.astronaut()[:400, :400], (300, 360))
     jpeg, offset = pack_jpegs([crop] * chosen.crops)
-    settings = load_params(Path("profiles/affwild2.yaml")).finetune.augmentation
+    settings = load_params(CHECKOUT / "profiles/affwild2.yaml").finetune.augmentation
     augment = build_augmentation(settings.names, settings.probability)
 
     def load(size: int) -> None:
