@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 
 def decode_video(unit: Unit, settings: DecodeParams) -> list[Note]:
     """Put one video on the grid, its frames too where they are kept, and its sound into a FLAC file."""
-    from stages.media.container import Limits, probe
+    from stages.media.container import probe
     from stages.media.frames import decode_grid, fitted_size, nearest_frames
+    from stages.media.limits import Limits
     from stages.media.oddities import oddities
     from stages.media.pictures import reading_arrays, reading_facts
     from stages.media.scan import Hearing

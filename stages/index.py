@@ -43,7 +43,8 @@ CONTAINER_FACTS = (
 
 def index_subject(unit: Unit, settings: IndexParams) -> list[Note]:
     """Put one subject's labels on the time base of its video; `core.labels` says which row is whose."""
-    from stages.media.container import Limits, probe
+    from stages.media.container import probe
+    from stages.media.limits import Limits
     from stages.media.scan import Hearing
 
     limits, hearing = Limits(**unit.facts["limits"]), Hearing(**unit.facts["hearing"])

@@ -19,7 +19,7 @@ from stages.core.voices import VOICES
 from stages.core.weights import PRETRAINED
 from stages.engine.stage import Stage, Unit, main
 from stages.inference.engines import engine_of
-from stages.media.container import Limits
+from stages.media.limits import Limits
 from stages.media.sound import to_mono
 from stages.separation.separators import separator_of, weights_of
 from stages.separation.streaming import rate_of, read_blocks, resample_blocks, write_blocks

@@ -10,9 +10,9 @@ import numpy as np
 from stages.core.arrays import Floats, Image
 from stages.core.params import FacesParams
 from stages.corpora.table import Sample
-from stages.media.container import Limits
 from stages.media.frames import decode_grid
 from stages.media.jpeg import pack_jpegs, unpack_jpeg
+from stages.media.limits import Limits
 from stages.vision.crops import crop_face
 from stages.vision.detection import Detections, FaceDetector
 from stages.vision.tracks import Track, follow_target

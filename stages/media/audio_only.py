@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from stages.core.errors import BadInput
-from stages.media.container import ContainerFacts, Limits, require_track
+from stages.media.container import ContainerFacts, require_track
+from stages.media.limits import Limits
 from stages.media.scan import Hearing, scan_sound
 from stages.media.source import Decoder, audio_tracks, choose_audio, open_media
 

@@ -11,7 +11,8 @@ import numpy as np
 from stages.core.arrays import Flags, Floats, Image, Integers
 from stages.core.errors import BadInput
 from stages.media.canvas import Canvas, display_matrix, sensible_aspect, square_size
-from stages.media.container import Limits, PictureFacts, probe
+from stages.media.container import PictureFacts, probe
+from stages.media.limits import Limits
 from stages.media.source import Decoder, choose_video, open_media
 
 _TIE_S = 1e-9

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from stages.media.container import ContainerFacts, PictureFacts, long_gaps, still_words
+from stages.media.container import ContainerFacts, PictureFacts
 from stages.media.frames import GridDecoding
+from stages.media.limits import long_gaps, still_words
 from stages.media.sound import Heard, Sound
 
 MAX_DAMAGED_SHARE = 0.01

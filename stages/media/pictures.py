@@ -101,8 +101,8 @@ class FilmedPictures:
         yield from prefetch_stream(self._prepared(wanted, prepare), len(wanted), size)
 
     def _prepared(self, wanted: Integers, prepare: Prepare[Prepared]) -> Iterator[Prepared]:
-        from stages.media.container import Limits
         from stages.media.frames import GridDecoding
+        from stages.media.limits import Limits
 
         arrays, facts = read_arrays(self._decoded), self._facts
         flags = np.zeros(len(arrays["time_s"]), bool)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from stages.core.arrays import Floats
 from stages.core.errors import BadInput
 from stages.engine.machine import disk_error, disk_named
-from stages.media.container import ContainerFacts, Limits, probe
+from stages.media.container import ContainerFacts, probe
+from stages.media.limits import Limits
 from stages.media.polarity import Mending, mend, mended, mending_for
 from stages.media.source import Decoder, open_media
 

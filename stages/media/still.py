@@ -8,7 +8,7 @@ import numpy as np
 
 from stages.core.arrays import Image
 from stages.core.errors import BadInput
-from stages.media.container import Limits
+from stages.media.limits import Limits
 
 FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 """Pillow's names of the formats that are read; of an animation the first picture."""

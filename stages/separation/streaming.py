@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stages.core.arrays import Floats
 from stages.core.errors import BadInput
 from stages.engine.machine import disk_named
-from stages.media.container import Limits
+from stages.media.limits import Limits
 
 Samples = NDArray[np.float32]
 Stream = Iterable[Floats]

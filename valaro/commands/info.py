@@ -8,7 +8,8 @@ import numpy as np
 from stages.core.errors import BadInput
 from stages.core.params import PARAMS_FILE, Params, load_params
 from stages.engine.fingerprint import ROOT
-from stages.media.container import ContainerFacts, Limits, long_gaps, probe, still_words, track_words
+from stages.media.container import ContainerFacts, probe, track_words
+from stages.media.limits import Limits, long_gaps, still_words
 from stages.media.oddities import LONG_GAP_S
 from stages.media.scan import Hearing
 from stages.media.source import audio_tracks, open_media

@@ -40,7 +40,7 @@ def stand_in_for_picture(picture: Path, workspace: Workspace, decode: DecodePara
     Raises:
         BadInput: the picture can't be read, or has more pixels than the parameters allow.
     """
-    from stages.media.container import Limits
+    from stages.media.limits import Limits
     from stages.media.still import write_as_video
 
     video = workspace.root / ONE_FRAME
@@ -62,8 +62,8 @@ def lay_out_sound(sound: Path, workspace: Workspace, decode: DecodeParams, subje
     """
     from stages.index import CONTAINER_FACTS
     from stages.media.audio_only import probe_sound
-    from stages.media.container import Limits
     from stages.media.frames import grid_length
+    from stages.media.limits import Limits
     from stages.media.scan import Hearing
     from stages.media.sound import decode_sound, write_flac
 

@@ -206,7 +206,8 @@ def _film(path: Path, video: Path, found: Findings, trained: Trained) -> None:
 
 
 def _facts_of(video: Path, trained: Trained) -> "ContainerFacts":
-    from stages.media.container import Limits, probe
+    from stages.media.container import probe
+    from stages.media.limits import Limits
     from stages.media.scan import Hearing
 
     decode = trained.params.decode

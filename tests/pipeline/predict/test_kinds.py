@@ -143,7 +143,7 @@ def test_a_bad_picture_is_one_line(case: str, clips: Path, run: Run, tmp_path: P
 
 def test_a_picture_over_the_limits_is_refused_unread(tmp_path: Path) -> None:
     from stages.core.errors import BadInput
-    from stages.media.container import Limits
+    from stages.media.limits import Limits
     from stages.media.still import read_still
 
     Image.new("1", (3000, 2000)).save(tmp_path / "large.png")

@@ -75,3 +75,21 @@ def test_every_line_runs_in_small(repository: Path, tmp_path: Path) -> None:
     assert "(answers: file)" in done.stdout
     assert "(answers: here)" not in done.stdout
     assert "BROKEN" not in done.stdout
+
+
+@pytest.mark.long
+def test_it_imports_nothing_that_a_bare_environment_lacks(repository: Path) -> None:
+    """Also what its parts import late; see benchmarks/gpu-requirements.txt."""
+    program = (
+        "import importlib, re, sys\n"
+        "from pathlib import Path\n"
+        "lacking = 'av cv2 dvc h5py imageio matplotlib mediapipe openvino pandas scipy skimage sklearn'.split()\n"
+        "for name in lacking: sys.modules[name] = None\n"
+        "text = ''.join(path.read_text() for path in Path('benchmarks').glob('gpu*.py'))\n"
+        "names = sorted(set(re.findall(r'(?m)^ *from (stages[.\\w]+) import', text)))\n"
+        "for name in names: importlib.import_module(name)\n"
+        "assert len(names) > 15\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=repository)
+    assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ import soundfile
 
 from stages.core.errors import BadInput
 from stages.media.audio_only import probe_sound
-from stages.media.container import Limits
+from stages.media.limits import Limits
 
 RATE_HZ = 16_000
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from stages.core.errors import BadInput
-from stages.media.container import Limits, probe, time_base
+from stages.media.container import probe, time_base
+from stages.media.limits import Limits
 
 CLIPS = {
     "01_grid_male_bbaf2n.mpg": 75,

@@ -7,8 +7,9 @@ import pytest
 
 from stages.core.errors import BadInput
 from stages.media.canvas import upright
-from stages.media.container import Limits, probe
+from stages.media.container import probe
 from stages.media.frames import decode_grid
+from stages.media.limits import Limits
 
 JUMPY_S = np.cumsum(np.random.default_rng(4).integers(8, 500, 80)) / 1000
 

@@ -8,8 +8,9 @@ from PIL import Image as Pictures
 
 from stages.core.arrays import Image
 from stages.core.errors import BadInput
-from stages.media.container import Limits, probe
+from stages.media.container import probe
 from stages.media.frames import decode_grid
+from stages.media.limits import Limits
 from stages.media.still import read_still, write_as_video
 
 ORIENTATION = 0x0112  # of EXIF

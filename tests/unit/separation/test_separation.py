@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from stages.core.errors import BadInput
-from stages.media.container import Limits
+from stages.media.limits import Limits
 from stages.media.sound import resample
 from stages.separation.separation import Classical, PassThrough, clean, sdr_db, si_sdr_db
 from stages.separation.streaming import rate_of, read_blocks, resample_blocks, write_blocks
