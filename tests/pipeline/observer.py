@@ -98,7 +98,7 @@ def growths(series: list[Sample], units: int, of: Callable[[Sequence[float]], fl
         series: looks at one process, in their order.
         units: of a round.
         of: what is compared of the looks of a part. The most they show, where the units are alike; where their
-            lengths differ, the median: the most tells of the longest video.
+            lengths differ, the least: the most tells of the longest video.
     """
     for first in range(0, max(sample.done for sample in series), units):
         early = [s for s in series if 0.1 * units <= s.done - first <= 0.4 * units]
