@@ -15,6 +15,8 @@ from stages.engine import crashes
 from stages.engine.crashes import Marked, call_in_own_process, map_with_crash_recovery, time_limit
 from stages.engine.mapping import map_units
 
+pytestmark = pytest.mark.long
+
 
 def work(log: Path, item: str) -> tuple[str, str]:
     """Some items end their process, once or always; every start is written down."""

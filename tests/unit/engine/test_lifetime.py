@@ -13,6 +13,8 @@ import pytest
 from stages.core.errors import ValaroError
 from stages.engine.lifetime import parents_of_this_stage, single_instance
 
+pytestmark = pytest.mark.long
+
 PATIENCE_S = 60
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(300)"

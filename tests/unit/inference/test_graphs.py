@@ -26,6 +26,8 @@ from stages.vision import retinaface_graph
 from stages.vision.retinaface_graph import open_retinaface
 from stages.vision.static_graph import open_static
 
+pytestmark = pytest.mark.long
+
 CODE = "stages.training.attention"
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
+pytestmark = pytest.mark.long
+
 
 def times_s(film: Path) -> np.ndarray:
     with av.open(str(film)) as container:

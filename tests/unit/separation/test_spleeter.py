@@ -30,6 +30,8 @@ from stages.separation.spleeter_net import MODELS, SpleeterNet, sub_pixel_kernel
 from stages.separation.spleeter_original import SpleeterOriginal, original_checkpoint
 from stages.separation.spleeter_weights import convert, load_net
 
+pytestmark = pytest.mark.long
+
 FULL_SCALE = 1e-5
 
 

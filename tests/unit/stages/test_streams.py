@@ -17,6 +17,8 @@ from stages.vision import search
 from stages.vision.crops import reuse_last
 from stages.vision.detection import Detections
 
+pytestmark = pytest.mark.long
+
 FEW, MANY, SIDE = 100, 900, 160
 FPS_HZ = 5.0
 GROWTH_BYTES = 7_000_000
