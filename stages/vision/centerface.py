@@ -1,9 +1,9 @@
-"""CenterFace through OpenVINO: faces of all sizes and directions, on a processor, without an own download.
+"""CenterFace through OpenVINO: small and turned faces too, on a processor; its weights come with a package.
 
 Xu et al., *CenterFace: Joint Face Detection and Alignment Using Face as Point*, 2020. Not the paper's
-detector: a third of its network, no anchors. One map says where the middle of a face is, others how large it
-is, where within its cell the middle lies, and where eyes, nose and mouth are. Unlike BlazeFace it finds small
-faces and profiles, and unlike it hardly ever a face where none is.
+detector, and without anchors: one map says where the middle of a face is, others how large it is, where
+within its cell the middle lies, and where eyes, nose and mouth are. docs/real-people.md has what it finds
+and misses.
 
 The network has free height and width here; every image is brought to LONG_SIDE_PX, so that a frame costs the
 same whatever the video's size.
@@ -25,7 +25,7 @@ from stages.vision.blazeface import BlazeFace
 from stages.vision.detection import Detections, require_images
 
 LONG_SIDE_PX = 640
-"""Of the image that is searched: a face of 10 px there is found, one that fills it too."""
+"""Of the image that is searched. Faces of 20 px there were found, one of 10 px was not."""
 STRIDE = 4
 """Pixels of the searched image in a cell of the maps."""
 MULTIPLE = 32
