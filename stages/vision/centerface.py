@@ -12,6 +12,7 @@ same whatever the video's size.
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import local
@@ -136,8 +137,8 @@ def compile_centerface(weights: Path, threads: int) -> Maps:
 class CenterFaceOrBlazeFace:
     """CenterFace, and BlazeFace's near range for the images in which it finds no face.
 
-    These are close faces that are covered or cut off, drawings, animals: mostly with a low score, which says
-    that they are doubtful.
+    These are close faces that are covered or cut off, faces upside down, drawings, animals: all doubtful, so
+    that their score is at most `threshold`, however sure BlazeFace is.
 
     Args:
         weights, threshold, overlap: see `CenterFace`; `threshold` is that of both.
@@ -151,7 +152,7 @@ class CenterFaceOrBlazeFace:
         found = self.first.detect(images)
         empty = [i for i, faces in enumerate(found) if not len(faces)]
         for i, faces in zip(empty, self.second.detect([images[i] for i in empty]), strict=True):
-            found[i] = faces
+            found[i] = replace(faces, score=np.minimum(faces.score, np.float32(self.first.threshold)))
         return found
 
 

@@ -8,6 +8,9 @@ import numpy as np
 
 from stages.core.arrays import Floats, Image
 
+TILT_DEG = 75.0
+"""Lean of a face that counts as 1: 30 degrees are then the most of an upright one, 90 like a profile."""
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -46,9 +49,11 @@ class Detections:
 
     @property
     def turned(self) -> Floats:
-        """(F,): how far the nose lies beside the middle of the eyes, in distances of the eyes; NaN: unknown.
+        """(F,): how far a face is from upright and towards the camera; NaN: unknown.
 
-        Up to 0.4 for a face that looks towards the camera, about 2 for a profile, whose eyes nearly coincide.
+        The larger of two measures: how far the nose lies beside the middle of the eyes, in distances of the
+        eyes (a profile: 1 to 2), and how far the line from the eyes to the mouth leans from straight down, in
+        TILT_DEG (lying: 1.2). Up to 0.4 for faces that are neither.
         """
         if self.landmarks_xy is None:
             return np.full(len(self), np.nan, np.float32)
@@ -56,7 +61,9 @@ class Detections:
         apart = other - one
         distance = np.maximum(np.linalg.norm(apart, axis=1), 1e-6)
         along = ((nose - (one + other) / 2) * apart).sum(axis=1) / distance
-        return np.asarray(np.abs(along) / distance, np.float32)
+        down = self.landmarks_xy[:, 3:].mean(axis=1) - (one + other) / 2
+        leans = np.degrees(np.abs(np.arctan2(down[:, 0], down[:, 1]))) / TILT_DEG
+        return np.asarray(np.maximum(np.abs(along) / distance, leans), np.float32)
 
 
 def no_faces() -> Detections:
