@@ -4,7 +4,9 @@ joblib does it on the cores here, `cluster` on Dask and Ray.
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Literal, TypeVar
 
 from stages.engine.lifetime import exit_with_parents
@@ -55,7 +57,9 @@ def map_units(
     beginning = {"initializer": _begin, "initargs": (os.getpid(), threads)}
     with parallel_config(backend="loky", inner_max_num_threads=threads, **beginning):
         calls = (delayed(function)(item) for item in waiting)
-        yield from Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")(calls)
+        results = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")(calls)
+        _end_workers_at_exit()
+        yield from results
 
 
 def _begin(master: int, threads: int) -> None:
@@ -64,3 +68,20 @@ def _begin(master: int, threads: int) -> None:
     import cv2
 
     cv2.setNumThreads(threads)
+
+
+@cache
+def _end_workers_at_exit() -> None:
+    """Kill the workers when Python's end begins. Call it after loky's start: the last registered is first.
+
+    joblib keeps idle workers for the next call. At Python's end loky asks them to leave and waits; if one of
+    them is killed in that moment (for want of memory, say), it takes the lock of their queue with it, and the
+    others never hear. `atexit` comes too late: Python has waited for loky's thread by then.
+    """
+    threading._register_atexit(_end_workers)  # type: ignore[attr-defined]  # loky's own way to be called
+
+
+def _end_workers() -> None:
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor(reuse=True).shutdown(kill_workers=True)

@@ -18,6 +18,7 @@ from stages.core.artefacts import PARTIAL, files_of, read_json
 from stages.engine.fingerprint import md5_of
 
 NIGHT = Path(__file__).with_name("night.py")
+CLOSING = Path(__file__).with_name("closing.py")
 REPOSITORY = NIGHT.parents[2]
 PATIENCE_S = 300
 
@@ -135,6 +136,16 @@ def test_a_killed_worker_costs_at_most_what_was_in_flight(tmp_path: Path, peacef
     assert digests(tmp_path) == peaceful
     starts = (tmp_path / "log").read_text().split()
     assert len(starts) <= 24 + 2, "two workers, two units"
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_worker_killed_at_the_very_end_holds_nobody_up(number: int) -> None:
+    """It held the lock of the workers' queue, for which the other one would wait for ever."""
+    command = [sys.executable, str(CLOSING), str(number)]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S / 5)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "killed\n"
 
 
 def test_two_runs_at_once_take_turns(tmp_path: Path, peaceful: dict[str, str]) -> None:
