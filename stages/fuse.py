@@ -47,9 +47,9 @@ from stages.fusion.part_intervals import (
     at_native,
     cross_fitted_widths,
     fit_part,
-    side_by_side,
+    stack_widths,
 )
-from stages.fusion.voice import speaking_share, split_by_voice
+from stages.fusion.voice import speaking_share, split_by_speaking
 
 FEWEST_RECORDINGS = LEAST_RECORDINGS["validation"]
 """One to score on, two to fit on: the forest's own choice holds one of these out again."""
@@ -159,7 +159,7 @@ def read_stack(
     if speaking_window_s is None:
         return stack, time_s
     speech = read_arrays(unit.reads["speech"], "speaking", "time_s")
-    return split_by_voice(
+    return split_by_speaking(
         stack, speaking_share(speech["speaking"], speech["time_s"], time_s, speaking_window_s)
     ), time_s
 
@@ -179,7 +179,7 @@ def _widths(unit: Unit, parts: Mapping[str, PartInterval], time_s: Floats) -> Fl
         else None
         for name, part in parts.items()
     ]
-    return side_by_side(found, len(time_s))
+    return stack_widths(found, len(time_s))
 
 
 def _trace(unit: Unit, system: str, fold: int | None) -> Floats:
@@ -264,7 +264,7 @@ def _weighed(
                 at_native(each[name], evidence[name].view.time_s, time_s) if name in each else None
                 for each in found
             ]
-            parts.append(side_by_side(own, len(time_s)))
+            parts.append(stack_widths(own, len(time_s)))
         return np.concatenate(parts)
 
     by_fold = np.stack([weigh(rows.by_fold[k], widths(fold)) for k, fold in enumerate(folds)])

@@ -113,6 +113,18 @@ def write_machine(path: Path, machine: Kelm, normaliser: Normaliser, settings: K
     write_tensors(path, arrays, window_s=settings.window_s, functionals=names_of(settings))
 
 
+def constants_of(path: Path) -> tuple[float, float]:
+    """C and gamma of a KELM that `write_machine` wrote, exact (the metrics file has six decimals).
+
+    Args:
+        path: models/kelm/<functionals>.safetensors.
+    """
+    from safetensors.numpy import load_file
+
+    machine = Kelm.from_arrays({name.removeprefix("kelm."): array for name, array in load_file(path).items()})
+    return machine.c, machine.gamma
+
+
 def refit(unit: Unit, settings: KelmParams) -> list[Note]:
     """Fit on all windows of the split `train` of a unit, with the C and gamma among its facts."""
     training = _windows(unit, "train", settings)

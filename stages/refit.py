@@ -4,18 +4,18 @@
 
 Reads   what train_dynamic, kelm and train_audio read
         metrics/dynamic/metrics.json, metrics/audio/<version>/metrics.json   epochs that the folds chose
-        metrics/kelm/<functionals>.json          C and gamma
-        models/static, models/fusion             as they are: the extractor, weights and trees
+        models/kelm/<functionals>.safetensors    C and gamma
+        models/static, models/fusion             unchanged: the extractor, fusion weights and trees
         data/faces, data/speech, data/voice      of the test split
 Writes  models/refit/                            dynamic/, kelm/, audio/
         data/refit/traces/<system>/<subject>.h5, data/refit/fused/<fusion>/<subject>.h5      test
 Params  submission.refit, dynamic, kelm, audio, smooth, crossfit
 
 With submission.refit: none (the default) it does nothing. With train+validation the systems are fitted on the
-labels of validation too; nothing is left to stop a training by, so each runs to the epoch that cross-fitting
-chose: the median over the folds, of each target. The stage submission then takes these traces. They have no
-score: those of evaluate are of the systems fitted on training alone. Neither the static model, the extractor
-of all, nor the cross-attention is refitted.
+labels of validation too. No data is left for early stopping, so each training runs to the epoch that
+cross-fitting chose: the median over the folds, per target. The stage submission then uses these traces. They
+have no score: evaluate scores the systems that were fitted on training alone. Neither the static model, which
+extracts the embeddings, nor the cross-attention is refitted.
 """
 
 from collections.abc import Iterator
@@ -77,7 +77,7 @@ def _apart(path: Path) -> Path:
 
 def fit_all(stage: Stage, workspace: Workspace, corpus: Corpus, params: Params) -> None:
     """Train the three systems on both splits."""
-    once = {"patience": 1}  # the run ends at the last epoch that is wanted
+    once = {"patience": 1}  # the run ends one epoch after the last one that is needed
     epochs = chosen(workspace.metrics("dynamic/metrics.json"))
     wanted = dict(zip(train_dynamic.CHOSEN_BY, epochs.values(), strict=True))
     unit = both(train_dynamic.unit_of(workspace, corpus, params.crossfit), epochs=wanted)
@@ -86,9 +86,9 @@ def fit_all(stage: Stage, workspace: Workspace, corpus: Corpus, params: Params) 
         train_dynamic.train, [unit], params.dynamic.model_copy(update={"optimisation": optimisation}), jobs=1
     )
     settings = kelm.settings_of(params.kelm, params.kelm.functionals)
-    figures = read_json(workspace.metrics(f"kelm/{settings.functionals}.json"))
+    c, gamma = kelm.constants_of(workspace.model(f"kelm/{settings.functionals}.safetensors"))
     unit = kelm.unit_of(workspace, corpus, settings.functionals, params.crossfit)
-    stage.run(kelm.refit, [both(unit, c=figures["c"], gamma=figures["gamma"])], settings, jobs=1)
+    stage.run(kelm.refit, [both(unit, c=c, gamma=gamma)], settings, jobs=1)
     audio = train_audio.settings_of(params.audio, params.audio.version)
     epochs = chosen(workspace.metrics(f"audio/{audio.version}/metrics.json"))
     unit = both(

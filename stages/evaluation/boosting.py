@@ -12,7 +12,7 @@ import numpy as np
 
 from stages.core.arrays import Floats
 from stages.core.params import IntervalParams
-from stages.fusion.forest import Forest, laid_out
+from stages.fusion.forest import Forest, flattened
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,4 +72,4 @@ def fit_boosted(
         random_state=settings.seed,
     ).fit(features.astype(np.float32), values, sample_weight=weights)
     start = float(np.ravel(grown.init_.constant_)[0])
-    return Boosted(start, settings.rate, laid_out([tree.tree_ for tree in grown.estimators_[:, 0]]))
+    return Boosted(start, settings.rate, flattened([tree.tree_ for tree in grown.estimators_[:, 0]]))

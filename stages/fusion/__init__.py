@@ -1,1 +1,1 @@
-"""From single systems to one trace: post-processing, Dirichlet weights, forest, grouped estimates."""
+"""Fuse the traces of several systems: Dirichlet weights, random forest, cross-attention; and smooth them."""

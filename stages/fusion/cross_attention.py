@@ -1,8 +1,8 @@
 """Model-based fusion: audio and visual features attend to one another (paper, section 3.3).
 
-The two visual streams (of the models best at valence and at arousal) are fused first, then the result with
-the audio; each fusion lets one stream ask the other and be asked in turn, twice, before the two become one.
-The authors' published code is the source of the architecture; the paper only names it.
+The two visual streams (from the models best at valence and at arousal) are fused first, then the result with
+the audio. Each fusion is two rounds of cross-attention in both directions, then an aggregation of the two
+streams into one. The architecture follows the authors' published code; the paper only names it.
 """
 
 import math
@@ -31,9 +31,13 @@ class CrossAttentionModel(nn.Module):
         d_model: width inside, a multiple of `heads`.
         heads: attention heads per layer.
         dropout: probability in the attention layers.
-        aggregation: how two streams become one: "stp", their mean and deviation; "mean"; "concat".
-        silence: what stands for the audio of steps without speech: "speaking_mean", the mean of the window's
-            steps with speech, or of all training (`speaking_mean`) where it has none; "as_heard", itself.
+        aggregation: how two streams become one: "stp", their mean and standard deviation; "mean"; "concat".
+        silence: audio features of steps without speech: "speaking_mean", the mean over the window's steps
+            with speech, or over all training steps with speech (`speaking_mean`) if the window has none;
+            "as_heard", unchanged.
+
+    Raises:
+        ValueError: `silence` or `aggregation` is unknown.
     """
 
     speaking_mean: Tensor
@@ -72,9 +76,10 @@ class CrossAttentionModel(nn.Module):
 
 
 class AttentionFusion(nn.Module):
-    """Two streams ask each other in turn, then become one. Shape: 2 x (B, T, d), (B, T) -> (B, T, d).
+    """Cross-attention of two streams in both directions, then one stream. 2 x (B, T, d), (B, T) -> (B, T, d).
 
-    A layer's residual follows its query, so a stream that is asked takes on the one that asks.
+    As in the authors' code, the stream that is updated gives key and value, and the other one the query,
+    which the residual connection of the layer carries.
 
     Args:
         features: width d.
@@ -97,7 +102,7 @@ class AttentionFusion(nn.Module):
         self.norm = nn.BatchNorm1d(features)
 
     def forward(self, first: Tensor, second: Tensor, valid: Tensor) -> Tensor:
-        """Fuse; padded steps are 0 and stay out of every statistic."""
+        """Fuse two streams; steps that aren't `valid` get 0 and enter no statistic."""
         for update_first, update_second in zip(self.to_first, self.to_second, strict=True):
             first = update_first(second, first, valid)
             second = update_second(first, second, valid)
@@ -111,7 +116,7 @@ WIDENED_BY: dict[str, int] = {"stp": 2, "mean": 1, "concat": 2}
 
 
 def aggregate(first: Tensor, second: Tensor, kind: Aggregation) -> Tensor:
-    """Make one stream of two. (B, T, d), (B, T, d) -> (B, T, d) for "mean", else (B, T, 2 d).
+    """Combine two streams. Shape: (B, T, d), (B, T, d) -> (B, T, d) for "mean", else (B, T, 2 d).
 
     "stp", statistics pooling: the mean and the unbiased standard deviation of the two, which is
     |first - second| / sqrt(2); written so, its gradient is finite (0) where they are equal.
@@ -123,14 +128,14 @@ def aggregate(first: Tensor, second: Tensor, kind: Aggregation) -> Tensor:
 
 
 def fill_silence(audio: Tensor, speaking: Tensor, speaking_mean: Tensor) -> Tensor:
-    """Put the mean of a window's speaking steps in place of the others.
+    """Replace the features of steps without speech by the mean over the window's steps with speech.
 
     Shape: (B, T, a), (B, T) bool, (a,) -> (B, T, a).
 
     Args:
         audio: features of a batch of windows.
-        speaking: steps that are real and speaking.
-        speaking_mean: what stands in where a window has none.
+        speaking: valid steps with speech.
+        speaking_mean: used for windows that have none.
     """
     heard = speaking.unsqueeze(-1)
     count = heard.sum(dim=1, keepdim=True)

@@ -1,4 +1,4 @@
-"""The cross-attention as a graph: a processor needs no PyTorch for it."""
+"""The cross-attention model as an inference graph, so that a CPU runs it without PyTorch."""
 
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,15 @@ CODE = __name__
 
 
 def open_cross_attention(file: Path, config: dict[str, Any], precision: Precision) -> Run:
-    """A cross-attention: streams (B, W, C) float32, real steps (B, W) bool -> (B, W, 2).
+    """Open a trained cross-attention model as a function of arrays.
+
+    Shape of the function: streams (B, W, C) float32, valid steps (B, W) bool -> (B, W, 2) float32.
 
     Args:
         file: the weights.
-        config: of their header: `window`, W, and the arguments of `CrossAttentionModel` under `model`.
-        precision: of the layers.
+        config: the configuration in their header: `window` is W, `model` has the arguments of
+            `CrossAttentionModel`.
+        precision: number format of the layers.
 
     Raises:
         GraphMismatch: see `graphs.open_graph`.

@@ -1,10 +1,10 @@
-"""Dirichlet weighted fusion: the best of many random convex combinations of the models (paper, section 3.3).
+"""Dirichlet-weighted fusion: the best of many random convex combinations of the models (paper, section 3.3).
 
-CCC of a weighted sum follows from the models' moments, so a draw costs O(models^2), not O(frames): the frames
-are read once, and a million draws take under a second. The authors draw valence and arousal jointly; the two
-optima are independent, so by default each target keeps its own best column. On the simplex CCC is a linear
-function over a convex quadratic one, hence has one peak where it is positive: a local search from the best
-draw finds it.
+The CCC of a weighted sum follows from the models' moments, so a draw costs O(models^2), not O(frames), and
+the frames are read once. The authors draw valence and arousal jointly; the two optima are independent, so by
+default each target keeps its own best column. On the simplex, CCC is a linear function divided by a convex
+quadratic one, hence quasiconcave where it is positive: every local maximum is the global one, and a local
+search from the best draw finds it.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
-class Fusion:
-    """Weights and the CCC they reach on the frames they were chosen on (optimistic: see `grouped`).
+class Chosen:
+    """Weights and their CCC on the frames they were chosen on (optimistic; see `grouped`).
 
     Attributes:
-        weights: (M, targets), >= 0; in every column each of the blocks has sum 1.
+        weights: (M, targets), >= 0; each block of a column has sum 1.
         ccc: (targets,).
     """
 
@@ -54,23 +54,23 @@ def best_weights(
     per_target: bool = True,
     refine: bool = True,
     blocks: int = 1,
-) -> Fusion:
+) -> Chosen:
     """Draw every target's column from Dirichlet(1, ..., 1) and keep the best.
 
     The paper's variant: draws=2000, per_target=False, refine=False.
 
     Args:
         moments: one per target, from `target_moments`, merged over recordings as needed.
-        draws: weight matrices tried.
-        seed: of the draws.
-        per_target: choose each column by its own CCC; False: the matrix with the best mean CCC.
-        refine: climb from the best draw to the peak.
-        blocks: parts of a column that are weights by themselves, each drawn with sum 1; 2 for the columns
-            of `voice.split_by_voice`, silence and speech.
+        draws: number of weight matrices tried.
+        seed: seed of the draws.
+        per_target: choose each column by its own CCC; False: choose the matrix with the best mean CCC.
+        refine: search locally from the best draw for the maximum.
+        blocks: number of equal parts of a column that each have sum 1; 2 for the columns of
+            `voice.split_by_speaking` (silence, then speech).
 
     Raises:
-        ValueError: no draw, no target or no model, no labelled frame, targets with different models, or
-            blocks that don't divide these.
+        ValueError: no draw, target, model or labelled frame; targets with different numbers of models; or a
+            number of models that isn't a multiple of `blocks`.
     """
     sizes = {len(each.mean) - 1 for each in moments}
     if draws < 1 or len(sizes) != 1 or min(sizes) < 1 or not all(each.count for each in moments):
@@ -79,7 +79,7 @@ def best_weights(
         )
     models = sizes.pop()
     if blocks < 1 or models % blocks:
-        raise ValueError(f"{blocks} blocks of {models} columns: they must be of one length")
+        raise ValueError(f"{blocks} blocks of {models} columns: all blocks must have the same length")
     generator = np.random.default_rng(seed)
     best = np.full((models, len(moments)), np.nan)
     reached = np.full(len(moments), -np.inf)
@@ -96,13 +96,17 @@ def best_weights(
         reached[better] = leading[better]
     if refine:
         best = np.column_stack([_climb(each, best[:, t], blocks) for t, each in enumerate(moments)])
-    return Fusion(best, np.array([each.fused(best[:, t]).ccc() for t, each in enumerate(moments)]))
+    return Chosen(best, np.array([each.fused(best[:, t]).ccc() for t, each in enumerate(moments)]))
 
 
 def ccc_of_weights(moments: Moments, weights: Floats) -> Floats:
     """CCC of many weighted sums at once.
 
     Shape: (draws, M) -> (draws,).
+
+    Args:
+        moments: of [truth, model 1, ..., model M].
+        weights: one row per weighted sum.
     """
     mean, covariance = moments.mean, moments.covariance
     variance = np.einsum("dm,dm->d", weights @ covariance[1:, 1:], weights)
@@ -111,7 +115,7 @@ def ccc_of_weights(moments: Moments, weights: Floats) -> Floats:
 
 
 def fuse(stacks: Floats, weights: Floats) -> Floats:
-    """Fused = sum over models of weight x prediction, per target.
+    """Weighted sum of the models' predictions, per target.
 
     Shape: (N, M, C), (M, C) -> (N, C) float64.
 
@@ -124,7 +128,7 @@ def fuse(stacks: Floats, weights: Floats) -> Floats:
 
 
 def _climb(moments: Moments, start: Floats, blocks: int) -> Floats:
-    """The peak of CCC on the simplex (of every block), from the best draw; never worse than that draw."""
+    """The maximum of CCC on the simplex (of each block), searched from the best draw; never worse than it."""
     from scipy.optimize import minimize
 
     members = np.kron(np.eye(blocks), np.ones(len(start) // blocks))
@@ -144,7 +148,7 @@ def _climb(moments: Moments, start: Floats, blocks: int) -> Floats:
 
 
 def _loss_and_slope(moments: Moments, weights: Floats) -> tuple[float, Floats]:
-    """Minus CCC, and its gradient by the weights."""
+    """Minus CCC, and its gradient with respect to the weights."""
     mean, covariance = moments.mean, moments.covariance
     distance = weights @ mean[1:] - mean[0]
     blurred = covariance[1:, 1:] @ weights

@@ -1,8 +1,8 @@
 """Random forest fusion: per target, the models' predictions of that target in, one value out (paper, 3.3).
 
-The forest is grown by scikit-learn and kept as plain arrays: no pickle, no version tie, and a predictor of
-a dozen lines. A forest of 100 trees holds those of 10, 20 and 50 as its first trees, so one growth serves the
-whole grid.
+scikit-learn fits the forest; it is stored as plain arrays, without pickle and independent of scikit-learn's
+version. The first 10, 20 or 50 trees of a forest of 100 are the smaller forests that the same seed gives, so
+one fit covers the whole grid.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,17 +15,18 @@ from stages.core.arrays import Flags, Floats, Integers
 
 ROWS_AT_ONCE = 1 << 15
 CRITERIA = {"squared_error": "squared_error", "friedman_mse": "squared_error"}
-"""The paper's grid. scikit-learn found the two equivalent for these trees and (1.9) deprecates the second."""
+"""The paper's grid -> scikit-learn's name. The two criteria give equal trees here; scikit-learn 1.9
+deprecates the second."""
 
 
 @dataclass(frozen=True, eq=False)
 class Forest:
-    """Trees laid end to end: node i sends x left if x[feature[i]] <= threshold[i].
+    """The nodes of all trees in flat arrays: node i sends x left if x[feature[i]] <= threshold[i].
 
     Attributes:
-        first_node: (trees + 1,) int64, where each tree begins; the last is the number of nodes.
+        first_node: (trees + 1,) int64, first node of each tree, then the number of nodes.
         left, right: (nodes,) int32, children counted from the tree's first node; -1 in a leaf.
-        feature: (nodes,) int16, the model asked.
+        feature: (nodes,) int16, column of the stack that the node compares.
         threshold: (nodes,) float32.
         value: (nodes,) float32, the prediction of a leaf.
     """
@@ -39,17 +40,20 @@ class Forest:
 
     @property
     def trees(self) -> int:
-        """How many."""
+        """Number of trees."""
         return len(self.first_node) - 1
 
     def first(self, trees: int) -> "Forest":
-        """The forest of its first trees: what growing only so many with the same seed would give.
+        """The forest of the first trees: equal to one grown with that number of trees and the same seed.
+
+        Args:
+            trees: how many, from 1 to the number of trees of this forest.
 
         Raises:
-            ValueError: trees isn't in 1..trees.
+            ValueError: `trees` is outside that range.
         """
         if not 1 <= trees <= self.trees:
-            raise ValueError(f"the first {trees} trees of {self.trees}")
+            raise ValueError(f"trees is {trees}, must be in 1..{self.trees}")
         end = int(self.first_node[trees])
         return Forest(
             self.first_node[: trees + 1],
@@ -61,12 +65,12 @@ class Forest:
         )
 
     def predict(self, stack: Floats) -> Floats:
-        """Mean over the trees.
+        """Mean of the trees' predictions.
 
         Shape: (N, M) -> (N,) float64.
 
         Raises:
-            ValueError: a value isn't finite.
+            ValueError: the stack isn't 2-dimensional, or a value isn't finite.
         """
         total = np.zeros(len(stack))
         for votes in self.each_tree(stack):
@@ -74,7 +78,11 @@ class Forest:
         return total / self.trees
 
     def each_tree(self, stack: Floats) -> Iterator[Floats]:
-        """The trees' own predictions, one tree after the other. Shape: (N, M) -> trees times (N,)."""
+        """Yield the predictions of each tree. Shape: (N, M) -> (N,) float64 per tree.
+
+        Raises:
+            ValueError: as `predict`.
+        """
         if stack.ndim != 2 or not np.isfinite(stack).all():
             raise ValueError(f"the stack {stack.shape} must be (N, M) and finite")
         columns = np.ascontiguousarray(stack.astype(np.float32))
@@ -113,9 +121,9 @@ class Growth:
 
     Attributes:
         criterion: one of CRITERIA.
-        min_leaf: fewest rows in a leaf.
-        max_samples: share of the rows each tree's bootstrap draws; 1 draws as many as there are.
-        seed: of the bootstraps and of ties between splits.
+        min_leaf: smallest number of rows in a leaf.
+        max_samples: rows in each tree's bootstrap sample, as a share of all rows, 0 to 1.
+        seed: seed of the bootstrap samples and of ties between splits.
     """
 
     criterion: str = "squared_error"
@@ -127,15 +135,22 @@ class Growth:
 def grow(
     stack: Floats, truth: Floats, trees: int, growth: Growth, n_jobs: int = 1
 ) -> tuple[Forest, list[Integers]]:
-    """Grow a forest on the labelled rows given (all native frames, or fewer: 5 Hz rows lose nothing).
+    """Fit a forest on labelled rows.
 
     Shape: (N, M), (N,), no NaN.
 
+    Args:
+        stack: predictions of the M models of one target.
+        truth: labels.
+        trees: number of trees.
+        growth: how they are grown.
+        n_jobs: threads; doesn't change the result.
+
     Returns:
-        The forest, and for every tree the rows of its bootstrap.
+        The forest, and for each tree the rows of its bootstrap sample.
 
     Raises:
-        ValueError: the criterion is unknown, or a value isn't finite.
+        ValueError: the criterion is unknown, there is no row, or a value isn't finite.
     """
     from sklearn.ensemble import RandomForestRegressor
 
@@ -151,13 +166,16 @@ def grow(
         random_state=growth.seed,
         n_jobs=n_jobs,
     ).fit(stack.astype(np.float32), truth)
-    return laid_out([tree.tree_ for tree in grown.estimators_]), grown.estimators_samples_
+    return flattened([tree.tree_ for tree in grown.estimators_]), grown.estimators_samples_
 
 
 def out_of_bag(forest: Forest, bootstraps: list[Integers], stack: Floats) -> Iterator[tuple[Floats, Flags]]:
-    """After each further tree: the mean of the trees that haven't seen a row, and which rows have one.
+    """Yield, after each tree, the out-of-bag prediction of each row, and which rows have one.
 
-    Shape: (N, M) -> trees times (N,), (N,). A row without vote isn't counted as 0, as scikit-learn would.
+    The prediction is the mean over the trees so far whose bootstrap sample lacks the row. A row without one
+    must be left out (scikit-learn counts it as 0).
+
+    Shape: (N, M) -> (N,) float64, (N,) bool per tree.
     """
     total, votes = np.zeros(len(stack)), np.zeros(len(stack), np.int64)
     for bootstrap, predicted in zip(bootstraps, forest.each_tree(stack), strict=True):
@@ -168,8 +186,8 @@ def out_of_bag(forest: Forest, bootstraps: list[Integers], stack: Floats) -> Ite
         yield total / np.maximum(votes, 1), votes > 0
 
 
-def laid_out(trees: list[Any]) -> Forest:
-    """Lay scikit-learn's trees end to end, in half the memory."""
+def flattened(trees: list[Any]) -> Forest:
+    """Store scikit-learn's trees (`tree_`) in flat arrays, in half the memory."""
     first = np.cumsum([0, *(tree.node_count for tree in trees)]).astype(np.int64)
 
     def joined(name: str, dtype: type) -> Any:
@@ -184,6 +202,6 @@ def laid_out(trees: list[Any]) -> Forest:
 
 
 def _floor32(threshold: Floats) -> Floats:
-    """Largest float32 not above: x <= threshold says the same for every float32 x."""
+    """The largest float32 that isn't above: for every float32 x, `x <= threshold` stays the same."""
     rounded = threshold.astype(np.float32)
     return np.where(rounded > threshold, np.nextafter(rounded, np.float32(-np.inf)), rounded)

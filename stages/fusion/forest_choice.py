@@ -1,8 +1,8 @@
 """Choose the forest's size and growth: by out-of-bag CCC (paper, section 3.3), or by video-grouped folds.
 
-Neighbouring frames are near-duplicates, so a frame that a tree's bootstrap left out still has its twins
-inside: out-of-bag CCC is optimistic and likes the deepest trees (paper: 0.763 on development, 0.432 on test).
-Folds that keep videos whole are not fooled.
+Neighbouring frames are near-duplicates. A frame outside a tree's bootstrap sample has neighbours inside it,
+so out-of-bag CCC is optimistic and prefers the deepest trees (paper: 0.763 on development, 0.432 on test).
+Folds of whole videos avoid this.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ TREES = (10, 20, 50, 100)
 
 @dataclass(frozen=True)
 class Choice:
-    """One point of the grid and the CCC it is chosen by."""
+    """One point of the grid and its CCC, the criterion of the choice."""
 
     trees: int
     growth: Growth
@@ -35,12 +35,20 @@ def choose_out_of_bag(
     seed: int = 0,
     n_jobs: int = 1,
 ) -> tuple[Forest, list[Choice]]:
-    """The paper's protocol for one target. Rows that no tree left out don't count.
+    """The paper's protocol for one target. Rows in the bootstrap sample of every tree aren't scored.
 
     Shape: (N, M), (N,), no NaN.
 
+    Args:
+        stack: predictions of the M models.
+        truth: labels.
+        trees: forest sizes tried.
+        criteria: split criteria tried, names of `forest.CRITERIA`.
+        seed: seed of the growth.
+        n_jobs: threads; doesn't change the result.
+
     Returns:
-        The best forest, grown on all rows; and all choices, the best first (of equals the fewest trees).
+        The best forest, fitted on all rows; and all choices, best first (of equal ones, the fewest trees).
 
     Raises:
         ValueError: as `grow`; or trees or criteria are empty.
@@ -71,10 +79,10 @@ def choose_by_groups(
     seed: int = 0,
     n_jobs: int = 1,
 ) -> tuple[Forest, list[Choice]]:
-    """Choose by the CCC of out-of-fold predictions, folds keeping videos whole; then grow on all rows.
+    """Choose by the CCC of out-of-fold predictions over folds of whole videos; then fit on all rows.
 
-    The best choice's CCC is itself slightly optimistic, having been chosen; an out-of-fold figure takes
-    `cross_fitted` around this function.
+    The CCC of the best choice is slightly optimistic, since it is the maximum of several. For an out-of-fold
+    figure, call this function within `cross_fitted`.
 
     Shape: (N, M), (N,), (N,), no NaN.
 
@@ -82,22 +90,24 @@ def choose_by_groups(
         stack: predictions of the M models.
         truth: labels.
         fold: from `assign_folds`.
-        trees: sizes tried.
-        min_leaf: smallest leaves tried, in rows.
-        max_samples: shares of the rows per bootstrap tried.
-        seed: of the growth.
+        trees: forest sizes tried.
+        min_leaf: smallest leaf sizes tried, in rows.
+        max_samples: sizes of the bootstrap sample tried, as shares of the rows.
+        seed: seed of the growth.
         n_jobs: threads; doesn't change the result.
 
     Returns:
         As `choose_out_of_bag`.
 
     Raises:
-        ValueError: as `grow`; there is only one fold; or a list is empty.
+        ValueError: as `grow`; there is only one fold; lengths differ; or a list is empty.
     """
     _require(trees, min_leaf, max_samples)
     folds = np.unique(fold)
     if len(folds) < 2 or len(fold) != len(stack):
-        raise ValueError(f"{len(folds)} folds over {len(fold)} of {len(stack)} rows: need two, over all")
+        raise ValueError(
+            f"{len(folds)} folds for {len(fold)} of {len(stack)} rows: need at least two, and a fold per row"
+        )
     choices = []
     for growth in (
         Growth(min_leaf=leaf, max_samples=share, seed=seed) for leaf in min_leaf for share in max_samples
@@ -118,7 +128,7 @@ def choose_by_groups(
 
 
 def _ranked(choices: list[Choice]) -> list[Choice]:
-    """Best first; of equals the fewer trees, then the larger leaves."""
+    """Best first; of equal ones, fewer trees, then larger leaves."""
     return sorted(choices, key=lambda choice: (-choice.ccc, choice.trees, -choice.growth.min_leaf))
 
 

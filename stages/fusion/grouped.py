@@ -1,4 +1,4 @@
-"""Cross-fitting over groups: every row predicted by a model that has seen no row of its group."""
+"""Cross-fitting over groups: every row is predicted by a model fitted without its group."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -19,20 +19,22 @@ def cross_fitted(
     groups: Groups,
     fold: Integers,
 ) -> Floats:
-    """Predict every row by a model that has seen no row of its group.
+    """Predict every row by a model that was fitted without any row of its group.
 
-    Shape: truth (N, ...), groups (N,), fold (N,) -> what `predict` gives, N rows.
+    Shape: truth (N, ...), groups (N,), fold (N,) -> N rows, shaped like those of `predict`.
 
     Args:
         fit: gets stacks, truth and groups of the other folds' labelled rows; may split them by group again.
-        predict: gets what `fit` made and the stacks of the fold left out.
-        stacks_of: fold -> the systems' predictions (N, ...) of all rows, by what the other folds picked.
+        predict: gets the result of `fit` and the stacks of the held-out fold.
+        stacks_of: fold -> the systems' predictions (N, ...) of all rows, by the models that the other folds
+            selected.
         truth: labels, NaN where unlabelled; such rows are predicted but never fitted on.
         groups: group of each row.
         fold: from `assign_folds`.
 
     Raises:
-        ValueError: lengths differ, a group stands in two folds, or a fold leaves nothing to fit on.
+        ValueError: lengths differ, there is no row, a group is in two folds, or no row outside a fold is
+            labelled.
     """
     if not len(truth) == len(groups) == len(fold):
         raise ValueError(f"{len(truth)} labels, {len(groups)} groups, {len(fold)} folds: must match")
@@ -57,6 +59,8 @@ def cross_fitted(
 def _require_whole_groups(groups: Groups, fold: Integers) -> None:
     names, member = np.unique(groups, return_inverse=True)
     pairs = np.unique(np.column_stack([member, fold]), axis=0)
-    torn = np.flatnonzero(np.bincount(pairs[:, 0]) > 1)
-    if len(torn):
-        raise ValueError(f"group {names[torn[0]]!r} stands in two folds: its rows would be on both sides")
+    split = np.flatnonzero(np.bincount(pairs[:, 0]) > 1)
+    if len(split):
+        raise ValueError(
+            f"group {names[split[0]]!r} is in two folds: its rows would be both fitted and scored"
+        )

@@ -1,6 +1,6 @@
-"""The late fusions behind one interface: fitted on stacks, applied to stacks, kept as plain arrays.
+"""The late-fusion methods with one interface: fit on a stack, apply to a stack, store as plain arrays.
 
-A stack holds the predictions of M systems side by side, (N, M, 2); a fusion makes (N, 2) of it.
+A stack is the predictions of M systems, (N, M, 2); a fusion turns it into one prediction, (N, 2).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +15,10 @@ from stages.core.measures import TARGETS
 from stages.core.params import FuseParams
 from stages.fusion.dirichlet import best_weights, fuse, target_moments
 from stages.fusion.forest import Forest
-from stages.fusion.width import with_surest, with_widths
+from stages.fusion.width import with_precision_weighted_mean, with_widths
 
 ROWS_WORTH_THREADS = 20_000
-"""Below, starting threads costs more than growing trees; their number doesn't change a forest."""
+"""With fewer rows, starting threads costs more than growing trees; their number doesn't change a forest."""
 
 
 class Fitted(Protocol):
@@ -33,15 +33,15 @@ class Fitted(Protocol):
         ...
 
     def summary(self) -> dict[str, Any]:
-        """Figures worth showing."""
+        """Values for `metrics/fusion/<fusion>.json`."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Weighted:
-    """Dirichlet-weighted fusion: weights (M, 2), every column with sum 1 (paper, section 3.3).
+    """Dirichlet-weighted fusion: weights (M, 2), each column with sum 1 (paper, section 3.3).
 
-    On stacks split by the voice (2 M, 2): of every column, the half for silence and the half for speech.
+    For a stack split by speaking time: (2 M, 2), in each column M weights for silence, then M for speech.
     """
 
     weights: Floats
@@ -61,7 +61,7 @@ class Weighted:
 
 @dataclass(frozen=True, eq=False)
 class Forests:
-    """A random forest per target, on the predictions of that target only (paper, section 3.3)."""
+    """One random forest per target, on the predictions of that target only (paper, section 3.3)."""
 
     forests: tuple[Forest, ...]
     choices: tuple[dict[str, Any], ...] = ()
@@ -79,8 +79,8 @@ class Forests:
         }
 
     def summary(self) -> dict[str, Any]:
-        """What each forest was chosen by."""
-        return dict(zip(TARGETS, self.choices, strict=True))
+        """The choice behind each forest; empty for a fusion that was loaded from its file."""
+        return dict(zip(TARGETS, self.choices, strict=bool(self.choices)))
 
 
 def load_weighted(arrays: Mapping[str, Floats]) -> Weighted:
@@ -100,7 +100,10 @@ def load_forests(arrays: Mapping[str, Floats]) -> Forests:
 def fit_weighted(
     stacks: Floats, truth: Floats, *, draws: int, seed: int, per_target: bool, refine: bool, blocks: int = 1
 ) -> Weighted:
-    """Choose the weights by the CCC they reach; see `dirichlet.best_weights` for the arguments."""
+    """Choose the weights by their CCC; see `dirichlet.best_weights` for the arguments.
+
+    Shape: (N, M, 2), (N, 2).
+    """
     moments = target_moments(truth, stacks)
     found = best_weights(moments, draws=draws, seed=seed, per_target=per_target, refine=refine, blocks=blocks)
     return Weighted(found.weights)
@@ -118,9 +121,20 @@ def fit_forests(
     folds: int,
     seed: int,
 ) -> Forests:
-    """Grow and choose both forests; see `forest_choice` for the arguments.
+    """Choose and fit both forests; see `forest_choice` for the arguments.
 
     Shape: (N, M, 2), (N, 2), (N,), no NaN.
+
+    Args:
+        stacks: predictions of the M systems.
+        truth: labels.
+        groups: recording of each row.
+        choose_by: the criterion: out-of-bag CCC, or CCC over folds of whole recordings.
+        trees: forest sizes tried.
+        min_leaf: smallest leaf sizes tried, in rows; for "grouped".
+        max_samples: sizes of the bootstrap sample tried, as shares of the rows; for "grouped".
+        folds: number of folds, at most one per recording; for "grouped".
+        seed: seed of folds and growth.
     """
     from stages.fusion.forest_choice import choose_by_groups, choose_out_of_bag
 
@@ -179,8 +193,8 @@ def _forests(choose_by: Literal["out_of_bag", "grouped"]) -> "Fit":
 
 
 Fit = Callable[[FuseParams, int, Floats, Floats, Groups], Fitted]
-"""Parameters, blocks of the stack (2 where it is split by speaking time, else 1), stacks (N, M, 2), truth
-(N, 2) without NaN, recording of each row (N,) -> a fitted fusion."""
+"""(parameters, blocks, stacks (N, M, 2), truth (N, 2) without NaN, recording of each row (N,)) -> a fitted
+fusion. `blocks` is 2 for a stack that is split by speaking time, else 1."""
 
 
 @dataclass(frozen=True)
@@ -190,8 +204,8 @@ class Method:
     Args:
         fit: fits it on labelled rows.
         load: the inverse of `Fitted.to_arrays`.
-        thins: whether it is fitted on `fuse.rows_hz` rows a second instead of on every frame.
-        weigh: how a stack takes in the widths of its systems' intervals; see `width`.
+        thins: whether it is fitted on `fuse.rows_hz` rows per second instead of on every frame.
+        weigh: adds the widths of the systems' intervals, (N, M, 2), to a stack (N, M, 2); see `width`.
     """
 
     fit: Fit
@@ -201,8 +215,8 @@ class Method:
 
 
 METHODS: Mapping[str, Method] = {
-    "dirichlet": Method(_dirichlet, load_weighted, weigh=with_surest),
+    "dirichlet": Method(_dirichlet, load_weighted, weigh=with_precision_weighted_mean),
     "forest": Method(_forests("out_of_bag"), load_forests, thins=True),
     "grouped_forest": Method(_forests("grouped"), load_forests, thins=True),
 }
-"""Every method by name."""
+"""The methods by name."""

@@ -1,8 +1,8 @@
-"""How sure each system of a fusion is, frame by frame: the widths of their intervals, fitted on validation.
+"""Confidence of each system of a fusion: the width of its interval at each frame, fitted on validation.
 
-As in `evaluation.adaptive`, without the calibration: only the systems' widths beside each other matter. What
-is fitted on a recording never tells that recording's widths while a fusion is fitted or scored: each fold's
-are by fits on the other folds, and where a fold is left out for scoring, on those less that one.
+The regressions are those of `evaluation.adaptive`, without calibration, because only the ratio of the
+systems' widths matters. While a fusion is fitted or scored, the widths of a recording come from fits on other
+folds; if a fold is held out for scoring, it is excluded from these fits too.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,11 +19,11 @@ from stages.evaluation.difficulty import View
 from stages.fusion.width import WIDEST
 
 Traces = Mapping[str, Floats]
-"""Subject -> one system's trace on the grid, (T, 2); no entry where it abstains."""
+"""Subject -> one system's trace on the grid, (T, 2); no entry where the system has no prediction."""
 
 
 class Evidence(NamedTuple):
-    """What is known of one validation subject: the labels at the steps of its view, (T, 2), and its fold."""
+    """One validation subject: its features, its labels at the same steps, (T, 2), and its fold."""
 
     view: View
     truth: Floats
@@ -32,12 +32,12 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PartInterval:
-    """The interval of one system: of valence and of arousal; None where nothing was left to fit it on."""
+    """The interval of one system, for valence and for arousal; None if there was no data to fit it on."""
 
     targets: tuple[Spread, ...] | None
 
     def widths(self, view: View, trace: Floats) -> Floats:
-        """Shape: (T, 2) -> (T, 2)."""
+        """Widths of the interval around a trace. Shape: (T, 2) -> (T, 2)."""
         if self.targets is None:
             return np.full(trace.shape, WIDEST)
         features = view.around(trace)
@@ -60,7 +60,7 @@ class PartInterval:
 
 
 def fit_part(evidence: Mapping[str, Evidence], traces: Traces, settings: IntervalParams) -> PartInterval:
-    """Fit one system's interval on the subjects given."""
+    """Fit one system's interval on the labelled steps of the given subjects."""
     features, errors = [], []
     for name, (view, truth, _) in evidence.items():
         if name in traces:
@@ -82,9 +82,9 @@ def cross_fitted_widths(
 
     Args:
         evidence: of all subjects.
-        traces: of one system, picked by the recordings outside `without`.
-        settings: of the regressions.
-        without: the fold that nothing may be fitted on; None: no such fold.
+        traces: of one system, by the models that the recordings outside `without` selected.
+        settings: parameters of the regressions.
+        without: a fold to exclude from every fit; None: exclude none.
     """
     found: dict[str, Floats] = {}
     for fold in sorted({each.fold for each in evidence.values()}):
@@ -97,11 +97,11 @@ def cross_fitted_widths(
 
 
 def at_native(widths: Floats, grid_s: Floats, time_s: Floats) -> Floats:
-    """Widths at native frames. Shape: (T, 2), (T,), (N,) -> (N, 2)."""
+    """Interpolate widths at native frames. Shape: (T, 2), (T,), (N,) -> (N, 2)."""
     return np.column_stack([np.interp(time_s, grid_s, column) for column in widths.T])
 
 
-def side_by_side(widths: Iterable[Floats | None], frames: int) -> Floats:
-    """Widths of the systems of a stack; those that abstain count as knowing nothing. -> (N, M, 2)."""
+def stack_widths(widths: Iterable[Floats | None], frames: int) -> Floats:
+    """Stack the widths of all systems; a system without a prediction gets WIDEST. M x (N, 2) -> (N, M, 2)."""
     unknown = np.full((frames, len(TARGETS)), WIDEST)
     return np.stack([unknown if each is None else each for each in widths], axis=1)

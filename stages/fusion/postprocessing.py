@@ -1,4 +1,4 @@
-"""From 5 Hz predictions to smooth traces at the native frames (paper, section 4.3)."""
+"""Turn 5 Hz predictions into smooth traces at the native frames (paper, section 4.3)."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from stages.core.arrays import Floats
 
 
 def to_native(valence_arousal: Floats, time_s: Floats, native_time_s: Floats) -> Floats:
-    """Interpolate linearly at the native frames; before the first and after the last point they are held.
+    """Interpolate linearly at the native frames; the first and the last value are held beyond the ends.
 
     To bridge steps without a prediction, pass only the rows (and times) that have one.
 
@@ -14,8 +14,8 @@ def to_native(valence_arousal: Floats, time_s: Floats, native_time_s: Floats) ->
 
     Args:
         valence_arousal: one row per prediction.
-        time_s: its times, increasing.
-        native_time_s: the native frames' time stamps; need not be regular.
+        time_s: times of the predictions in seconds, increasing.
+        native_time_s: time stamps of the native frames in seconds; need not be regular.
 
     Raises:
         ValueError: no prediction, lengths differ, times don't increase, or a value isn't finite.
@@ -40,10 +40,10 @@ def hamming_smooth(trace: Floats, rate_hz: float, window_s: float) -> Floats:
     Args:
         trace: one row per native frame.
         rate_hz: native frame rate, > 0.
-        window_s: length of the window; under three frames the trace comes back unchanged.
+        window_s: length of the window in seconds; shorter than three frames, it leaves the trace unchanged.
 
     Raises:
-        ValueError: rate_hz is not positive, or trace holds a NaN.
+        ValueError: rate_hz is not positive, or a value isn't finite.
 
     >>> hamming_smooth(np.ones((5, 2)), rate_hz=25.0, window_s=0.2)[0].tolist()
     [1.0, 1.0]
@@ -61,7 +61,7 @@ def hamming_smooth(trace: Floats, rate_hz: float, window_s: float) -> Floats:
 
 
 def _centred(values: Floats, taps: Floats) -> Floats:
-    """Weighted sums around every value, of those that are there. Shape: (N,), (odd,) -> (N,)."""
+    """Weighted sum centred on each value; taps beyond the ends are left out. Shape: (N,), (odd,) -> (N,)."""
     half = len(taps) // 2
     return np.convolve(values, taps)[half : half + len(values)]
 
@@ -69,8 +69,11 @@ def _centred(values: Floats, taps: Floats) -> Floats:
 def mean_rate_hz(time_s: Floats) -> float:
     """Frame rate of a recording, (N - 1) / (last - first time stamp).
 
-    For a variable-rate video this is the mean: the smoothing window then holds window_s of frames on average,
-    fewer seconds where frames are dense and more where they are sparse.
+    For a variable-rate video this is the mean rate: the smoothing window then spans window_s on average, less
+    where frames are dense and more where they are sparse.
+
+    Args:
+        time_s: (N,) time stamps in seconds, increasing.
 
     Raises:
         ValueError: fewer than two frames, or no time passes between the first and the last.

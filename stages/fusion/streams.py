@@ -1,7 +1,7 @@
-"""Audio and visual features side by side, paired by their times, as the cross-attention wants them.
+"""Pair audio and visual features by time: the input of the cross-attention model.
 
-Both lie on the same grid by construction, but audio may be shorter than the video, or silent about a step: a
-pair is two steps within half a step of one another, never two of the same ordinal.
+Both use the same grid, but the audio may be shorter than the video or lack a step. Two steps are a pair if
+their times differ by at most half a step; equal row numbers don't make a pair.
 """
 
 from collections.abc import Callable
@@ -15,29 +15,41 @@ from stages.core.artefacts import read_arrays, read_facts
 
 
 class Streams(NamedTuple):
-    """The steps of one recording that both modalities describe."""
+    """The steps of one subject that have both visual and audio features."""
 
     seen: Floats
-    """(T, 2, d) float32: features of the model best at valence, and of the one best at arousal."""
+    """(T, 2, d) float32: visual features, of the model best at valence and of the model best at arousal."""
     heard: Floats
     """(T, f) float32: features of the audio model."""
     speaking: Flags
     """(T,) bool: the person speaks."""
     time_s: Floats
-    """(T,)."""
+    """(T,) seconds from the first frame."""
 
     @property
     def features(self) -> Floats:
-        """(T, 2 d + f) float32: valence model's, arousal model's, audio model's."""
+        """(T, 2 d + f) float32: features of the valence, the arousal and the audio model."""
         return np.column_stack([self.seen.reshape(len(self.seen), -1), self.heard])
 
     def scaled(self, scale: Callable[[Floats], Floats]) -> Floats:
-        """What `CrossAttentionModel` takes: scaled features, and 1 where speaking. -> (T, 2 d + f + 1)."""
+        """Input of `CrossAttentionModel`: scaled features, then 1 in steps with speech, else 0.
+
+        Shape: -> (T, 2 d + f + 1) float32.
+        """
         return np.column_stack([scale(self.features), self.speaking]).astype(np.float32)
 
 
 def read_streams(dynamic: Path, audio: Path, speech: Path) -> Streams:
-    """Pair the features of one subject (data/features/dynamic, data/features/audio, data/speech)."""
+    """Pair the features of one subject.
+
+    Args:
+        dynamic: its file in data/features/dynamic.
+        audio: its file in data/features/audio.
+        speech: its file in data/speech.
+
+    Raises:
+        ValaroError: a file is damaged.
+    """
     seen, heard = read_arrays(dynamic, "features", "time_s"), read_arrays(audio, "features", "time_s")
     mouth = read_arrays(speech, "speaking", "time_s")
     within_s = step_of(dynamic) / 2
@@ -51,19 +63,19 @@ def read_streams(dynamic: Path, audio: Path, speech: Path) -> Streams:
 
 
 def step_of(features: Path) -> float:
-    """Seconds from one step of a file of features to the next."""
+    """Seconds between two steps of a file of features."""
     return 1 / float(read_facts(features)["fps_hz"])
 
 
 def pairs(time_s: Floats, other_s: Floats, within_s: float) -> tuple[Integers, Integers]:
-    """Each step with the other stream's nearest one; steps that have none so near are left out.
+    """Pair each step with the nearest step of the other stream, if that is near enough.
 
     Shape: (T,), (S,) -> (P,), (P,), indices into the two.
 
     Args:
         time_s: times of one stream, increasing.
         other_s: times of the other, increasing.
-        within_s: how far apart the two of a pair may be.
+        within_s: largest time difference of a pair, in seconds; steps without such a partner are left out.
     """
     if not len(time_s) or not len(other_s):
         return np.empty(0, np.int64), np.empty(0, np.int64)

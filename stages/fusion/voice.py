@@ -1,13 +1,13 @@
-"""Weights that follow the voice: the share of speaking time around a frame, and stacks that make it count.
+"""Fusion weights that depend on speech: the share of speaking time around a frame, and the stacks for it.
 
 With u the weights in silence and v those in speech, each >= 0 with sum 1, the weights at a share s of
-speaking time are (1 - s) u + s v: a convex combination at every share, so that no weight is ever negative and
-nothing leaves the systems' own range. The fused value is then linear in twice as many columns,
+speaking time are (1 - s) u + s v. That is a convex combination at every share: no weight is negative, and the
+fused value stays between the systems' predictions. It is linear in twice as many columns,
 
     sum_m u[m] (1 - s) prediction_m + sum_m v[m] s prediction_m,
 
-and everything that holds for weighted sums (moments, draws, the local search) holds for these. With u = v it
-is the plain weighted sum.
+so moments, random draws and the local search work as for plain weights. With u = v it is the plain weighted
+sum.
 """
 
 import numpy as np
@@ -16,17 +16,17 @@ from stages.core.arrays import Flags, Floats
 
 
 def speaking_share(speaking: Flags, grid_s: Floats, time_s: Floats, window_s: float) -> Floats:
-    """Share of speaking steps within half a window before and after each time.
+    """Share of steps with speech in a window centred on each time.
 
     Shape: (T,), (T,), (N,) -> (N,) float64 in [0, 1].
 
-    At the ends only steps inside the recording count. Where no step is so near, the nearest one counts.
+    At the ends only steps inside the recording count. If a window holds no step, the nearest step counts.
 
     Args:
-        speaking: steps in which the person speaks.
-        grid_s: times of the steps, increasing.
-        time_s: times asked for, such as those of native frames.
-        window_s: width of the window, > 0.
+        speaking: whether the person speaks, per step.
+        grid_s: times of the steps in seconds, increasing.
+        time_s: times of the results in seconds, e.g. of the native frames.
+        window_s: width of the window in seconds, > 0.
 
     Raises:
         ValueError: there is no step, the lengths differ, or window_s isn't positive.
@@ -48,8 +48,8 @@ def speaking_share(speaking: Flags, grid_s: Floats, time_s: Floats, window_s: fl
     return np.asarray((before[stop] - before[first]) / (stop - first))
 
 
-def split_by_voice(stacks: Floats, share: Floats) -> Floats:
-    """The columns that weights for silence, then for speech, multiply.
+def split_by_speaking(stacks: Floats, share: Floats) -> Floats:
+    """Columns for the weights in silence, then for the weights in speech.
 
     Shape: (N, M, C), (N,) -> (N, 2 M, C) float64; the two halves add up to `stacks`.
 

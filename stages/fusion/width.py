@@ -1,12 +1,13 @@
-"""Systems weighed by how sure each is: the widths of their intervals, frame by frame.
+"""Weight systems by their confidence: the width of each one's interval at each frame.
 
 With w_m the width of system m's interval at a frame, the mean by inverse squared width,
 
     sum_m prediction_m w_m^-2 / sum_m w_m^-2,
 
-is the best estimate from independent errors of such spreads. It stands beside the systems as one more column
-of the stack: Dirichlet weights then say how far to follow it, and never leave the systems' own range. A
-forest gets the widths themselves as columns, and may split by them.
+is the best linear estimate if the errors are independent and their standard deviations proportional to the
+widths (inverse-variance weighting). Dirichlet-weighted fusion gets it as one more column of the stack and
+chooses its weight like that of a system, so the result stays between the systems' predictions. A random
+forest gets the widths themselves as columns and can split on them.
 """
 
 import numpy as np
@@ -14,15 +15,18 @@ import numpy as np
 from stages.core.arrays import Floats
 
 WIDEST = 2.0
-"""From -1 to 1: of a system that says nothing."""
+"""The whole range, -1 to 1: the width of a system without an interval."""
 NARROWEST = 0.02
+"""Lower limit of a width, so that its inverse square stays finite."""
 
 
-def with_surest(stack: Floats, widths: Floats) -> Floats:
-    """The systems, and their mean by inverse squared width. Shape: (N, M, C), (N, M, C) -> (N, M + 1, C).
+def with_precision_weighted_mean(stack: Floats, widths: Floats) -> Floats:
+    """Append the mean of the systems by inverse squared width to the stack.
+
+    Shape: (N, M, C), (N, M, C) -> (N, M + 1, C).
 
     >>> stack, widths = np.array([[[0.0], [1.0]]]), np.array([[[0.2], [0.4]]])
-    >>> with_surest(stack, widths)[0, :, 0].round(3).tolist()
+    >>> with_precision_weighted_mean(stack, widths)[0, :, 0].round(3).tolist()
     [0.0, 1.0, 0.2]
     """
     trust = 1 / np.maximum(widths, NARROWEST) ** 2
@@ -31,5 +35,5 @@ def with_surest(stack: Floats, widths: Floats) -> Floats:
 
 
 def with_widths(stack: Floats, widths: Floats) -> Floats:
-    """The systems, then their widths. Shape: (N, M, C), (N, M, C) -> (N, 2 M, C)."""
+    """Append the widths to the stack. Shape: (N, M, C), (N, M, C) -> (N, 2 M, C)."""
     return np.concatenate([stack, widths], axis=1)

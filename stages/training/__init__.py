@@ -1,1 +1,1 @@
-"""One training loop for every torch model: losses, schedule, freezing, checkpoints, logging."""
+"""The training loop of all torch models: losses, schedule, freezing, checkpoints, logging."""

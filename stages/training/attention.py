@@ -19,7 +19,7 @@ LONGEST_WAVE = 10_000.0
 def sinusoidal_positions(steps: int, features: int, device: torch.device | None = None) -> Tensor:
     """Fixed positions: columns 2i hold sin(step · ω_i), 2i + 1 cos(step · ω_i), ω_i = 10000^(−2i/features).
 
-    Shape: (steps, features) float32. Source: Vaswani et al. 2017, section 3.5.
+    Shape: -> (steps, features) float32. Source: Vaswani et al. 2017, section 3.5.
 
     >>> sinusoidal_positions(2, 4)[0].tolist()
     [0.0, 1.0, 0.0, 1.0]
@@ -52,7 +52,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(features, features, bias=False)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Attend from `query` (B, Q, d) to `key`, `value` (B, K, d); `valid` (B, K) is True at real keys."""
+        """Attend from `query` (B, Q, d) to `key`, `value` (B, K, d); `valid` (B, K): False at padding."""
         query, key, value = self.query(query), self.key(key), self.value(value)
         mask = None if valid is None else valid[:, None, None, :]
         attended = F.scaled_dot_product_attention(
@@ -76,12 +76,13 @@ class TransformerLayer(nn.Module):
     Args:
         features: width d.
         heads: number of attention heads; divides `features`.
-        dropout: probability on the positions' sum, on both residual branches and inside the feed-forward.
+        dropout: probability after adding the positions, on both residual branches and in the feed-forward
+            part.
     """
 
     position_dtype = torch.float32
-    """Precision of the position table. A checkpoint kept in float16 held its table in float16 as well, and
-    estimates made with it differ from exact ones by up to 2e-4: `adopt_precision` follows it."""
+    """Precision of the position table. Checkpoints in float16 have a table in float16; with it, predictions
+    differ from those with an exact table by up to 2e-4. See `adopt_precision`."""
 
     def __init__(self, features: int, heads: int, dropout: float = 0.1) -> None:
         super().__init__()
@@ -93,9 +94,10 @@ class TransformerLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, query: Tensor, memory: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
-        """Run the layer; every row of `valid` (True = real step) needs at least one real key."""
+        """Apply the layer; every row of `valid` (True: not padding) needs at least one True."""
         memory = query if memory is None else memory
-        # Three calls, three dropout masks: query, key and value are perturbed independently, as published.
+        # Three calls, hence three dropout masks: query, key and value are dropped independently, as
+        # published.
         key, value, query = self._place(memory), self._place(memory), self._place(query)
         attended = self.dropout(self.attention(query, key, value, valid))
         query = self.norm_attention(query + attended)
@@ -104,7 +106,7 @@ class TransformerLayer(nn.Module):
         return normed
 
     def _place(self, x: Tensor) -> Tensor:
-        """Add each step's position, then drop out."""
+        """Add the positions, then apply dropout."""
         positions = sinusoidal_positions(x.shape[1], x.shape[2], x.device).to(self.position_dtype)
         placed: Tensor = self.dropout(x + positions.to(x.dtype))
         return placed
@@ -140,7 +142,7 @@ def layer_from_authors(state: Mapping[str, Tensor], prefix: str) -> dict[str, Te
 
 
 def adopt_precision(model: nn.Module, dtype: torch.dtype) -> None:
-    """Round the position tables of all layers in `model` to the dtype of the checkpoint it was made from."""
+    """Use position tables of this dtype in all layers of `model`: that of the checkpoint it comes from."""
     for module in model.modules():
         if isinstance(module, TransformerLayer):
             module.position_dtype = dtype

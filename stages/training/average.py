@@ -1,4 +1,4 @@
-"""A moving average of the weights: what a noisy run has learnt, without the noise of its last steps."""
+"""Exponential moving average (EMA) of the weights: less noisy than the weights of the last step."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 
 class Average:
-    """The exponential average of a model's state over its optimiser steps.
+    """The exponential moving average of a model's state over its optimiser steps.
 
-    It begins at 0 and is divided by what it therefore lacks, so that the first steps count in full (Polyak
-    and Juditsky, 1992; Kingma and Ba, 2015, section 3).
+    It starts at 0 with bias correction: the average is divided by 1 - decay^steps (Polyak and Juditsky, 1992;
+    Kingma and Ba, 2015, section 3).
 
     Args:
-        model: whose parameters and buffers; those that aren't floating point are taken as they are.
-        decay: of the average per step, 0 to 1.
+        model: its parameters and buffers are averaged; integer ones are copied.
+        decay: decay per step, 0 to 1.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -25,7 +25,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Take in the weights after a step."""
+        """Add the weights after an optimiser step."""
         self._steps += 1
         for name, tensor in model.state_dict().items():
             if tensor.is_floating_point():
@@ -34,7 +34,7 @@ class Average:
                 self._sums[name].copy_(tensor)
 
     def weights(self) -> dict[str, Tensor]:
-        """The averaged weights, as the model takes them."""
+        """The averaged state dict of the model; zeros before the first step."""
         lacking = 1 - self._decay**self._steps if self._steps else 1.0
         return {
             name: tensor / lacking if tensor.is_floating_point() else tensor
@@ -43,7 +43,7 @@ class Average:
 
     @contextmanager
     def in_place(self, model: nn.Module) -> Iterator[None]:
-        """Let the model have the averaged weights for a while."""
+        """Load the averaged weights into the model for the length of the block, then restore its own."""
         if not self._steps:
             yield
             return
@@ -55,11 +55,11 @@ class Average:
             model.load_state_dict(own)
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` goes on from."""
+        """The state for `load_state_dict`."""
         return {"steps": self._steps, "sums": {name: tensor.cpu() for name, tensor in self._sums.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from an average that was kept."""
+        """Continue from a saved state."""
         self._steps = state["steps"]
         for name, tensor in state["sums"].items():
             self._sums[name].copy_(tensor)

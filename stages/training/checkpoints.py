@@ -1,4 +1,4 @@
-"""Weights on disk: one safetensors file per model, its configuration inside, the same bytes every time."""
+"""Weights on disk: one safetensors file per model, with its configuration; equal weights give equal bytes."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -19,8 +19,8 @@ def save_model(path: Path, model: nn.Module, config: Mapping[str, Any]) -> None:
     """Write the weights and the arguments that build the model; the file appears only when complete.
 
     Args:
-        path: where to, ending in .safetensors; missing folders are made.
-        model: its state dict is what is kept, on whatever device it lies.
+        path: the file, ending in .safetensors; missing folders are created.
+        model: its state dict is written, from any device.
         config: keyword arguments for the model's constructor, of JSON types.
     """
     save_state(path, model.state_dict(), config)
@@ -35,14 +35,14 @@ def save_state(path: Path, state: Mapping[str, Tensor], config: Mapping[str, Any
 
 
 def load_model(path: Path, build: Callable[[dict[str, Any]], Model]) -> Model:
-    """The model saved by `save_model`, in eval mode on the CPU.
+    """Load a model saved by `save_model`, in eval mode on the CPU.
 
     Args:
         path: the safetensors file.
         build: makes the model from the saved configuration, e.g. `lambda c: DynamicModel(**c)`.
 
     Raises:
-        BadInput: the file is missing, isn't one of ours, or doesn't fit the model it describes.
+        BadInput: the file is missing, wasn't written by `save_model`, or doesn't fit the model it describes.
     """
     model = build(read_config(path))
     try:

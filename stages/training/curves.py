@@ -1,4 +1,4 @@
-"""Training curves and closing figures of one run, through DVCLive, in the form DVC compares and plots."""
+"""Training curves and final metrics of one run, by DVCLive, in the form that DVC compares and plots."""
 
 import shutil
 from pathlib import Path
@@ -16,11 +16,11 @@ class Curves:
     """Log every epoch: to the console, and to one table per curve.
 
     Args:
-        name: of the model, for the console.
-        folder: scratch for DVCLive's files.
+        name: the model's name on the console.
+        folder: temporary folder for DVCLive's files.
 
     Raises:
-        ValaroError: the git repository that this runs in has no commit yet; without git all is well.
+        ValaroError: the current git repository has no commit yet (a folder without git is fine).
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -59,7 +59,14 @@ class Curves:
         say(f"{self._name}: epoch {record.epoch}: loss {record.train_loss:.4f}, {scores}")
 
     def deliver(self, fitted: Fitted, plots: Path, metrics: Path, **facts: Any) -> None:
-        """Put the tables at `plots`, and the best scores with their epochs at `metrics`."""
+        """Write the results of the run.
+
+        Args:
+            fitted: the run.
+            plots: folder of the tables, which must not exist yet.
+            metrics: JSON file of the best scores, their epochs, and `facts`.
+            facts: further values, of JSON types.
+        """
         shutil.copytree(self._folder / "plots" / "metrics", plots)
         best = {
             score: {"epoch": best.epoch, "value": best.score}

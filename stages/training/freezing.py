@@ -1,4 +1,4 @@
-"""Which layers train: gradual unfreezing, and frozen layers that really stand still."""
+"""Which layers train: gradual unfreezing, and frozen layers in eval mode."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ def one_group(model: nn.Module) -> Groups:
 
 
 def check_groups(model: nn.Module, groups: Groups) -> None:
-    """Refuse groups that leave a trainable parameter out, or hold one twice or one the model hasn't.
+    """Refuse groups that lack a trainable parameter, repeat one, or hold one of another model.
 
     Raises:
         ValueError: with the number of parameters concerned.
@@ -30,7 +30,7 @@ def check_groups(model: nn.Module, groups: Groups) -> None:
 
 
 def unfreeze_top(groups: Groups, count: int | None) -> int:
-    """Let the `count` topmost groups train (None: all) and freeze those below; returns how many train."""
+    """Make the `count` topmost groups trainable (None: all), freeze the others; return how many train."""
     count = len(groups) if count is None else min(count, len(groups))
     for depth, group in enumerate(reversed(groups)):
         for parameter in group:
@@ -41,8 +41,8 @@ def unfreeze_top(groups: Groups, count: int | None) -> int:
 def train_mode(model: nn.Module) -> None:
     """`model.train()`, except for modules whose parameters are all frozen: these stay in eval mode.
 
-    So a frozen layer normalises with its stored statistics, doesn't update them and drops nothing out.
-    (The authors' code leaves frozen parts in train mode.) Layers without parameters go with their parents.
+    A frozen layer then normalises with its stored statistics, doesn't update them and has no dropout. (The
+    authors' code leaves frozen parts in train mode.) Layers without parameters follow their parent module.
     """
     model.train()
     for module in model.modules():

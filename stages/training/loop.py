@@ -1,17 +1,17 @@
-"""The one training loop: every torch model of the project goes through `fit`.
+"""The training loop: `fit` trains every torch model of the project.
 
-1. Each epoch seeds all generators from (seed, epoch), so that epoch 7 is the same whether or not the run
-   was killed after epoch 6: no generator state needs to be kept. A data set with `draw_from` is told that
-   seed too: what it draws for a sample follows from seed, epoch and index, whichever process reads it.
-2. Gradual unfreezing may let one more layer group train; frozen layers stay in eval mode.
-3. One pass over the training batches: mixed precision, gradient clipping, a schedule that moves per step.
+1. Each epoch seeds all random generators from (seed, epoch). Epoch 7 is the same whether or not the run was
+   killed after epoch 6, without saving generator states. A data set with a `draw_from` method gets that seed
+   too: its random draws depend on seed, epoch and index, whichever process reads the sample.
+2. Gradual unfreezing may make one more layer group trainable; frozen layers stay in eval mode.
+3. One pass over the training batches: mixed precision, gradient clipping, a schedule per optimiser step.
 4. Validation gives named scores, of the weights or of their moving average (`ema`). For every score in `keep`
    the best epoch's weights stay on disk.
 5. The state of the run replaces the last one in a single rename; then the epoch is reported.
-6. `patience` epochs without gain in `stop_on` end the run.
+6. After `patience` epochs without improvement in `stop_on` the run ends.
 
-Hugging Face Accelerate carries it to CUDA and to several processes (`accelerate launch`): the batch size
-given is then the total, shared out among them; losses over a batch (CCC) see each process's share.
+Hugging Face Accelerate runs it on CUDA and in several processes (`accelerate launch`). The batch size is then
+the total over the processes; a loss over a batch (CCC) is computed on each process's part.
 """
 
 import math
@@ -67,29 +67,32 @@ def fit(
     after_step: Callable[[], None] | None = None,
     at_once: int | None = None,
 ) -> Fitted:
-    """Train `model`; resume from `scratch` if this very run was interrupted there.
+    """Train `model`; resume from `scratch` if the same run was interrupted there.
 
     Args:
-        model: trained in place; at the end it holds the last epoch's weights.
-        loss: (model, batch) -> scalar. It calls the model it is given, which may be a wrapper.
-        train_batches: its own order is replaced by one drawn from the seed and the epoch if it shuffles.
-        validate: scores the model, which is in eval mode with gradients off, at the training's precision.
+        model: trained in place; at the end it has the last epoch's weights.
+        loss: (model, batch) -> scalar. It must call the model it is given, which may be a wrapper.
+        train_batches: if it shuffles, its order is replaced by one drawn from seed and epoch.
+        validate: scores the model, which is in eval mode without gradients, at the training's precision.
         settings: optimiser, schedule, unfreezing, stopping.
         stop_on: name of the score that early stopping watches.
-        scratch: folder of this run, and of this process: its state, and the best weights.
-        run_id: whatever else decides the result (a hash of data, code and architecture). A state with
-            another run_id or other settings is ignored.
-        keep: further scores whose best weights are wanted.
-        lower_is_better: of all kept scores, such as RMSE.
+        scratch: folder of this run and process, for its state and the best weights.
+        run_id: identifies everything else that decides the result (a hash of data, code and architecture). A
+            state with another run_id or other settings is ignored.
+        keep: further scores whose best weights to keep.
+        lower_is_better: whether all kept scores improve downwards, e.g. RMSE.
         groups: layer groups, bottom to top, for discriminative rates and gradual unfreezing.
-        before_epoch: called with the number, from 0, of every epoch that is about to be trained.
-        after_epoch: called with every epoch's record, on resumption with those of past epochs first.
+        before_epoch: called before every epoch, with its number from 0.
+        after_epoch: called with every epoch's record; a resumed run first repeats those of past epochs.
         after_step: called after every optimiser step, e.g. to advance a progress bar.
-        at_once: samples of a batch in memory at a time; their gradients are added up to the batch's. For
-            losses that are means over samples. Batch norms see this many. None: the whole batch.
+        at_once: samples of a batch in memory at a time (gradient accumulation), for losses that are means
+            over samples. Batch norms see this many samples. None: the whole batch.
+
+    Returns:
+        The best epoch by `stop_on` and by each score of `keep`, and the history of all epochs.
 
     Raises:
-        ValueError: `groups` don't fit the model, there is no batch, or a kept score isn't among the scores.
+        ValueError: `groups` don't fit the model, there is no batch, or `validate` lacks a kept score.
         ValaroError: the loss became infinite or NaN.
     """
     if not len(train_batches):
@@ -115,12 +118,12 @@ def fit(
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """What an epoch, from 0, draws from: its order, what drops out, and the changes of its samples."""
+    """Seed of an epoch, counted from 0: for its order, dropout and augmentation."""
     return (seed * 100_003 + epoch) % SEEDS
 
 
 class _Run:
-    """A run in progress: everything that changes from epoch to epoch."""
+    """A run in progress: everything that changes between epochs."""
 
     def __init__(
         self,
@@ -148,17 +151,17 @@ class _Run:
         self.average = Average(model, settings.ema) if settings.ema else None
 
     def is_over(self, stop_on: str) -> bool:
-        """All epochs are done, or the watched score hasn't gained for `patience` of them."""
+        """Whether all epochs are done, or `stop_on` hasn't improved for `patience` epochs."""
         done = len(self.outcome.history)
         stale = done - self.outcome.best[stop_on].epoch if done else 0
         return done >= self.settings.epochs or stale >= self.settings.patience
 
     def train_epoch(self, loss: Loss, after_step: Callable[[], None] | None) -> float:
-        """One pass over the batches; the mean loss."""
+        """Train for one pass over the batches; return the mean loss."""
         epoch = len(self.outcome.history)
         seed = epoch_seed(self.settings.seed, epoch)
         set_seed(seed, device_specific=True)
-        if hasattr(self.data, "draw_from"):  # Accelerate calls a data set's `set_epoch`, and knows no seed
+        if hasattr(self.data, "draw_from"):  # Accelerate calls `set_epoch` of a data set, without a seed
             self.data.draw_from(seed)
         self._unfreeze(epoch)
         train_mode(self.wrapped)
@@ -171,7 +174,7 @@ class _Run:
         return self._checked(float(total) / len(self.batches))
 
     def _unfreeze(self, epoch: int) -> None:
-        """Wrap the model anew where more of it trains now: data-parallel wrappers fix that set for good."""
+        """Wrap the model again when more of it trains: data-parallel wrappers fix the trained parameters."""
         first, before = self.settings.unfrozen_groups, self.trained_groups
         self.trained_groups = unfreeze_top(self.groups, None if first is None else first + epoch)
         if self.trained_groups != before:
@@ -179,17 +182,17 @@ class _Run:
             self.wrapped = self.accelerator.prepare_model(self.model) if self._wraps else self.model
 
     def unwrap(self) -> None:
-        """Rid the model of what mixed precision put around its forward method."""
+        """Remove the wrapper that mixed precision put around the model's forward method."""
         if self._wraps:
             self.accelerator.unwrap_model(self.wrapped, keep_fp32_wrapper=False)
 
     @property
     def _wraps(self) -> bool:
-        """One process in full precision needs no wrapper (and asking for one imports sympy, 2 s)."""
+        """Whether Accelerate must wrap the model; without need, the call would import sympy (2 s)."""
         return self.settings.mixed_precision != "no" or self.accelerator.num_processes > 1
 
     def _step(self, loss: Loss, batch: Any) -> Tensor:
-        """One step of the optimiser; the loss of the batch."""
+        """Do one optimiser step; return the loss of the batch."""
         self.optimizer.zero_grad()
         total = torch.zeros((), device=self.accelerator.device)
         for part, share in parts_of(batch, self.at_once):
@@ -214,7 +217,7 @@ class _Run:
         return mean_loss
 
     def score(self, validate: Validate) -> dict[str, float]:
-        """Every process validates; the first one's word counts, so that all stop together."""
+        """Validate in every process; all take the first one's scores, so that all stop at the same epoch."""
         self.model.eval()
         with torch.no_grad(), self.average.in_place(self.model) if self.average else nullcontext():
             scores = [{name: float(value) for name, value in validate(self.model).items()}]
@@ -224,7 +227,7 @@ class _Run:
     def finish_epoch(
         self, train_loss: float, scores: dict[str, float], keep: list[str], lower_is_better: bool
     ) -> EpochRecord:
-        """Note the epoch, keep its weights if they are a best, and make it the state to resume from."""
+        """Record the epoch, save its weights if they are the best by some score, and the state of the run."""
         if missing := set(keep) - scores.keys():
             raise ValueError(f"validate gave {sorted(scores)}, without {sorted(missing)}")
         history, best = self.outcome.history, self.outcome.best
@@ -234,7 +237,7 @@ class _Run:
         for name in keep:
             if name not in best or best[name].beaten_by(scores[name], lower_is_better):
                 best[name] = Best(record.epoch, scores[name], weights_file(self.scratch, record.epoch))
-        # Each process for itself: a stage gives every one a scratch folder of its own.
+        # Every process saves: a stage gives each a scratch folder of its own.
         parts = {name: part.state_dict() for name, part in self._parts().items()}
         average = self.average.weights() if self.average else None
         save_run(self.scratch, self.fingerprint, self.outcome, self.model, parts, average)
@@ -242,26 +245,26 @@ class _Run:
         return record
 
     def resume(self) -> None:
-        """Take up the state in the scratch folder, if it is one of this very run."""
+        """Load the state in the scratch folder, if it belongs to this run."""
         if saved := load_run(self.scratch, self.fingerprint, self.model):
             self.outcome, states = saved
             for name, part in self._parts().items():
                 part.load_state_dict(states[name])
 
     def _parts(self) -> dict[str, Any]:
-        """What moves beside the model; the scaler of gradients in half precision only."""
+        """What has a state besides the model; a gradient scaler only in half precision."""
         parts = {"optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.accelerator.scaler}
         parts["average"] = self.average
         return {name: part for name, part in parts.items() if part is not None}
 
 
 def parts_of(batch: Any, at_once: int | None) -> Iterator[tuple[Any, float]]:
-    """A batch (tensors of one length) in parts of at most `at_once`, and the share that each is of it."""
+    """Split a batch (tensors of equal length) into parts of at most `at_once`, each with its share."""
     size = len(batch[0]) if at_once else 0
     if at_once is None or size <= at_once:
         yield batch, 1.0
         return
-    parts = -(-size // at_once)  # of even sizes: a batch norm mustn't meet a remainder of one
+    parts = -(-size // at_once)  # of nearly equal sizes: a batch norm can't train on a remainder of one
     bounds = [size * k // parts for k in range(parts + 1)]
     for first, stop in pairwise(bounds):
         part = [tensor[first:stop] for tensor in batch]
@@ -270,9 +273,9 @@ def parts_of(batch: Any, at_once: int | None) -> Iterator[tuple[Any, float]]:
 
 
 def _accelerator(settings: OptimSettings) -> Accelerator:
-    """Accelerate keeps its state per process: forget that of an earlier fit, which may have differed."""
+    """A new accelerator; the state of an earlier fit, which Accelerate keeps per process, is reset."""
     AcceleratorState._reset_state(reset_partial_state=int(os.environ.get("WORLD_SIZE", "1")) == 1)
-    # A model may have outputs that this loss doesn't use (the emotions, in fine-tuning).
+    # A loss may not use all outputs of the model (fine-tuning doesn't use the emotions).
     parallel = DistributedDataParallelKwargs(find_unused_parameters=True)
     loading = DataLoaderConfiguration(split_batches=True, use_seedable_sampler=True, data_seed=settings.seed)
     device = torch.device(torch_device())
@@ -288,10 +291,10 @@ def _accelerator(settings: OptimSettings) -> Accelerator:
 
 @contextmanager
 def _deterministic(device: str) -> Iterator[None]:
-    """Deterministic CUDA kernels where there are any; where not, torch warns.
+    """Use deterministic CUDA kernels where they exist; torch warns where they don't.
 
-    On the CPU what we use is deterministic anyway, for a given number of threads, and saying so would
-    import torch's whole compiler (4 s).
+    On the CPU the operations used here are deterministic for a given number of threads, and the switch would
+    import torch's compiler (4 s).
     """
     if device == "cpu":
         yield

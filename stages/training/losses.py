@@ -1,7 +1,7 @@
-"""What the models minimise: log-cosh for single frames, CCC for sequences, soft labels for emotions.
+"""Loss functions: log-cosh for single frames, CCC for sequences, focal loss on soft labels for emotions.
 
-`valid` has the shape of the target without its last axis, True where a label exists. What stands at
-other places (NaN included) never reaches a loss; without a single valid frame a loss is 0.
+`valid` has the shape of the target without its last axis, True where a label exists. Values elsewhere, NaN
+included, affect neither a loss nor its gradient; without any valid frame a loss is 0.
 """
 
 import math
@@ -24,7 +24,7 @@ def log_cosh(x: Tensor) -> Tensor:
 
 
 def log_cosh_loss(prediction: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Mean log cosh(prediction − target) over the valid rows and both targets (paper, equation 3).
+    """Mean log cosh(prediction − target) over the valid rows and all targets (paper, equation 3).
 
     Shape: prediction, target (..., C); valid (...) bool -> scalar.
     """
@@ -34,10 +34,10 @@ def log_cosh_loss(prediction: Tensor, target: Tensor, valid: Tensor | None = Non
 
 
 def ccc_loss(prediction: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Σ over targets of 1 − CCC, over all valid frames of the batch taken together (paper, equation 2).
+    """Sum over targets of 1 − CCC, over all valid frames of the batch together (paper, equation 2).
 
-    CCC = 2 cov / (var_t + var_p + (mean_t − mean_p)²), with population moments throughout. Value and
-    gradient stay finite for constant predictions or targets; two equal constants count as CCC 0.
+    CCC = 2 cov / (var_t + var_p + (mean_t − mean_p)²), with population moments. Value and
+    gradient are finite for constant predictions or targets; for two equal constants CCC is 0.
 
     Shape: prediction, target (..., C); valid (...) bool -> scalar.
     """
@@ -60,10 +60,10 @@ def soft_focal_loss(
     focusing: float = 0.0,
     valid: Tensor | None = None,
 ) -> Tensor:
-    """Cross-entropy against soft labels; with `focusing` > 0 well classified rows count less.
+    """Cross-entropy with soft labels; with `focusing` > 0, well-classified rows count less.
 
-    Each class k adds −w_k · p_k · |p_k − q_k|^focusing · log q_k, where q = softmax(logits): for hard
-    labels this is the focal loss of Lin et al. 2017, and plain cross-entropy at focusing 0.
+    Each class k adds −w_k · p_k · |p_k − q_k|^focusing · log q_k, with q = softmax(logits). For hard labels
+    this is the focal loss of Lin et al. 2017; with focusing 0 it is cross-entropy.
 
     Shape: logits, probability (..., K); class_weight (K,); valid (...) bool -> scalar, mean of valid rows.
     """
@@ -88,22 +88,22 @@ def multi_task_loss(
     focusing: float = 0.0,
     concordance: bool = False,
 ) -> Tensor:
-    """A loss of valence and arousal plus a focal loss on the emotions, each over the labels there are.
+    """A loss on valence and arousal plus a focal loss on the emotions, each over the labelled rows.
 
-    A missing label is no part of its mean; a batch without any label of a kind has no loss of that kind.
+    Missing labels don't enter the mean; a batch without any label of one kind has loss 0 of that kind.
 
     Shape: valence_arousal, target (N, 2); logits, probability (N, K); class_weight (K,) -> scalar.
 
     Args:
         valence_arousal: predicted.
-        target: NaN where unlabelled, each target by itself.
-        logits: predicted.
-        probability: of each class: shares of votes, or 1 for the one that was named; NaN where unlabelled.
+        target: labels; NaN where unlabelled, separately for each target.
+        logits: predicted, of the K classes.
+        probability: of each class: shares of the votes, or 1 for the labelled class; NaN where unlabelled.
         class_weight: see `balanced_weights`.
-        emotion_weight: of the emotions' loss against the other.
+        emotion_weight: factor on the loss of the emotions.
         focusing: see `soft_focal_loss`.
-        concordance: the loss of valence and arousal is `ccc_loss` over the batch, each target by itself;
-            else `log_cosh_loss`.
+        concordance: use `ccc_loss` over the batch for valence and arousal, separately for each target; else
+            `log_cosh_loss`.
     """
     if concordance:
         columns = [(valence_arousal[:, [k]], target[:, [k]], ~target[:, k].isnan()) for k in (0, 1)]
@@ -117,14 +117,14 @@ def multi_task_loss(
 
 
 def class_probability(emotion: Tensor, shares: Tensor, votes: bool) -> Tensor:
-    """What the emotions' loss compares with: the shares of the votes, or all for the emotion that won.
+    """Target of the emotions' loss: the shares of the votes, or one-hot for the majority class.
 
-    Shape: emotion (N,) class, -1 where unlabelled; shares (N, K), NaN without votes -> (N, K).
+    Shape: emotion (N,), shares (N, K) -> (N, K), NaN where unlabelled.
 
     Args:
-        emotion: the winner.
-        shares: of the votes.
-        votes: take the shares, where there are any.
+        emotion: majority class, -1 where unlabelled.
+        shares: shares of the votes, NaN without votes.
+        votes: use the shares where they exist.
     """
     named = (emotion >= 0).unsqueeze(-1)
     winner = F.one_hot(emotion.clamp(min=0), shares.shape[-1]).to(shares.dtype)
@@ -133,7 +133,7 @@ def class_probability(emotion: Tensor, shares: Tensor, votes: bool) -> Tensor:
 
 
 def balanced_weights(counts: Tensor) -> Tensor:
-    """Class weights by inverse frequency, of mean 1 over all labelled rows; 0 for classes that never occur.
+    """Class weights by inverse frequency, with mean 1 over all labelled rows; 0 for classes that don't occur.
 
     Shape: (K,) -> (K,) float32.
 
@@ -146,7 +146,7 @@ def balanced_weights(counts: Tensor) -> Tensor:
 
 
 def _weights(target: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
-    """(weights (..., 1) in {0, 1}, target in float32 with 0 where it isn't valid)."""
+    """Weights (..., 1), 0 or 1; and the target in float32, 0 where it isn't valid."""
     if valid is None:
         return torch.ones_like(target[..., :1], dtype=torch.float32), target.float()
     weight = valid.unsqueeze(-1)
@@ -154,5 +154,5 @@ def _weights(target: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def _at_least_one(count: Tensor) -> Tensor:
-    """Never divide by zero frames."""
+    """A count as divisor: 1 instead of 0."""
     return count.clamp(min=1.0)

@@ -1,4 +1,4 @@
-"""What a training run has come to: its records, its best weights, and the file it resumes from."""
+"""The state of a training run: its records, its best weights, and the file it resumes from."""
 
 import math
 from collections.abc import Mapping
@@ -17,18 +17,18 @@ STATE_FILE = "state.pt"
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch came to: for logs, and for the history of the run."""
+    """Result of one epoch, for logs and for the history of the run."""
 
     epoch: int
-    """From 1."""
+    """Counted from 1."""
     train_loss: float
-    """Mean over the steps (of this process)."""
+    """Mean over the steps of this process."""
     scores: dict[str, float]
-    """As `validate` named them."""
+    """Score -> value, with the names that `validate` gives."""
     learning_rate: float
     """Of the topmost layer group, after the last step."""
     trained_groups: int
-    """How many layer groups were trained."""
+    """Number of layer groups that were trained."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Best:
     epoch: int
     score: float
     weights: Path
-    """Its state dict, safetensors, in the scratch folder."""
+    """Safetensors file of its state dict, in the scratch folder."""
 
     def beaten_by(self, score: float, lower_is_better: bool) -> bool:
-        """Strictly better; anything is better than NaN."""
+        """Whether a score is strictly better; every number is better than NaN."""
         return math.isnan(self.score) or (score < self.score if lower_is_better else score > self.score)
 
 
@@ -53,13 +53,13 @@ class Fitted:
     history: list[EpochRecord]
 
     def restore(self, model: nn.Module, score: str) -> nn.Module:
-        """Put the best weights by `score` into `model`, in eval mode."""
+        """Load the best weights by `score` into `model`; return it in eval mode."""
         model.load_state_dict(load_file(self.best[score].weights))
         return model.eval()
 
 
 def weights_file(scratch: Path, epoch: int) -> Path:
-    """Where the weights of an epoch are kept while some score holds it for the best."""
+    """File of an epoch's weights; it exists while that epoch is the best by some score."""
     return scratch / f"weights-{epoch:04d}.safetensors"
 
 
@@ -71,18 +71,18 @@ def save_run(
     parts: Mapping[str, Any],
     average: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Keep the last epoch's weights if they are a best, then make this the state to resume from.
+    """Save the last epoch's weights if they are the best by some score, then the state to resume from.
 
-    Weights first, then the state that names them, then away with weights that it doesn't name: a kill at
-    any point leaves a state whose weights are all there.
+    The order matters: first the weights, then the state that names them, then weights that it doesn't name
+    are removed. A kill at any point leaves a state whose weights all exist.
 
     Args:
         scratch: folder of the run.
-        fingerprint: of everything that decides the result.
-        outcome: so far, the epoch just done included.
-        model: as it is after this epoch.
-        parts: state dicts of whatever else moves (optimiser, schedule); None where there is none.
-        average: of the weights, which then is what is kept as a best; None keeps the weights themselves.
+        fingerprint: identifies everything that decides the result.
+        outcome: of the run so far, including the epoch just done.
+        model: after this epoch.
+        parts: state dicts of optimiser, schedule, gradient scaler and weight average.
+        average: averaged weights, which are then saved instead of the model's; None: save the model's.
     """
     weights = _on_cpu(model.state_dict())
     wanted, last = {best.weights for best in outcome.best.values()}, len(outcome.history)
@@ -107,7 +107,7 @@ def _on_cpu(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_run(scratch: Path, fingerprint: str, model: nn.Module) -> tuple[Fitted, dict[str, Any]] | None:
-    """Put the saved weights into `model`; (outcome so far, the parts), or None if there is no such run."""
+    """Load the saved weights into `model`; return (outcome so far, parts), or None without a matching run."""
     if not (scratch / STATE_FILE).exists():
         return None
     content = torch.load(scratch / STATE_FILE, map_location="cpu", weights_only=True)

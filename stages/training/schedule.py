@@ -1,4 +1,4 @@
-"""Learning rates: how they move over the steps, and how they differ between the layer groups of a model."""
+"""Learning rates: their schedule over the optimiser steps, and per layer group."""
 
 import inspect
 import math
@@ -12,15 +12,15 @@ from torch.optim.lr_scheduler import LambdaLR
 from stages.core.optimisation import OptimSettings
 
 CLIMB = 0.3
-"""Share of all steps that a one-cycle schedule climbs for (Smith & Topin 2018)."""
+"""Share of all steps in which a one-cycle schedule rises (Smith & Topin 2018)."""
 
 
 def learning_rate_at(step: int, steps_per_epoch: int, settings: OptimSettings) -> float:
-    """Learning rate of the topmost layer group at an optimiser step, from 0.
+    """Learning rate of the topmost layer group at an optimiser step, counted from 0.
 
-    - cyclic: linear warm-up, then cosines from the full rate down to the least, a new one (from the full
-      rate again) every `cycle_epochs` (paper, section 4.4; Loshchilov & Hutter 2017);
-    - one_cycle: one cosine up over the first 30 % of all steps, one down over the rest;
+    - cyclic: linear warm-up, then cosine annealing from the full to the minimal rate, restarted every
+      `cycle_epochs` (paper, section 4.4; Loshchilov & Hutter 2017);
+    - one_cycle: one cosine up over the first 30 % of all steps, one cosine down over the rest;
     - constant: linear warm-up, then the full rate.
 
     Raises:
@@ -51,8 +51,8 @@ def _cosine(start: float, end: float, progress: float) -> float:
 def group_learning_rates(groups: int, settings: OptimSettings) -> list[float]:
     """Full learning rate of each layer group, bottom to top: discriminative learning (paper, section 4.4).
 
-    The top group (the new layers) keeps the full rate, each one below takes `layer_decay` times the rate of
-    the one above it, never less than `layer_floor` (nor more than the full rate).
+    The top group (the new layers) has the full rate; each lower group has `layer_decay` times the rate of the
+    group above it, but at least `layer_floor` and at most the full rate.
 
     >>> group_learning_rates(3, OptimSettings(learning_rate=0.01, layer_decay=0.5, layer_floor=0.004))
     [0.004, 0.005, 0.01]
@@ -62,7 +62,7 @@ def group_learning_rates(groups: int, settings: OptimSettings) -> list[float]:
 
 
 class _LightStart:
-    """Without the wrappers that keep torch.compile out: they import all of dynamo and sympy, 4 s."""
+    """The optimiser's methods without `torch.compiler.disable`, which imports dynamo and sympy (4 s)."""
 
     add_param_group = inspect.unwrap(Optimizer.add_param_group)
     zero_grad = inspect.unwrap(Optimizer.zero_grad)
@@ -71,13 +71,13 @@ class _LightStart:
 
 
 class LightAdam(_LightStart, Adam):
-    """`torch.optim.Adam`, same arithmetic, 4 s less to start."""
+    """`torch.optim.Adam`: same arithmetic, starts 4 s faster."""
 
     step = torch.no_grad()(inspect.unwrap(Adam.step))
 
 
 class LightAdamW(_LightStart, AdamW):
-    """`torch.optim.AdamW`, same arithmetic, 4 s less to start."""
+    """`torch.optim.AdamW`: same arithmetic, starts 4 s faster."""
 
     step = torch.no_grad()(inspect.unwrap(AdamW.step))
 
@@ -91,9 +91,9 @@ def build_optimizer(groups: Sequence[Sequence[nn.Parameter]], settings: OptimSet
 
 
 def build_schedule(optimizer: Optimizer, steps_per_epoch: int, settings: OptimSettings) -> LambdaLR:
-    """Moves the rates of all groups alike: each is its full rate × learning_rate_at(step) / learning_rate.
+    """One schedule for all groups: full rate of the group × learning_rate_at(step) / learning_rate.
 
-    But for groups that have just been unfrozen, see `unfrozen_share`.
+    Groups that have just been unfrozen warm up in addition, see `unfrozen_share`.
     """
     groups = len(optimizer.param_groups)
 
@@ -109,7 +109,7 @@ def build_schedule(optimizer: Optimizer, steps_per_epoch: int, settings: OptimSe
 
 
 def unfrozen_at(group: int, groups: int, settings: OptimSettings) -> int:
-    """The epoch, from 0, in which a layer group begins to train; groups count from the bottom.
+    """The epoch, from 0, in which a layer group begins to train; groups are counted from the bottom.
 
     >>> [unfrozen_at(group, 4, OptimSettings(unfrozen_groups=2)) for group in range(4)]
     [2, 1, 0, 0]
@@ -120,7 +120,7 @@ def unfrozen_at(group: int, groups: int, settings: OptimSettings) -> int:
 
 
 def unfrozen_share(step: int, begin: int, settings: OptimSettings) -> float:
-    """Share of its rate that a group unfrozen at step `begin` trains with: a linear climb from there.
+    """Factor on the rate of a group that was unfrozen at step `begin`: a linear warm-up from 0 to 1.
 
     >>> warm = OptimSettings(group_warmup_steps=4)
     >>> [unfrozen_share(step, 10, warm) for step in (9, 10, 12, 14)], unfrozen_share(0, 0, warm)

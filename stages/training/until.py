@@ -1,4 +1,4 @@
-"""Train for a number of epochs that is known: what stands for validation where there is none left."""
+"""Train for a known number of epochs: a substitute for validation where all data is used for training."""
 
 from torch import nn
 
@@ -6,11 +6,12 @@ from stages.training.loop import EpochRecord
 
 
 class Until:
-    """Scores that are best at given epochs, and stop rising after the last of them.
+    """A `validate` function for `loop.fit` whose scores are highest at given epochs.
 
     Args:
-        epochs: score -> the epoch whose weights are wanted, from 1.
-        stop_on: name of the score that rises until the last of them; with a patience of 1 the run ends there.
+        epochs: score -> the epoch whose weights to keep, counted from 1.
+        stop_on: a further score, which rises until the last of these epochs; with a patience of 1 in it, the
+            run ends one epoch later.
     """
 
     def __init__(self, epochs: dict[str, int], stop_on: str) -> None:
@@ -18,11 +19,11 @@ class Until:
         self._done = 0
 
     def __call__(self, _model: nn.Module) -> dict[str, float]:
-        """What stands for the scores of the epoch after those that were noted."""
+        """The scores of the epoch that follows the noted ones."""
         epoch = self._done + 1
         scores = {name: -float(abs(epoch - wanted)) for name, wanted in self._epochs.items()}
         return {self._stop_on: float(min(epoch, self._last))} | scores
 
     def note(self, record: EpochRecord) -> None:
-        """Count an epoch; on resumption those of before come first."""
+        """Count an epoch; a resumed run notes its earlier epochs first."""
         self._done = record.epoch

@@ -31,7 +31,7 @@ def work(x):
 def double(x):
     return FACTOR * x
 """,
-    "deep.py": "FACTOR = 2\n",
+    "deep.py": 'FACTOR = 2\n"""Of the doubling."""\n',
     "aside.py": "UNUSED = 1\n",
     "core/progress.py": "def say(line):\n    print(line)\n",
 }
@@ -65,6 +65,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package
         ("work.py", '    """Double it."""\n', ""),
         ("work.py", "\n\n\ndef", "\n\n\n# a comment\n\ndef"),
         ("work.py", "inner.double(x)", "(inner.double(x))"),
+        ("deep.py", "Of the doubling.", "Twice as much."),
+        ("deep.py", '"""Of the doubling."""\n', ""),
         ("aside.py", "1", "2"),
         ("core/progress.py", "print(line)", "print(line, flush=True)"),
     ],

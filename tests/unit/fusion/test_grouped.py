@@ -78,7 +78,7 @@ def test_a_mean_is_that_of_the_other_folds_and_rows_keep_their_place() -> None:
 @pytest.mark.parametrize(
     ("groups", "fold", "truth", "message"),
     [
-        ("aabb", [0, 1, 1, 1], [0.0] * 4, "'a' stands in two folds"),
+        ("aabb", [0, 1, 1, 1], [0.0] * 4, "'a' is in two folds"),
         ("aabb", [0, 0, 0, 0], [0.0] * 4, "nothing labelled outside fold 0"),
         ("aabb", [0, 0, 1, 1], [0.0, 0.0, np.nan, np.nan], "nothing labelled outside fold 0"),
         ("aab", [0, 0, 1, 1], [0.0] * 4, "3 groups"),

@@ -1,11 +1,11 @@
-"""Weights that follow the voice: shares by hand, convex at every share, exactly the score of the fused frames."""
+"""Weights by the share of speaking time: shares by hand, convex, exactly the score of the fused frames."""
 
 import numpy as np
 import pytest
 
 from stages.core.measures import ccc_per_target
 from stages.fusion.dirichlet import best_weights, fuse, target_moments
-from stages.fusion.voice import speaking_share, split_by_voice
+from stages.fusion.voice import speaking_share, split_by_speaking
 
 GRID_S = np.arange(10) / 5
 VOICED = np.array([1, 1, 0, 0, 0, 0, 1, 0, 0, 1], bool)
@@ -48,7 +48,7 @@ def corpus(frames: int = 3000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_the_halves_add_up_and_equal_halves_are_the_plain_sum() -> None:
     _, stacks, share = corpus(50)
-    split = split_by_voice(stacks, share)
+    split = split_by_speaking(stacks, share)
     np.testing.assert_allclose(split[:, :2] + split[:, 2:], stacks, atol=1e-12)
     weights = np.array([[0.3, 0.9], [0.7, 0.1]])
     np.testing.assert_allclose(fuse(split, np.vstack([weights] * 2)), fuse(stacks, weights), atol=1e-12)
@@ -57,7 +57,7 @@ def test_the_halves_add_up_and_equal_halves_are_the_plain_sum() -> None:
 @pytest.mark.parametrize("per_target", [True, False])
 def test_the_weights_are_convex_at_every_share_and_scored_exactly(per_target: bool) -> None:
     truth, stacks, share = corpus()
-    split = split_by_voice(stacks, share)
+    split = split_by_speaking(stacks, share)
     moments = target_moments(truth, split)
     found = best_weights(moments, draws=2000, seed=3, blocks=2, per_target=per_target)
     silence, speech = found.weights[:2], found.weights[2:]
@@ -73,7 +73,7 @@ def test_the_weights_are_convex_at_every_share_and_scored_exactly(per_target: bo
 def test_who_speaks_is_listened_to_and_the_plain_weights_are_a_special_case() -> None:
     truth, stacks, share = corpus()
     plain = best_weights(target_moments(truth, stacks), draws=2000)
-    by_voice = best_weights(target_moments(truth, split_by_voice(stacks, share)), draws=2000, blocks=2)
+    by_voice = best_weights(target_moments(truth, split_by_speaking(stacks, share)), draws=2000, blocks=2)
     assert (by_voice.weights[3] > by_voice.weights[1] + 0.3).all(), (
         "the second system, in speech and in silence"
     )
@@ -87,6 +87,6 @@ def test_misuse_is_refused() -> None:
     with pytest.raises(ValueError, match="window_s 0"):
         speaking_share(VOICED, GRID_S, GRID_S, 0)
     with pytest.raises(ValueError, match=r"every share in 0\.\.1"):
-        split_by_voice(stacks, share + 1)
+        split_by_speaking(stacks, share + 1)
     with pytest.raises(ValueError, match="2 blocks of 3 columns"):
         best_weights(target_moments(truth, stacks[:, [0, 1, 1]]), draws=1, blocks=2)

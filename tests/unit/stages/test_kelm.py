@@ -13,7 +13,7 @@ from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import CrossfitParams, KelmParams
 from stages.engine.stage import do_unit
-from stages.kelm import fit, settings_of, unit_of
+from stages.kelm import constants_of, fit, settings_of, unit_of
 from stages.temporal.functionals import functionals, window_of_step
 
 FPS_HZ, RATE_HZ, STEPS, FEATURES = 5.0, 25.0, 103, 6
@@ -188,3 +188,11 @@ def test_one_training_video_is_too_few_to_choose_by(workspace: Workspace) -> Non
     ):
         run(workspace)
     assert run(workspace, choose_on="validation")["choice"]["on"] == "validation"
+
+
+def test_a_small_gamma_is_read_back_exactly_where_the_metrics_round_it(workspace: Workspace) -> None:
+    settings = SETTINGS.model_copy(update={"gamma_scale": [1 / 3000]})
+    do_unit(fit, unit := unit_of(workspace, workspace.corpus(), "mean_min_max", CROSSFIT), settings)
+    _, gamma = constants_of(unit.writes["model"])
+    assert gamma == pytest.approx(1 / 3000 / (3 * FEATURES), rel=1e-12)
+    assert json.loads(unit.writes["metrics"].read_text())["gamma"] != pytest.approx(gamma, rel=1e-3)
