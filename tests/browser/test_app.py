@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from .webdriver import Browser, browser, missing_programs
+from .webdriver import PATIENCE_S, Browser, browser, missing_programs
 
 MOST_BYTES = 3_000_000
 
@@ -70,7 +70,7 @@ def served(system: Path, scratch: Path, *options: str) -> Iterator[tuple[subproc
         yield process, line
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=120)
+        process.communicate(timeout=PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ class Client:
         self.own = {"Cookie": f"valaro_token={self.token}", "Origin": f"http://127.0.0.1:{self.port}"}
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         with closing(connection):
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
@@ -189,10 +189,12 @@ def test_nothing_is_left_when_it_ends_in_the_middle_of_an_upload(system: Path, t
             half.sendall(
                 (head + "".join(f"{k}: {v}\r\n" for k, v in client.own.items()) + "\r\nhalf").encode()
             )
-            time.sleep(1)
-            assert list(tmp_path.glob("valaro-app-*/*/upload/*")), "it is coming in"
+            deadline = time.monotonic() + PATIENCE_S
+            while not list(tmp_path.glob("valaro-app-*/*/upload/*")):
+                assert time.monotonic() < deadline, "nothing comes in"
+                time.sleep(0.05)
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(PATIENCE_S)
     assert not list(tmp_path.glob("valaro-app-*"))
 
 

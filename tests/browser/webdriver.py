@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+PATIENCE_S = 120
+"""Seconds that anything may take on a busy machine."""
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
@@ -53,7 +55,7 @@ class Browser:
         """Value of a function body; `arguments` hold the arguments."""
         return self._post("execute/sync", script=script, args=list(arguments))
 
-    def wait(self, condition: str, seconds: float = 30) -> None:
+    def wait(self, condition: str, seconds: float = PATIENCE_S) -> None:
         """Until an expression is true."""
         end = time.monotonic() + seconds
         while not self.run(f"return Boolean({condition})"):
@@ -140,7 +142,7 @@ def browser(*flags: str) -> Iterator[Browser]:
                 session.close()
         finally:
             driver.terminate()
-            driver.wait(10)
+            driver.wait(PATIENCE_S)
 
 
 def _new_session(address: str, profile: str, flags: tuple[str, ...]) -> str:
@@ -154,8 +156,8 @@ def _new_session(address: str, profile: str, flags: tuple[str, ...]) -> str:
     return str(answer["sessionId"])
 
 
-def _wait_for(address: str, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
+def _wait_for(address: str) -> None:
+    end = time.monotonic() + PATIENCE_S
     while True:
         try:
             if _call(f"{address}/status", None, "GET")["ready"]:
@@ -171,7 +173,7 @@ def _call(address: str, body: dict[str, Any] | None, method: str) -> Any:
     request = urllib.request.Request(address, data, kind, method=method)  # noqa: S310 - of this machine
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never by way of a proxy
     try:
-        with opener.open(request, timeout=60) as answer:
+        with opener.open(request, timeout=PATIENCE_S) as answer:
             return json.load(answer)["value"]
     except urllib.error.HTTPError as error:
         raise AssertionError(f"{method} {address}: {error.read().decode()[:600]}") from None

@@ -186,6 +186,6 @@ def test_a_signal_ends_it_and_leaves_nothing_behind(
         time.sleep(0.05)
     workers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
-    assert process.wait(60) == 128 + number
+    assert process.wait(120) == 128 + number
     assert not any(out.iterdir())
-    assert not psutil.wait_procs(workers, timeout=10)[1], "workers end with it"
+    assert not psutil.wait_procs(workers, timeout=120)[1], "workers end with it"

@@ -104,7 +104,7 @@ def test_the_networks_are_built_once_for_all_cameras() -> None:
     wait = threading.Event()
 
     def build() -> Networks:
-        wait.wait(10)
+        wait.wait()
         built.append(threading.current_thread().name)
         return Networks()
 

@@ -15,6 +15,7 @@ from valaro.app.analysis import Choice
 from valaro.app.shelf import Recording, Shelf, TooLarge
 
 CHOICE = Choice(None, "static", None, None)
+PATIENCE_S = 60
 
 
 class Analysis:
@@ -32,7 +33,7 @@ class Analysis:
     terminate = end
 
     def join(self) -> None:
-        assert self.ended.wait(10)
+        assert self.ended.wait(PATIENCE_S)
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def put(shelf: Shelf, name: str, data: bytes = b"bytes") -> Recording:
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + 10
+    end_s = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < end_s
         time.sleep(0.005)
@@ -146,7 +147,7 @@ def test_deletion_stops_the_analysis_and_leaves_nothing(
     assert shelf.delete(waiting.id)
     assert shelf.delete(running.id)
     assert not shelf.delete(running.id), "it is gone"
-    assert begun[0].ended.wait(10)
+    assert begun[0].ended.wait(PATIENCE_S)
     wait_until(lambda: list((tmp_path / "shelf").iterdir()) == [])
     assert len(begun) == 1, "what was deleted while it waited is never analysed"
     assert shelf.file(running.id, "upload", "a.mp4") is None
