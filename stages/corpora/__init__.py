@@ -1,1 +1,1 @@
-"""The corpora that static models are pre-trained on: their published layouts, one table, face crops."""
+"""The corpora for pre-training the static models: their layouts, one common table, face crops."""

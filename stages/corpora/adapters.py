@@ -1,4 +1,4 @@
-"""Which corpora there are (paper, table 1), and which of them lie in a folder."""
+"""The known corpora (paper, table 1), and which of them a folder has."""
 
 from pathlib import Path
 
@@ -28,9 +28,9 @@ ADAPTERS: dict[str, Adapter] = {
     "ferplus": ferplus.samples,
     "rafdb": rafdb.samples,
 }
-"""By the name of their folder below `pretrain.corpora`."""
+"""Name of the folder below `pretrain.corpora` -> the function that reads the corpus."""
 
 
 def present(corpora: Path) -> dict[str, Path]:
-    """The folders of the corpora that are there."""
+    """Known corpus -> its folder, for those that exist."""
     return {name: corpora / name for name in ADAPTERS if (corpora / name).is_dir()}

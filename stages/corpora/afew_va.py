@@ -4,9 +4,9 @@
     001/001.json    {"actor": ..., "frames": {"00000": {"landmarks": [[x, y], ... 68], "valence": 0.0,
                     "arousal": 2.0}, ...}, "video_id": "001"}     in [-10, 10]
 
-The layout is that of public code that reads the corpus, the paper's authors' included. The speaker is the
-actor, or else the clip. The clips' rate isn't given: it is taken as 25 frames/s, as the authors do. A
-frame's landmarks tell which of several faces is meant.
+The layout follows public code that reads the corpus, including that of the paper's authors. The speaker is
+the actor, else the clip. The frame rate isn't given; 25 frames/s is assumed, as the authors do. The bounding
+box of a frame's landmarks says which of several faces is annotated.
 """
 
 import json
@@ -21,10 +21,11 @@ from stages.corpora.table import Box, Problems, Sample, below, box_of, existing,
 
 RATE_HZ = 25.0
 RANGE = (-10.0, 10.0)
+"""Of the labels."""
 
 
 def samples(folder: Path, frames_hz: float, problems: Problems) -> Iterator[Sample]:
-    """See `table.Adapter`."""
+    """Read the corpus; see `table.Adapter`."""
     step = max(1, round(RATE_HZ / frames_hz))
     for path in below(folder, {".json"}):
         try:

@@ -1,20 +1,20 @@
-"""AffectNet (Mollahosseini et al. 2017): pictures from the web, categories, valence and arousal.
+"""AffectNet (Mollahosseini et al. 2017): pictures from the web with emotion, valence and arousal.
 
-The first release (`Manually_Annotated`), whole pictures with the face's box:
+The first release (`Manually_Annotated`), whole pictures with a face box:
 
     training.csv, validation.csv
         subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal
     Manually_Annotated_Images/<subDirectory_filePath>      (or the sub-folders beside the tables)
 
-The later one, faces cropped already:
+The later release, cropped faces:
 
     train_set/images/123.jpg, train_set/annotations/123_{exp,val,aro}.npy; likewise val_set/
 
-Expressions 0 neutral, 1 happy, 2 sad, 3 surprise, 4 fear, 5 disgust, 6 anger, 7 contempt, 8 none,
-9 uncertain, 10 no face; valence and arousal in [-1, 1], -2 for pictures without (uncertain, no face): the
-authors' own list, repeated by many public readers. Contempt counts as other; 8 and 9 as no category; a
-picture without any label is left out. The corpus names no people, so every picture is a speaker of its own;
-validation is the authors'.
+Expressions: 0 neutral, 1 happy, 2 sad, 3 surprise, 4 fear, 5 disgust, 6 anger, 7 contempt, 8 none,
+9 uncertain, 10 no face. Valence and arousal are in [-1, 1], or -2 if unlabelled (uncertain, no face). Source:
+the authors' list, repeated by many public readers. Contempt becomes "other"; 8 and 9 become no emotion;
+pictures without any label are left out. The corpus doesn't identify people, so every picture is a speaker of
+its own. The validation part is the authors'.
 """
 
 import csv
@@ -46,7 +46,7 @@ SETS: dict[str, Part] = {"train_set": "train", "val_set": "validation"}
 
 
 def samples(folder: Path, frames_hz: float, problems: Problems) -> Iterator[Sample]:  # noqa: ARG001
-    """See `table.Adapter`."""
+    """Read the corpus; see `table.Adapter`."""
     for table in below(folder, {".csv"}):
         if table.name in TABLES:
             yield from _of_table(folder, table, TABLES[table.name], problems)
@@ -87,12 +87,12 @@ def _of_set(folder: Path, annotations: Path, part: Part, problems: Problems) -> 
                     source, source, "whole", None, None, *_labels(expression, valence, arousal), part
                 )
         except (OSError, ValueError, EOFError, IndexError) as error:
-            problems.add(picture, f"its annotation: {error}")
+            problems.add(picture, f"its annotation can't be used: {error}")
 
 
 def _labels(expression: str, valence: str, arousal: str) -> tuple[float | None, float | None, int]:
     number = float(expression)
     if number not in EMOTION and number not in UNLABELLED:
-        raise ValueError(f"{expression} is no expression; 0 to 10 are")
+        raise ValueError(f"the expression is {expression}, must be 0 to 10")
     v, a = (None if float(value) == MISSING else scaled(float(value), -1, 1) for value in (valence, arousal))
     return v, a, EMOTION.get(int(number), NO_EMOTION)

@@ -1,4 +1,4 @@
-"""Faces of the samples, cropped as the pipeline crops its own: detected, with a margin."""
+"""Crop the faces of the samples like the pipeline does: detected, with a margin."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -18,25 +18,33 @@ from stages.vision.detection import Detections, FaceDetector
 from stages.vision.tracks import Track, follow_target
 
 LEAST_OVERLAP = 0.2
-"""Intersection over union of a face as detected and as annotated: boxes differ in how much brow they take."""
+"""Least intersection over union of a detected and an annotated face; boxes differ in how much forehead they
+include."""
 LONGEST_LINE = 1 << 20
 WHITE = 255
 LARGEST_SIDE_PX = 512
 """Larger crops are scaled down: no static model takes more than 380."""
 
 Crops = Iterator[tuple[int, Image]]
-"""(number of the sample, its face), samples without one left out."""
+"""(index of the sample, its face (H, W, 3) RGB) of each sample that has a face."""
 
 
 def video_crops(
     path: Path, samples: Sequence[Sample], frames_hz: float, detector: FaceDetector, settings: FacesParams
 ) -> Crops:
-    """Faces of one video's samples: one decode at frames_hz, one target, as in the stages decode and faces.
+    """Faces of one video's samples: decoded and tracked as in the stages decode and faces.
 
-    In memory: the JPEG bytes of these frames.
+    Memory: the JPEG bytes of these frames.
+
+    Args:
+        path: the video.
+        samples: its samples.
+        frames_hz: rate of the samples.
+        detector: finds the faces.
+        settings: tracking, margin, batch size and JPEG quality.
 
     Raises:
-        BadInput: the video can't be read, or is over the default limits.
+        BadInput: the video can't be read, or exceeds the default limits.
     """
     grid = decode_grid(path, frames_hz)
     waiting: list[Image] = []
@@ -76,15 +84,15 @@ def _follow(found: list[Detections], time_s: Floats, width_px: int, settings: Fa
 def picture_crops(
     paths: Mapping[str, Path], samples: Sequence[Sample], detector: FaceDetector, settings: FacesParams
 ) -> Crops:
-    """Faces of pictures, a batch at a time; aligned ones as they are.
+    """Faces of pictures, one batch at a time; aligned faces are taken as they are.
 
-    An annotated face that the detector doesn't find is cut out by its annotation. A person, or a picture
-    without a box, in which it finds no face gives none, as does a picture that can't be read.
+    If the detector doesn't find an annotated face, the annotated box is cropped. A sample gives no face if
+    the picture can't be read, or if no face is found in a person's box or in a picture without a box.
 
     Args:
-        paths: the file of each source.
-        samples: pictures.
-        detector: of faces.
+        paths: source -> its file.
+        samples: samples of pictures.
+        detector: finds the faces.
         settings: margin and batch size.
     """
     for start in range(0, len(samples), settings.batch_size):
@@ -107,9 +115,9 @@ def picture_crops(
 
 
 def choose_face(faces: Detections, sample: Sample) -> Floats | None:
-    """The box of the face that a sample means; None if there is no such face.
+    """The box of the face that a sample annotates; None if there is no such face.
 
-    Shape: -> (4,).
+    Shape: -> (4,) left, top, right, bottom in pixels.
     """
     if sample.region == "any" or sample.box_xyxy is None:
         return faces.box_xyxy[0] if len(faces) else None
@@ -122,7 +130,7 @@ def choose_face(faces: Detections, sample: Sample) -> Floats | None:
 
 
 def _overlap(boxes: Floats, box: Floats) -> Floats:
-    """Intersection over union of each box with one."""
+    """Intersection over union of each box with one box. Shape: (N, 4), (4,) -> (N,)."""
     sides = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
     both = np.clip(sides, 0, None).prod(axis=1)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
@@ -130,10 +138,13 @@ def _overlap(boxes: Floats, box: Floats) -> Floats:
 
 
 def read_picture(path: Path, position: int | None = None) -> Image | None:
-    """A picture file, or a line of grey values; None if it is neither.
+    """Read a picture file, or a line of grey values; None if it can't be read.
 
     Shape: -> (H, W, 3) RGB.
 
+    Args:
+        path: the file.
+        position: byte offset of the line, for a text file of grey values; None for a picture file.
     """
     if position is not None:
         return _read_line(path, position)
@@ -162,7 +173,7 @@ def _read_line(path: Path, position: int) -> Image | None:
 
 
 def small(crop: Image) -> Image:
-    """The crop, its longer side at most LARGEST_SIDE_PX."""
+    """The crop, scaled down if its longer side exceeds LARGEST_SIDE_PX."""
     factor = LARGEST_SIDE_PX / max(crop.shape[:2])
     if factor >= 1:
         return crop

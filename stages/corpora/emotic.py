@@ -1,18 +1,18 @@
-"""EMOTIC (Kosti et al. 2019): people in scenes, valence, arousal and dominance from 1 to 10, 26 categories.
+"""EMOTIC (Kosti et al. 2019): people in scenes; valence, arousal and dominance from 1 to 10, 26 categories.
 
     Annotations/Annotations.mat       structures train, val, test: filename, folder, person(s) with
                                       body_bbox [x1 y1 x2 y2], annotations_continuous (val and test:
                                       combined_continuous) with valence, arousal, dominance
     <folder>/<filename>, e.g. emotic/mscoco/images/COCO_val2014_000000562243.jpg
 
-or the tables that the public reader of the .mat writes:
+or the tables that public code writes from the .mat file:
 
     train.csv, val.csv, test.csv      Index,Folder,Filename,Image Size,BBox,Categorical_Labels,
                                       Continuous_Labels,Gender,Age; continuous: valence, arousal, dominance
 
-Names and orders are as in public readers of both. The 26 categories aren't Ekman's: only valence and
-arousal are used. The box is a body's: the face found in it is used; a person without one is left out. A
-picture, with all people in it, is a speaker; test isn't used.
+Names and orders follow public readers of both. The 26 categories aren't Ekman's emotions, so only valence and
+arousal are used. The box is that of the body: the face found in it is used, and a person without one is left
+out. A picture, with all people in it, is a speaker. The test part isn't used.
 """
 
 import csv
@@ -34,7 +34,7 @@ NUMBER = re.compile(r"-?\d+(?:\.\d+)?|nan")
 
 
 def samples(folder: Path, frames_hz: float, problems: Problems) -> Iterator[Sample]:  # noqa: ARG001
-    """See `table.Adapter`."""
+    """Read the corpus; see `table.Adapter`."""
     tables = [path for path in below(folder, {".csv"}) if path.stem in PARTS]
     for table in tables:
         yield from _of_table(folder, table, PARTS[table.stem], problems)
@@ -58,11 +58,13 @@ def _of_table(folder: Path, table: Path, part: Part, problems: Problems) -> Iter
 
 def _of_mat(folder: Path, annotations: Path, problems: Problems) -> Iterator[Sample]:
     try:
-        people = call_in_own_process(_people, annotations)  # a native reader could end its process
+        people = call_in_own_process(
+            _people, annotations
+        )  # native code that reads damaged files can end its process
     except BrokenProcessPool:
-        problems.add(annotations, "crashes the reader of MATLAB files", "Get an intact copy")
+        problems.add(annotations, "it crashes the reader of MATLAB files", "Get an intact copy")
         return
-    except Exception as error:  # scipy's own class, or whatever error a damaged file leads to
+    except Exception as error:  # SciPy's own class, or any error that a damaged file causes
         problems.add(annotations, f"not a MATLAB file of version 5 or 7 ({error!r:.80})")
         return
     for name, person in people:
@@ -75,11 +77,11 @@ def _of_mat(folder: Path, annotations: Path, problems: Problems) -> Iterator[Sam
 
 
 _Person = tuple[str, str, list[float], float, float, Part]
-"""Folder and file, box, valence and arousal, part."""
+"""Folder, file name, box, valence, arousal, part."""
 
 
 def _people(annotations: Path) -> list[tuple[str, _Person | str]]:
-    """The file and the facts of everyone, or what is wrong with them."""
+    """(file name, facts of a person or what is wrong with them) of everyone in the file."""
     from scipy.io import loadmat
 
     content = loadmat(annotations, squeeze_me=True, struct_as_record=False)
@@ -97,7 +99,7 @@ def _people(annotations: Path) -> list[tuple[str, _Person | str]]:
 
 
 def _continuous(person: Any) -> tuple[float, float]:
-    """Valence and arousal; of several annotators the mean, unless the file has combined them."""
+    """Valence and arousal: those that the file has combined, else the mean over the annotators."""
     given = getattr(person, "combined_continuous", None)
     ratings = np.atleast_1d(person.annotations_continuous if given is None else given)
     valence, arousal = (

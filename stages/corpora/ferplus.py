@@ -1,19 +1,20 @@
-"""FER+ (Barsoum et al. 2016): the pictures of FER2013, ten people's votes on each.
+"""FER+ (Barsoum et al. 2016): the pictures of FER2013 with ten people's votes on each.
 
-The published table beside FER2013's own, line by line:
+The table of FER+ beside that of FER2013, whose rows correspond:
 
     fer2013new.csv     Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,
-                       unknown,NF               how many of ten people said so
-    fer2013.csv        emotion,pixels,Usage         48 x 48 grey values a line, separated by blanks
+                       unknown,NF               number of votes, of ten people
+    fer2013.csv        emotion,pixels,Usage         48 x 48 grey values per line, separated by blanks
 
-or, with the pictures unpacked by the tools that come with FER+:
+or with the pictures unpacked by the tools of FER+:
 
     FER2013Train/fer0000000.png, ..., FER2013Valid/, FER2013Test/     anywhere below the folder
 
-The columns are as the authors' readme gives them. A picture keeps its votes for the eight emotions, contempt
-as "other", and gets the emotion with the most votes: none on a tie, or where "unknown" or "no face" (NF)
-leads. Without a vote for an emotion, or where NF leads, it is left out. Nobody is named: every picture is a
-speaker. PublicTest is for validation; PrivateTest is the test part.
+The columns follow the authors' readme. A picture keeps its votes for the eight emotions, with contempt as
+"other", and gets the emotion with the most votes; it gets none on a tie, or if "unknown" or "no face" (NF)
+has the most. A picture without a vote for an emotion, or with NF alone in the lead, is left out. The corpus
+doesn't
+identify people: every picture is a speaker. PublicTest is the validation part, PrivateTest the test part.
 """
 
 import csv
@@ -30,7 +31,7 @@ PARTS: dict[str, Part] = {"Training": "train", "PublicTest": "validation", "Priv
 
 
 def samples(folder: Path, frames_hz: float, problems: Problems) -> Iterator[Sample]:  # noqa: ARG001
-    """See `table.Adapter`."""
+    """Read the corpus; see `table.Adapter`."""
     pixels = next((path for path in below(folder, {".csv"}) if path.name == "fer2013.csv"), None)
     pictures = {path.name: path.relative_to(folder).as_posix() for path in below(folder, PICTURES)}
     for table in below(folder, {".csv"}):
@@ -58,7 +59,7 @@ def _of_table(
                     source, position = pixels.relative_to(folder).as_posix(), positions[k]
                     yield sample._replace(source=source, speaker=str(k), position=position)
                 else:
-                    raise ValueError(f"there is neither a picture {name!r} nor fer2013.csv")
+                    raise ValueError(f"neither a picture {name!r} nor fer2013.csv is found")
             except (ValueError, KeyError, IndexError, TypeError) as error:
                 problems.add(f"{table}:{rows.line_num}", f"{error!r:.120}")
 
@@ -76,14 +77,14 @@ def _leaders(counts: dict[str, int]) -> list[str]:
 
 
 def _winner(counts: dict[str, int]) -> int:
-    """The emotion with the most votes; NO_EMOTION on a tie, or where it is none."""
+    """The emotion with the most votes; NO_EMOTION on a tie, or if "unknown" or NF has the most."""
     leaders = _leaders(counts)
-    felt = EMOTION[leaders[0]] if len(leaders) == 1 else None
-    return NO_EMOTION if felt is None else felt
+    winner = EMOTION[leaders[0]] if len(leaders) == 1 else None
+    return NO_EMOTION if winner is None else winner
 
 
 def _line_starts(path: Path) -> list[int]:
-    """At which byte each line after the heading begins."""
+    """Byte offset of each line after the header."""
     starts, position = [], 0
     with path.open("rb") as file:
         for line in file:

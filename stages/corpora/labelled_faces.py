@@ -1,7 +1,7 @@
 """Shards of face crops with their labels: written by the stage gather, read by the stage pretrain.
 
-A shard holds a digest of every crop. It shows which pictures are in several parts of a corpus, as some
-hundred of FER+ are: they stay in the part that is scored, and are left out of training.
+A shard has a digest of every crop. Equal digests show that a picture is in several parts of a corpus (738 of
+FER+ are): it stays in the later part (train, validation, test) and is left out of the earlier one.
 """
 
 import hashlib
@@ -27,7 +27,15 @@ LABELS = ("speaker", "part", "valence_arousal", "emotion", "votes", "digest")
 def write_shard(
     path: Path, samples: Sequence[Sample], jpeg: NDArray[np.uint8], jpeg_offset: Integers, **facts: Any
 ) -> None:
-    """Write the crops of some samples (see `jpeg.pack_jpegs`) with their rows of the table."""
+    """Write the crops of some samples with their rows of the table.
+
+    Args:
+        path: the shard.
+        samples: the N samples that have a crop.
+        jpeg: the crops' JPEG bytes, see `jpeg.pack_jpegs`.
+        jpeg_offset: (N + 1,) where each begins.
+        facts: further attributes of the file.
+    """
     write_arrays(
         path,
         {
@@ -54,7 +62,7 @@ def write_shard(
 
 
 def _digests(jpeg: NDArray[np.uint8], jpeg_offset: Integers) -> Integers:
-    """(N,) uint64: of each crop's bytes; the same pixels give the same bytes."""
+    """(N,) uint64: a hash of each crop's bytes; equal pixels give equal bytes."""
     places = zip(jpeg_offset[:-1].tolist(), jpeg_offset[1:].tolist(), strict=True)
     hashed = [hashlib.sha256(jpeg[start:end].tobytes()).digest()[:8] for start, end in places]
     return np.array([int.from_bytes(each, "big") for each in hashed], np.uint64)
@@ -71,19 +79,19 @@ def _numbers(values: Sequence[float | None]) -> Floats:
 
 @dataclass(frozen=True)
 class LabelledFaces:
-    """All crops of all corpora, by where they lie; the images stay on disk.
+    """The labels of all crops of all corpora, and where each crop is; the images stay on disk.
 
     Args:
         files: the shards.
-        file_index: (N,) which of them a crop is in.
-        crop_index: (N,) which crop of it.
+        file_index: (N,) index of each crop's shard in `files`.
+        crop_index: (N,) index of each crop in its shard.
         target: (N, 3) valence, arousal (NaN: unlabelled), emotion (-1: unlabelled).
-        shares: (N, 8) of the votes for each emotion; NaN where votes aren't published.
-        part: (N,) index into PARTS; 0, an unknown part, never occurs.
-        copy: (N,) bool, in training or validation: the same picture stands in a part that is scored later.
-        repeated: (N,) bool, the same picture stands in two parts.
-        corpus: (N,) names.
-        speakers: how many there are in each corpus.
+        shares: (N, 8) shares of the votes for each emotion; NaN where votes aren't published.
+        part: (N,) index into PARTS; 0, no part, doesn't occur.
+        copy: (N,) bool, the same picture is also in a later part (train, validation, test).
+        repeated: (N,) bool, the same picture is in two or more parts.
+        corpus: (N,) name of each crop's corpus.
+        speakers: corpus -> number of speakers.
     """
 
     files: list[Path]
@@ -98,12 +106,12 @@ class LabelledFaces:
     speakers: dict[str, int]
 
     def of(self, part: Part) -> Flags:
-        """(N,) bool: the images of one part that may be used in it."""
+        """(N,) bool: the images of one part, without copies of images of later parts."""
         chosen: Flags = (self.part == PARTS.index(part)) & ~self.copy
         return chosen
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Per corpus: speakers, images to learn from and for validation; with a test part, of test too."""
+        """Corpus -> number of speakers and of images per part; `test_images` only with a test part."""
         return {name: self._counts_of(name) for name in sorted(self.speakers)}
 
     def _counts_of(self, name: str) -> dict[str, int]:
@@ -121,10 +129,10 @@ def gathered(
     """Read the labels of all shards and split each corpus by speakers.
 
     Args:
-        shards: the files of each corpus.
-        share: of the speakers, for validation, where a corpus has no division of its own.
-        seed: of the draw.
-        derive_valence_arousal: of images with votes and without ratings; see `votes`.
+        shards: corpus -> its files.
+        share: share of the speakers for validation, if a corpus has no division of its own.
+        seed: seed of the draw.
+        derive_valence_arousal: derive valence and arousal of images with votes but no ratings; see `votes`.
     """
     files: list[Path] = []
     parts: dict[str, list[Any]] = {name: [] for name in _EMPTY}
@@ -175,12 +183,12 @@ _EMPTY = {
 
 
 def _parts(official: Sequence[Part], validation: Sequence[bool]) -> Integers:
-    """Index into PARTS of every image, once the validation speakers are drawn."""
-    said: list[Part] = [
+    """Index into PARTS of every image, given the drawn validation."""
+    assigned: list[Part] = [
         "test" if part == "test" else "validation" if chosen else "train"
         for part, chosen in zip(official, validation, strict=True)
     ]
-    return np.array([PARTS.index(part) for part in said])
+    return np.array([PARTS.index(part) for part in assigned])
 
 
 def _target(table: Mapping[str, Any], derive_valence_arousal: bool) -> Floats:
@@ -191,7 +199,7 @@ def _target(table: Mapping[str, Any], derive_valence_arousal: bool) -> Floats:
 
 
 def _copies(digest: NDArray[np.uint64], part: Integers) -> tuple[Flags, Flags]:
-    """Which images stand in a later part too (train, validation, test), and which in any other.
+    """Which images are in a later part too (train, validation, test), and which in any other part.
 
     Shape: (N,), (N,) -> (N,), (N,) bool.
     """
@@ -204,7 +212,7 @@ def _copies(digest: NDArray[np.uint64], part: Integers) -> tuple[Flags, Flags]:
 
 
 def emotion_counts(target: Floats, classes: int) -> Integers:
-    """How many rows have each emotion.
+    """Number of rows per emotion.
 
     Shape: (N, 3) -> (classes,).
     """

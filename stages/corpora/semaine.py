@@ -1,12 +1,12 @@
-"""SEMAINE (McKeown et al. 2012): people talking with a sensitive listener; one FeelTrace file per rater.
+"""SEMAINE (McKeown et al. 2012): people who talk with an operator in a role; one FeelTrace file per rater.
 
     Sessions/2/R5S1TUCPoDV.txt      rater 5, session 1, of the user (TU), with character Poppy: valence;
     Sessions/2/R5S1TUCPoDA.txt      ... DA: activation. Lines "time value", every 0.02 s, in [-1, 1]
     Sessions/2/2008.12.05.16.03.15_User ..._Poppy.avi
 
-Folders, names and the two columns are as in public code that reads the corpus (which uses its sound; that
-the pictures are named alike is an assumption: the user's video is the one with "_User" in its name, a
-colour one before others). The sessions of one recording begin with its date, which stands for the speaker.
+Folders, names and the two columns follow public code that reads the corpus. That code uses the sound only;
+that videos have the same names is an assumption. The user's video is the one with "_User" in its name,
+preferably in colour. The file names of one recording begin with its date, which is taken as the speaker.
 """
 
 import re
@@ -21,11 +21,11 @@ RECORDING = re.compile(r"\d{4}(?:\.\d\d){5}")
 
 
 def samples(folder: Path, frames_hz: float, problems: Problems) -> Iterator[Sample]:
-    """See `table.Adapter`."""
+    """Read the corpus; see `table.Adapter`."""
     for session in sorted({path.parent for path in below(folder, {".txt"}) if TRACE.fullmatch(path.stem)}):
         video = _video(session)
         if video is None:
-            problems.add(session, "no video of the user (a name with _User)")
+            problems.add(session, "it has no video of the user (with _User in its name)")
             continue
         ratings: dict[str, list[Trace]] = {"V": [], "A": []}
         for path in below(session, {".txt"}):

@@ -1,8 +1,8 @@
-"""SEWA (Kossaifi et al. 2019): people watching adverts and talking about them, six cultures.
+"""SEWA (Kossaifi et al. 2019): people of six cultures who watch adverts and talk about them.
 
-Its own release, a folder for every recording:
+The database itself, a folder per recording:
 
-    SEW1101/.../SEW1101_Valence_AV_Aligned.csv     ratings by sound and picture (else V, else A)
+    SEW1101/.../SEW1101_Valence_AV_Aligned.csv     ratings of sound and picture (else V, else A)
     SEW1101/.../SEW1101_Arousal_AV_Aligned.csv     time, then a value per rater, in [-1, 1]
     SEW1101*.avi                                   anywhere below the folder
 
@@ -11,9 +11,9 @@ The release for the AVEC challenges 2017 to 2019 (10 values per second):
     labels/Train_DE_01.csv (or Train_01.csv)       Train_DE_01;time;arousal;valence;liking
     Train_DE_01.avi                                anywhere below the folder
 
-Folders, file names and the kind of video follow the database's pages and public code that reads it; the
-columns of the tables follow the challenges' descriptions and weren't checked against the files. A speaker
-is a recording; `Train_` and `Devel_` are AVEC's division.
+Folders, file names and video format follow the database's pages and public code that reads it; the columns of
+the tables follow the challenges' descriptions and haven't been checked against the files. Every recording is
+a speaker. `Train_` and `Devel_` are AVEC's division.
 """
 
 import re
@@ -25,22 +25,24 @@ from stages.corpora.traces import rated_samples, read_trace
 
 ALIGNED = re.compile(r"(\w+)_Valence_(AV|V|A)_Aligned")
 BY = ("A", "V", "AV")
-"""What the raters saw or heard, the least useful first."""
+"""What the raters heard (A) or saw (V), least useful first: later ones replace earlier ones."""
 CHALLENGE = re.compile(r"(Train|Devel)_(?:[A-Z]{2}_)?\d+")
 PARTS: dict[str, Part] = {"Train": "train", "Devel": "validation"}
 TIME, AROUSAL, VALENCE = 1, slice(2, 3), slice(3, 4)
 """Columns of the challenges' tables."""
 FIRST = (0, slice(1, None))
-"""The database's own: the time comes first, all the rest are values."""
+"""Columns of the database's tables: time, then one value per rater."""
 
 
 def samples(folder: Path, frames_hz: float, problems: Problems) -> Iterator[Sample]:
-    """See `table.Adapter`."""
+    """Read the corpus; see `table.Adapter`."""
     videos = below(folder, VIDEOS)
     for name, (valence_file, arousal_file) in sorted(_rated(folder).items()):
         video = next((path for path in videos if re.match(rf"{name}(?![0-9A-Za-z])", path.name)), None)
         if video is None or not arousal_file.is_file():
-            problems.add(valence_file, "there is no video of it" if video is None else "arousal is missing")
+            problems.add(
+                valence_file, "its video is missing" if video is None else "its file of arousal is missing"
+            )
             continue
         challenge = CHALLENGE.fullmatch(name)
         columns = ((TIME, VALENCE), (TIME, AROUSAL)) if challenge else (FIRST, FIRST)
@@ -53,7 +55,7 @@ def samples(folder: Path, frames_hz: float, problems: Problems) -> Iterator[Samp
 
 
 def _rated(folder: Path) -> dict[str, tuple[Path, Path]]:
-    """The files with valence and with arousal of every recording."""
+    """Recording -> its file of valence and its file of arousal."""
     rated: dict[str, tuple[Path, Path]] = {}
     tables = below(folder, {".csv"})
     for by in BY:

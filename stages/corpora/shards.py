@@ -1,4 +1,4 @@
-"""Samples in portions that are computed, remembered and stored together."""
+"""Group samples into shards, which are computed, cached and stored together."""
 
 import hashlib
 import re
@@ -12,11 +12,11 @@ PICTURES_PER_SHARD = 1000
 
 
 def shards(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
-    """The samples by the name of their shard: one per video; pictures in portions of about 500 to 1000.
+    """Shard -> its samples: one shard per video; pictures in shards of about 500 to 1000.
 
-    The portion of a picture follows from its name and the number of portions, a power of two. So a new
-    picture changes one portion only, until there are so many pictures that every portion is halved. Within a
-    shard the order is that of the sources.
+    The shard of a picture depends on the hash of its name and on the number of shards, a power of two. A new
+    picture therefore changes one shard only, until the number of shards doubles. Within a shard, samples are
+    ordered by source.
     """
     ordered = sorted(samples, key=lambda sample: (sample.source, sample.position or 0))
     pictures = [sample for sample in ordered if sample.time_s is None]

@@ -1,4 +1,4 @@
-"""The speaker-independent split (paper, section 4.1): nobody is seen both in training and in validation."""
+"""The speaker-independent split (paper, section 4.1): no speaker is both in training and in validation."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -7,14 +7,14 @@ from stages.corpora.table import Part
 
 
 def validation_speakers(speakers: Iterable[str], share: float, seed: int) -> set[str]:
-    """Draw a corpus' validation speakers: those whose names hash lowest.
+    """Draw a corpus' validation speakers: those with the lowest hashes.
 
-    A hash, not a shuffle: one more speaker moves at most one of the others.
+    A hash of the name instead of a shuffle: a new speaker moves at most one other to or from validation.
 
     Args:
-        speakers: of one corpus, repeated or not.
-        share: of the speakers; at least one of two is drawn.
-        seed: of the draw.
+        speakers: of one corpus, with or without repetitions.
+        share: share of the speakers to draw, 0 to 1; at least one, if there are two or more.
+        seed: seed of the draw.
 
     >>> len(validation_speakers("abcdefghij", 0.2, seed=0))
     2
@@ -25,10 +25,15 @@ def validation_speakers(speakers: Iterable[str], share: float, seed: int) -> set
 
 
 def in_validation(speakers: Sequence[str], parts: Sequence[Part], share: float, seed: int) -> list[bool]:
-    """Which samples of one corpus are for validation; those of an official test part never are.
+    """Whether each sample of one corpus is for validation; samples of an official test part never are.
 
-    An official division is kept, unless a speaker would be on both sides: then, and without one, the
-    speakers are drawn.
+    An official division is kept. Without one, or if a speaker is on both sides of it, speakers are drawn.
+
+    Args:
+        speakers: speaker of each sample.
+        parts: official part of each sample.
+        share: see `validation_speakers`.
+        seed: see `validation_speakers`.
     """
     official = {"validation": set[str](), "train": set[str](), "": set[str](), "test": set[str]()}
     for speaker, part in zip(speakers, parts, strict=True):

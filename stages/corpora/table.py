@@ -1,4 +1,4 @@
-"""One table for all corpora: a sample is one image, its speaker, and the labels it has."""
+"""One table for all corpora: a row is one image, its speaker and its labels."""
 
 from collections.abc import Callable, Iterator
 from math import isfinite
@@ -8,14 +8,15 @@ from typing import Literal, NamedTuple
 from stages.core.notes import Note
 
 EMOTIONS = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
-"""In the order of `static_model.CLASSES` (which needs torch): Ekman's six, neutral, and all else."""
+"""Neutral, Ekman's six, and all others; in the order of `static_model.CLASSES`, which needs torch."""
 NO_EMOTION = -1
 
 Region = Literal["whole", "face", "person", "any"]
-"""What the picture shows: an aligned face; a scene whose box is a face's, or a person's; any one face."""
+"""What to crop: nothing (an aligned face); the face in a face's box; the face in a person's box; any face."""
 Part = Literal["", "train", "validation", "test"]
-"""Of an official division; "" where the corpus has none. Test images are scored, never learnt from."""
+"""Part of an official division; "" without one. Test images are scored, never used for training."""
 Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
 
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".wmv", ".mpg", ".m4v"}
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
@@ -24,17 +25,17 @@ TOLERANCE = 1e-6
 
 
 class Sample(NamedTuple):
-    """One row of the table. JSON types only: samples decide which results are remembered."""
+    """One row of the table. JSON types only, since samples enter the key of a result."""
 
     source: str
-    """The picture or video: its path below the corpus' folder."""
+    """Path of the picture or video, relative to the corpus' folder."""
     speaker: str
-    """Who is seen, within the corpus; never on both sides of the split."""
+    """The person, unique within the corpus; never on both sides of the split."""
     region: Region
     box_xyxy: Box | None = None
-    """Left, top, right, bottom in pixels of the picture."""
+    """Box in the picture; see `region`."""
     time_s: float | None = None
-    """From the first frame of a video; None for a picture."""
+    """Seconds from the first frame of a video; None for a picture."""
     valence: float | None = None
     arousal: float | None = None
     """In [-1, 1]; None where unlabelled."""
@@ -42,17 +43,17 @@ class Sample(NamedTuple):
     """Index into EMOTIONS."""
     part: Part = ""
     position: int | None = None
-    """Byte at which the picture's line begins, where `source` is a text file of pixels."""
+    """Byte offset of the picture's line, if `source` is a text file of pixels."""
     votes: tuple[int, ...] | None = None
-    """How many people chose each of EMOTIONS; None where only the outcome is published."""
+    """Votes for each of EMOTIONS; None if only the result is published."""
 
 
 class Problems:
-    """What couldn't be used of one corpus: it is listed, and the rest is used.
+    """Collects what can't be used of one corpus; the rest is used.
 
     Args:
-        corpus: its name.
-        folder: where it lies.
+        corpus: name of the corpus.
+        folder: its folder.
     """
 
     def __init__(self, corpus: str, folder: Path) -> None:
@@ -61,31 +62,34 @@ class Problems:
         self.count = 0
 
     def add(self, place: Path | str, problem: str, remedy: str = "Check it, or leave it out") -> None:
-        """Note a file, or `file:line`; after NOTES_PER_CORPUS only their number grows."""
+        """Note a file, or `file:line`; after NOTES_PER_CORPUS notes only their number is counted."""
         self.count += 1
         if self.count <= NOTES_PER_CORPUS:
             self._notes.append(Note(self._corpus, str(place), problem, remedy, quarantined=True))
 
     @property
     def notes(self) -> list[Note]:
-        """The first notes, and how many more there are."""
+        """The first notes, and one with the number of further ones."""
         more = self.count - len(self._notes)
-        rest = Note(self._corpus, str(self.folder), f"{more} more entries can't be used", "See the others")
+        rest = Note(
+            self._corpus, str(self.folder), f"{more} more entries can't be used", "See the other notes"
+        )
         return [*self._notes, *([rest] if more else [])]
 
 
 Adapter = Callable[[Path, float, Problems], Iterator[Sample]]
-"""`samples(folder, frames_hz, problems)`: a corpus' rows; videos and frame sequences thinned to frames_hz."""
+"""`samples(folder, frames_hz, problems)` yields the rows of a corpus, of videos at frames_hz, and adds to
+`problems` what it can't use."""
 
 
 def scaled(value: float, low: float, high: float) -> float:
-    """A label of the range low … high in [-1, 1].
+    """Map a label from low … high to [-1, 1].
 
     >>> scaled(10, 1, 10), scaled(5.5, 1, 10)
     (1.0, 0.0)
 
     Raises:
-        ValueError: it lies outside its range, or is no number.
+        ValueError: it is outside its range or NaN.
     """
     result = 2 * (value - low) / (high - low) - 1
     if not abs(result) <= 1 + TOLERANCE:
@@ -94,47 +98,47 @@ def scaled(value: float, low: float, high: float) -> float:
 
 
 def box_of(left: float, top: float, right: float, bottom: float) -> Box:
-    """A box with something in it.
+    """A box of positive area.
 
     Raises:
-        ValueError: an edge is no number, or nothing lies between the edges.
+        ValueError: an edge isn't finite, or the box is empty.
     """
     if not (right > left and bottom > top and all(map(isfinite, (left, top, right, bottom)))):
-        raise ValueError(f"there is nothing in the box {left:g}, {top:g}, {right:g}, {bottom:g}")
+        raise ValueError(f"the box {left:g}, {top:g}, {right:g}, {bottom:g} is empty")
     return left, top, right, bottom
 
 
 def emotion(name: str) -> int:
-    """Its index in the table."""
+    """Index of an emotion in EMOTIONS."""
     return EMOTIONS.index(name)
 
 
 def existing(folder: Path, name: str) -> str:
-    """A file that an annotation names, as a path below `folder`.
+    """Check a file name of an annotation; return it as a path relative to `folder`.
 
     Raises:
-        ValueError: there is no such file, or the name leads out of the folder.
+        ValueError: the file doesn't exist, or the path leaves the folder.
     """
     relative = Path(name.strip().replace("\\", "/"))
     if not name.strip() or relative.is_absolute() or ".." in relative.parts:
-        raise ValueError(f"{name!r} is no name of a file below {folder}")
+        raise ValueError(f"{name!r} isn't a path below {folder}")
     try:
         found = (folder / relative).is_file()
-    except OSError as error:  # a name longer than names can be
-        raise ValueError(f"{name[:60]!r} … is no name of a file ({error.strerror})") from None
+    except OSError as error:  # e.g. the name is too long
+        raise ValueError(f"{name[:60]!r} … isn't a file name ({error.strerror})") from None
     if not found:
         raise ValueError(f"{folder / relative} is missing")
     return relative.as_posix()
 
 
 def below(folder: Path, kinds: set[str]) -> list[Path]:
-    """All files of some kinds (suffixes in lower case) below a folder, sorted; hidden ones don't count."""
+    """All files below a folder with these suffixes (lower case), sorted, without hidden ones."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() in kinds)
     return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
 
 
 def lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
-    """(line number from 1, text) of every line with text; none if the file can't be read."""
+    """(line number from 1, text) of every line that isn't blank; nothing if the file can't be read."""
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             for number, line in enumerate(file, 1):

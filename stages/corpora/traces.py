@@ -1,4 +1,4 @@
-"""Ratings that run along a video: tables of time and value, and the samples they give."""
+"""Continuous ratings of a video: tables of time and value, and the samples made from them."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,13 +13,13 @@ from stages.corpora.table import Part, Problems, Sample, lines, scaled
 SEPARATORS = re.compile(r"\s*[;,]\s*|\s+")
 FROM_SECOND = slice(1, None)
 MAX_S = 86_400.0
-"""Longest recording. A time beyond a day is an error in the file, and would make an endless grid."""
+"""Longest recording. A time beyond one day is an error in the file and would make a huge grid."""
 END_S = 1e-6
-"""Times are decimal fractions: a grid time this little after the last rating still takes it."""
+"""Tolerance, since times are rounded decimals: a grid time this little after the last rating still counts."""
 
 
 class Trace(NamedTuple):
-    """A rating over time: time_s (T,) ascending, value (T,) in the corpus' own range."""
+    """A rating over time: time_s (T,) in seconds, increasing; value (T,) in the corpus' own range."""
 
     time_s: Floats
     value: Floats
@@ -28,19 +28,19 @@ class Trace(NamedTuple):
 def read_trace(
     path: Path, problems: Problems, time_column: int = 0, value_columns: slice = FROM_SECOND
 ) -> Trace | None:
-    """The mean over the raters of a table: a line per time step, the time first, then one value per rater.
+    """Read a table of ratings, one line per time step, and average over the raters.
 
-    Columns are separated by semicolons, commas or blanks; a first line of words is a heading. A line that
-    isn't all numbers is noted and left out.
+    Columns are separated by semicolons, commas or blanks; the first line may be a header. A line that isn't
+    numeric, or whose time doesn't increase, is noted and left out.
 
     Args:
         path: the file.
-        problems: where faults are noted.
-        time_column: in seconds.
-        value_columns: one per rater.
+        problems: collects what can't be used.
+        time_column: column of the time in seconds.
+        value_columns: columns of the ratings, one per rater.
 
     Returns:
-        None if not a line of it can be used.
+        The mean rating; None if no line can be used.
     """
     rows: list[tuple[float, float]] = []
     for number, text in lines(path, problems):
@@ -54,9 +54,9 @@ def read_trace(
             rows.append((time_s, value))
         except (ValueError, IndexError):
             if number > 1 or rows:
-                problems.add(f"{path}:{number}", f"not a later time and its ratings: {text[:60]!r}")
+                problems.add(f"{path}:{number}", f"not a later time followed by ratings: {text[:60]!r}")
     if not rows:
-        problems.add(path, "holds no ratings", "See data/pretraining/README.md for the layout")
+        problems.add(path, "it has no ratings", "See data/pretraining/README.md for the layout")
         return None
     table = np.array(rows)
     return Trace(table[:, 0], table[:, 1])
@@ -72,22 +72,26 @@ def rated_samples(
     scale: tuple[float, float] = (-1.0, 1.0),
     part: Part = "",
 ) -> Iterator[Sample]:
-    """Samples of a video at the times k / frames_hz at which both targets are rated by all raters.
+    """Samples of a video at those times k / frames_hz at which all raters rate both targets.
 
     Args:
-        source: the video, below the corpus' folder.
-        speaker: who is seen.
-        valence: a trace per rater, or one of their mean.
+        source: path of the video, relative to the corpus' folder.
+        speaker: the person in the video.
+        valence: one trace per rater, or their mean.
         arousal: likewise.
         frames_hz: samples per second.
-        problems: where a value outside the scale is noted; the video is then left out.
-        scale: the raters' range.
+        problems: collects a value outside the scale, which ends the video's samples, and ratings that share
+            no time.
+        scale: range of the ratings.
         part: see `Sample`.
     """
     last_s = min(trace.time_s[-1] for trace in (*valence, *arousal))
     first_s = max(trace.time_s[0] for trace in (*valence, *arousal))
     grid = np.arange(int(np.floor(last_s * frames_hz + END_S)) + 1) / frames_hz
     grid = grid[grid >= first_s - END_S]
+    if not len(grid):
+        times = f"the latest begins at {first_s:g} s, the earliest ends at {last_s:g} s"
+        problems.add(problems.folder / source, f"its ratings share no time step: {times}")
     mean_v, mean_a = (_mean(traces, grid) for traces in (valence, arousal))
     try:
         for time_s, v, a in zip(grid.tolist(), mean_v.tolist(), mean_a.tolist(), strict=True):

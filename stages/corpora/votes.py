@@ -1,8 +1,8 @@
-"""What votes for emotions tell beyond the winner: how much people differ, and a valence and arousal.
+"""Targets from votes for emotions: a distribution over the emotions, and derived valence and arousal.
 
-Emotions have coordinates: Russell and Mehrabian (*Evidence for a three-factor theory of emotions*, 1977) had
-people rate words for emotions on pleasure and arousal, from -1 to 1. The mean of these, weighted by the
-votes, is a **derived** valence and arousal of a picture: nobody rated it.
+Russell and Mehrabian (*Evidence for a three-factor theory of emotions*, 1977) publish ratings of emotion
+words on pleasure and arousal, from -1 to 1. The mean of these, weighted by the votes for a picture, is its
+**derived** valence and arousal; nobody rated the picture itself.
 """
 
 import numpy as np
@@ -19,14 +19,14 @@ COORDINATES = {
     "sadness": (-0.63, -0.27),
     "surprise": (0.40, 0.67),
 }
-"""Valence (pleasure) and arousal; "other" has none."""
+"""Emotion -> valence (pleasure) and arousal; "other" has none."""
 PLACED = [EMOTIONS.index(name) for name in COORDINATES]
 LEAST_VOTES = 5
-"""For an emotion with coordinates; with fewer a mean says little."""
+"""Least number of votes for emotions with coordinates; a mean of fewer is unreliable."""
 
 
 def vote_shares(votes: Integers) -> Floats:
-    """The votes as a distribution; NaN where there is none.
+    """The votes as a distribution; NaN without votes.
 
     Shape: (N, 8) counts in the order of EMOTIONS -> (N, 8) float32 of sum 1.
 
@@ -40,7 +40,7 @@ def vote_shares(votes: Integers) -> Floats:
 def derived_valence_arousal(votes: Integers) -> Floats:
     """Vote-weighted mean of the emotions' coordinates; NaN with fewer than LEAST_VOTES votes for them.
 
-    Shape: (N, 8) counts -> (N, 2) float32.
+    Shape: (N, 8) counts in the order of EMOTIONS -> (N, 2) float32, valence and arousal.
 
     >>> votes = np.array([[5, 0, 0, 0, 5, 0, 0, 0]])
     >>> [round(float(value), 3) for value in derived_valence_arousal(votes)[0]]

@@ -1,1 +1,1 @@
-"""Traces in the formats of other programs, and model cards: pure functions of what was found."""
+"""Traces in the file formats of other programs, and model cards."""

@@ -1,6 +1,6 @@
-"""Model cards in Hugging Face's format: what a trained system is, learnt from, reaches, and may be used for.
+"""Model cards in Hugging Face's format: data, scores, output, parameters, licences and limits of a system.
 
-Everything in a card comes from the run: https://huggingface.co/docs/hub/model-cards
+All figures in a card come from the run. Format: https://huggingface.co/docs/hub/model-cards
 """
 
 import html
@@ -13,11 +13,11 @@ from stages.core.measures import SCORED
 from stages.exports.trace import printable
 
 PROTOCOLS = {
-    "train": "on what it learnt from: optimistic",
-    "as_published": "what validation picks is scored on the same recordings, as in the paper: optimistic",
-    "out_of_fold": "each recording is scored by what other recordings picked",
+    "train": "on its training data: optimistic",
+    "as_published": "selected and scored on the same recordings, as in the paper: optimistic",
+    "out_of_fold": "each recording is scored by a model that other recordings selected",
 }
-"""What the evaluation's protocols mean."""
+"""Protocol of the evaluation -> its meaning."""
 TAGS = ("emotion-recognition", "valence-arousal", "affective-computing")
 SYSTEM_USE = (
     "```",
@@ -33,13 +33,13 @@ SYSTEM_OUTPUT = (
     "",
     *VALENCE_AROUSAL,
     "",
-    "With them come the frame's time in seconds, `detected` (a face was found; elsewhere the last one",
-    "stands in) and `speaking` (the person seems to speak).",
+    "Further columns: the frame's time in seconds, `detected` (the face was found at that time; in short",
+    "gaps the last face seen is used) and `speaking` (there is sound, and the mouth moves).",
 )
 
 
 class Part(NamedTuple):
-    """One file of weights: its path in the folder, how many numbers it holds, and its MD5."""
+    """One file of weights: its path in the folder, its number of parameters, and its MD5."""
 
     file: str
     numbers: int
@@ -47,7 +47,7 @@ class Part(NamedTuple):
 
 
 class Upstream(NamedTuple):
-    """Something of others in the system: what, under which terms, and whether the folder holds it."""
+    """Third-party data or model: its name, its licence, and its role (and whether the folder has it)."""
 
     name: str
     licence: str
@@ -55,7 +55,7 @@ class Upstream(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A figure that training left: its name, and the epoch it belongs to, counted from 1; None without."""
+    """A metric of the training: name, value, and its epoch, counted from 1; None without an epoch."""
 
     name: str
     value: float
@@ -64,7 +64,7 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True)
 class Split:
-    """How much of a corpus one split is."""
+    """Size of one split of a corpus."""
 
     subjects: int
     hours: float
@@ -73,28 +73,28 @@ class Split:
 
 @dataclass(frozen=True)
 class Card:
-    """What a card says.
+    """The content of a card.
 
     Args:
-        system: the system, fusion of systems, or single model.
+        system: name of the system, the fusion or the single model.
         parts: its files.
-        corpus: where it learnt.
-        splits: of the corpus, by name; none where the index isn't at hand.
-        scores: protocol -> `ccc` and `rmse`, as the evaluation writes them; none where it hasn't run.
-        confidence: of the intervals.
-        params: the sections of the parameters that made it.
-        upstream: what it owes to others.
-        licence: of the weights, as the hub names it.
-        base_models: on the hub.
-        notice: a sentence that everything of the system must carry; "" for none.
-        version: of valaro.
-        learnt: in a sentence, how the corpus was used.
-        seen: what it learnt from, counted: `train images`.
-        measured: on validation while it was trained; these have no interval.
-        chosen: in a sentence, what the figures of `measured` were taken on, and what was chosen by them.
+        corpus: the corpus it was trained on.
+        splits: split of the corpus -> its size; empty if the index is missing.
+        scores: protocol -> `ccc` and `rmse`, as the evaluation writes them; empty if it hasn't run.
+        confidence: level of the intervals, 0 to 1.
+        params: the sections of the parameters that it was made with.
+        upstream: third-party data and models.
+        licence: licence of the weights, as the Hugging Face hub names it.
+        base_models: names on the hub.
+        notice: a sentence that every output of the system must carry; "" for none.
+        version: version of valaro.
+        learnt: a sentence on how the corpus was used.
+        seen: sizes of the training data, e.g. `train images`.
+        measured: metrics on validation during training; these have no interval.
+        chosen: a sentence on what `measured` was computed on and what was selected by it.
         use: how to run it, in Markdown.
-        output: range and order of what it says, in Markdown.
-        task: as the hub names it.
+        output: range and order of its output, in Markdown.
+        task: the task's name on the hub.
         complete: whether it turns a video into a trace by itself.
     """
 
@@ -121,12 +121,12 @@ class Card:
 
     @property
     def claimed(self) -> str | None:
-        """The protocol of the figure that the card claims; None without one."""
-        return next((name for name in ("out_of_fold", "validation") if name in self.scores), None)
+        """The protocol of the score in the front matter, preferably out of fold; None without a score."""
+        return next((name for name in ("out_of_fold", "as_published") if name in self.scores), None)
 
 
 def render(card: Card) -> str:
-    """The card as Markdown, its facts for machines in front as YAML."""
+    """The card as Markdown, with YAML front matter."""
     import yaml
 
     sections = (_title, _use, _data, _scores, _output, _parameters, _licences, _limits)
@@ -136,7 +136,7 @@ def render(card: Card) -> str:
 
 
 def front_matter(card: Card) -> dict[str, Any]:
-    """What the hub indexes."""
+    """The front matter, which the Hugging Face hub indexes."""
     facts: dict[str, Any] = {"license": card.licence}
     if card.licence == "other":
         facts |= {"license_name": "research-only", "license_link": "README.md#licences"}
@@ -174,7 +174,7 @@ def _title(card: Card) -> Iterator[str]:
     yield ""
     yield "Valence and arousal, frame by frame, from ordinary video."
     if not card.complete:
-        yield "This is one of the models that do so together."
+        yield "This is one of the models that together form such a system."
     if card.notice:
         yield ""
         yield f"**{card.notice[0].upper()}{card.notice[1:]}.**"
@@ -193,7 +193,7 @@ def _data(card: Card) -> Iterator[str]:
     yield ""
     yield card.learnt or f"Trained and validated on {code(card.corpus)}, split by subject."
     if card.seen:
-        yield f"It saw {', '.join(f'{count} {name}' for name, count in card.seen.items())}."
+        yield f"Training data: {', '.join(f'{count} {name}' for name, count in card.seen.items())}."
     if card.splits:
         yield ""
         yield "| split | subjects | hours | labelled frames |"
@@ -206,7 +206,7 @@ def _scores(card: Card) -> Iterator[str]:
     yield "## Scores"
     yield ""
     if not card.scores:
-        yield ("This system" if card.complete else "By itself this model") + " hasn't been evaluated."
+        yield ("This system" if card.complete else "This model by itself") + " hasn't been evaluated."
     else:
         yield from _evaluated(card)
     if card.chosen:
@@ -214,17 +214,17 @@ def _scores(card: Card) -> Iterator[str]:
         yield card.chosen
     if card.measured:
         yield ""
-        yield "| while it was trained | value | epoch |"
+        yield "| during training | value | epoch |"
         yield "|---|---:|---:|"
         for name, value, epoch in card.measured:
             yield f"| {name} | {value:.3f} | {epoch or '—'} |"
         yield ""
-        yield "These have no interval: nothing was resampled."
+        yield "These have no interval."
 
 
 def _evaluated(card: Card) -> Iterator[str]:
-    yield "CCC over all labelled frames of a split concatenated, silence and lost faces included; in brackets"
-    yield f"the {card.confidence:.0%} interval by a bootstrap over videos."
+    yield "CCC over all labelled frames of a split concatenated, also without speech or face; in brackets the"
+    yield f"{card.confidence:.0%} interval by a bootstrap over recordings."
     yield ""
     yield "| protocol | valence | arousal | mean | RMSE, mean |"
     yield "|---|---|---|---|---:|"
@@ -250,12 +250,12 @@ def _output(card: Card) -> Iterator[str]:
 def _parameters(card: Card) -> Iterator[str]:
     yield "## Parameters"
     yield ""
-    yield "| file | numbers | MD5 |"
+    yield "| file | weights | MD5 |"
     yield "|---|---:|---|"
     for part in card.parts:
         yield f"| `{part.file}` | {part.numbers:,} | `{part.md5}` |"
     yield ""
-    yield "What made them (`params.yaml` has everything):"
+    yield "They were made with these parameters (`params.yaml` has all):"
     yield ""
     import yaml
 
@@ -269,12 +269,12 @@ def _parameters(card: Card) -> Iterator[str]:
 def _licences(card: Card) -> Iterator[str]:
     yield "## Licences"
     yield ""
-    yield "| of others | terms | role |"
+    yield "| third party | licence | role |"
     yield "|---|---|---|"
     for one in card.upstream:
         yield f"| {plain(one.name)} | {one.licence} | {one.role} |"
     yield ""
-    yield "The code is MIT. The weights can't be freer than what they were made from."
+    yield "The code is MIT. The weights are bound by the licences of the data and models behind them."
 
 
 def _limits(card: Card) -> Iterator[str]:
@@ -288,10 +288,10 @@ def _limits(card: Card) -> Iterator[str]:
         "  illness and unusual cameras can shift the values; none of that has been measured here.",
     )
     if card.complete:
-        yield "- Frames without a detected face repeat the last one seen: leave them out by `detected`."
-        yield "- One person per video: the one found first is followed."
+        yield "- In gaps up to `predict.max_gap_s` the last face seen is used; `detected` marks these frames."
+        yield "- One person per video, the most prominent one unless `--person` names another."
     else:
-        yield "- One part of a system: what it is given must be prepared as in training, by these parameters."
+        yield "- One part of a system: its input must be prepared as in training, with these parameters."
     yield from (
         "- Not for decisions about single people: hiring, schooling, policing, health, credit. In the",
         "  European Union, inferring emotions at work and in education is prohibited (AI Act, article 5).",
@@ -299,12 +299,12 @@ def _limits(card: Card) -> Iterator[str]:
 
 
 def plain(text: str) -> str:
-    """A text from data as Markdown shows it, character by character: neither markup nor HTML."""
+    """Text from data, escaped so that Markdown shows it literally: neither markup nor HTML."""
     return re.sub(r"([\\`*\[\]|])", r"\\\1", html.escape(printable(text), quote=False))
 
 
 def code(text: str) -> str:
-    """A text from data as a span of code, whatever it holds."""
+    """Text from data as a code span, whatever characters it has."""
     line = printable(text)
     ticks = "`" * (1 + _longest_run(line))
     space = " " if "`" in line else ""
@@ -312,5 +312,5 @@ def code(text: str) -> str:
 
 
 def _longest_run(text: str) -> int:
-    """Of backticks."""
+    """Length of the longest run of backticks."""
     return max(map(len, re.findall("`+", text)), default=0)

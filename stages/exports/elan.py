@@ -1,7 +1,8 @@
-"""ELAN annotation files (EAF 3.0): the trace beside an annotator's own tiers.
+"""ELAN annotation files (EAF 3.0), with the trace as tiers beside those of an annotator.
 
-Tiers: `valence` and `arousal` (a value a second), `speaking` and `face seen` (intervals), and `notice` where
-there is one. Times are milliseconds of a player's clock. Schema: http://www.mpi.nl/tools/elan/EAFv3.0.xsd
+Tiers: `valence` and `arousal` (one value per second), `speaking` and `face seen` (intervals), and `notice` if
+there is one. Times are milliseconds on a video player's clock. Schema:
+http://www.mpi.nl/tools/elan/EAFv3.0.xsd
 """
 
 import mimetypes
@@ -18,18 +19,18 @@ from stages.exports.trace import Trace, printable, runs_s, seconds_of
 
 SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 INSTANCE = "{http://www.w3.org/2001/XMLSchema-instance}"
-DATE = "1970-01-01T00:00:00+00:00"  # the schema wants one; the real one would change the bytes every time
+DATE = "1970-01-01T00:00:00+00:00"  # required by the schema; the real date would change the bytes every time
 LINGUISTIC_TYPE = "default-lt"
 UNKNOWN = "unknown"
 OTHER_KINDS = {".ts": "video/mp2t", ".mts": "video/mp2t", ".m2ts": "video/mp2t", ".vob": "video/mpeg"}
-"""What Python's table lacks, or takes for something else: .ts is a translation there."""
+"""Suffixes that Python's table of MIME types lacks or takes for something else (.ts: a translation file)."""
 
 Annotation = tuple[float, float, str]
-"""Begin and end in seconds, and the value."""
+"""Begin and end in seconds, value."""
 
 
 def write_eaf(path: Path, trace: Trace) -> None:
-    """Write the document; ELAN looks for the video at its place, then from the document's place on."""
+    """Write the document. ELAN looks for the video at its absolute path, then relative to the document."""
     Xml.register_namespace("xsi", INSTANCE[1:-1])
     tree = Xml.ElementTree(document(trace, path.parent))
     Xml.indent(tree, " ")
@@ -37,11 +38,11 @@ def write_eaf(path: Path, trace: Trace) -> None:
 
 
 def document(trace: Trace, folder: Path) -> Xml.Element:
-    """The whole document; its parts in the order of the schema.
+    """The document as XML, its elements in the order of the schema.
 
     Args:
-        trace: what it says.
-        folder: where it will lie, unless the trace knows better.
+        trace: the content.
+        folder: folder of the document, for the relative path of the video; `trace.folder` takes precedence.
     """
     root = Xml.Element(
         "ANNOTATION_DOCUMENT",
@@ -70,7 +71,7 @@ def document(trace: Trace, folder: Path) -> Xml.Element:
 
 
 def annotations(trace: Trace) -> dict[str, list[Annotation]]:
-    """Every tier's annotations; those of one tier don't overlap."""
+    """Tier -> its annotations, which don't overlap."""
     seconds = seconds_of(trace)
     spans = list(zip(seconds.begin_s.tolist(), seconds.end_s.tolist(), strict=True))
     tiers = {
@@ -86,13 +87,13 @@ def annotations(trace: Trace) -> dict[str, list[Annotation]]:
 
 
 def relative_url(file: Path, folder: Path) -> str:
-    """The way from a folder to a file, as ELAN writes it: ./name or ../folder/name."""
+    """Relative URL of a file from a folder, as ELAN writes it: ./name or ../folder/name."""
     way = os.path.relpath(file.absolute(), folder.absolute()).replace(os.sep, "/")
     return quote(os.fsencode(way if way.startswith("../") else f"./{way}"))
 
 
 def _in_milliseconds(trace: Trace, found: Iterable[Annotation]) -> list[tuple[int, int, str]]:
-    """Whole milliseconds on a player's clock; what is shorter than one has no place."""
+    """Annotations in whole milliseconds on a video player's clock; shorter ones are left out."""
     rounded = [
         (round(trace.player_time_s(begin_s) * 1000), round(trace.player_time_s(end_s) * 1000), value)
         for begin_s, end_s, value in found
@@ -101,9 +102,9 @@ def _in_milliseconds(trace: Trace, found: Iterable[Annotation]) -> list[tuple[in
 
 
 def _header(root: Xml.Element, video: Path, folder: Path, annotated: int) -> None:
-    """The media descriptor; without TIME_ORIGIN, since the times are on the player's clock.
+    """Add the media descriptor, without TIME_ORIGIN, since the times are on the video player's clock.
 
-    ELAN begins to play at a TIME_ORIGIN; pympi and others that read EAF pass over it.
+    ELAN starts to play at TIME_ORIGIN; pympi and other readers of EAF ignore it.
     """
     header = Xml.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
     guessed = mimetypes.guess_type(video.name)[0] or ""
@@ -118,9 +119,9 @@ def _header(root: Xml.Element, video: Path, folder: Path, annotated: int) -> Non
 
 
 def _time_order(root: Xml.Element, spans: Sequence[tuple[int, int, str]]) -> Iterator[tuple[str, str]]:
-    """Slots in the order of time, two for each annotation, and their names in the order of the annotations.
+    """Add the time slots in order of time, two per annotation; return their names per annotation.
 
-    None is shared: pympi, for one, moves a shared slot once for each annotation that has it.
+    No slot is shared: pympi, for example, would move a shared slot once for each of its annotations.
     """
     ends_first = sorted(
         (time_ms, not last, number)

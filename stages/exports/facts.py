@@ -1,4 +1,4 @@
-"""What a card says of files: of the weights, of the corpus, of what pre-training saw."""
+"""Facts of a model card that are read from files: weights, corpus, corpora of pre-training."""
 
 from math import prod
 from pathlib import Path
@@ -12,12 +12,12 @@ SECONDS_PER_HOUR = 3600
 
 
 def part_of(models: Workspace, name: str, md5: str | None = None) -> Part:
-    """One file of weights.
+    """Describe one file of weights.
 
     Args:
-        models: where it lies.
+        models: workspace of the file.
         name: its path below `models/`.
-        md5: its hash, where it is known.
+        md5: its MD5, if known; None: compute it.
 
     Raises:
         BadInput: it is missing or damaged.
@@ -28,7 +28,12 @@ def part_of(models: Workspace, name: str, md5: str | None = None) -> Part:
 
 
 def splits_of(root: Path, corpus: str) -> dict[str, Split]:
-    """Size of the corpus's splits, where the index of the same corpus lies beside the models."""
+    """Split -> its size, from the index of the corpus; empty if there is no index of this corpus.
+
+    Args:
+        root: folder that has `data/index`.
+        corpus: name of the corpus that the models were trained on.
+    """
     workspace = Workspace(root)
     if not workspace.corpus_file.is_file():
         return {}
@@ -44,6 +49,6 @@ def splits_of(root: Path, corpus: str) -> dict[str, Split]:
 
 
 def pretraining_of(models: Workspace, backbone: str) -> tuple[str, ...]:
-    """The corpora that a static model was pre-trained on; none where the run's figures aren't at hand."""
+    """The corpora that a static model was pre-trained on; empty without the metrics of pre-training."""
     figures = models.metrics(f"pretrain/{backbone}/metrics.json")
     return tuple(read_json(figures).get("corpora", {})) if figures.is_file() else ()

@@ -1,4 +1,4 @@
-"""Traces that are finished already: those of the pipeline's subjects, and those of `valaro predict`."""
+"""Read finished traces: those of the pipeline's subjects, and those of `valaro predict`."""
 
 import csv
 import json
@@ -21,13 +21,13 @@ Columns = dict[str, Floats]
 
 
 def trace_of_subject(workspace: Workspace, folder: str, subject: Subject, notice: str) -> Trace:
-    """A subject's trace as the pipeline left it, with the flags of its face and voice.
+    """A subject's trace as the pipeline wrote it, with the flags of face and speech.
 
     Args:
         workspace: the repository.
-        folder: below `data/`: `traces/<system>`, or `fused/<fusion>`, with `.out_of_fold` or without.
-        subject: one that has a trace there.
-        notice: a sentence that every output must carry.
+        folder: below `data/`: `traces/<system>` or `fused/<fusion>`, with or without `.out_of_fold`.
+        subject: a subject that has a trace there.
+        notice: a sentence that every output must carry; "" for none.
     """
     found = read_arrays(workspace.artefact(folder, subject.name), "time_s", "valence_arousal")
     facts = read_facts(workspace.artefact("index", subject.name))
@@ -68,7 +68,7 @@ def trace_of_subject(workspace: Workspace, folder: str, subject: Subject, notice
 
 
 def _flags(artefact: Path, name: str, time_s: Floats) -> Flags:
-    """Flags of the time grid carried to the frames; all unset where the stage set the subject aside."""
+    """Flags of the time grid at the frames; all unset if the stage has no result for the subject."""
     if not artefact.is_file():
         return np.zeros(len(time_s), bool)
     found = read_arrays(artefact, "time_s", name)
@@ -76,17 +76,20 @@ def _flags(artefact: Path, name: str, time_s: Floats) -> Flags:
 
 
 def folders_of_predictions(folders: Sequence[Path]) -> list[Path]:
-    """The folders that `valaro predict` left for single recordings, themselves or below the ones given.
+    """The folders of single recordings that `valaro predict` wrote.
+
+    Args:
+        folders: such folders, or folders that have them.
 
     Raises:
-        BadInput: a folder is none and holds none.
+        BadInput: a folder is neither.
     """
     found: list[Path] = []
     for folder in folders:
         place = folder.absolute()
         below = [place] if _is_prediction(place) else sorted(filter(_is_prediction, _folders_in(place)))
         if not below:
-            raise BadInput(folder, "holds no result of `valaro predict`", "Name its --out, or a folder in it")
+            raise BadInput(folder, "has no result of `valaro predict`", "Name its --out, or a folder in it")
         found += below
     return list(dict.fromkeys(found))
 
@@ -100,16 +103,16 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def trace_of_prediction(folder: Path) -> Trace:
-    """The trace that `valaro predict` left in a recording's folder: summary, and table in any of its formats.
+    """The trace that `valaro predict` wrote to a recording's folder: its summary, and the table of frames.
 
     Raises:
-        BadInput: no format that holds every frame is there, or a file isn't as predict writes it.
+        BadInput: no file has the frames, or a file isn't as `valaro predict` writes it.
     """
     name = folder.name
     summary_file = folder / f"{name}.json"
     try:
-        said = json.loads(summary_file.read_text(encoding="utf-8"))
-        summary = {present_name(key): value for key, value in said.items()}
+        content = json.loads(summary_file.read_text(encoding="utf-8"))
+        summary = {present_name(key): value for key, value in content.items()}
         columns = _columns(folder / name, summary)
         summary["frames"] = len(columns["time_s"])
         return Trace(
@@ -133,7 +136,7 @@ def trace_of_prediction(folder: Path) -> Trace:
 
 
 def _columns(stem: Path, summary: dict[str, Any]) -> Columns:
-    """The table of every frame, from the first file that has it."""
+    """The table of frames, from the first file that has it: JSON, CSV or Parquet."""
     if isinstance(frames := summary.get("frames"), dict):
         columns = {name: np.array(frames[held_name(name, frames)], np.float64) for name in _wanted(frames)}
     elif (table := stem.with_name(f"{stem.name}.csv")).is_file():
@@ -143,7 +146,7 @@ def _columns(stem: Path, summary: dict[str, Any]) -> Columns:
     else:
         raise BadInput(
             stem.parent,
-            "holds the frames neither as csv nor as parquet nor in json",
+            "has the frames neither as csv nor as parquet nor in json",
             f"{AGAIN} with --format csv",
         )
     return _checked(columns)
@@ -167,12 +170,12 @@ def _from_parquet(file: Path) -> Columns:
 
 
 def _wanted(columns: Collection[str]) -> list[str]:
-    """The columns of every table, and the ends of the interval where it has them all."""
+    """The columns of every table, and those of the interval if the table has them all."""
     return [*COLUMNS, *(BOUNDS if set(BOUNDS) <= set(columns) else ())]
 
 
 def _interval(columns: Columns) -> Floats | None:
-    """(N, 2, 2), or None where the table has no interval."""
+    """(N, 2, 2), or None if the table has no interval."""
     if not set(BOUNDS) <= columns.keys():
         return None
     return np.column_stack([columns[name] for name in BOUNDS]).reshape(-1, 2, 2)
@@ -185,7 +188,7 @@ def _checked(columns: Columns) -> Columns:
     if np.isinf([*columns.values()]).any() or not all(
         np.isfinite(column).all() for name, column in columns.items() if name not in TARGETS
     ):
-        raise ValueError("a value is no number")
+        raise ValueError("a value isn't a finite number")
     if (np.diff(columns["time_s"]) <= 0).any():
         raise ValueError("times don't increase")
     return columns

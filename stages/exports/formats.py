@@ -1,6 +1,6 @@
-"""The formats by name, and what the user asked for.
+"""The export formats by name, and which of them the user asked for.
 
-Writers are imported when they are used: the command line names the formats in its help, and starts at once.
+Writers are imported on use, so that the command line, whose help names the formats, starts quickly.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class Format(NamedTuple):
     """A way to write one trace to one file.
 
     Args:
-        suffix: of the file.
-        write: writes it.
-        about: what it is, for people.
-        needs: a module that must be installed; "" for none beyond those that are.
+        suffix: of the file, with the dot.
+        write: (path, trace) writes the file.
+        about: one line for the help.
+        needs: an optional module that must be installed; "" for none.
     """
 
     suffix: str
@@ -72,7 +72,11 @@ FORMATS: dict[str, Format] = {
 
 
 def names_in(words: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
-    """The formats in words such as `csv,vtt`, each once, in the order asked.
+    """The formats named by words such as `csv,vtt`, without repetitions, in this order.
+
+    Args:
+        words: names, each word one or several separated by commas.
+        known: the valid names.
 
     Raises:
         ValueError: one of them is unknown, or there is none.
@@ -88,10 +92,10 @@ def names_in(words: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
 
 
 def require_writers(names: Iterable[str]) -> None:
-    """Find out before the work rather than after it that a format can't be written.
+    """Check before the work that every format can be written.
 
     Raises:
-        ValaroError: the library that writes it is missing.
+        ValaroError: the library for a format is missing.
     """
     for name in names:
         needs = FORMATS[name].needs if name in FORMATS else ""

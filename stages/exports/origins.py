@@ -1,4 +1,4 @@
-"""What a model owes to others, and the terms that its weights come under for it."""
+"""Third-party data and models behind a trained model, and the licence of its weights that follows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from stages.core.weights import PDEM, PDEM_LICENCE, WEIGHTS
 from stages.exports.card import Upstream
 
 PUBLISHED = "the authors' published checkpoints"
-"""What stands for a corpus where the weights are the paper's authors'."""
+"""In place of a corpus, for weights of the paper's authors."""
 SAMPLE_NOTICE = "trained on the generated sample corpus: these values mean nothing for real people"
-"""What everything that comes of a model of the sample corpus must say."""
+"""Must be in every output of a model of the sample corpus."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Origin:
     """Where a model comes from.
 
     Args:
-        corpus: where it learnt; "" where it saw none but those of pre-training.
-        faces: how its faces were found.
-        voice: how its voices were separated; None where it hears none.
-        face_backbone: what its embeddings come from; None where it sees no face.
-        audio_backbone: name on the hub, folder or configuration; None where it hears nothing.
-        pretraining: corpora that the face backbone saw before.
-        within: whether the backbones are in its own files; else it learnt from what they said.
+        corpus: the corpus it was trained on; "" if only on those of pre-training.
+        faces: parameters of face detection.
+        voice: parameters of voice separation; None for a model without sound.
+        face_backbone: the backbone of its embeddings; None for a model without faces.
+        audio_backbone: name on the Hugging Face hub, folder or configuration; None for a model without sound.
+        pretraining: corpora that the face backbone was pre-trained on.
+        within: whether the model's own files have the backbones; else it was trained on their features.
         mouth: whether it depends on when the person speaks.
     """
 
@@ -43,24 +43,24 @@ class Origin:
 
     @property
     def licence(self) -> str:
-        """The strictest of the terms that the weights come under, as the hub names it."""
+        """The strictest licence that applies to the weights, as the Hugging Face hub names it."""
         if pdem := self._pdem():
             return pdem.licence.lower()
-        foreign = self.pretraining or (self.face_backbone and self.face_backbone.weights is not None)
+        pretrained = self.pretraining or (self.face_backbone and self.face_backbone.weights is not None)
         ours = not self.corpus or is_sample(self.corpus)
-        return "mit" if ours and not foreign else "other"
+        return "mit" if ours and not pretrained else "other"
 
     @property
     def base_models(self) -> list[str]:
-        """On the hub."""
+        """Names of the base models on the Hugging Face hub."""
         pdem = self._pdem()
         return [pdem.name] if pdem else []
 
     def upstream(self) -> Iterator[Upstream]:
-        """Everything of others, and its terms."""
+        """Everything of third parties, with its licence."""
         if self.corpus:
             yield self._corpus()
-        place = "in the weights" if self.within else "from whose features it learnt"
+        place = "in the weights" if self.within else "trained on its features"
         if pdem := self._pdem():
             yield Upstream(pdem.name, f"{pdem.licence}: no commercial use", f"audio backbone, {place}")
         if self.face_backbone and self.face_backbone.weights is not None:
@@ -73,21 +73,23 @@ class Origin:
         yield from self._tools()
 
     def _pdem(self) -> Upstream | None:
-        """The paper's audio backbone, if it is this one's."""
+        """The paper's audio backbone, if this model uses it."""
         return Upstream(PDEM, PDEM_LICENCE, "") if self.audio_backbone == PDEM else None
 
     def _corpus(self) -> Upstream:
         if is_sample(self.corpus):
-            return Upstream(self.corpus, "public domain (drawn from a NASA portrait)", "labels and pictures")
+            return Upstream(
+                self.corpus, "public domain (generated from a NASA portrait)", "labels and pictures"
+            )
         if self.corpus == PUBLISHED:
             return Upstream(self.corpus, "their authors'", "the weights")
         return Upstream(self.corpus, "its organisers': research only, by agreement", "labels and videos")
 
     def _tools(self) -> Iterator[Upstream]:
         detector = DETECTORS[self.faces.detector]
-        yield Upstream(detector.source, detector.licence, "face detector, not in here")
+        yield Upstream(detector.source, detector.licence, "face detector, not included")
         if self.voice and (needed := VOICES[self.voice.backend].weights(self.voice.spleeter_model)):
             spleeter = WEIGHTS[needed]
-            yield Upstream(spleeter.source, spleeter.licence, "separation of the voice, not in here")
+            yield Upstream(spleeter.source, spleeter.licence, "separation of the voice, not included")
         if self.mouth:
-            yield Upstream("MediaPipe", "Apache-2.0", "landmarks of the mouth, not in here")
+            yield Upstream("MediaPipe", "Apache-2.0", "landmarks of the mouth, not included")

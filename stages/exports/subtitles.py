@@ -1,4 +1,4 @@
-"""WebVTT subtitles: valence and arousal of every second, on the clock of any player."""
+"""WebVTT subtitles: valence and arousal of every second, on the clock of a video player."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from stages.exports.trace import Trace, printable, seconds_of
 
 
 def write_vtt(path: Path, trace: Trace) -> None:
-    """One cue a second, "valence +0.31 arousal -0.12"; seconds that read the same share one.
+    """Write one cue per second, "valence +0.31 arousal -0.12"; consecutive equal texts share a cue.
 
-    Seconds in which nobody is there have no cue. One person of several is the cues' voice.
-    A notice is a cue of its own, on top of the picture, as long as the recording.
-    W3C, WebVTT: The Web Video Text Tracks Format.
+    Seconds without a value have no cue. The person, if there are several, is the voice of the cues. A notice
+    is a cue of its own at the top of the picture, as long as the recording. Source: W3C, WebVTT: The Web
+    Video Text Tracks Format.
     """
     who = f" (person {trace.person})" if trace.person else ""
     blocks = ["WEBVTT", f"NOTE\n{_text(trace.name)}{who}: means over one second, each from -1 to 1"]
@@ -26,7 +26,7 @@ def write_vtt(path: Path, trace: Trace) -> None:
 
 
 def cues(trace: Trace) -> list[tuple[float, float, str]]:
-    """Begin, end (seconds on a player's clock) and text of each cue, in order."""
+    """Begin, end (seconds on a video player's clock) and text of each cue, in order of time."""
     seconds = seconds_of(trace)
     texts = [
         f"valence {signed(valence)} arousal {signed(arousal)}" for valence, arousal in seconds.valence_arousal
@@ -37,18 +37,18 @@ def cues(trace: Trace) -> list[tuple[float, float, str]]:
         begin_s, end_s = map(trace.player_time_s, span)
         if found and found[-1][1:] == (begin_s, text):
             found[-1] = (found[-1][0], end_s, text)
-        elif stamp(begin_s) != stamp(end_s):  # a cue must end after it begins
+        elif stamp(begin_s) != stamp(end_s):  # a cue must end after its begin
             found.append((begin_s, end_s, text))
     return found
 
 
 def signed(value: float) -> str:
-    """Two decimals with their sign; zero is +0.00."""
+    """A number with sign and two decimals; zero is +0.00."""
     return f"{np.round(value, 2) + 0.0:+.2f}"
 
 
 def stamp(time_s: float) -> str:
-    """A WebVTT time stamp, hours always given: 01:02:03.004."""
+    """A WebVTT time stamp with hours: 01:02:03.004."""
     thousandths = round(time_s * 1000)
     minutes, milliseconds = divmod(thousandths, 60_000)
     hours, minutes = divmod(minutes, 60)
@@ -60,5 +60,5 @@ def _span(begin_s: float, end_s: float) -> str:
 
 
 def _text(text: str) -> str:
-    """Text of a cue or a note: no markup, no arrow (it would begin a cue), one line."""
+    """Text of a cue or a note: one line without markup, and without the arrow that begins a cue."""
     return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

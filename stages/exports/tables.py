@@ -1,4 +1,4 @@
-"""A row per frame: CSV, Parquet, JSON; and the rows that the ABAW challenge takes."""
+"""Tables with one row per frame: CSV, Parquet, JSON, and the submission of the ABAW challenge."""
 
 import csv
 import json
@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 
 from stages.core.arrays import Floats
+from stages.core.errors import ValaroError
 from stages.core.measures import TARGETS
 from stages.exports.trace import BOUNDS, UNITS, Trace, plain_cell, printable
 
 ABAW_HEADER = ("image_location", "valence", "arousal")
 
-
 MAY_LACK = (*TARGETS, *BOUNDS)
-"""Columns without a value where nobody is there."""
+"""Columns that have no value in frames where nobody is there."""
 
 
 def write_csv(path: Path, trace: Trace) -> None:
-    """The columns of COLUMNS, and `person` where there are several; a notice has no place in it.
+    """Write the columns of `Trace.meanings`, and `person` if there are several people.
 
-    Where nobody is there, valence and arousal are empty. Comment lines would break readers.
+    Where nobody is there, valence and arousal are empty. The notice is left out: comment lines break readers.
     """
     person = {"person": trace.person} if trace.person else {}
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -37,7 +37,7 @@ def write_csv(path: Path, trace: Trace) -> None:
 
 
 def _text(value: float) -> str:
-    """Six decimals; nothing where there is no value."""
+    """Six decimals; "" for NaN."""
     return "" if isnan(value) else f"{value:.6f}"
 
 
@@ -51,12 +51,12 @@ def _meaning(name: str, trace: Trace) -> dict[str, str]:
 
 
 def write_parquet(path: Path, trace: Trace) -> None:
-    """The same columns, typed, with their units and meaning, and where the trace comes from.
+    """Write the same columns, typed, with units and meanings, and the summary.
 
     Where nobody is there, valence and arousal are null.
 
-    Metadata of each field: `unit`, `description`; of the schema: `name`, `notice`, and `valaro`, the summary
-    as JSON.
+    Metadata of each field: `unit`, `description`. Metadata of the schema: `name`, `notice`, and `valaro`, the
+    summary as JSON.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -88,7 +88,7 @@ def write_parquet(path: Path, trace: Trace) -> None:
 
 
 def write_frames_json(path: Path, trace: Trace) -> None:
-    """The summary, and under `frames` an array per column of COLUMNS, in the order of the frames.
+    """Write the summary, and under `frames` one array per column, in the order of the frames.
 
     Where nobody is there, valence and arousal are null.
     """
@@ -109,24 +109,37 @@ def write_frames_json(path: Path, trace: Trace) -> None:
 
 
 def _rounded(values: Floats) -> list[float | None]:
-    """Six decimals, as in the table; None for NaN."""
+    """Six decimals, as in the CSV; None for NaN."""
     return [None if isnan(value) else value for value in values.astype(np.float64).round(6).tolist()]
 
 
 def to_json(content: Any) -> bytes:
-    """JSON on one line with sorted keys; a NaN is refused.
+    """JSON in UTF-8 on one line with sorted keys.
 
-    A stray byte of a file name becomes JSON's own escape, so that the name comes back as it was.
+    A byte of a file name that isn't UTF-8 becomes a JSON escape, so that a reader gets the same name.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
     """
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "backslashreplace")
 
 
 def write_abaw(path: Path, traces: Iterable[Trace]) -> None:
-    """The challenge's submission: a row per frame of every trace, `<name>/<frame, 5 digits, from 1>.jpg`.
+    """Write the challenge's submission: one row per frame, `<name>/<frame, 5 digits, from 1>.jpg`.
 
-    Every frame has a value, also where nobody is there: the organisers want it.
+    Every frame has a value, also where nobody is there, as the organisers require; see `Trace.without_gaps`.
+
+    Raises:
+        ValaroError: a trace lacks frames (`valaro predict --abstain`), so that rows would belong to others.
     """
+    traces = list(traces)
+    for trace in traces:
+        if not np.array_equal(trace.frames, np.arange(len(trace))):
+            raise ValaroError(
+                f"{printable(trace.name)}: frames are left out, but the challenge's file needs every frame. "
+                "Run `valaro predict` without --abstain."
+            )
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(ABAW_HEADER)

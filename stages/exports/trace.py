@@ -1,4 +1,4 @@
-"""The trace of one person as every export format takes it: frames, flags, and where it comes from."""
+"""The trace of one person, the input of every export format: values, flags and a summary."""
 
 import unicodedata
 from dataclasses import dataclass, field, replace
@@ -12,26 +12,26 @@ from stages.core.measures import TARGETS
 
 COLUMNS = {
     "frame": "native frame, from 0",
-    "time_s": "its time stamp, seconds from the first frame (a player's clock: plus video_start_s)",
+    "time_s": "its time stamp, seconds from the first frame (on a video player's clock: plus video_start_s)",
     "valence": "-1 (unpleasant) to 1 (pleasant); none where nobody is there",
     "arousal": "-1 (calm) to 1 (excited); none where nobody is there",
-    "detected": "1: the face was found at the nearest time looked at; 0: it wasn't",
-    "speaking": "1: the person seems to speak at the nearest time looked at (sound, and a moving mouth)",
+    "detected": "1: the face was found at the nearest analysed time; 0: it wasn't",
+    "speaking": "1: the person speaks at the nearest analysed time (sound, and a moving mouth); 0: not",
 }
-"""What the table says of every frame; the other formats say the same under the same names."""
+"""Column of the table -> its meaning; the other formats use the same names."""
 
 BOUNDS = {
-    f"{target}_{side}": f"{words} end of the interval that holds {target} in most frames; see `interval`"
+    f"{target}_{side}": f"{words} bound of the interval of {target}; see `interval` for its coverage"
     for target in TARGETS
     for side, words in (("low", "lower"), ("high", "upper"))
 }
-"""Further columns of a trace whose interval is known: narrow where the system is sure."""
+"""Further columns of a trace with an interval, which is narrow where the system is confident."""
 
 UNITS = {"frame": "1", "time_s": "s", "valence": "1", "arousal": "1", "detected": "1", "speaking": "1"}
-"""Units as UCUM writes them; 1: a pure number."""
+"""Column -> unit in UCUM; 1: dimensionless."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula."""
+"""A cell that begins so is a formula in a spreadsheet."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +39,21 @@ class Trace:
     """Valence and arousal of one person.
 
     Args:
-        name: of the recording or the subject; may hold anything.
-        video: the file that the times belong to.
-        time_s: (N,) native frame times from the first frame, increasing.
+        name: name of the recording or the subject; may have any character.
+        video: the file that the times refer to.
+        time_s: (N,) times of the native frames in seconds from the first frame, increasing.
         valence_arousal: (N, 2) in [-1, 1]; NaN where nobody is there.
-        detected: (N,) the face was seen.
-        speaking: (N,) the person speaks.
-        duration_s: up to the end of the last frame.
-        video_start_s: time of the first frame on a player's clock; other programs' formats are on that clock.
-        folder: where the files will lie in the end; None: where they are written.
-        summary: the recording and the system in figures and words (JSON).
+        detected: (N,) whether the face was found.
+        speaking: (N,) whether the person speaks.
+        duration_s: end of the last frame.
+        video_start_s: time of the first frame on a video player's clock, which VTT and EAF use.
+        folder: final folder of the files; None: where they are written.
+        summary: facts of the recording and the system, of JSON types.
         notice: a sentence that every output must carry; "" for none.
-        person: which one of several, as `--person all` numbers them; "" where that doesn't matter.
+        person: number of the person, as `--person all` counts them; "" if there is only one.
         every_frame: (N, 2), values also where nobody is there; None: unknown.
-        interval: (N, 2, 2) low and high of valence, then of arousal; None where it isn't known.
-        frame: (N,) numbers of the native frames; None: 0 to N - 1, none is left out.
+        interval: (N, 2, 2) lower and upper bound of valence, then of arousal; None without an interval.
+        frame: (N,) numbers of the native frames; None: 0 to N - 1, no frame is left out.
     """
 
     name: str
@@ -76,13 +76,16 @@ class Trace:
         return len(self.time_s)
 
     def player_time_s(self, time_s: float) -> float:
-        """A time on the clock that players show; never before its zero."""
+        """A time on a video player's clock, at least 0. Both in seconds."""
         return max(0.0, time_s + self.video_start_s)
 
     def without_gaps(self) -> Floats:
-        """A value for every frame, as the challenge wants it: what the model says, else the last value held.
+        """A value for every frame, as the challenge requires.
 
-        Shape: -> (N, 2). Before the first value the first one stands, and 0 where there is none at all.
+        These are `every_frame` if known. Else gaps get the last value before them, frames before the first
+        value get the first value, and a trace without any value gets 0.
+
+        Shape: -> (N, 2).
         """
         if self.every_frame is not None:
             return self.every_frame
@@ -99,24 +102,24 @@ class Trace:
 
     @property
     def meanings(self) -> dict[str, str]:
-        """What its table has, and what that means."""
+        """Column of its table -> meaning."""
         return COLUMNS if self.interval is None else COLUMNS | BOUNDS
 
     @property
     def bounds(self) -> dict[str, Floats]:
-        """The columns of BOUNDS; none where the interval isn't known."""
+        """The columns of BOUNDS; empty without an interval."""
         if self.interval is None:
             return {}
         return dict(zip(BOUNDS, self.interval.reshape(len(self), 4).T, strict=True))
 
-    def sure(self, widest: float) -> Self:
-        """Without the frames whose interval is wider, of valence or of arousal.
+    def confident(self, widest: float) -> Self:
+        """The trace without frames whose interval of valence or of arousal is wider than `widest`.
 
         Raises:
-            ValueError: the interval isn't known.
+            ValueError: there is no interval.
         """
         if self.interval is None:
-            raise ValueError(f"{self.name}: there is no interval to abstain by")
+            raise ValueError(f"{self.name}: the trace has no interval")
         kept = (np.diff(self.interval, axis=2)[:, :, 0] <= widest).all(axis=1)
         arrays = (self.time_s, self.valence_arousal, self.detected, self.speaking, self.interval, self.frames)
         time_s, values, detected, speaking, interval, frame = (array[kept] for array in arrays)
@@ -134,12 +137,12 @@ class Trace:
 
 @dataclass(frozen=True)
 class Seconds:
-    """Means over the seconds of a trace in which there is a frame.
+    """Means over the seconds of a trace that have a value.
 
     Args:
-        begin_s: (K,) whole seconds, or where the values begin.
-        end_s: (K,) one second later, or where the values or the video end.
-        valence_arousal: (K, 2).
+        begin_s: (K,) whole seconds, or the begin of the values.
+        end_s: (K,) one second later, or the end of the values or of the video.
+        valence_arousal: (K, 2) means.
     """
 
     begin_s: Floats
@@ -148,10 +151,10 @@ class Seconds:
 
 
 def seconds_of(trace: Trace) -> Seconds:
-    """The trace second by second; a frame counts to the second that its time stamp lies in.
+    """Average a trace over each second; a frame belongs to the second of its time stamp.
 
-    Frames without a value count nowhere, and a second of nothing else is left out; one in which the values
-    begin or end begins and ends with them.
+    Frames without a value are left out, and so are seconds without any value. A second in which the values
+    begin or end is shortened to them.
     """
     valued = np.isfinite(trace.valence_arousal).all(axis=1)
     if not valued.any():
@@ -170,12 +173,12 @@ def seconds_of(trace: Trace) -> Seconds:
 
 
 def runs_s(flags: Flags, time_s: Floats, duration_s: float) -> Floats:
-    """Intervals over which a flag holds: from its first frame to the first frame without it.
+    """Time intervals in which a flag is set: from its first frame to the next frame without it.
 
-    Shape: (N,), (N,) -> (R, 2) seconds.
+    Shape: (N,), (N,) -> (R, 2) begin and end in seconds; the last may end at `duration_s`.
     """
     edges = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
-    ends_s = np.append(time_s, max(duration_s, float(time_s[-1])))
+    ends_s = np.append(time_s, max(duration_s, float(time_s[-1]) if len(time_s) else 0.0))
     return np.column_stack([ends_s[edges == 1], ends_s[edges == -1]])
 
 
@@ -186,7 +189,7 @@ def nearest(grid_time_s: Floats, time_s: Floats) -> Integers:
 
 
 def moments(values: Floats, seen: Flags) -> dict[str, float | None]:
-    """Mean and standard deviation of the values whose face was seen; None without one. (N,), (N,)."""
+    """Mean and standard deviation over the frames with a face; None without one. Shape: (N,), (N,)."""
     seen = seen & np.isfinite(values)
     if not seen.any():
         return {"mean": None, "sd": None}
@@ -194,10 +197,10 @@ def moments(values: Floats, seen: Flags) -> dict[str, float | None]:
 
 
 def printable(text: str) -> str:
-    """One line of text that any format can hold: what it can't is escaped.
+    """One line of text that every format accepts; other characters are escaped.
 
-    Control characters and line separators break lines; a byte of a file name that isn't UTF-8, and what
-    Unicode calls no character, has no place in XML, JSON or Parquet. Joiners stay: names need them.
+    Control characters and line separators break lines. Bytes that aren't UTF-8 and Unicode noncharacters
+    aren't allowed in XML, JSON or Parquet. Zero-width joiners stay, since names need them.
     """
     return "".join(repr(c)[1:-1] if _breaks(c) else c for c in text)
 
@@ -208,11 +211,11 @@ def _breaks(character: str) -> bool:
 
 
 def plain_cell(text: str) -> str:
-    """A cell that a spreadsheet shows and doesn't run: a formula gets an apostrophe before it."""
+    """A cell that a spreadsheet shows as text: a formula gets an apostrophe in front."""
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def file_name(name: str) -> str:
-    """A file name that stays in its folder, whatever the data call the recording."""
+    """A file name without path separators, from any name of a recording."""
     flat = "".join("_" if c in "/\\\0" else c for c in name)
     return flat if flat.strip(".") else f"_{flat}"

@@ -1,1 +1,1 @@
-"""How corpora lie on disk: which files there are, and who is annotated in which."""
+"""The layouts of corpora on disk: which files exist, and which subject each belongs to."""

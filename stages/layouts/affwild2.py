@@ -1,13 +1,13 @@
-"""Aff-Wild2 as its organisers ship it: which files there are, and which belong together.
+"""Aff-Wild2 in the organisers' layout: which files exist, and which of them belong to each subject.
 
     <corpus>/**/<video>.mp4 .avi ...                        any depth, any folder
     <corpus>/**/{Train_Set,Validation_Set}/<subject>.txt    valence,arousal; one line per native frame
-    <corpus>/**/..._test_set_release.txt                    test subjects, one name a line
+    <corpus>/**/..._test_set_release.txt                    test subjects, one name per line
     <corpus>/**/..._VA_test_set_sample.txt                  the rows of a submission
 
-Names differ from edition to edition (`stages/layouts/editions.py`); nothing needs renaming. A subject's video
-has the subject's name, or that name without `_left` / `_right` (two people in it); what the names say is in
-`stages/core/recordings.py`.
+Names differ between editions (`stages/layouts/editions.py`); no file needs to be renamed. A subject's video
+has the name of the subject, or that name without `_left` / `_right` (two people in the video). See
+`stages/core/recordings.py` for the meaning of names.
 """
 
 from collections import defaultdict
@@ -28,17 +28,17 @@ from stages.layouts.summary import describe
 from stages.layouts.texts import Texts, find_texts, rows_expected, test_names
 
 MANY = 5
-"""Most names that a note lists; of more it gives the number too."""
+"""Maximum number of names that a note lists."""
 
 
 @dataclass(frozen=True)
 class _Annotation:
-    """A name that somebody annotated, or that is to be predicted.
+    """The name of a subject that is annotated, or that is to be predicted.
 
     Args:
-        name: of the subject.
-        split: the part of the corpus.
-        file: the label file, or the list that holds the name.
+        name: name of the subject.
+        split: its part of the corpus.
+        file: its label file, or the list with its name.
     """
 
     name: str
@@ -51,16 +51,15 @@ class _Annotation:
 
 
 def list_corpus(settings: IndexParams, sample_file: str | None) -> Listing:
-    """Find everything of a corpus, and match subjects to videos; what can't be matched becomes a note.
+    """Find the files of a corpus and match subjects to videos; what can't be matched becomes a note.
 
     Args:
-        settings: where it lies. Its `test_list`, and the sample file, may be `auto`, a path below the
-            corpus, or None.
-        sample_file: the organisers' sample submission (`submission.sample_file`).
+        settings: the section `index`; `test_list` is `auto`, a path below the corpus, or None.
+        sample_file: the organisers' sample submission (`submission.sample_file`), likewise.
 
     Raises:
-        ValaroError: a folder or a file that a parameter names is missing, or there is nothing to work on.
-        BadInput: the sample file isn't one.
+        ValaroError: a folder or a file that a parameter names is missing, or no subject has a video.
+        BadInput: the sample file isn't valid.
     """
     corpus = Path(settings.corpus)
     folders = {part: _folder(corpus, settings, part) for part in ("videos", "annotations", "lists")}
@@ -73,7 +72,7 @@ def list_corpus(settings: IndexParams, sample_file: str | None) -> Listing:
     found = matching.match(names, settings.group_parts, rows)
     if not found:
         raise ValaroError(
-            f"{texts.root}: {len(names)} names, no subject with a video in {folders['videos']}, which holds "
+            f"{texts.root}: none of its {len(names)} names has a video in {folders['videos']}, which has "
             f"{len(videos.videos)} videos. Check index.corpus and its folders."
         )
     counts = [sum(each.split == split for each in names) for split in SPLITS]
@@ -97,7 +96,7 @@ def _rows(texts: Texts) -> dict[str, int]:
 
 
 def _names(texts: Texts, rows: Iterable[str]) -> Iterator[_Annotation]:
-    """All names, in the order train, validation, test; the sample file stands in for a missing test list."""
+    """All names, in the order train, validation, test; the sample file replaces a missing test list."""
     for split in SPLITS[:2]:
         for path in texts.labels.get(split, []):
             yield _Annotation(normal_name(path.stem), split, path)
@@ -110,11 +109,11 @@ def _names(texts: Texts, rows: Iterable[str]) -> Iterator[_Annotation]:
 
 
 class _Matching:
-    """Subjects and videos, matched by their names.
+    """Match subjects and videos by their names.
 
     Args:
-        folder: of the videos, for the messages.
-        files: below it.
+        folder: folder of the videos, for messages.
+        files: the files below it.
     """
 
     def __init__(self, folder: Path, files: Files) -> None:
@@ -140,7 +139,7 @@ class _Matching:
             self.notes.append(Note("copies", str(folder), problem, "Nothing to do"))
 
     def match(self, names: Iterable[_Annotation], parts: bool, rows: dict[str, int]) -> list[Found]:
-        """Subjects with a video, in the order of their names; the others become notes."""
+        """Subjects with a video, in the order of their names; other subjects and videos become notes."""
         matched: dict[str, tuple[_Annotation, Path]] = {}
         for each in names:
             if trouble := self._trouble(each, matched):
@@ -148,7 +147,7 @@ class _Matching:
             elif video := self._video_of(each.name):
                 matched[each.name] = each, video
         used = {video for _, video in matched.values()}
-        remedy = "Nothing to do if that is meant; else add its labels or list it in the test split"
+        remedy = "Nothing to do if that is intended; else add its labels or list it in the test split"
         self.notes += [
             Note(name, str(video), "neither labelled nor in the test list: not used", remedy)
             for name, video in self._videos.items()
@@ -173,7 +172,7 @@ class _Matching:
         ]
 
     def _video_of(self, name: str) -> Path | None:
-        """A video of the subject's own name takes precedence over its recording's."""
+        """The video with the subject's own name, else the one with the name of its recording."""
         return self._videos.get(name) or self._videos.get(split_side(name)[0])
 
     def _trouble(self, each: _Annotation, matched: dict[str, tuple[_Annotation, Path]]) -> Note | None:
@@ -192,7 +191,7 @@ class _Matching:
         problem = f"no video named {each.name!r} in {self._folder}"
         other = self._others.get(each.name) or self._others.get(split_side(each.name)[0])
         if other and other != each.file:
-            problem += f"; {other.name} has no ending of a video"
+            problem += f"; {other.name} doesn't have the suffix of a video"
         return _aside(each.name, each.file, problem, "Add the video, or remove the name")
 
 
@@ -204,7 +203,7 @@ def _empty_splits(texts: Texts) -> Iterator[Note]:
 
 
 def _sample_notes(texts: Texts, rows: dict[str, int], names: Iterable[_Annotation]) -> Iterator[Note]:
-    """Where the test list and the sample submission don't name the same subjects."""
+    """Notes on subjects that only one of test list and sample submission names."""
     if not (texts.test_list and texts.sample_file):
         return
     listed = {each.name for each in names if each.split == "test"}
@@ -213,12 +212,12 @@ def _sample_notes(texts: Texts, rows: dict[str, int], names: Iterable[_Annotatio
         (sorted(rows.keys() - listed), texts.sample_file, texts.test_list),
     ):
         if missing:
-            problem = f"{_counted(missing, 'subject')} in {there.name}, not here"
+            problem = f"{_counted(missing, 'subject')} in {there.name} only"
             yield Note("test", str(other), problem, "Take both from the same edition")
 
 
 def _counted(names: list[str], what: str) -> str:
-    """Some names and their number: `1 video (a) is`, `7 videos (a, b, c, d, e ...) are`."""
+    """Number and names: `1 video (a) is`, `7 videos (a, b, c, d, e ...) are`."""
     shown = ", ".join(names[:MANY]) + (" ..." if len(names) > MANY else "")
     return f"{len(names)} {what}{'s' if len(names) > 1 else ''} ({shown}) {'are' if len(names) > 1 else 'is'}"
 

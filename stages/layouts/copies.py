@@ -1,4 +1,4 @@
-"""Videos that lie in a corpus several times: identical copies count once."""
+"""Videos that are in a corpus several times: identical copies count once."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,9 +7,9 @@ BLOCK_BYTES = 1 << 20
 
 
 def same_content(paths: Iterable[Path]) -> bool:
-    """Whether files are copies: by their size, and a megabyte of their beginning, middle and end.
+    """Whether files are copies: equal in size, and in one megabyte each of beginning, middle and end.
 
-    Two encodings of a video differ in all of these, so there is no need to read 100 GB in full.
+    Different encodings of a video differ in all of these, so a corpus of 100 GB needn't be read in full.
     """
     return len({_sample(path) for path in paths}) == 1
 

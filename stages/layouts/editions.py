@@ -1,4 +1,4 @@
-"""The editions of the challenge (ABAW): how their folders and files are named, and what each should hold.
+"""The editions of the challenge (ABAW): names of their folders and files, and their numbers of videos.
 
 2nd         `annotations/VA_Set`; `test_set_VA_Challenge.txt`
 3rd, 4th    `Third ABAW Annotations/VA_Estimation_Challenge`;
@@ -6,7 +6,7 @@
 5th to 7th  `6th ABAW Annotations/VA_Estimation_Challenge`; `CVPR_6th_ABAW_VA_test_set_sample.txt`
 8th to 10th `8th ABAW Annotations/...`; `ICCV_9th_ABAW_VA_test_set_sample.txt`, `ABAW_VA_test_set_sample.txt`
 
-Participants' repositories have `_example` for `_sample`, underscores for blanks, `va_test_set_release.txt`.
+Repositories of participants use `_example` for `_sample`, underscores for blanks, `va_test_set_release.txt`.
 """
 
 import re
@@ -21,11 +21,11 @@ _WORD = re.compile(rf"({'|'.join(_WORDS)})[ _-]*ABAW", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Edition:
-    """What an edition's valence-arousal challenge should hold.
+    """Size of an edition's valence-arousal challenge.
 
     Args:
-        annotations: of train, validation and test.
-        videos: that these are of.
+        annotations: numbers of annotations in train, validation and test.
+        videos: number of videos.
     """
 
     annotations: tuple[int, int, int]
@@ -33,13 +33,13 @@ class Edition:
 
 
 SINCE_THE_5TH = Edition((356, 76, 162), 578)
-"""The organisers' papers give 594 videos since; 16 of them are the second person of a shared file."""
+"""The organisers' papers count 594 videos; 16 of them are the second person in a shared file."""
 KNOWN: dict[int, Edition] = dict.fromkeys(range(5, 11), SINCE_THE_5TH)
-"""Editions whose counts are published; those before had fewer videos."""
+"""Editions with published counts; earlier ones have fewer videos."""
 
 
 def edition_of(*paths: Path) -> int | None:
-    """The number of the edition, from the first path that names one; None where none does."""
+    """The number of the edition, from the first path that names one; None if no path does."""
     for path in paths:
         if match := _NUMBER.search(str(path)):
             return int(match[1])

@@ -1,4 +1,4 @@
-"""What reading a corpus' layout gives, whichever layout it is."""
+"""The result of reading a corpus, in any layout."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,13 +9,13 @@ from stages.core.notes import Note
 
 @dataclass(frozen=True)
 class Found:
-    """A subject and the files that belong to it.
+    """A subject and its files.
 
     Args:
-        subject: who, in which video, of which split.
-        video_file: the file of the video.
-        label_file: None for the test split.
-        rows_expected: rows that the organisers' sample submission has for this subject; None without.
+        subject: name, video and split.
+        video_file: file of the video.
+        label_file: file of the labels; None without labels.
+        rows_expected: rows of this subject in the organisers' sample submission; None without one.
     """
 
     subject: Subject
@@ -26,13 +26,13 @@ class Found:
 
 @dataclass(frozen=True)
 class Listing:
-    """Everything usable in a corpus, and what is said about the rest.
+    """Everything usable in a corpus, with notes on the rest.
 
     Args:
         found: subjects in the order of their names.
-        notes: what doesn't fit together, with a reason.
-        summary: lines for the console: counts, and what of the edition is missing.
-        annotations: how many names were seen, usable or not.
+        notes: what can't be used or is ambiguous, with the reason.
+        summary: lines for the console: counts, and what is missing.
+        annotations: number of names, usable or not.
         sample_rows: subject -> rows, in the order of the organisers' sample submission; empty without one.
     """
 

@@ -1,17 +1,17 @@
-"""Names from outside: one spelling for each, and none that can't be a file name."""
+"""Names from a corpus: normalised, and refused if they can't be file names."""
 
 import unicodedata
 
 
 def normal_name(name: str) -> str:
-    """One spelling for names that differ only in how accents are encoded (archives from macOS)."""
+    """Normalise the encoding of accents (Unicode NFC), which differs in archives from macOS."""
     return unicodedata.normalize("NFC", name)
 
 
 def unfit_name(name: str) -> str | None:
-    """Why a name can't become a file name and a cell of a table; None if it can.
+    """Why a name can't be a file name or a cell of a table; None if it can.
 
-    A spreadsheet takes a cell for a formula if it begins with =, + or @, or with - followed by a formula.
+    A spreadsheet takes a cell that begins with =, + or @, or with - and an operator, for a formula.
 
     >>> unfit_name("../secret")
     "can't be a file name"
@@ -19,7 +19,7 @@ def unfit_name(name: str) -> str | None:
     if not name or name.startswith(".") or any(character in name for character in "/\\\0"):
         return "can't be a file name"
     if not name.isprintable():
-        return "holds characters that can't be printed"
+        return "has characters that can't be printed"
     if name[0] in "=+@" or (name[0] == "-" and any(character in name for character in "(|!=+*")):
         return "would be a formula in a spreadsheet"
     return None

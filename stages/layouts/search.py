@@ -1,8 +1,8 @@
-"""The files below a corpus' folder: videos, texts, others. Folders of cropped faces are skipped.
+"""Search a corpus' folder for videos, texts and other files. Folders of cropped faces are skipped.
 
-Links are followed, to folders too (a disk for every batch is common), and a loop of links is walked once.
-Aff-Wild2 comes with some 2.8 million cropped faces: no folder is read to its end once it is clear that it
-holds pictures and nothing else.
+Links are followed, also to folders (batches are often on several disks); a folder reached twice is searched
+once. Aff-Wild2 comes with about 2.8 million cropped faces, so the search leaves a folder that seems to have
+pictures only.
 """
 
 import os
@@ -12,19 +12,19 @@ from pathlib import Path
 
 from stages.core.suffixes import LABEL_SUFFIX, PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
-CROPS = "cropped"  # the organisers' folders of faces begin so
+CROPS = "cropped"  # begins the names of the organisers' folders of faces
 PICTURES_SEEN = 50
-"""After so many pictures, and nothing else, the rest of a folder is assumed to be pictures too."""
-_PASSED_BY = ("__MACOSX",)  # of archives made on macOS
+"""A folder that begins with so many pictures and nothing else is assumed to have pictures only."""
+_SKIPPED = ("__MACOSX",)  # of archives made on macOS
 
 
 @dataclass
 class Files:
-    """What lies below a folder, sorted, hidden files left out.
+    """The files below a folder, sorted, without hidden ones.
 
     Args:
-        videos: by their endings.
-        texts: `.txt` in any case.
+        videos: files with the suffix of a video.
+        texts: files with the suffix `.txt`, in any case.
         others: neither these nor pictures.
     """
 
@@ -34,7 +34,7 @@ class Files:
 
 
 def files_below(folder: Path) -> Files:
-    """Walk a folder (see the module); files that can't be reached are left out."""
+    """Search a folder (see the module); files and folders that can't be accessed are left out."""
     found = Files()
     for path in sorted(_walk(folder, set())):
         suffix = path.suffix.lower()
@@ -65,21 +65,29 @@ def _walk(folder: Path, visited: set[tuple[int, int]]) -> Iterator[Path]:
 
 
 def _entries(entries: Iterator["os.DirEntry[str]"]) -> tuple[list[str], list[str]]:
-    """Names of the files that aren't pictures, and of the folders worth a look."""
+    """Names of the files that aren't pictures, and of the folders to search."""
     files: list[str] = []
     folders: list[str] = []
     pictures = 0
     for entry in entries:
         name = entry.name
-        if name.startswith(".") or name in _PASSED_BY:
+        if name.startswith(".") or name in _SKIPPED:
             continue
         if Path(name).suffix.lower() in PICTURE_SUFFIXES:
             pictures += 1
             if pictures >= PICTURES_SEEN and not files and not folders:
                 return [], []
-        elif entry.is_dir():
+        elif (kind := _kind(entry)) == "folder":
             if not name.lower().startswith(CROPS):
                 folders.append(name)
-        elif entry.is_file():
+        elif kind == "file":
             files.append(name)
     return files, folders
+
+
+def _kind(entry: "os.DirEntry[str]") -> str:
+    """Whether it is a "file" or a "folder"; "" for others, and for a link that leads nowhere."""
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else ""
+    except OSError:  # a link to itself, or to a folder that may not be entered
+        return ""

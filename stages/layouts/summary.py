@@ -1,4 +1,4 @@
-"""What was found in a corpus, in a line or two for the console, and what of its edition is missing."""
+"""Console lines on a corpus: what was found, and what is missing from its edition."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +9,13 @@ from stages.layouts.texts import Texts
 
 
 def describe(corpus: Path, texts: Texts, annotations: Sequence[int], videos: int) -> list[str]:
-    """What was found, in words, and what is missing of what the edition should hold.
+    """Lines on what was found, and on what is missing from the edition.
 
     Args:
-        corpus: its folder; paths are given from there.
-        texts: the files that were chosen.
-        annotations: how many names there are in train, validation and test.
-        videos: how many files they have.
+        corpus: folder of the corpus; paths are printed relative to it.
+        texts: the chosen text files.
+        annotations: number of names in train, validation and test.
+        videos: number of their video files.
     """
     paths = [path.relative_to(corpus) for path in (texts.root, texts.sample_file, texts.test_list) if path]
     number = edition_of(*paths)

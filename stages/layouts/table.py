@@ -1,21 +1,21 @@
-"""A corpus of your own: any folder of videos, and a table that says what belongs to each.
+"""A corpus of your own: any folder of videos, and a table with label file and split of each.
 
-    <corpus>/<table>            CSV in UTF-8, a line per annotated person
+    <corpus>/<table>            CSV in UTF-8, one line per annotated person
     video,label_file,split,person
     talks/anna.mp4,labels/anna.txt,train,
     talks/duo.mp4,labels/duo_left.txt,validation,left
     talks/duo.mp4,labels/duo_right.txt,validation,right
     talks/ben.mp4,,test,
 
-Paths are relative to the table. `person` may be left out: `left` or `right` is the side on which the person
-is first seen, any other word is only a part of the name. A label file is Aff-Wild2's: `valence,arousal`, then
-one line per native frame (`stages/core/labels.py`).
+Paths are relative to the table. `person` is optional: `left` or `right` is the side on which the person is
+first seen; any other word only becomes part of the name. A label file has the format of Aff-Wild2:
+`valence,arousal`, then one line per native frame (`stages/core/labels.py`).
 """
 
 import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from stages.core.corpus import SPLITS, Split, Subject
@@ -34,13 +34,13 @@ PERSON = "person"
 
 @dataclass(frozen=True)
 class _Row:
-    """A line of the table whose files exist.
+    """A valid line of the table, whose files exist.
 
     Args:
-        line: its number.
-        video: relative to the table.
-        labels: None for the test split.
-        split: the part of the corpus.
+        line: number of the line.
+        video: path relative to the table.
+        labels: label file; None without one.
+        split: part of the corpus.
         person: a side, a name, or "".
     """
 
@@ -55,11 +55,11 @@ def list_corpus(settings: IndexParams, sample_file: str | None) -> Listing:
     """Read the table; a line that can't be used becomes a note with its number.
 
     Args:
-        settings: `corpus`, `table` (a file below it) and `videos` (a folder below it that holds all videos).
+        settings: `corpus`, `table` (a file below it) and `videos` (a folder below it with all videos).
         sample_file: a sample submission below the corpus; `auto` and None: none.
 
     Raises:
-        BadInput: there is no such table, or it isn't one.
+        BadInput: the table is missing, or isn't valid.
         ValaroError: no line of it can be used.
     """
     file = Path(settings.corpus) / settings.table
@@ -73,21 +73,26 @@ def list_corpus(settings: IndexParams, sample_file: str | None) -> Listing:
             f"{file}: no line of it can be used.{reason} docs/bring-your-data.md has an example."
         )
     named = sample_file not in (None, AUTO)
-    expected = rows_expected(Path(settings.corpus) / str(sample_file)) if named else {}
+    rows_of = rows_expected(Path(settings.corpus) / str(sample_file)) if named else {}
+    expected = {normal_name(name): count for name, count in rows_of.items()}
+    found = [
+        replace(each, rows_expected=expected.get(each.subject.name)) if each.subject.split == "test" else each
+        for each in found
+    ]
     counts = Counter(each.subject.split for each in found)
     summary = [f"{file}: " + ", ".join(f"{counts[split]} {split}" for split in SPLITS)]
     return Listing(found, notes, summary, len(lines), expected)
 
 
 def _lines(file: Path) -> list[tuple[int, dict[str, str]]]:
-    """Number and cells of each line that isn't blank."""
-    remedy = f"Write a CSV with the columns {', '.join(NEEDED)} and, if wanted, {PERSON}"
+    """Line number and cells of each line that isn't blank."""
+    remedy = f"Write a CSV with the columns {', '.join(NEEDED)} and, optionally, {PERSON}"
     try:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise BadInput(file, "no such table", f"Set index.corpus and index.table. {remedy}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(file, f"not a text in UTF-8 ({error})", remedy) from None
+        raise BadInput(file, f"not UTF-8 text ({error})", remedy) from None
     head = text.partition("\n")[0]
     reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in head and "," not in head else ",")
     try:
@@ -95,7 +100,7 @@ def _lines(file: Path) -> list[tuple[int, dict[str, str]]]:
         reader.fieldnames = columns
         lines = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
-        raise BadInput(file, f"line {reader.line_num} is no CSV ({error})", remedy) from None
+        raise BadInput(file, f"line {reader.line_num} isn't CSV ({error})", remedy) from None
     if missing := [name for name in NEEDED if name not in columns]:
         raise BadInput(
             file, f"line 1 has no column {', '.join(missing)} (it is {head.strip()!r:.80})", remedy
@@ -108,16 +113,16 @@ def _lines(file: Path) -> list[tuple[int, dict[str, str]]]:
 def _row(
     file: Path, settings: IndexParams, line: int, cells: dict[str, str], notes: list[Note]
 ) -> _Row | None:
-    """A line as it is used; None, and a note, where it can't be."""
+    """A parsed line; None, with a note, if it can't be used."""
     try:
         split = cells["split"].lower()
         if split not in SPLITS:
-            raise ValueError(f"split is {cells['split']!r}, none of {', '.join(SPLITS)}")
+            raise ValueError(f"split is {cells['split']!r}, must be one of {', '.join(SPLITS)}")
         video = _path(file.parent, cells["video"], "video")
         if video.suffix.lower() not in VIDEO_SUFFIXES:
-            raise ValueError(f"video {cells['video']!r} has no ending of a video")
+            raise ValueError(f"video {cells['video']!r} doesn't have the suffix of a video")
         if PurePosixPath(settings.videos) not in (video, *video.parents):
-            raise ValueError(f"video {cells['video']!r} lies outside index.videos ({settings.videos})")
+            raise ValueError(f"video {cells['video']!r} is outside index.videos ({settings.videos})")
         if not cells["label_file"] and split != "test":
             raise ValueError(f"no label_file, and the split is {split}")
         label_file = cells["label_file"]
@@ -129,18 +134,18 @@ def _row(
 
 
 def _path(folder: Path, cell: str, column: str) -> PurePosixPath:
-    """A file below the table's folder.
+    """A path of the table, to a file below its folder.
 
     Raises:
-        ValueError: the cell names nothing, something elsewhere, or no file.
+        ValueError: the cell is empty, or its path is elsewhere or not a file.
     """
     path = PurePosixPath(cell.replace("\\", "/"))
     if not cell:
         raise ValueError(f"{column} is empty")
     if path.is_absolute() or ".." in path.parts or "\0" in cell or path.parts[0].endswith(":"):
-        raise ValueError(f"{column} {cell!r} leads out of the table's folder")
+        raise ValueError(f"{column} {cell!r} is outside the table's folder")
     if not (folder / path).is_file():
-        raise ValueError(f"{column} {cell!r} is no file")
+        raise ValueError(f"{column} {cell!r} isn't a file")
     return path
 
 
@@ -174,7 +179,7 @@ def _subjects(
 def _trouble(
     name: str, row: _Row, subjects: dict[str, _Row], faces: set[PurePosixPath]
 ) -> tuple[str, str] | None:
-    """Problem and remedy of a line that can't be used."""
+    """Problem and remedy of a line that can't be used; None if it can."""
     if why := unfit_name(name):
         return f"{name!r} {why}", "Rename the file or the person"
     if name in subjects:
@@ -188,7 +193,7 @@ def _trouble(
 
 
 def _names_of(videos: set[PurePosixPath]) -> dict[PurePosixPath, str]:
-    """A name for each video: that of its file, or its whole path where several files have that name."""
+    """A name for each video: that of its file, or its whole path if several files have the same name."""
     stems = Counter(normal_name(video.stem) for video in videos)
     return {
         video: normal_name(video.stem if stems[normal_name(video.stem)] == 1 else "-".join(

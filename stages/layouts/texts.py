@@ -1,7 +1,7 @@
 """The organisers' text files: annotations, the list of test subjects, the sample submission.
 
-A parameter names each file; `auto` finds it by its name and its first line, wherever it lies. Where a corpus
-holds several editions, the newest is taken.
+A parameter names each file; `auto` finds it by its name and its first line, in any folder. If a corpus has
+several editions, the newest is used.
 """
 
 import csv
@@ -22,7 +22,7 @@ LABEL_FOLDERS: dict[str, Split] = {
     "training_set": "train",
     "validation_set": "validation",
 }
-"""Names of the folders of label files, in any case."""
+"""Name of a folder of label files, in lower case -> its split."""
 LABEL_HEADER = "valence,arousal"
 SAMPLE_HEADER = ["image_location", "valence", "arousal"]
 HEAD_BYTES = 4096
@@ -33,13 +33,13 @@ _OF_TEST = re.compile(r"test|sample|example", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Texts:
-    """Which files they are.
+    """The chosen text files.
 
     Args:
-        labels: label files by split, in the order of their names; a split may have none.
-        root: the folder that holds the splits.
-        test_list: names of the test split; None without.
-        sample_file: the sample submission; None without.
+        labels: split -> its label files, in the order of their names; a split may be missing.
+        root: the folder of the splits.
+        test_list: file with the names of the test split; None without one.
+        sample_file: the sample submission; None without one.
         notes: what was ambiguous.
     """
 
@@ -53,13 +53,13 @@ class Texts:
 def find_texts(
     settings: IndexParams, sample_file: str | None, annotations: Sequence[Path], lists: Sequence[Path]
 ) -> Texts:
-    """Choose among the text files of a corpus.
+    """Choose the text files of a corpus.
 
     Args:
-        settings: where the corpus lies, and which of these files it names.
+        settings: the folder of the corpus, and the parameters that name these files.
         sample_file: `submission.sample_file`.
         annotations: the `.txt` files below `index.annotations`.
-        lists: those below `index.lists`.
+        lists: the `.txt` files below `index.lists`.
 
     Raises:
         ValaroError: there are no annotations, or a file that a parameter names is missing.
@@ -89,20 +89,20 @@ def _annotations(
     of_valence_arousal = {root: splits for root, splits in roots.items() if _is_labelled_so(splits)}
     candidates = of_valence_arousal or (roots if len(roots) == 1 else {})
     if not candidates:
-        others = f" (those in {', '.join(map(str, sorted(roots)))} are of other tasks)" if roots else ""
+        others = f" (those in {', '.join(map(str, sorted(roots)))} belong to other tasks)" if roots else ""
         raise ValaroError(
-            f"{folder}: no label files, {LABEL_HEADER} per frame, in a folder Train_Set or Validation_Set"
+            f"{folder}: no label files ({LABEL_HEADER} per frame) in a folder Train_Set or Validation_Set"
             f"{others}. Put the organisers' annotations there, or set index.corpus and index.annotations."
         )
     root = max(candidates, key=lambda each: (edition_of(each) or 0, _size(candidates[each]), str(each)))
     if unused := sorted(str(each) for each in candidates if each != root):
-        problem = f"annotations lie in {', '.join(unused)} too"
+        problem = f"annotations are in {', '.join(unused)} too"
         notes.append(Note("annotations", str(root), problem, "Set index.annotations to take others"))
     return root, candidates[root]
 
 
 def _is_labelled_so(splits: dict[Split, list[Path]]) -> bool:
-    """Whether label files are of valence and arousal: one of the first three says so."""
+    """Whether label files are of valence and arousal, by the headers of the first three per split."""
     firsts = [path for paths in splits.values() for path in paths[:3]]
     return any(_cells(path) == LABEL_HEADER.split(",") for path in firsts)
 
@@ -114,7 +114,7 @@ def _size(splits: dict[Split, list[Path]]) -> int:
 def _one(
     corpus: Path, named: str | None, found: list[Path], parameter: str, what: str, notes: list[Note]
 ) -> Path | None:
-    """The file that a parameter names, or the best of those found."""
+    """The file that a parameter names, or the best match."""
     if named is None:
         return None
     if named != AUTO:
@@ -125,13 +125,13 @@ def _one(
         return None
     best = max(found, key=lambda path: (edition_of(path) or 0, -len(path.parts), str(path)))
     if others := [str(path) for path in found if path != best and path.read_bytes() != best.read_bytes()]:
-        problem = f"taken as the {what}; others: {', '.join(others)}"
+        problem = f"used as the {what}; others: {', '.join(others)}"
         notes.append(Note(what, str(best), problem, f"Set {parameter} to take another"))
     return best
 
 
 def _cells(path: Path) -> list[str]:
-    """The first line, as lower-case cells without blanks; [""] where there is none or it isn't text."""
+    """Cells of the first line in lower case without blanks; [""] if there is none or it can't be read."""
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES).decode("utf-8-sig", errors="replace")
@@ -142,7 +142,7 @@ def _cells(path: Path) -> list[str]:
 
 
 def test_names(path: Path) -> list[str]:
-    """The names in a list of test subjects, one a line.
+    """The names in a list of test subjects, one per line.
 
     Raises:
         ValaroError: it isn't UTF-8 text.
@@ -155,12 +155,12 @@ def test_names(path: Path) -> list[str]:
 
 
 def rows_expected(sample_file: Path) -> dict[str, int]:
-    """Rows per subject, in the order of the organisers' sample file.
+    """Subject -> number of its rows, in the order of the organisers' sample file.
 
     Blanks after commas and blank lines at the end are accepted.
 
     Raises:
-        BadInput: no such file, or a line isn't `<subject>/<frame>.jpg,...` in the order of the frames.
+        BadInput: the file is missing, or a line isn't `<subject>/<frame>.jpg,...` in the order of the frames.
     """
     if not sample_file.is_file():
         raise BadInput(sample_file, "no such file", "Set submission.sample_file, or make it null")
@@ -175,14 +175,16 @@ def rows_expected(sample_file: Path) -> dict[str, int]:
                     continue
                 if blank:
                     raise BadInput(
-                        sample_file, f"line {blank} is blank", "Remove it; only the end may have blank lines"
+                        sample_file,
+                        f"line {blank} is blank",
+                        "Remove it; blank lines are allowed at the end only",
                     )
                 if number == 1 and cells == SAMPLE_HEADER:
                     continue
                 _count(rows, sample_file, number, cells[0])
     except (UnicodeDecodeError, csv.Error) as error:
         problem = f"not a CSV in UTF-8 ({error})"
-        raise BadInput(sample_file, problem, "Use the organisers' file as it is") from None
+        raise BadInput(sample_file, problem, "Use the organisers' file unchanged") from None
     return rows
 
 
@@ -190,5 +192,5 @@ def _count(rows: dict[str, int], sample_file: Path, number: int, location: str) 
     name, _, frame = location.rpartition("/")
     if frame != f"{rows.get(name, 0) + 1:05d}.jpg" or not name:
         problem = f"line {number}: {quoted(location)} isn't frame {rows.get(name, 0) + 1} of its subject"
-        raise BadInput(sample_file, problem, "Use the organisers' file as it is")
+        raise BadInput(sample_file, problem, "Use the organisers' file unchanged")
     rows[name] = rows.get(name, 0) + 1

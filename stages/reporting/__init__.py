@@ -1,1 +1,1 @@
-"""Pages for people: the report of a run, and the timeline of a video. HTML that opens from disk."""
+"""HTML pages that open from disk: the report of a run, and the timeline of a video."""

@@ -1,4 +1,4 @@
-"""A model card for every model that the run trained, filled from what its stages and the evaluation left."""
+"""A model card for every model of the run, from the results of its stages and the evaluation."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,21 +13,21 @@ from stages.exports.origins import SAMPLE_NOTICE, Origin
 from stages.reporting.inventory import Made, Model, models_of
 
 CARDS = "models"
-"""Their folder, below that of the report; within, they are named as the weights below `models/`."""
+"""Their folder in that of the report; names in it follow those of the weights in `models/`."""
 PRETRAINED = "pretrained_static"
-TAKEN_UP = {"static": "embed.backbone", "kelm": "kelm.functionals", "audio": "audio.version"}
-"""Kind of model -> the parameter that says which of them the pipeline goes on with."""
+SELECTED_BY = {"static": "embed.backbone", "kelm": "kelm.functionals", "audio": "audio.version"}
+"""Kind of model -> the parameter that selects the one that later stages use."""
 SHARED = ("backbones", "dropout", "tanh_output")
-"""What pre-training takes from the section `finetune`."""
+"""Keys of the section `finetune` that pre-training uses."""
 
 
 def write_cards(folder: Path, workspace: Workspace, made: Made) -> None:
-    """Write every card, `<folder>/<name>.md`; what else was in the folder is gone.
+    """Write every card, `<folder>/<name>.md`; earlier content of the folder is removed.
 
     Args:
-        folder: of the cards.
-        workspace: of the run: models, metrics, index.
-        made: the parameters.
+        folder: folder of the cards.
+        workspace: models, metrics and index of the run.
+        made: parameters of the run.
     """
     with whole(folder) as partial:
         for model in models_of(workspace, made):
@@ -37,7 +37,7 @@ def write_cards(folder: Path, workspace: Workspace, made: Made) -> None:
 
 
 def cards_in(folder: Path) -> dict[str, Path]:
-    """Name -> card, of those that `write_cards` wrote there."""
+    """Name -> card, for the cards in a folder of `write_cards`."""
     found = sorted(folder.rglob("*.md"))
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in found}
 
@@ -47,20 +47,20 @@ def card_of(model: Model, workspace: Workspace, made: Made) -> Card:
     corpus = read_json(workspace.corpus_file)["source"]
     evaluated = read_json(workspace.metrics("evaluate.json"))
     scores = evaluated["systems"].get(model.system, {})
-    elsewhere = model.name.startswith(f"{PRETRAINED}/")
-    origin = _origin(model, "" if elsewhere else corpus, workspace, made)
+    pretrained = model.name.startswith(f"{PRETRAINED}/")  # on other corpora than that of the run
+    origin = _origin(model, "" if pretrained else corpus, workspace, made)
     return Card(
         system=model.name,
         parts=[part_of(workspace, name) for name in model.files],
         corpus=corpus,
-        splits={} if elsewhere else splits_of(workspace.root, corpus),
+        splits={} if pretrained else splits_of(workspace.root, corpus),
         scores={protocol: scores[protocol] for protocol in PROTOCOLS if protocol in scores},
         confidence=evaluated["confidence"],
         params=_parameters(model, made),
         upstream=list(origin.upstream()),
         licence=origin.licence,
         base_models=origin.base_models,
-        notice=SAMPLE_NOTICE if is_sample(corpus) and not elsewhere else "",
+        notice=SAMPLE_NOTICE if is_sample(corpus) and not pretrained else "",
         version=__version__,
         learnt=model.learnt.format(corpus=code(corpus)),
         seen=model.seen,
@@ -87,7 +87,7 @@ def _origin(model: Model, corpus: str, workspace: Workspace, made: Made) -> Orig
 
 
 def _parameters(model: Model, made: Made) -> dict[str, Any]:
-    """The sections that made it, without what else was compared."""
+    """The sections of parameters of one model, without the alternatives that were compared."""
     content = {section: getattr(made, section).model_dump(mode="json") for section in model.sections}
     kind, _, variant = model.name.partition("/")
     for compared in content.keys() & {"finetune", "kelm", "audio"}:
@@ -108,9 +108,9 @@ def _parameters(model: Model, made: Made) -> dict[str, Any]:
 def _use(model: Model) -> Iterator[str]:
     kind, _, variant = model.name.partition("/")
     if model.system:
-        yield f"`valaro export-model --system {model.system} --out FOLDER` makes a folder with what it needs;"
+        yield f"`valaro export-model --system {model.system} --out FOLDER` exports it with all it needs;"
         yield "`valaro predict VIDEO --model FOLDER --out traces` applies it."
     elif kind == PRETRAINED:
-        yield f"The stage `finetune` makes `static/{variant}` of it."
+        yield f"The stage `finetune` trains `static/{variant}` from it."
     else:
-        yield f"The pipeline goes on with it where `{TAKEN_UP[kind]}` in `params.yaml` is `{variant}`."
+        yield f"Later stages use it if `{SELECTED_BY[kind]}` in `params.yaml` is `{variant}`."

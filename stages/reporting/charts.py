@@ -1,4 +1,4 @@
-"""The report's charts, each a drawing of 360 units' width with a description for those who can't see it."""
+"""The charts of the report: SVG of 360 units' width, each with a description for screen readers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ HALVES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Line:
-    """A named curve: valence, arousal, mean or loss decide its colour."""
+    """A curve; its name (valence, arousal, mean, loss) determines its colour."""
 
     name: str
     x: Floats
@@ -24,7 +24,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its interval, NaN without one; out-of-fold ones are drawn filled, the others hollow."""
+    """A value and its interval, NaN without one; out-of-fold values are drawn filled, others hollow."""
 
     value: float
     low: float = float("nan")
@@ -34,7 +34,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Figure:
-    """A row of a chart: its name, its values, and the paper's, NaN without one."""
+    """A row of a chart: its name, its values, and the published value, NaN without one."""
 
     label: str
     estimates: tuple[Estimate, ...]
@@ -43,7 +43,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Point:
-    """A mark of a scatter: its place and its name."""
+    """A point of a scatter plot."""
 
     name: str
     x: float
@@ -51,11 +51,16 @@ class Point:
 
 
 def density(title: str, counts: Floats, x_label: str, y_label: str, *, diagonal: bool = False) -> Markup:
-    """How often pairs of values in [-1, 1] occur: the darker, the more frames.
+    """A two-dimensional histogram of pairs of values in [-1, 1]: darker cells have more frames.
 
-    Shape: (B, B), the first axis across.
+    The shade is proportional to the square root of the count, in nine steps; cells of one shade are one path.
 
-    The shade grows with the square root of the count, in nine steps; cells of one shade are one path.
+    Args:
+        title: title of the chart.
+        counts: (B, B), the first axis is horizontal.
+        x_label: label of the horizontal axis.
+        y_label: label of the vertical axis.
+        diagonal: draw the line of equal values.
     """
     frame = Frame((-1, 1), (-1, 1), height=340)
     side_x, side_y = (frame.across(1) - frame.left) / len(counts), (frame.up(-1) - frame.up(1)) / len(counts)
@@ -70,22 +75,22 @@ def density(title: str, counts: Floats, x_label: str, y_label: str, *, diagonal:
             cells.append(element("path", class_="density", fill_opacity=(step / LEVELS) ** 0.8, d=path))
     line = [frame.line([-1, 1], [-1, 1], "diagonal")] if diagonal else []
     total = int(counts.sum())
-    said = f"{total} frames; the densest cell of {len(counts)} × {len(counts)} holds {int(top)}"
+    described = f"{total} frames; the densest cell of {len(counts)} × {len(counts)} holds {int(top)}"
     axes = frame.axes(x_label, y_label, x_ticks=HALVES, y_ticks=HALVES)
-    return picture(title, said, frame.width, frame.height, axes, *cells, *line)
+    return picture(title, described, frame.width, frame.height, axes, *cells, *line)
 
 
 def calibration(title: str, bins: dict[str, tuple[Floats, Floats, Floats]]) -> Markup:
-    """Mean truth over mean prediction, by bins of the prediction; a calibrated system lies on the diagonal.
+    """Mean truth against mean prediction per bin of the prediction; a calibrated system is on the diagonal.
 
     Args:
-        title: of the picture.
-        bins: valence, arousal -> mean prediction, mean truth, frames of each bin that has any.
+        title: title of the chart.
+        bins: valence, arousal -> mean prediction, mean truth and number of frames of each bin with frames.
     """
     frame = Frame((-1, 1), (-1, 1), height=340)
     parts = [frame.axes("predicted", "true", x_ticks=HALVES, y_ticks=HALVES)]
     parts.append(frame.line([-1, 1], [-1, 1], "diagonal"))
-    said = []
+    described = []
     for target, (predicted, true, frames) in bins.items():
         draw = frame.circle if target == "valence" else frame.diamond
         sizes = 2.5 + 5 * np.sqrt(frames / max(1.0, float(frames.max(initial=1))))
@@ -95,12 +100,12 @@ def calibration(title: str, bins: dict[str, tuple[Floats, Floats, Floats]]) -> M
             parts.append(group([draw(float(p), float(t), float(size), "mark", words)], class_=target))
         if len(frames):
             off = float(np.average(np.abs(true - predicted), weights=frames))
-            said.append(f"{target} is {off:.2f} off on average over bins")
-    return picture(title, "; ".join(said) or "no frame", frame.width, frame.height, *parts)
+            described.append(f"{target} is {off:.2f} off on average over bins")
+    return picture(title, "; ".join(described) or "no frame", frame.width, frame.height, *parts)
 
 
 def whiskers(title: str, figures: Sequence[Figure], x_label: str) -> Markup:
-    """Values with their intervals, row by row below their names; a diamond is the published one."""
+    """Values with their intervals, one row per figure below its name; a diamond is the published value."""
     row, floor = 44, 40
     values = [v for f in figures for e in f.estimates for v in (e.value, e.low, e.high)]
     finite = [v for v in (*values, *(f.published for f in figures)) if np.isfinite(v)]
@@ -119,8 +124,8 @@ def whiskers(title: str, figures: Sequence[Figure], x_label: str) -> Markup:
             words = f"{figure.label}, published: {figure.published:.3f}"
             x = frame.across(figure.published)
             parts.append(diamond(x, y + 25, 5.0, "hollow arousal published", words))
-    said = "; ".join(f"{figure.label} {figure.estimates[0].value:.3f}" for figure in figures)
-    return picture(title, said or "no figure", frame.width, height, *parts)
+    described = "; ".join(f"{figure.label} {figure.estimates[0].value:.3f}" for figure in figures)
+    return picture(title, described or "no figure", frame.width, height, *parts)
 
 
 def _whisker(frame: Frame, y: float, label: str, estimate: Estimate) -> Iterator[Markup]:
@@ -135,7 +140,7 @@ def _whisker(frame: Frame, y: float, label: str, estimate: Estimate) -> Iterator
 
 
 def curves(title: str, lines: Sequence[Line], x_label: str, y_label: str, *, marks: bool = False) -> Markup:
-    """Curves over a common axis: training curves, or with marks what was measured at a few values."""
+    """Curves with common axes: training curves, or, with `marks`, scores at a few values of a parameter."""
     x = np.concatenate([line.x for line in lines])
     y = np.concatenate([line.y for line in lines])
     low, high = (_around if marks else _reach)(y[np.isfinite(y)])
@@ -152,26 +157,26 @@ def curves(title: str, lines: Sequence[Line], x_label: str, y_label: str, *, mar
                 if np.isfinite(b)
             ]
         parts.append(group(drawn, class_=line.name))
-    said = [f"{line.name} from {line.y[0]:.3g} to {line.y[-1]:.3g}" for line in lines if len(line.y)]
-    return picture(title, "; ".join(said), frame.width, frame.height, *parts)
+    described = [f"{line.name} from {line.y[0]:.3g} to {line.y[-1]:.3g}" for line in lines if len(line.y)]
+    return picture(title, "; ".join(described), frame.width, frame.height, *parts)
 
 
 def _reach(values: Floats) -> tuple[float, float]:
-    """Range of an axis that includes zero and leaves some space above."""
+    """Range of an axis that includes zero, with some space above."""
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
     high = high if high > low else 1.0
     return low, high + 0.04 * (high - low)
 
 
 def _around(values: Floats) -> tuple[float, float]:
-    """Range of an axis for small differences: no wider than the values need."""
+    """Range of an axis for small differences: that of the values, with some space."""
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     air = 0.08 * (high - low) or 0.05
     return low - air, high + air
 
 
 def scatter(title: str, points: Sequence[Point], x_label: str, y_label: str) -> Markup:
-    """Marks around a line at zero; hovering names them."""
+    """A scatter plot around a line at zero; hovering shows the names."""
     reach = max([0.02, *(abs(point.y) for point in points)]) * 1.15
     frame = Frame((0, max([1.0, *(point.x for point in points)])), (-reach, reach), height=300, left=56)
     zero = {"x1": frame.left, "x2": WIDTH - frame.right, "y1": frame.up(0), "y2": frame.up(0)}
@@ -187,7 +192,7 @@ def scatter(title: str, points: Sequence[Point], x_label: str, y_label: str) -> 
 
 
 def bar(value: float, label: str) -> Markup:
-    """A bar for a table cell: full at 1, marked when below 0.3; nothing at or below 0."""
+    """A bar for a table cell: full at 1, highlighted below 0.3, empty at or below 0."""
     width = 100 * min(1.0, max(0.0, value))
     return element(
         "svg",

@@ -1,4 +1,4 @@
-"""What the report counts over the corpus: one subject's arrays at a time, sums and histograms beyond."""
+"""Statistics of the corpus for the report; memory: the arrays of one subject, and histograms."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ CALIBRATION_BINS = 20
 
 
 def va_counts(workspace: Workspace, subjects: list[Subject]) -> Floats:
-    """Labelled frames over the plane, valence first (paper, figure 3). Shape: -> (BINS, BINS)."""
+    """Histogram of the labels over the valence-arousal plane (paper, figure 3). Shape: -> (BINS, BINS)."""
     counts = np.zeros((BINS, BINS))
     for subject in subjects:
         truth = read_arrays(workspace.artefact("index", subject.name), "valence_arousal")["valence_arousal"]
@@ -28,11 +28,12 @@ def va_counts(workspace: Workspace, subjects: list[Subject]) -> Floats:
 
 @dataclass
 class Agreement:
-    """Predicted against true of one system, target by target.
+    """Predictions of one system against the truth, per target.
 
     Attributes:
-        counts: target -> (BINS, BINS), predicted across.
-        sums: target -> (3, CALIBRATION_BINS): frames, sum of predictions, sum of truths, by predicted bin.
+        counts: target -> (BINS, BINS) histogram, prediction first.
+        sums: target -> (3, CALIBRATION_BINS): frames, sum of predictions, sum of truths, per bin of the
+            prediction.
     """
 
     counts: dict[str, Floats] = field(default_factory=lambda: {t: np.zeros((BINS, BINS)) for t in TARGETS})
@@ -41,7 +42,7 @@ class Agreement:
     )
 
     def add(self, truth: Floats, predicted: Floats) -> None:
-        """Count one subject's labelled frames. Shape: (N, 2), (N, 2)."""
+        """Add one subject's labelled frames. Shape: (N, 2), (N, 2)."""
         labelled = ~np.isnan(truth).any(axis=1)
         for column, target in enumerate(TARGETS):
             t, p = (np.asarray(a[labelled, column], dtype=np.float64) for a in (truth, predicted))
@@ -51,7 +52,7 @@ class Agreement:
                 self.sums[target][row] += np.bincount(k, weights, CALIBRATION_BINS)
 
     def calibration(self) -> dict[str, tuple[Floats, Floats, Floats]]:
-        """Target -> mean prediction, mean truth and frames of every bin that has frames."""
+        """Target -> mean prediction, mean truth and number of frames of every bin with frames."""
         found = {}
         for target, (frames, predicted, true) in self.sums.items():
             used = frames > 0
@@ -61,16 +62,16 @@ class Agreement:
 
 @dataclass(frozen=True)
 class VideoScore:
-    """One validation subject.
+    """Scores of one validation subject.
 
     Args:
-        name: of the subject.
-        valence: CCC of the best system's out-of-fold trace, as arousal.
-        arousal: CCC.
-        face: mean CCC of the face system alone, out of fold; NaN where it has no trace.
+        name: name of the subject.
+        valence: CCC of the best system's out-of-fold trace.
+        arousal: the same for arousal.
+        face: mean out-of-fold CCC of the system `dynamic`, which uses the face only; NaN without a trace.
         speaking: share of the time in which the person speaks.
         unseen: share of the time without a face.
-        frames: labelled ones.
+        frames: number of labelled frames.
     """
 
     name: str
@@ -83,17 +84,23 @@ class VideoScore:
 
     @property
     def mean(self) -> float:
-        """Of valence and arousal."""
+        """Mean CCC of valence and arousal."""
         return (self.valence + self.arousal) / 2
 
     @property
     def gain(self) -> float:
-        """What the fusion adds to the face alone."""
+        """Difference of the mean CCC to that of the face alone."""
         return self.mean - self.face
 
 
 def gather(workspace: Workspace, subjects: list[Subject], system: str) -> tuple[list[VideoScore], Agreement]:
-    """Scores, worst first, and agreement over the validation subjects that the system has a trace of."""
+    """Scores, worst first, and agreement over the validation subjects.
+
+    Args:
+        workspace: of the run.
+        subjects: validation subjects; those without labels or without a trace of the system are left out.
+        system: the best system.
+    """
     folder = out_of_fold_folder(system)
     agreement, scores = Agreement(), []
     for subject in workspace.having(subjects, folder):
@@ -121,7 +128,7 @@ def gather(workspace: Workspace, subjects: list[Subject], system: str) -> tuple[
 
 
 def corpus_rows(workspace: Workspace, corpus: Corpus) -> list[tuple[str, list[str]]]:
-    """Facts of the corpus by split: a name, and its values for train, validation, test and all."""
+    """Facts of the corpus: (name, values for train, validation, test and all)."""
     parts = [[_Counts.of(workspace, s) for s in _known(workspace, corpus.of(split))] for split in SPLITS]
     return [*_rows([*parts, [counts for part in parts for counts in part]])]
 

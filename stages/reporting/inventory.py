@@ -1,4 +1,4 @@
-"""The models that a run trained: their files, parameters and outputs, and what was measured in training."""
+"""The trained models of a run: their files, parameters, outputs, and metrics of their training."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,13 +29,13 @@ from stages.reporting.results import read_epoch
 
 FACES = ("decode", "faces")
 VOICES = ("decode", "faces", "voice", "speech")
-TRAINED = "Trained on the training split of {corpus}; the validation split chose the epoch."
-FLATTERED = "Measured on validation at the epoch that was kept; such figures chose it, so they flatter it."
+TRAINED = "Trained on the training split of {corpus}; the epoch was selected on the validation split."
+OPTIMISTIC = "Measured on validation at the selected epoch; it was selected by them, so they are optimistic."
 
 
 @dataclass(frozen=True)
 class Made:
-    """The parameters that the models of a run are made by."""
+    """The parameters of the models of a run."""
 
     decode: DecodeParams
     faces: FacesParams
@@ -54,22 +54,22 @@ class Made:
 
 @dataclass(frozen=True)
 class Model:
-    """One trained model, and what its card says beyond what all say.
+    """One trained model: the specific content of its card.
 
     Args:
-        name: as its weights below `models/`: `static/efficientnet_b1`, `dynamic`, `fusion/...`.
-        files: below `models/`.
-        sections: of the parameters that made it, in the pipeline's order.
-        output: range and order, in Markdown.
+        name: path of its weights in `models/`: `static/efficientnet_b1`, `dynamic`, `fusion/...`.
+        files: its files in `models/`.
+        sections: the sections of parameters that it was made with, in the order of the pipeline.
+        output: range and order of its output, in Markdown.
         learnt: how the corpus was used; `{corpus}` stands for its name.
-        chosen: what `measured` was taken on, and what was chosen by it.
-        measured: figures of the training, on validation.
-        seen: what it learnt from, counted.
-        system: as the evaluation knows it; "" where it scores no trace of this model.
-        sees: the backbone of the faces it looks at, or of their embeddings; "" for none.
-        hears: whether it is given sound, or features of sound.
+        chosen: what `measured` was computed on, and what was selected by it.
+        measured: metrics on validation during training.
+        seen: sizes of the training data.
+        system: its name in the evaluation; "" if its traces aren't evaluated.
+        sees: the backbone of its faces or embeddings; "" without faces.
+        hears: whether its input includes sound, or features of sound.
         within: whether the backbones are in its files.
-        task: as the hub names it.
+        task: the task's name on the Hugging Face hub.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Model:
 
 
 def models_of(workspace: Workspace, made: Made) -> Iterator[Model]:
-    """Every model of the run, in the pipeline's order."""
+    """Every model of the run, in the order of the pipeline."""
     yield from (_pretrained(workspace, backbone, made) for backbone in made.finetune.compare)
     yield from (_static(workspace, backbone, made) for backbone in made.finetune.compare)
     yield _dynamic(workspace, made)
@@ -102,9 +102,9 @@ def _pretrained(workspace: Workspace, backbone: str, made: Made) -> Model:
     figures = _figures(workspace, f"pretrain/{backbone}/metrics.json")
     corpora: dict[str, dict[str, int]] = figures["corpora"]
     reason, start = figures.get("reason"), figures["start"]
-    learnt = f"Nothing was learnt: {reason}. These are {start}, as they were; its output means nothing."
+    learnt = f"Not trained: {reason}. The weights are {start}, unchanged; the output has no meaning."
     if not reason:
-        learnt = f"Trained on {', '.join(corpora)}, each split by speaker. It began with {start}."
+        learnt = f"Trained on {', '.join(corpora)}, each split by speaker. It was initialised with {start}."
     epoch = None if reason else figures["best"]["score"]["epoch"]
     return Model(
         name=f"pretrained_static/{backbone}",
@@ -112,7 +112,7 @@ def _pretrained(workspace: Workspace, backbone: str, made: Made) -> Model:
         sections=("faces", "pretrain", "finetune"),
         output=_static_output(made, emotions=not reason),
         learnt=learnt,
-        chosen="" if reason else f"{FLATTERED} Validation is a share of the speakers of those corpora.",
+        chosen="" if reason else f"{OPTIMISTIC} Validation: a share of the speakers of these corpora.",
         measured=tuple(Measured(_words(name), value, epoch) for name, value in _scores(figures)),
         seen={} if reason else _summed(corpora),
         sees=backbone,
@@ -131,8 +131,8 @@ def _static(workspace: Workspace, backbone: str, made: Made) -> Model:
         files=(f"static/{backbone}.safetensors",),
         sections=(*FACES, "pretrain", "finetune"),
         output=_static_output(made, emotions=False),
-        learnt=f"{TRAINED} It began with `pretrained_static/{backbone}`.",
-        chosen=f"{FLATTERED} They are over images with a label and a face, each by itself (table 3).",
+        learnt=f"{TRAINED} It was initialised with `pretrained_static/{backbone}`.",
+        chosen=f"{OPTIMISTIC} They are over single images with a label and a face (table 3).",
         measured=tuple(Measured(_words(name), curves[name], epoch) for name in wanted if name in curves),
         seen=_counted(figures, "train_images", "validation_images"),
         sees=backbone,
@@ -150,7 +150,7 @@ def _dynamic(workspace: Workspace, made: Made) -> Model:
         sections=(*FACES, "finetune", "embed", "dynamic"),
         output=_two_files(f"a window of {steps} embeddings, {made.decode.fps_hz:g} a second"),
         learnt=TRAINED,
-        chosen=f"{FLATTERED} They are over all labelled frames of whole videos.",
+        chosen=f"{OPTIMISTIC} They are over all labelled frames of whole videos.",
         measured=_best_of(figures),
         seen=_counted(figures, "windows"),
         system="dynamic",
@@ -161,7 +161,7 @@ def _dynamic(workspace: Workspace, made: Made) -> Model:
 def _kelm(workspace: Workspace, functionals: str, made: Made) -> Model:
     figures = _figures(workspace, f"kelm/{functionals}.json")
     choice = figures["choice"]
-    flattered = " They flatter it: C and gamma were chosen by them." if choice["optimistic"] else ""
+    optimistic = " They are optimistic: C and gamma were selected by them." if choice["optimistic"] else ""
     return Model(
         name=f"kelm/{functionals}",
         files=(f"kelm/{functionals}.safetensors",),
@@ -171,10 +171,10 @@ def _kelm(workspace: Workspace, functionals: str, made: Made) -> Model:
             "",
             *VALENCE_AROUSAL,
             "",
-            "A machine's values have no bounds; the pipeline cuts them at -1 and 1.",
+            "A KELM's output is unbounded; the pipeline clips it to -1 and 1.",
         ),
-        learnt=f"Trained on the training split of {{corpus}}; C and gamma were chosen on {choice['on']}.",
-        chosen=f"Measured on validation, over all labelled frames of whole videos (table 4).{flattered}",
+        learnt=f"Trained on the training split of {{corpus}}; C and gamma were selected on {choice['on']}.",
+        chosen=f"Measured on validation, over all labelled frames of whole videos (table 4).{optimistic}",
         measured=_named_ccc(figures["validation"]),
         seen=_counted(figures, "windows"),
         system="kelm" if functionals == made.kelm.functionals else "",
@@ -197,7 +197,7 @@ def _audio(workspace: Workspace, version: str, made: Made) -> Model:
             *VALENCE_AROUSAL,
         ),
         learnt=TRAINED,
-        chosen=f"{FLATTERED} They are over windows of speaking time, each by itself (table 2).",
+        chosen=f"{OPTIMISTIC} They are over single windows with speech (table 2).",
         measured=tuple(Measured(f"CCC, {target}", ccc[target], epoch) for target in SCORED),
         seen=_counted(figures, "windows", "validation_windows"),
         system="audio" if version == made.audio.version else "",
@@ -213,9 +213,9 @@ def _cross_attention(workspace: Workspace, made: Made) -> Model:
         name="cross_attention",
         files=_by_target("cross_attention"),
         sections=(*VOICES, "finetune", "embed", "dynamic", "audio", "cross_attention"),
-        output=_two_files(f"{made.cross_attention.window_s:g} s of features of face and voice"),
+        output=_two_files(f"{made.cross_attention.window_s:g} s of face and voice features"),
         learnt=TRAINED,
-        chosen=f"{FLATTERED} They are over all labelled frames of whole videos with sound.",
+        chosen=f"{OPTIMISTIC} They are over all labelled frames of whole videos with sound.",
         measured=_best_of(figures),
         seen=_counted(figures, "windows", "validation_subjects"),
         system="cross_attention",
@@ -251,9 +251,9 @@ def _static_output(made: Made, *, emotions: bool) -> tuple[str, ...]:
         "",
         *VALENCE_AROUSAL,
         "",
-        f"With them come {logits}."
+        f"Further outputs: {logits}."
         if emotions
-        else f"Its {logits}, were not taught here: they mean nothing.",
+        else f"Its {logits}, weren't trained here: they have no meaning.",
     )
 
 
@@ -263,7 +263,7 @@ def _two_files(given: str) -> tuple[str, ...]:
         "",
         *VALENCE_AROUSAL,
         "",
-        "Valence is taken from `valence.safetensors`, the weights best at it, arousal from the other file.",
+        "Valence comes from `valence.safetensors`, the best weights for it; arousal from the other file.",
     )
 
 
@@ -290,7 +290,7 @@ def _scores(figures: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 
 def _words(score: str) -> str:
-    """`valence_ccc` as a card writes it."""
+    """A score's name on a card, e.g. `CCC, valence` for `valence_ccc`."""
     target, _, measure = score.rpartition("_")
     return f"{measure.upper()}, {target}" if measure in ("ccc", "rmse") else score.replace("_", " ")
 

@@ -1,4 +1,4 @@
-"""The band around a trace, and what it means in words."""
+"""The band around a trace, and its description."""
 
 from dataclasses import replace
 
@@ -10,37 +10,37 @@ from stages.reporting.timeline import Curve
 
 
 def interval_in_words(interval: Interval) -> str:
-    """What an interval that follows the difficulty means, for the facts of a page."""
+    """Description of an adaptive interval, for the facts of a page."""
     return (
-        f"wide where the system is unsure; holds the truth in {interval.coverage:.0%} of the frames of new "
-        f"recordings (calibrated on {interval.recordings})"
+        f"wide where the system is less confident; contains the truth in {interval.coverage:.0%} of the "
+        f"frames of new recordings (calibrated on {interval.recordings})"
     )
 
 
 def band_in_words(curve: Curve, truth: Curve) -> str:
-    """What the band of a validation recording means, and how it did there."""
-    words = "wide where the system is unsure; fitted and calibrated on other recordings"
+    """Description of the band of a validation recording, with its coverage there."""
+    words = "wide where the system is less confident; fitted and calibrated on other recordings"
     band, labels = curve.interval, truth.valence_arousal
     labelled = ~np.isnan(labels).any(axis=1)
     if band is None or not labelled.any():
         return words
     valence, arousal = ((labels >= band[:, :, 0]) & (labels <= band[:, :, 1]))[labelled].mean(axis=0)
     return (
-        f"{words}; holds the truth here in {valence:.0%} (valence) and {arousal:.0%} (arousal) of the frames"
+        f"{words}; contains the truth in {valence:.0%} (valence), {arousal:.0%} (arousal) of the frames here"
     )
 
 
 def with_band(curve: Curve, margin: Margin, truth: Curve | None = None) -> tuple[Curve, dict[str, str]]:
-    """The curve with its band, and what the band means, for the facts of a page.
+    """The curve with a band of constant width, and the description of the band.
 
     Args:
         curve: the trace.
-        margin: from videos other than this one.
-        truth: at the same times, where it is known.
+        margin: from other videos than this one.
+        truth: labels at the same times, if known.
     """
     band = margin.around(curve.valence_arousal)
     others = f"{margin.videos} other video{'s' if margin.videos > 1 else ''}"
-    words = f"holds the truth in {COVERAGE:.0%} of the frames of {others}"
+    words = f"contains the truth in {COVERAGE:.0%} of the frames of {others}"
     if truth is not None:
         inside = (truth.valence_arousal >= band[:, :, 0]) & (truth.valence_arousal <= band[:, :, 1])
         labelled = ~np.isnan(truth.valence_arousal).any(axis=1)

@@ -1,4 +1,4 @@
-"""The page of a run: what was measured, on what, and by which pipeline."""
+"""The report of a run: scores, corpus, training and pipeline on one page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,21 +19,21 @@ from stages.reporting.published import figures_without, is_affwild2, tables_with
 from stages.reporting.svg import element, plain
 
 SAMPLE_NOTICE = (
-    "This run is on the sample corpus: faces and voices made by a program. Its figures show that the "
-    "pipeline works; they say nothing about people, and mustn't be compared with the paper's."
+    "This run is on the sample corpus, whose faces and voices are generated. Its figures show that the "
+    "pipeline works; they say nothing about people and can't be compared with the paper's."
 )
 WINDOWS = "dynamic.window_s"
-EXTREMES = 3  # videos named on either side of the gain by audio
+EXTREMES = 3  # videos listed with the largest gain and loss by audio
 
 
 @dataclass(frozen=True)
 class Live:
-    """The state of the moment: never part of a page that DVC tracks.
+    """The current state of the pipeline, which isn't part of the page that DVC tracks.
 
     Args:
         states: stage -> `current`, `changed` or `never`.
-        times: stage -> how long its last run took, in words; all entries of a matrix together.
-        facts: commit, profile, date: what the page is of, in words.
+        times: stage -> duration of its last run, in words; the sum over the entries of a matrix.
+        facts: commit, profile and date, in words.
     """
 
     states: Mapping[str, str] = field(default_factory=dict)
@@ -42,12 +42,12 @@ class Live:
 
 
 def notice_of(workspace: Workspace) -> str:
-    """What every page must say of the corpus; "" for real ones."""
+    """The notice that every page must carry; "" for a real corpus."""
     return SAMPLE_NOTICE if is_sample(read_json(workspace.corpus_file)["source"]) else ""
 
 
 def video_page(folder: Path, subject: str) -> Path:
-    """Where a subject's timeline lies, below the folder of the report."""
+    """Path of a subject's timeline in the folder of the report."""
     return folder / "videos" / f"{subject}.html"
 
 
@@ -58,10 +58,10 @@ def write_overview(
 
     Args:
         page: the file.
-        workspace: of the run; every stage before the report is done.
+        workspace: of a run in which every stage before the report is done.
         definition: the dvc.yaml.
-        folder: that holds the videos' pages and the models' cards.
-        live: states and times to draw; None leaves them out.
+        folder: folder of the timelines and the model cards.
+        live: states and times to draw; None: draw none.
     """
     evaluated = read_json(workspace.metrics("evaluate.json"))
     best = evaluated["best"]
@@ -84,7 +84,7 @@ def write_overview(
         highest=names.get(evaluated["highest"], evaluated["highest"]),
         within=[names.get(name, name) for name in evaluated["within_noise"]],
         pairs=_pairs(workspace, names),
-        sureness=results.read_sureness(workspace.metrics(f"intervals/{best}.json")),
+        intervals=results.read_intervals(workspace.metrics(f"intervals/{best}.json")),
         confidence=evaluated["confidence"],
         systems=_systems(workspace, published),
         published=published,
@@ -115,14 +115,14 @@ def write_overview(
 
 
 def figure(value: float | None, decimals: int = 3) -> str:
-    """A number for people: a true minus, a dash where there is none."""
+    """A formatted number: a Unicode minus sign, a dash for None and NaN."""
     if value is None or not np.isfinite(value):
         return "—"
     return f"{value:.{decimals}f}".replace("-", "−")
 
 
 def coded(text: str) -> Markup:
-    """A sentence in which `words` between backticks are code, as in Markdown; the rest is escaped."""
+    """A sentence in which `words` between backticks become code, as in Markdown; all is escaped."""
     parts = text.split("`")
     return Markup("").join(element("code", part) if k % 2 else part for k, part in enumerate(parts))
 
@@ -133,7 +133,7 @@ def _headline(
     facts: list[tuple[str, list[str]]],
     notes: list[dict[str, Any]],
 ) -> list[tuple[str, str, str]]:
-    """The first figures one looks for: a name, a value, and what to know about it."""
+    """The main figures: (name, value, remark)."""
     found = evaluated["systems"][evaluated["best"]]["out_of_fold"]
     by_name = dict(facts)
     aside = sum(note["quarantined"] for note in notes)
@@ -160,7 +160,7 @@ def _interval(found: dict[str, Any], target: str) -> str:
 
 
 def _pairs(workspace: Workspace, names: dict[str, str]) -> list[dict[str, str]]:
-    """Every pair of systems, under the names of table 5."""
+    """All pairs of systems, with the names of table 5."""
     found = results.read_pairs(workspace.metrics("pairs.csv"))
     sides = ("better", "worse")
     return [pair | {side: names.get(pair[side], pair[side]) for side in sides} for pair in found]
@@ -192,12 +192,12 @@ def _address(page: Path, folder: Path, subject: str) -> str:
 def _gain(scores: list[VideoScore]) -> Markup | None:
     known = [s for s in scores if np.isfinite(s.gain) and np.isfinite(s.speaking)]
     points = [charts.Point(score.name, score.speaking, score.gain) for score in known]
-    labels = ("share of the time in which the person speaks", "fused less face alone, mean CCC")
-    return charts.scatter("What audio adds, video by video", points, *labels) if points else None
+    labels = ("share of the time in which the person speaks", "gain over face alone, mean CCC")
+    return charts.scatter("Gain by audio, per video", points, *labels) if points else None
 
 
 def _extremes(scores: list[VideoScore]) -> list[tuple[str, list[VideoScore]]]:
-    """Where audio helps most, and where it hurts most."""
+    """The subjects with the largest gain and the largest loss by audio."""
     ranked = sorted((s for s in scores if np.isfinite(s.gain)), key=lambda s: (s.gain, s.name))
     helped = [score for score in ranked[::-1] if score.gain > 0][:EXTREMES]
     hurt = [score for score in ranked if score.gain < 0][:EXTREMES]

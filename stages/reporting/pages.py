@@ -1,7 +1,7 @@
-"""Self-contained HTML pages: templates, styles and scripts in one file that asks no network for anything.
+"""Self-contained HTML pages: template, style and script in one file without network requests.
 
-What comes from data is escaped by the template engine; data for scripts travel as a JSON block that can't end
-early; a Content-Security-Policy runs no script but the page's own, known by its hash.
+The template engine escapes all text from data. Data for scripts is a JSON block in which nothing can close
+the block. A Content-Security-Policy allows only the page's own script, by its hash.
 """
 
 import base64
@@ -21,16 +21,22 @@ from stages.core.artefacts import whole
 
 ASSETS = Path(__file__).parent / "assets"
 SERVED = {"app"}
-"""Pages that a server on this machine shows; the others open from disk."""
+"""Pages that the server of `valaro app` shows; the others open from disk."""
 SERVED_RULES = ("connect-src 'self'", "frame-src 'self'")
+"""Their further rules of the Content-Security-Policy."""
 _UNSAFE = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 
 
 def write_page(path: Path, name: str, **content: Any) -> None:
-    """Fill the template `<name>.html` and write the page whole.
+    """Fill the template `<name>.html` and write the page atomically.
 
-    The template gets `content`, and of the assets `style` (style.css), `script` (<name>.js) and `policy`.
-    A byte of a file name that is no character is written as an escape.
+    The template gets `content`, and from the assets `style` (style.css), `script` (<name>.js) and `policy`.
+    Bytes of a file name that aren't UTF-8 are written as escapes.
+
+    Args:
+        path: the page.
+        name: name of the template.
+        content: values for the template.
     """
     with whole(path) as partial:
         partial.write_bytes(page_text(name, **content).encode("utf-8", "backslashreplace"))
@@ -42,32 +48,32 @@ def page_text(name: str, **content: Any) -> str:
 
 
 def assets_of(name: str) -> dict[str, Path]:
-    """The files that decide how a page looks, by role: for keys of what is remembered."""
+    """Role -> file of the assets of a page, for the key of a cached page."""
     files = ("base.html", f"{name}.html", f"{name}.js", "style.css")
     return {f"asset {file}": ASSETS / file for file in files}
 
 
 def data_block(content: Any) -> Markup:
-    """JSON for a `<script type="application/json">`: plain ASCII, and nothing in it can end the block.
+    """JSON for a `<script type="application/json">`, in ASCII; nothing in it can close the block.
 
-    Arrays become lists, NaN becomes null.
+    Arrays become lists, NaN in them becomes null.
     """
     text = json.dumps(content, separators=(",", ":"), allow_nan=False, default=_plain)
     return Markup(text.translate(_UNSAFE))  # noqa: S704 - the characters of markup are escaped above
 
 
 def link(target: Path, page: Path) -> str:
-    """The relative, percent-encoded address of a file as seen from a page; byte for byte the file's name."""
+    """Relative URL of a file from a page, with the exact bytes of the file's name."""
     return address_of(os.path.relpath(target.absolute(), page.parent.absolute()))
 
 
 def address_of(relative: str) -> str:
-    """A relative path, percent-encoded byte for byte."""
+    """A relative path as URL: percent-encoded bytes."""
     return quote(os.fsencode(relative.replace(os.sep, "/")), safe="/")
 
 
 def rounded(values: Any, decimals: int = 3) -> list[Any]:
-    """Numbers as JSON takes them: rounded, None for NaN. Shape: (N,) or (N, C) -> lists."""
+    """Numbers for JSON: rounded, None for NaN. Shape: (N,) or (N, C) -> lists."""
     array = np.round(np.asarray(values, dtype=np.float64), decimals)
     plain = np.where(np.isfinite(array), array, None)  # type: ignore[call-overload]
     return list(plain.tolist())
@@ -108,4 +114,4 @@ def _plain(value: Any) -> Any:
         return rounded(value)
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{type(value).__name__} has no place in a page")
+    raise TypeError(f"{type(value).__name__} can't be written to a page")

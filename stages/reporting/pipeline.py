@@ -1,7 +1,7 @@
-"""The pipeline as a drawing: the stages of dvc.yaml in layers, and which stage reads from which.
+"""A drawing of the pipeline: the stages of dvc.yaml in layers, and which stage reads the output of which.
 
-An edge that follows from a path of others isn't drawn: nearly every stage reads the index, and a picture of
-all edges would show nothing.
+Edges that a longer path implies aren't drawn (transitive reduction): nearly every stage reads the index, and
+all edges together would be unreadable.
 """
 
 import re
@@ -21,23 +21,23 @@ from stages.core.yaml_text import read_yaml
 from stages.reporting.svg import WIDTH, element, group, picture
 
 Edges = dict[str, set[str]]
-"""Stage -> the stages that it reads from."""
+"""Stage -> the stages whose output it reads."""
 
 BOX_WIDTH, BOX_HEIGHT, ROW_HEIGHT = 112, 36, 62
-LINE_LENGTH = 16  # characters that a box has room for
-SWEEPS = 8  # over the layers; more of them move nothing
-TRIALS = 24  # orders to start from: each leads to one where no single layer can do better
+LINE_LENGTH = 16  # characters that fit into a box
+SWEEPS = 8  # over the layers; further ones change nothing
+TRIALS = 24  # random initial orders, each of which leads to a local optimum
 
 
 @dataclass(frozen=True)
 class Node:
-    """A stage as dvc.yaml has it.
+    """A stage of dvc.yaml.
 
     Args:
-        name: of the stage.
+        name: name of the stage.
         desc: what it does.
-        matrix: what it is run once for each of (`backbone`); "" for a stage that is run once.
-        reads: paths, `*` for what a parameter names.
+        matrix: the variable of its matrix, e.g. `backbone`; "" without a matrix.
+        reads: paths, with `*` in place of parameters.
         writes: paths.
     """
 
@@ -64,7 +64,7 @@ def read_nodes(path: Path) -> list[Node]:
 
 
 def edges_of(nodes: Sequence[Node]) -> Edges:
-    """Which stage reads from which, without the edges that follow from a longer path."""
+    """Which stage reads the output of which, without the edges that a longer path implies."""
     direct = {
         reader.name: {
             writer.name
@@ -83,7 +83,7 @@ def edges_of(nodes: Sequence[Node]) -> Edges:
 
 
 def layers_of(edges: Edges) -> dict[str, int]:
-    """Every stage as late as those that read from it allow; the first layer is 0."""
+    """Stage -> its layer, from 0: as late as the stages that read its output allow."""
     readers: Edges = {name: set() for name in edges}
     for name, parents in edges.items():
         for parent in parents:
@@ -99,12 +99,12 @@ def layers_of(edges: Edges) -> dict[str, int]:
 
 
 def drawing(nodes: Sequence[Node], states: Mapping[str, str], times: Mapping[str, str]) -> Markup:
-    """The picture, from top to bottom.
+    """The drawing, from top to bottom.
 
     Args:
         nodes: the stages.
-        states: stage -> `current`, `changed` or `never`; empty where nothing is known.
-        times: stage -> how long it last took, in words; empty where nothing is known.
+        states: stage -> `current`, `changed` or `never`; empty if unknown.
+        times: stage -> duration of its last run, in words; empty if unknown.
     """
     edges = edges_of(nodes)
     depth = layers_of(edges)
@@ -142,7 +142,7 @@ def _lines(node: Node) -> list[str]:
 
 
 def _places(edges: Edges, depth: Mapping[str, int]) -> dict[str, tuple[float, float]]:
-    """Centres of stages, and of the bends (`a>b>3`) of edges that pass a layer."""
+    """Centres of the stages, and of the bends (`a>b>3`) of edges that cross a layer."""
     links, rows = _links(edges, depth)
     tried = [_ordered(rows, links, Random(seed)) for seed in range(TRIALS)]
     best = min(tried, key=lambda order: _crossings(order, links))
@@ -154,7 +154,7 @@ def _places(edges: Edges, depth: Mapping[str, int]) -> dict[str, tuple[float, fl
 
 
 def _links(edges: Edges, depth: Mapping[str, int]) -> tuple[list[tuple[str, str]], dict[int, list[str]]]:
-    """Pieces of the edges from a layer to the next, and who lies in which layer, bends too."""
+    """Segments of the edges between adjacent layers; and layer -> its stages and bends."""
     rows: dict[int, list[str]] = defaultdict(list)
     for name, layer in depth.items():
         rows[layer].append(name)
@@ -171,7 +171,7 @@ def _links(edges: Edges, depth: Mapping[str, int]) -> tuple[list[tuple[str, str]
 def _ordered(
     rows: Mapping[int, list[str]], links: Sequence[tuple[str, str]], random: Random
 ) -> dict[int, list[str]]:
-    """Layers sorted by where their neighbours lie, again and again (Sugiyama et al., 1981)."""
+    """Sort each layer by the mean position of its neighbours, repeatedly (Sugiyama et al., 1981)."""
     order = {layer: random.sample(row, len(row)) for layer, row in sorted(rows.items())}
     neighbours: Edges = defaultdict(set)
     for upper, lower in links:
@@ -186,7 +186,7 @@ def _ordered(
 
 
 def _across(order: Mapping[int, list[str]]) -> dict[str, float]:
-    """Shares of the width."""
+    """Stage or bend -> its horizontal position, as a share of the width."""
     return {each: (k + 0.5) / len(row) for row in order.values() for k, each in enumerate(row)}
 
 
@@ -203,7 +203,7 @@ def _middle(neighbours: set[str], across: Mapping[str, float]) -> float:
 
 
 def _chain(parent: str, name: str, depth: Mapping[str, int]) -> list[str]:
-    """From a stage to its reader, a bend in every layer between."""
+    """The path from a stage to its reader, with a bend in every layer between."""
     return [parent, *(f"{parent}>{name}>{k}" for k in range(depth[parent] + 1, depth[name])), name]
 
 
@@ -224,12 +224,12 @@ def _way(chain: Sequence[str], places: Mapping[str, tuple[float, float]]) -> str
 
 
 def _paths(entries: Sequence[str | dict[str, Any]]) -> tuple[str, ...]:
-    """Paths of an entry list of dvc.yaml, which may have settings below them."""
+    """Paths in a list of dvc.yaml, whose entries may have settings."""
     names = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
     return tuple(re.sub(r"\$\{[^}]*\}", "*", name) for name in names)
 
 
 def _touch(read: str, written: str) -> bool:
-    """Whether one is the other, or lies in it; what begins with a parameter comes from outside."""
+    """Whether two paths are equal or one is in the other; those that begin with a parameter are external."""
     a, b = (path.strip("/").split("/") for path in (read, written))
     return a[0] == b[0] != "*" and all(x == y or "*" in x or "*" in y for x, y in zip(a, b, strict=False))

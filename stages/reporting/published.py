@@ -1,4 +1,4 @@
-"""The paper's values stand beside ours on Aff-Wild2 alone: elsewhere there is nothing to compare."""
+"""Show the paper's values for Aff-Wild2 only: for other corpora they can't be compared."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,22 +9,22 @@ from stages.reporting.results import Printed
 
 NONE = "—"
 PAPER = "paper"
-"""What the names of columns with published values begin with."""
+"""Begins the names of columns with published values."""
 
 
 def is_affwild2(corpus: str) -> bool:
-    """Whether a corpus is Aff-Wild2, by the names of its folders (`data/affwild2`, `/mnt/Aff-Wild2/v6`)."""
+    """Whether a corpus is Aff-Wild2, by its folder names (e.g. `data/affwild2`, `/mnt/Aff-Wild2/v6`)."""
     names = (part.lower().replace("-", "").replace("_", "") for part in PurePath(corpus).parts)
     return any(name.startswith("affwild") for name in names)
 
 
 def figures_without(figures: Sequence[Figure]) -> list[Figure]:
-    """The figures without the paper's marks."""
+    """The figures without the published values."""
     return [replace(figure, published=float("nan")) for figure in figures]
 
 
 def tables_without(tables: Sequence[Printed]) -> list[Printed]:
-    """The tables without the paper's columns; rows, and tables, that have nothing else are left out."""
+    """The tables without the columns of published values, and without rows and tables that are then empty."""
     return [own for table in tables if (own := _without(table)).rows]
 
 

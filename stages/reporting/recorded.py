@@ -1,4 +1,4 @@
-"""A validation subject's timeline, from the artefacts of the run."""
+"""The data of a validation subject's timeline, from the artefacts of the run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,12 +27,12 @@ CROP_PX = 64
 
 
 def curves_of(index: Path, traces: Mapping[str, Path], shown: str) -> list[Curve]:
-    """Truth, and the trace of every system; at first only the truth, the fusion `shown` and its parts.
+    """The labels, and the trace of every system; at first the labels, `shown` and its parts are visible.
 
     Args:
-        index: the subject's labels.
-        traces: folder of the traces (`dynamic`, `dwf_dynamic_audio.out_of_fold`) -> the subject's file.
-        shown: the fusion that the report calls best.
+        index: the subject's file of labels.
+        traces: name of a folder of traces (`dynamic`, `dwf_dynamic_audio.out_of_fold`) -> the subject's file.
+        shown: the system or fusion that the report calls best.
     """
     labels = read_arrays(index, "time_s", "valence_arousal")
     visible = {shown, *(FUSIONS[shown].systems if shown in FUSIONS else ())}
@@ -45,14 +45,14 @@ def curves_of(index: Path, traces: Mapping[str, Path], shown: str) -> list[Curve
 
 
 def look_of(system: str) -> Look:
-    """The look of a system's curve."""
+    """Colour and line style of a system's curve."""
     if system in FUSIONS:
         return "fused"
     return next((look for look in LOOKS if look == system), "other")
 
 
 def bands_of(index: Path, faces: Path, speech: Path | None, duration_s: float) -> list[Band]:
-    """Times without a face, with other faces, perhaps of someone else, without speech, without a label."""
+    """Times without a face, with other faces, with a possible change of person, without speech or label."""
     seen = read_arrays(faces, "time_s", "detected", "others", "jump")
     time_s = seen["time_s"]
     bands = [Band("no face", missing_spans(time_s, seen["detected"], duration_s))]
@@ -69,7 +69,7 @@ def bands_of(index: Path, faces: Path, speech: Path | None, duration_s: float) -
 
 
 def crops_of(faces: Path) -> list[Crop]:
-    """Small faces, evenly chosen among those really seen; one image at a time is read and shrunk."""
+    """Thumbnails of detected faces, evenly spaced in time; one image at a time is in memory."""
     with open_arrays(faces) as file:
         seen = np.flatnonzero(file["detected"][()])
         chosen = seen[evenly(len(seen), MAX_CROPS)] if len(seen) else seen
@@ -82,14 +82,14 @@ def crops_of(faces: Path) -> list[Crop]:
 
 
 def boxes_of(faces: Path, decode: Path) -> Boxes:
-    """Face boxes as shares of the picture."""
+    """Face boxes, relative to the size of the picture."""
     found, facts = read_arrays(faces, "time_s", "box_xyxy", "detected"), read_facts(decode)
     size = np.array([facts["width"], facts["height"]] * 2, dtype=np.float64)
     return Boxes(found["time_s"], np.where(found["detected"][:, None], found["box_xyxy"] / size, np.nan))
 
 
 def facts_of(curves: list[Curve], index: Path, bands: list[Band], duration_s: float) -> dict[str, str]:
-    """The video in figures: the first trace's CCC, length, rates, shares."""
+    """Facts of the video: CCC of the first trace, length, picture size, rates, and times of the bands."""
     facts = read_facts(index)
     truth = curves[0].valence_arousal
     words = {}
@@ -104,20 +104,20 @@ def facts_of(curves: list[Curve], index: Path, bands: list[Band], duration_s: fl
 
 
 def obstacle_of(index: Path, suffix: str) -> str:
-    """Why some browser won't play a subject's video, by what the index knows of it; "" if all do."""
+    """Why some browsers can't play a subject's video, from the facts in the index; "" if all can."""
     facts = read_facts(index)
     kinds = {name: str(facts.get(name, "")) for name in ("video_codec", "pixel_format", "audio_codec")}
     return obstacle(Media(suffix, **kinds))
 
 
 def share_of(spans_s: Floats, duration_s: float) -> str:
-    """How much of the time some spans take, in words."""
+    """Total time of some spans in words, e.g. `1.2 s (4%)`."""
     total_s = float(np.diff(spans_s, axis=1).sum())
     return f"{total_s:.1f} s ({total_s / duration_s:.0%})" if total_s > 0 else "never"
 
 
 def _small(image: Image) -> bytes:
-    """A JPEG of some 2 kB, its shorter side CROP_PX."""
+    """A JPEG of about 2 kB with a shorter side of CROP_PX."""
     import cv2
 
     scale = CROP_PX / min(image.shape[:2])

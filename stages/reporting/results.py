@@ -1,4 +1,4 @@
-"""What the stages measured, as the report shows it: read from metrics/, nothing computed anew."""
+"""Read the metrics of a run from metrics/, for the report; nothing is computed again."""
 
 import csv
 from collections import defaultdict
@@ -19,19 +19,19 @@ PROTOCOLS = {
     "out_of_fold": "out of fold",
     "as_published": "as published",
 }
-"""Protocol of evaluate.json -> how it is called in plots."""
+"""Protocol of evaluate.json -> its name in plots."""
 
 
 @dataclass(frozen=True)
 class Printed:
-    """One of the run's tables in Markdown, taken apart: cells as they were printed.
+    """A parsed Markdown table of the run; cells as they were written.
 
     Args:
-        title: without the mark of a heading.
-        columns: the head.
-        numeric: which columns hold figures.
+        title: heading, without `#`.
+        columns: names of the columns.
+        numeric: whether each column has numbers.
         rows: cells of each row.
-        notes: sentences below.
+        notes: the list below the table.
     """
 
     title: str
@@ -42,7 +42,7 @@ class Printed:
 
     @classmethod
     def of(cls, text: str) -> "Printed":
-        """Read what `evaluation.tables` wrote."""
+        """Parse Markdown that `evaluation.tables` wrote."""
         lines = text.splitlines()
         title = next((line[2:] for line in lines if line.startswith("# ")), "")
         head, rule, *rows = [_cells(line) for line in lines if line.startswith("|")]
@@ -51,22 +51,22 @@ class Printed:
 
 
 def read_tables(folder: Path) -> list[Printed]:
-    """The tables that the run wrote, in their order."""
+    """The tables of the run, in their order."""
     return [Printed.of(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("table_*.md"))]
 
 
 def read_names(table_5: Path) -> dict[str, str]:
-    """System -> its name in table 5."""
+    """System -> its name in table 5, for systems with a score."""
     return {row["system"]: row["row"] for row in _rows(table_5) if row["as_published_mean"]}
 
 
 def read_optimism(table_5: Path) -> list[tuple[str, float]]:
-    """System's name -> what its mean CCC gains by being picked by the recordings it is scored on."""
+    """(name in table 5, optimism: mean CCC as published minus out of fold) of each system."""
     return [(row["row"], float(row["optimism"])) for row in _rows(table_5) if row["optimism"]]
 
 
 def read_figures(table_5: Path) -> list[Figure]:
-    """Every system that has a figure: the mean CCC under each protocol, and what the paper published."""
+    """The mean CCC of every system with an out-of-fold score, by both protocols, and the published value."""
     found = []
     for row in _rows(table_5):
         estimates = [
@@ -80,7 +80,7 @@ def read_figures(table_5: Path) -> list[Figure]:
 
 
 def read_rivals(per_video_all: Path, without: str) -> tuple[list[str], dict[str, list[float | None]]]:
-    """Systems that were scored, `without` one, and subject -> mean CCC of each, out of fold."""
+    """The scored systems except `without`; and subject -> mean out-of-fold CCC of each of them."""
     scores: dict[str, dict[str, float]] = defaultdict(dict)
     for row in _rows(per_video_all):
         if row["protocol"] == "out_of_fold" and row["system"] != without:
@@ -91,7 +91,7 @@ def read_rivals(per_video_all: Path, without: str) -> tuple[list[str], dict[str,
 
 @dataclass(frozen=True)
 class Curves:
-    """The curves of one training that share an axis."""
+    """Curves of one training run with a common axis."""
 
     title: str
     y_label: str
@@ -99,7 +99,7 @@ class Curves:
 
 
 def read_trainings(metrics: Path) -> list[Curves]:
-    """Loss, and scores on validation, of every training that left curves; epochs count from 1."""
+    """Loss and validation scores of every training run with curves; epochs are counted from 1."""
     found = []
     for plots in sorted(metrics.glob("**/plots")):
         name = plots.parent.relative_to(metrics).as_posix()
@@ -114,11 +114,11 @@ def read_trainings(metrics: Path) -> list[Curves]:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What one parameter did, from finished experiments.
+    """The effect of one parameter, from finished experiments.
 
     Args:
         parameter: dotted name.
-        lines: valence, arousal, mean or what else was looked at, over the parameter.
+        lines: scores (valence, arousal, mean or others) against the parameter.
     """
 
     parameter: str
@@ -126,14 +126,14 @@ class Sweep:
 
     @property
     def x_label(self) -> str:
-        """The parameter, its unit set apart."""
+        """Label of the axis: the parameter and its unit."""
         name, _, unit = self.parameter.rpartition("_")
         units = {"s": "s", "hz": "Hz", "px": "px"}
         return f"{name.replace('_', ' ')}, {units[unit]}" if unit in units else self.parameter
 
 
 def read_sweeps(folder: Path) -> list[Sweep]:
-    """The sweeps of parameters that are numbers; others have no axis."""
+    """The sweeps of numeric parameters; others can't be drawn on an axis."""
     found = []
     for path in sorted(folder.glob("*.csv")):
         rows = [*_rows(path)]
@@ -146,7 +146,7 @@ def read_sweeps(folder: Path) -> list[Sweep]:
 
 
 def _mean_over_runs(name: str, values: list[float], figures: list[float]) -> Line:
-    """Experiments with the same value (other seeds) count as one: their mean."""
+    """Average experiments with the same value of the parameter (e.g. other seeds)."""
     by_value: dict[float, list[float]] = defaultdict(list)
     for value, figure in zip(values, figures, strict=True):
         if np.isfinite(figure):
@@ -164,13 +164,13 @@ def _curves(plots: Path) -> Iterator[Line]:
 
 
 def read_epoch(plots: Path, epoch: int) -> dict[str, float]:
-    """Curve -> its value at an epoch, counted from 1; curves that lack it are left out."""
+    """Curve -> its value at an epoch, counted from 1; curves without that epoch are left out."""
     at = {line.name: line.y[line.x == epoch] for line in _curves(plots)}
     return {name: float(values[0]) for name, values in at.items() if len(values)}
 
 
 def _target(name: str) -> str:
-    """The word that decides a line's colour."""
+    """The target or measure in a name, which determines a line's colour."""
     return next((word for word in ("valence", "arousal", "mean", "loss") if word in name), name)
 
 
@@ -180,17 +180,29 @@ def _estimate(row: dict[str, str], protocol: str, *, out_of_fold: bool) -> Estim
 
 
 SETS = {
-    "sample": "as they are",
+    "sample": "unchanged",
     "degraded": "with noise, occlusion, lost faces",
-    "shifted": "in other light and skin",
-    "all": "all but the last",
+    "shifted": "with other light and skin",
+    "all": "all except those with other light and skin",
 }
-"""Sets of validation recordings that intervals are measured on -> in words."""
+"""Set of validation recordings on which intervals are measured -> its name in the report."""
 
 
 @dataclass(frozen=True)
-class Sureness:
-    """How an interval did out of fold, on one set of recordings, for one target."""
+class IntervalScore:
+    """Out-of-fold measures of an interval on one set of recordings, for one target.
+
+    Args:
+        recordings: name of the set.
+        target: valence or arousal.
+        coverage: share of frames whose label is inside.
+        by_third: coverage of the frames with narrow, medium and wide intervals.
+        width: mean width.
+        constant_coverage: coverage of an interval of constant width.
+        constant_width: its width.
+        narrower: relative reduction of the mean width against the constant interval, at equal coverage.
+        narrower_than_clean: the same against a constant interval fitted on unchanged recordings only.
+    """
 
     recordings: str
     target: str
@@ -203,13 +215,13 @@ class Sureness:
     narrower_than_clean: float
 
 
-def read_sureness(measured: Path) -> list[Sureness]:
-    """Coverage and width of a system's interval, by set of recordings and target; none where none is."""
+def read_intervals(measured: Path) -> list[IntervalScore]:
+    """Measures of a system's interval, by set of recordings and target; empty if the system has none."""
     if not measured.is_file():
         return []
     found = read_json(measured)
     return [
-        Sureness(
+        IntervalScore(
             words,
             target,
             figures["coverage"],
@@ -218,7 +230,7 @@ def read_sureness(measured: Path) -> list[Sureness]:
             figures["constant_coverage"],
             figures["constant_width"],
             figures["narrower_at_equal_coverage"],
-            figures.get("narrower_than_clean_at_equal_coverage", NAN),  # runs before it was measured
+            figures.get("narrower_than_clean_at_equal_coverage", NAN),  # missing in older runs
         )
         for name, words in SETS.items()
         for target, figures in found.get(name, {}).items()
@@ -226,7 +238,7 @@ def read_sureness(measured: Path) -> list[Sureness]:
 
 
 def read_pairs(path: Path) -> list[dict[str, str]]:
-    """Every pair of systems: `better`, `worse`, `difference`, `low`, `high`, `recordings`, `within_noise`."""
+    """All pairs of systems: `better`, `worse`, `difference`, `low`, `high`, `recordings`, `within_noise`."""
     return [*_rows(path)]
 
 

@@ -1,6 +1,6 @@
-"""Drawings as text: SVG elements, and a frame with axes that curves and marks are placed in.
+"""SVG as text: elements, and axes in which curves and marks are placed.
 
-Colours and line styles are CSS classes, so that a page's dark mode applies to its pictures too.
+Colours and line styles are CSS classes, so that a page's dark mode applies to its charts too.
 """
 
 import math
@@ -11,25 +11,25 @@ from markupsafe import Markup, escape
 
 from stages.core.arrays import Floats
 
-WIDTH = 360  # of every chart, in units that are about a pixel: text keeps its size from phone to desk
+WIDTH = 360  # of every chart, in units of about one pixel: text has the same size on a phone and a desktop
 
 
 def element(name: str, *children: str, **attributes: object) -> Markup:
-    """One element; children that aren't markup are escaped, `class_` and `stroke_width` lose underscores."""
+    """One element; plain children are escaped; `class_` becomes `class`, `text_anchor` `text-anchor`."""
     written = "".join(f' {_attribute(key)}="{escape(_value(value))}"' for key, value in attributes.items())
     inside = Markup("").join(children)
     return Markup(f"<{name}{written}>{inside}</{name}>")  # noqa: S704 - every part is escaped
 
 
 def group(children: Sequence[Markup], **attributes: object) -> Markup:
-    """Several elements as one."""
+    """A group of elements."""
     return element("g", *children, **attributes)
 
 
 def picture(
     title: str, described: str, width: float, height: float, *children: Markup, class_: str = ""
 ) -> Markup:
-    """A whole drawing: scales to its place; a screen reader reads title and description."""
+    """A complete SVG that scales to its container, with title and description for screen readers."""
     return element(
         "svg",
         element("title", title),
@@ -42,7 +42,7 @@ def picture(
 
 
 def diamond(x: float, y: float, radius: float, class_: str, title: str = "") -> Markup:
-    """A square on its tip, placed in the drawing's own units; hovering shows its title."""
+    """A diamond in the units of the drawing; hovering shows its title."""
     named = [element("title", title)] if title else []
     corners = [(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)]
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in corners)
@@ -50,7 +50,7 @@ def diamond(x: float, y: float, radius: float, class_: str, title: str = "") -> 
 
 
 def ticks_of(low: float, high: float, wanted: int = 5) -> list[float]:
-    """Round values within [low, high], about as many as wanted, steps of 1, 2 or 5 times a power of ten.
+    """Round numbers in [low, high], about `wanted` of them, in steps of 1, 2 or 5 times a power of ten.
 
     >>> ticks_of(0, 1, 5)
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
@@ -65,7 +65,7 @@ def ticks_of(low: float, high: float, wanted: int = 5) -> list[float]:
 
 
 def plain(value: float) -> str:
-    """A number for an axis: a true minus sign, no needless zeros.
+    """A number for an axis: a Unicode minus sign, no trailing zeros.
 
     >>> plain(-0.5), plain(2.0)
     ('−0.5', '2')
@@ -76,14 +76,17 @@ def plain(value: float) -> str:
 
 @dataclass(frozen=True)
 class Frame:
-    """Axes around a field of data.
+    """The plot area of a chart and its axes.
 
     Args:
-        x: lowest and highest value across.
-        y: lowest and highest value up.
-        width: of the drawing.
-        height: of the drawing.
-        left: margin for the labels of the vertical axis; right, top, bottom: the other margins.
+        x: lowest and highest value of the horizontal axis.
+        y: lowest and highest value of the vertical axis.
+        width: width of the drawing.
+        height: height of the drawing.
+        left: margin for the labels of the vertical axis.
+        right: right margin.
+        top: top margin.
+        bottom: margin for the labels of the horizontal axis.
     """
 
     x: tuple[float, float]
@@ -96,12 +99,12 @@ class Frame:
     bottom: float = 40
 
     def across(self, value: float) -> float:
-        """Where a value lies across."""
+        """Horizontal position of a value."""
         share = (value - self.x[0]) / ((self.x[1] - self.x[0]) or 1)
         return self.left + share * (self.width - self.left - self.right)
 
     def up(self, value: float) -> float:
-        """Where a value lies on the vertical axis."""
+        """Vertical position of a value."""
         share = (value - self.y[0]) / ((self.y[1] - self.y[0]) or 1)
         return self.height - self.bottom - share * (self.height - self.top - self.bottom)
 
@@ -114,7 +117,7 @@ class Frame:
         y_ticks: Sequence[float] | None = None,
         named: Callable[[float], str] = plain,
     ) -> Markup:
-        """Grid lines, values and labels of both axes."""
+        """Grid lines, tick labels and axis labels."""
         left, right, floor = self.left, self.width - self.right, self.height - self.bottom
         parts = []
         for value in ticks_of(*self.y) if y_ticks is None else y_ticks:
@@ -140,7 +143,7 @@ class Frame:
         return group(parts)
 
     def line(self, x: Floats | Sequence[float], y: Floats | Sequence[float], class_: str) -> Markup:
-        """A curve through points, broken where y is NaN."""
+        """A curve through points, interrupted where y is NaN."""
         steps, drawing = [], False
         for across, up in zip(x, y, strict=True):
             if math.isfinite(up):
@@ -149,12 +152,12 @@ class Frame:
         return element("path", class_=f"line {class_}", d="".join(steps))
 
     def circle(self, x: float, y: float, radius: float, class_: str, title: str = "") -> Markup:
-        """A mark; hovering shows its title."""
+        """A circle; hovering shows its title."""
         named = [element("title", title)] if title else []
         return element("circle", *named, class_=class_, cx=self.across(x), cy=self.up(y), r=radius)
 
     def diamond(self, x: float, y: float, radius: float, class_: str, title: str = "") -> Markup:
-        """A mark that differs from a circle in more than colour."""
+        """A diamond, which differs from a circle in more than colour; hovering shows its title."""
         return diamond(self.across(x), self.up(y), radius, class_, title)
 
 

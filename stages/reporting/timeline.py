@@ -1,6 +1,6 @@
-"""The page of one video: the picture, valence and arousal over time, the plane, faces, and what was missing.
+"""The timeline page of one video: video, valence and arousal over time and in the plane, faces, missing data.
 
-It needs nothing but plain arrays, so that a trained system's findings and the validation of a run share it.
+It takes plain arrays, so that both `valaro predict` and the report of a run can use it.
 """
 
 import base64
@@ -12,12 +12,13 @@ from typing import Any, Literal
 import numpy as np
 
 from stages.core.arrays import Flags, Floats
+from stages.exports.trace import runs_s
 from stages.reporting.decimation import kept_points
 from stages.reporting.pages import address_of, data_block, link, rounded, write_page
 
-MAX_POINTS = 72_000  # of all curves together, the edges of bands included: some 900 kB
+MAX_POINTS = 72_000  # of all curves together, including the bounds of bands: about 900 kB
 MAX_POINTS_EACH = 8000
-MAX_SPANS = 2000  # of one kind
+MAX_SPANS = 2000  # of one band
 MAX_CROPS = 120
 MAX_BOXES = 6000
 
@@ -27,15 +28,15 @@ LOOKS: tuple[Look, ...] = ("truth", "fused", "dynamic", "kelm", "audio", "cross_
 
 @dataclass(frozen=True)
 class Curve:
-    """Valence and arousal by one source.
+    """Valence and arousal from one source.
 
     Args:
-        name: as the reader knows it.
+        name: name in the legend.
         time_s: (N,) seconds from the first frame, increasing.
-        valence_arousal: (N, 2) in [-1, 1]; NaN leaves a gap.
-        look: colour and dashes.
-        interval: (N, 2, 2), low and high of valence, then of arousal; drawn as a band.
-        shown: at first; the reader can toggle it.
+        valence_arousal: (N, 2) in [-1, 1]; NaN is a gap.
+        look: colour and line style.
+        interval: (N, 2, 2) lower and upper bound of valence, then of arousal; drawn as a band.
+        shown: whether it is visible at first; the reader can toggle it.
     """
 
     name: str
@@ -54,11 +55,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class Band:
-    """Stretches of time in which something was missing.
+    """Time spans in which something is missing.
 
     Args:
         name: `no face`, `not speaking`, `unlabelled` ...
-        spans_s: (R, 2) begin and end of each.
+        spans_s: (R, 2) begin and end of each, in seconds.
     """
 
     name: str
@@ -67,7 +68,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Crop:
-    """A face as the system saw it: a small JPEG, and its time."""
+    """A detected face: its time in seconds, and a small JPEG."""
 
     time_s: float
     jpeg: bytes
@@ -75,7 +76,12 @@ class Crop:
 
 @dataclass(frozen=True)
 class Boxes:
-    """Where the face is: (T,) times, (T, 4) x1, y1, x2, y2 as shares of the upright picture, NaN without."""
+    """Face boxes.
+
+    Args:
+        time_s: (T,) seconds from the first frame.
+        xyxy: (T, 4) x1, y1, x2, y2 relative to the size of the upright picture; NaN without a face.
+    """
 
     time_s: Floats
     xyxy: Floats
@@ -83,24 +89,24 @@ class Boxes:
 
 @dataclass(frozen=True)
 class TimelinePage:
-    """What a page shows.
+    """The content of a page.
 
     Args:
-        title: name of the recording or the subject; may hold anything.
-        video: the file; None, or a format that the browser doesn't play: the cursor runs on a clock.
-        duration_s: length of the time axis.
-        curves: the ones most worth seeing first.
+        title: name of the recording or the subject; may have any character.
+        video: the file; without it, or if the browser can't play it, the cursor follows a clock.
+        duration_s: length of the time axis in seconds.
+        curves: the most important ones first.
         bands: drawn below the curves.
-        crops: at most MAX_CROPS of them are shown, evenly chosen.
-        boxes: drawn over the picture.
-        facts: figures in words, shown as a list.
+        crops: at most MAX_CROPS of them are shown, evenly spaced.
+        boxes: drawn over the video.
+        facts: name -> text, shown as a list.
         notice: a sentence that the page must carry; "" for none.
-        home: a page to go back to, and its name; None for none.
-        obstacle: what a browser that can't play the video should say of it (see `media.playable`), and
-            what helps; "" where nothing speaks against it.
-        beside: where else to look for the video, in this order, should it have moved: names of files beside
-            the page, and whether each is a film of the findings, with boxes and curves in its picture.
-        video_start_s: time of the first frame of `video` on a player's clock.
+        home: a page to link back to, and its name; None for none.
+        obstacle: shown if the browser can't play the video: the reason and the remedy (see `media.playable`);
+            "" if every browser can.
+        beside: alternative files beside the page, in order of preference, if `video` can't be found: (name,
+            whether it is a film with boxes and curves in its picture).
+        video_start_s: time of the first frame of `video` on a video player's clock.
     """
 
     title: str
@@ -119,10 +125,11 @@ class TimelinePage:
 
 
 def write_timeline(path: Path, page: TimelinePage) -> None:
-    """Write one page; the video stays where it is and is linked relative to the page.
+    """Write one page; the video stays in place and is linked relative to the page.
 
-    Size: some 12 bytes a point drawn, crops as they come, 40 kB of style and script; under 2 MB without crops
-    however long the video is.
+    Size: about 12 bytes per point drawn, the crops, and 40 kB of style and script; under 2 MB without crops,
+        for any
+    length of the video.
     """
     write_page(
         path,
@@ -137,17 +144,12 @@ def write_timeline(path: Path, page: TimelinePage) -> None:
 
 
 def missing_spans(time_s: Floats, present: Flags, duration_s: float) -> Floats:
-    """Spans in which a flag is not set, from its first frame without to the next frame with.
-
-    Shape: (N,), (N,) -> (R, 2) seconds, within [0, duration_s].
-    """
-    edges = np.diff(np.concatenate([[0], (~present).astype(np.int8), [0]]))
-    ends_s = np.append(time_s, max(duration_s, float(time_s[-1]) if len(time_s) else 0.0))
-    return np.column_stack([ends_s[edges == 1], ends_s[edges == -1]])
+    """Time spans in which a flag isn't set, see `runs_s`. Shape: (N,), (N,) -> (R, 2) seconds."""
+    return runs_s(~present, time_s, duration_s)
 
 
 def fewer_spans(spans_s: Floats, limit: int) -> Floats:
-    """Spans joined across the shortest gaps between them until at most `limit` are left. (R, 2) -> (K, 2)."""
+    """Join spans across the shortest gaps until at most `limit` are left. Shape: (R, 2) -> (K, 2)."""
     surplus = len(spans_s) - limit
     if surplus <= 0:
         return spans_s
@@ -158,7 +160,7 @@ def fewer_spans(spans_s: Floats, limit: int) -> Floats:
 
 
 def evenly(count: int, limit: int) -> list[int]:
-    """At most `limit` of `count` indices, evenly spread, the first and the last among them."""
+    """At most `limit` of `count` indices, evenly spaced, including the first and the last."""
     spread = np.linspace(0, count - 1, min(count, limit))
     return [int(k) for k in np.unique(spread.round())]
 
@@ -179,7 +181,7 @@ def _data(page: TimelinePage) -> dict[str, Any]:
 
 
 def _points_each(page: TimelinePage) -> int:
-    """Points that a curve may have; one with an interval counts three times."""
+    """Maximum number of points per curve; a curve with an interval counts three times."""
     drawn = sum(2 if curve.interval is None else 6 for curve in page.curves)
     return max(5, min(MAX_POINTS_EACH, MAX_POINTS // max(1, drawn)))
 

@@ -87,7 +87,7 @@ def _abstaining(trace: Trace, widest: float) -> Trace:
     """
     if trace.interval is None:
         raise ValaroError("--abstain needs a system with an interval: `dvc repro intervals` fits it")
-    kept = trace.sure(widest)
+    kept = trace.confident(widest)
     if not len(kept):
         widths = np.diff(trace.interval, axis=2).max(axis=1)
         known = widths[np.isfinite(widths)]  # none where nobody is there

@@ -61,7 +61,7 @@ def test_the_page_draws_the_interval_that_validation_taught(
         for bound, error in zip(("low", "high"), errors, strict=True):
             assert target[bound] == pytest.approx(np.clip(values + error, -1, 1), abs=0.002)
     assert not [part for part in parts for target in part["targets"] if "low" in target]
-    assert "holds the truth in 90% of the frames of 6 other videos" in page.read_text()
+    assert "contains the truth in 90% of the frames of 6 other videos" in page.read_text()
 
 
 def test_without_margins_that_fit_a_page_has_no_interval(

@@ -92,7 +92,7 @@ def sewa(folder: Path) -> Expected:
         {"source": "SEW1101/SEW1101.avi", "speaker": "SEW1101", "valence": 0.3, "arousal": -0.4, "part": "",
          "time_s": k / 5} for k in range(3)
     ]  # fmt: skip
-    return Expected(rows, 5, [("SEW2202_Valence_V_Aligned.csv", "no video")])
+    return Expected(rows, 5, [("SEW2202_Valence_V_Aligned.csv", "video is missing")])
 
 
 def semaine(folder: Path) -> Expected:
@@ -160,14 +160,14 @@ def affectnet(folder: Path) -> Expected:
     ]  # fmt: skip
     problems = [
         ("training.csv:4", "d.jpg is missing"),
-        ("training.csv:5", "17 is no expression"),
+        ("training.csv:5", "the expression is 17"),
         ("8.jpg", "its annotation"),
     ]
     return Expected(expected, 3, problems)
 
 
 def savee(folder: Path) -> Expected:
-    """Two actors, by folder and by name; a clip that is none; a name that tells nothing."""
+    """Two actors, by folder and by name; a file that is no video; a name without speaker and emotion."""
     film(folder / "DC" / "sa01.avi", frames=11)
     film(folder / "KL_h03.avi", frames=6)
     put(folder / "JE" / "a02.avi", "no film")
@@ -178,7 +178,7 @@ def savee(folder: Path) -> Expected:
     happy = [
         {"source": "KL_h03.avi", "speaker": "KL", "emotion": "happiness", "valence": None} for _ in range(2)
     ]
-    return Expected([*sad, *happy], 5, [("JE/a02.avi", ""), ("JE/notes.avi", "no speaker and emotion")])
+    return Expected([*sad, *happy], 5, [("JE/a02.avi", ""), ("JE/notes.avi", "no speaker or no emotion")])
 
 
 def emotic_csv(folder: Path) -> Expected:
@@ -203,9 +203,7 @@ def emotic_csv(folder: Path) -> Expected:
         {"valence": 0.0, "arousal": 0.0, "part": "train"},
         {"valence": -1.0, "arousal": 0.0, "part": "validation"},
     ]  # fmt: skip
-    return Expected(
-        expected, 3, [("train.csv:4", "nothing in the box"), ("train.csv:5", "no name of a file")]
-    )
+    return Expected(expected, 3, [("train.csv:4", "is empty"), ("train.csv:5", "isn't a path")])
 
 
 def emotic_mat(folder: Path) -> Expected:
@@ -272,7 +270,7 @@ def expw(folder: Path) -> Expected:
         {"source": source, "speaker": "awe_1.jpg", "box_xyxy": (6, 5, 7, 8), "emotion": "anger"},
     ]  # fmt: skip
     problems = [
-        ("label.lst:3", "no picture gone.jpg"),
+        ("label.lst:3", "picture gone.jpg is missing"),
         ("label.lst:4", "'9'"),
         ("label.lst:5", "not enough values"),
     ]

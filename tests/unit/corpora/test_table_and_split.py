@@ -54,6 +54,15 @@ def test_ratings_are_taken_at_the_grid_where_all_raters_are_there(problems: Prob
     assert {row.arousal for row in rows} == {0.5}
 
 
+def test_ratings_that_share_no_time_are_noted(problems: Problems) -> None:
+    early = Trace(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+    late = Trace(np.array([3.0, 4.0]), np.array([0.5, 0.5]))
+    assert not list(rated_samples("v.avi", "who", [early], [late], 5.0, problems))
+    assert (
+        "share no time step: the latest begins at 3 s, the earliest ends at 1 s" in problems.notes[0].problem
+    )
+
+
 def test_a_rating_outside_its_scale_leaves_the_video_out(problems: Problems) -> None:
     loud = Trace(np.array([0.0, 1.0]), np.array([0.0, 7.0]))
     calm = Trace(np.array([0.0, 1.0]), np.array([0.0, 0.0]))
@@ -216,5 +225,5 @@ def test_emotion_scores_by_hand() -> None:
     )
     always = emotion_scores(np.array([0] * 99 + [1]), np.zeros(100, int))
     assert always["informedness"] == pytest.approx(0), "the frequent class alone is worth nothing"
-    with pytest.raises(ValueError, match="needs two"):
+    with pytest.raises(ValueError, match="at least two are needed"):
         emotion_scores(np.zeros(3, int), np.zeros(3, int))

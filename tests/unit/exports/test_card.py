@@ -49,6 +49,12 @@ def test_the_hub_reads_licence_origin_and_out_of_fold_scores() -> None:
     assert {result.dataset_split for result in data.eval_results} == {"validation"}
 
 
+def test_without_folds_the_hub_gets_the_score_as_published() -> None:
+    card = dataclasses.replace(CARD, scores={"as_published": figures(0.54, 0.66)})
+    read = {result.metric_name: result.metric_value for result in ModelCard(render(card)).data.eval_results}
+    assert read["CCC, valence (as_published)"] == 0.54
+
+
 def test_the_text_holds_every_section_and_figure() -> None:
     text = ModelCard(render(CARD)).text
     titles = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]

@@ -12,6 +12,7 @@ import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 import pytest
 
+from stages.core.errors import ValaroError
 from stages.exports.elan import annotations, write_eaf
 from stages.exports.finished import trace_of_prediction
 from stages.exports.formats import FORMATS
@@ -161,6 +162,13 @@ def test_a_submission_has_a_row_per_frame_of_each_trace_in_order(
     values = np.array([[float(value) for value in row[1:]] for row in rows])
     expected = np.concatenate([trace.valence_arousal for trace in traces])
     np.testing.assert_allclose(values, expected, rtol=0, atol=DECIMALS)
+
+
+def test_a_submission_of_a_trace_that_lacks_frames_is_refused(trace_of: type[Trace], tmp_path: Path) -> None:
+    kept = replace(trace_of("a", np.array([0.0, 0.08])), frame=np.array([0, 2]))
+    with pytest.raises(ValaroError, match="a: frames are left out"):
+        write_abaw(tmp_path / "s.csv", [kept])
+    assert not (tmp_path / "s.csv").exists()
 
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"]

@@ -191,7 +191,7 @@ def test_an_empty_split_is_noted(lay: Lay) -> None:
     [
         ("videos", r"videos: no such folder of videos\. Set index\.corpus and index\.videos"),
         ("annotations", r"no such folder of annotations\. Set index\.corpus and index\.annotations"),
-        ("annotations/Train_Set", r"no label files, valence,arousal per frame, .* or set index\.corpus"),
+        ("annotations/Train_Set", r"no label files \(valence,arousal per frame\) .* or set index\.corpus"),
         ("test.txt", r"no such list of test subjects\. Set index\.test_list, or make it null"),
     ],
 )
@@ -206,7 +206,7 @@ def test_a_missing_part_names_the_parameter(tmp_path: Path, missing: str, says: 
 
 
 def test_nothing_that_fits_together_stops_the_work(lay: Lay) -> None:
-    with pytest.raises(ValaroError, match=r"no subject with a video.*Check index\.corpus"):
+    with pytest.raises(ValaroError, match=r"none of its \d+ names has a video.*Check index\.corpus"):
         lay(["a.mp4"], train=["b"])
 
 
@@ -272,7 +272,7 @@ def test_labels_in_capitals_count(lay: Lay, tmp_path: Path) -> None:
 def test_a_file_of_another_ending_is_named(lay: Lay) -> None:
     _, notes = lay(["a.mp4", "lost.m4a"], train=["a", "lost_left"])
     (note,) = [note for note in notes if note.quarantined]
-    assert note.problem.endswith("; lost.m4a has no ending of a video")
+    assert note.problem.endswith("; lost.m4a doesn't have the suffix of a video")
 
 
 def test_copies_in_several_folders_count_once(lay: Lay, tmp_path: Path) -> None:
@@ -300,3 +300,11 @@ def test_links_to_folders_are_followed_once(lay: Lay, tmp_path: Path) -> None:
     (one, _), notes = discover(tmp_path, test_list=None)
     assert one.video_file == tmp_path / "videos/batch1/a.mp4"
     assert [note.subject for note in notes] == ["Validation_Set"]
+
+
+def test_a_link_that_leads_to_itself_hides_no_other_file(lay: Lay, tmp_path: Path) -> None:
+    lay(["v.mp4"], train=["v"])
+    (tmp_path / "videos/itself").symlink_to("itself")
+    (tmp_path / "videos/gone").symlink_to("nowhere")
+    found, _ = discover(tmp_path, test_list=None)
+    assert [one.subject.name for one in found] == ["v"]

@@ -145,7 +145,7 @@ def test_a_list_and_a_sample_of_different_editions_are_noted(tmp_path: Path) -> 
     lay(tmp_path, 8)
     put(tmp_path / RELEASE, "t\na2\n")
     problems = [note.problem for note in taken(tmp_path).notes if not note.quarantined]
-    assert problems == [f"1 subject (a2) is in {RELEASE}, not here"]
+    assert problems == [f"1 subject (a2) is in {RELEASE} only"]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_labels_of_other_tasks_only_are_named(tmp_path: Path) -> None:
     for path in (tmp_path / "6th ABAW Annotations/VA_Estimation_Challenge").rglob("*.txt"):
         path.unlink()
     with pytest.raises(
-        ValaroError, match=r"AU_Detection_Challenge, .*EXPR_Recognition_Challenge are of other"
+        ValaroError, match=r"AU_Detection_Challenge, .*EXPR_Recognition_Challenge belong to other"
     ):
         taken(tmp_path)
 

@@ -94,15 +94,15 @@ def test_files_of_one_name_are_told_apart_by_their_folders(read: Read) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("a.mp4,a.txt,dev,", "split is 'dev', none of train, validation, test"),
-        ("b.mp4,a.txt,train,", "video 'b.mp4' is no file"),
+        ("a.mp4,a.txt,dev,", "split is 'dev', must be one of train, validation, test"),
+        ("b.mp4,a.txt,train,", "video 'b.mp4' isn't a file"),
         (",a.txt,train,", "video is empty"),
-        ("a.txt,a.txt,train,", "no ending of a video"),
+        ("a.txt,a.txt,train,", "doesn't have the suffix of a video"),
         ("a.mp4,,train,", "no label_file, and the split is train"),
-        ("a.mp4,c.txt,train,", "label_file 'c.txt' is no file"),
-        ("../a.mp4,a.txt,train,", "leads out of the table's folder"),
-        ("/etc/a.mp4,a.txt,train,", "leads out of the table's folder"),
-        ("a.mp4,..\\a.txt,train,", "leads out of the table's folder"),
+        ("a.mp4,c.txt,train,", "label_file 'c.txt' isn't a file"),
+        ("../a.mp4,a.txt,train,", "is outside the table's folder"),
+        ("/etc/a.mp4,a.txt,train,", "is outside the table's folder"),
+        ("a.mp4,..\\a.txt,train,", "is outside the table's folder"),
         ("a.mp4,a.txt,train,=cmd/x", "can't be a file name"),
         ("duo.mp4,a.txt,train,", "'duo' is in line 2 too"),
         ("duo.mp4,a.txt,train,anna", "two people of one video without a side"),
@@ -125,6 +125,21 @@ def test_videos_outside_the_folder_that_is_watched_are_refused(read: Read) -> No
     assert "outside index.videos (v)" in listing.notes[0].problem
 
 
+def test_the_rows_of_the_sample_submission_are_those_of_the_test_subjects(
+    params: Params, tmp_path: Path
+) -> None:
+    for name in ("a.mp4", "é.mp4", "a.txt"):
+        (tmp_path / name).touch()
+    lines = "video,label_file,split,person\na.mp4,a.txt,train,\né.mp4,,test,\n"
+    (tmp_path / "corpus.csv").write_text(lines, encoding="utf-8")
+    decomposed = "e\u0301"  # as archives from macOS spell it
+    rows = f"image_location,valence,arousal\n{decomposed}/00001.jpg,0,0\n{decomposed}/00002.jpg,0,0\n"
+    (tmp_path / "sample.csv").write_text(rows, encoding="utf-8")
+    listing = list_corpus(settings_of(params, tmp_path), "sample.csv")
+    assert [one.rows_expected for one in listing.found] == [None, 2]
+    assert listing.sample_rows == {"é": 2}
+
+
 @pytest.mark.parametrize(
     ("head", "said"),
     [("video,label\n", "no column label_file, split"), ("", "no column video, label_file, split")],
@@ -137,10 +152,10 @@ def test_what_is_no_table_is_named(read: Read, head: str, said: str) -> None:
 def test_a_missing_table_and_one_without_use(read: Read, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"other\.csv: no such table\. Set index\.corpus and index\.table"):
         read("", table="other.csv")
-    with pytest.raises(ValaroError, match=r"no line of it can be used.*'b\.mp4' is no file"):
+    with pytest.raises(ValaroError, match=r"no line of it can be used.*'b\.mp4' isn't a file"):
         read("b.mp4,a.txt,train,\n")
     (tmp_path / "corpus.csv").write_bytes(b"\xff\xfe")
-    with pytest.raises(BadInput, match="not a text in UTF-8"):
+    with pytest.raises(BadInput, match="not UTF-8 text"):
         list_corpus(settings_of(load_params(Path("params.yaml")), tmp_path), None)
 
 

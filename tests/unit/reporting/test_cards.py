@@ -108,11 +108,11 @@ def test_a_model_without_a_score_says_what_was_measured_and_that_it_has_no_inter
     assert "| RMSE, mean | 0.300 | 2 |" in static, "the epoch that was kept, not the last"
     assert "| CCC, valence | 0.625 | 2 |" in static
     assert "have no interval" in static
-    assert "It saw 12 train images, 6 validation images." in static
+    assert "Training data: 12 train images, 6 validation images." in static
     other = next(version for version in params.audio.compare if version != params.audio.version)
     assert "| CCC, arousal | 0.300 | 2 |" in cards[f"audio/{other}"].text
     start = cards[f"pretrained_static/{params.embed.backbone}"].text
-    assert "Nothing was learnt: no pre-training corpus is there." in start
+    assert "Not trained: no pre-training corpus is there." in start
     assert "interval" not in start
 
 
@@ -149,7 +149,7 @@ def test_corpora_of_pre_training_bind_what_came_of_them(workspace: Workspace, pa
     write_json(workspace.metrics(f"pretrain/{backbone}/metrics.json"), learnt)
     cards = written(workspace)
     start = cards[f"pretrained_static/{backbone}"].text
-    assert "It saw 4 speakers, 30 train images, 10 validation images." in start
+    assert "Training data: 4 speakers, 30 train images, 10 validation images." in start
     assert "| CCC, mean | 0.450 | 3 |" in start
     bound = {name for name, card in cards.items() if "| affectnet |" in card.text}
     assert {name for name, card in cards.items() if card.data.license == "other"} == bound

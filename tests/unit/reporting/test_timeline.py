@@ -232,7 +232,7 @@ def test_the_band_says_how_much_of_the_truth_it_holds() -> None:
     assert banded.interval is not None and banded.interval[0].tolist() == [[-0.1, 0.2], [-0.5, 0.5]]
     assert banded.interval[1, 1].tolist() == [pytest.approx(0.45), 1.0], "no band beyond the scale"
     assert words == {
-        "band around best": "holds the truth in 90% of the frames of 7 other videos; "
+        "band around best": "contains the truth in 90% of the frames of 7 other videos; "
         "here in 33% (valence) and 67% (arousal)"
     }
 
@@ -244,4 +244,4 @@ def test_the_band_of_a_video_without_truth_claims_nothing_about_it() -> None:
         [-0.1, 0.2],
         [pytest.approx(0.45), 1.0],
     ]
-    assert words == {"band around best": "holds the truth in 90% of the frames of 1 other video"}
+    assert words == {"band around best": "contains the truth in 90% of the frames of 1 other video"}
