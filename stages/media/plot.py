@@ -1,17 +1,23 @@
 """One picture of a trace: valence and arousal over time, and where there was no face or no voice."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from threading import Lock
+from typing import BinaryIO, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
+from PIL import Image
 
 from stages.core.arrays import Flags, Floats
-from stages.engine.lazy_imports import loaded_on_use, without_signatures
+from stages.engine.lazy_imports import without_signatures
 
-with without_signatures(), loaded_on_use("matplotlib.dviread"):  # for LaTeX, which no plot here is set in
+with without_signatures():
     from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
 _STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
@@ -19,6 +25,7 @@ _MARGINS = {"left": 0.072, "bottom": 0.215, "right": 0.979, "top": 0.931}
 """Room for the labels of these axes: a layout engine finds the same, and draws everything twice for it."""
 VALENCE, AROUSAL = "#0b62c4", "#b8480b"
 """As on the pages (`--valence`, `--arousal` of reporting/assets/style.css) and in the films (`panel`)."""
+_DRAWING = Lock()
 _BANDS = (("no face", "#d9a0a0", 0.0, 0.06), ("not speaking", "#a8b4c8", 0.06, 0.12))
 
 
@@ -50,10 +57,7 @@ def plot_trace(
     Raises:
         ValueError: lengths that don't fit.
     """
-    with mpl.rc_context({**mpl.rcParamsDefault, **_STYLE}):
-        figure = Figure(figsize=(10, 3.5), dpi=120)
-        figure.subplots_adjust(**_MARGINS)
-        axes = figure.add_subplot()
+    with _DRAWING, mpl.rc_context({**mpl.rcParamsDefault, **_STYLE}), _empty_sheet() as (canvas, axes):
         draw_trace(
             axes,
             title.replace("\n", " "),
@@ -65,10 +69,39 @@ def plot_trace(
             speaking=speaking,
             notice=notice,
         )
-        figure.legend(loc="lower center", ncols=4, frameon=False)
+        canvas.figure.legend(loc="lower center", ncols=4, frameon=False)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # a name in a script the font lacks: boxes will do
-            figure.savefig(out, format="png", metadata={"Software": None})
+            canvas.draw()
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    picture.save(out, format="png", compress_level=3)  # the least from which on files get hardly any smaller
+
+
+class _Sheet(NamedTuple):
+    """What plots are drawn into."""
+
+    canvas: FigureCanvasAgg
+    axes: Axes
+
+
+@contextmanager
+def _empty_sheet() -> Iterator[_Sheet]:
+    """The sheet of every plot; what is drawn into it is taken out again."""
+    sheet = _sheet()
+    try:
+        yield sheet
+    finally:
+        axes = sheet.axes
+        for artist in (*axes.lines, *axes.collections, *axes.texts, *sheet.canvas.figure.legends):
+            artist.remove()
+
+
+@cache
+def _sheet() -> _Sheet:
+    """Made once: the ticks of axes take as long to make as a plot to draw."""
+    figure = Figure(figsize=(10, 3.5), dpi=120)
+    figure.subplots_adjust(**_MARGINS)
+    return _Sheet(FigureCanvasAgg(figure), figure.add_subplot())
 
 
 def draw_trace(
@@ -117,7 +150,7 @@ def draw_trace(
         axes.plot(time_s, valence_arousal[:, column], color=colour, linewidth=1.2, label=label)
     axes.set(xlabel="time (s)", ylabel="valence, arousal (−1 to 1)", ylim=(-1.05, 1.05))
     axes.set_xlim(0, max(float(time_s[-1]), 1e-3) if len(time_s) else 1)
-    axes.set_title(title, loc="left", parse_math=False)
+    axes.set_title(title, loc="left", y=1.0, parse_math=False)  # where it stands anyway: not searched for
     axes.text(1, 1.02, notice, transform=axes.transAxes, ha="right", style="italic", parse_math=False)
 
 

@@ -24,6 +24,17 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "a.png")).shape == (420, 1200, 3)
 
 
+def test_nothing_of_a_plot_is_left_in_the_next_one(tmp_path: Path) -> None:
+    plot_trace(tmp_path / "a.png", "a", TIME_S, TRACE, notice="An example")
+    other = {"interval": np.stack([TRACE - 0.2, TRACE + 0.2], axis=2), "detected": TIME_S < 3}
+    plot_trace(tmp_path / "b.png", "b", TIME_S[:50], TRACE[:50], interval=other["interval"][:50])
+    plot_trace(tmp_path / "b.png", "b", TIME_S * 60, -TRACE, **other, speaking=TIME_S > 5)
+    with pytest.raises(ValueError, match="don't fit"):
+        plot_trace(tmp_path / "b.png", "b", TIME_S, TRACE[:-1])
+    plot_trace(tmp_path / "c.png", "a", TIME_S, TRACE, notice="An example")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "c.png").read_bytes()
+
+
 def test_curves_are_at_their_values(tmp_path: Path) -> None:
     plot_trace(tmp_path / "a.png", "subject", TIME_S, TRACE)
     up, down = drawn(tmp_path / "a.png", BLUE)[0], drawn(tmp_path / "a.png", ORANGE)[0]
