@@ -9,7 +9,7 @@ from stages.media.canvas import Canvas
 from stages.media.container import ContainerFacts, probe
 from stages.media.frames import canvas_of, native_frames
 from stages.media.movie import Movie
-from stages.media.panel import Findings, Panel, draw_picture
+from stages.media.panel import Findings, Panel, mark_picture
 from stages.media.sound import decode_sound
 from stages.media.source import Decoder, choose_video, open_media
 
@@ -47,16 +47,20 @@ def render_overlay(
     width, height = _even(facts.width * scale), _even(facts.height * scale)
     panel = Panel(findings, facts.duration_s, width, _even(max(112, height / 5)))
     sound = decode_sound(video, facts=facts)
-    shape = (panel.background.shape[0] + height, width)
-    with open_media(video) as container, Movie(out, *shape, sound=sound, threads=threads) as movie:
+    strip_px = len(panel.background)
+    image = np.empty((strip_px + height, width, 3), np.uint8)  # of every frame in turn
+    strip, picture = image[:strip_px], image[strip_px:]
+    to_shown = np.tile([width / facts.width, height / facts.height], 2)
+    with open_media(video) as container, Movie(out, *image.shape[:2], sound=sound, threads=threads) as movie:
         decoder = Decoder(container, choose_video(video, container), threads, clock=facts.clock)
         canvas: Canvas | None = None
         for number, (time_s, frame, aspect) in enumerate(native_frames(facts, decoder), 1):
             canvas = canvas or canvas_of(facts, frame, (width, height))
             box = findings.box(time_s)
-            shown = None if box is None else box * np.tile([width / facts.width, height / facts.height], 2)
-            picture = draw_picture(canvas.draw(frame, aspect), shown, findings.notice)
-            movie.write(time_s, np.vstack([panel.at(time_s), picture]))
+            picture[:] = canvas.draw(frame, aspect)
+            mark_picture(picture, None if box is None else box * to_shown, findings.notice)
+            panel.draw(strip, time_s)
+            movie.write(time_s, image)
             advance(number, facts.frame_count)
 
 

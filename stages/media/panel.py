@@ -81,22 +81,21 @@ class Panel:
         self.side_px = height_px - self.header_px - self.margin_px
         self.left_px, self.right_px = self.side_px + 3 * self.margin_px, width_px - self.margin_px
         self.background: Image = np.full((height_px, width_px, 3), _BACKGROUND, dtype=np.uint8)
+        self._on_plane = self._places_on_plane()
         self._draw_plane_axes()
         self._draw_curves()
 
-    def at(self, time_s: float) -> Image:
-        """The strip (height, width, 3) at a time."""
-        image = self.background.copy()
-        point = self.findings.point(time_s)
+    def draw(self, image: Image, time_s: float) -> None:
+        """Draw the strip at a time over a picture (height, width, 3)."""
+        image[:] = self.background
+        k = _nearest(self.findings.time_s, time_s)
         start, end = np.searchsorted(self.findings.time_s, [time_s - _TRAIL_S, time_s], side="right")
-        _line(image, self._on_plane(self.findings.valence_arousal[start:end]), _TRAIL)
-        if np.isfinite(point).all():
-            centre = self._on_plane(point[None])[0]
+        _line(image, self._on_plane[start:end], _TRAIL)
+        if np.isfinite(centre := self._on_plane[k]).all():
             cv2.circle(image, (int(centre[0]), int(centre[1])), 5, _TEXT, -1, cv2.LINE_AA)
-        x = int(self._x(np.array([time_s]))[0])
+        x = int(self._x(time_s))
         cv2.line(image, (x, self.header_px), (x, self.header_px + self.side_px), _TEXT, 1)
-        self._legend(image, point)
-        return image
+        self._legend(image, self.findings.valence_arousal[k])
 
     def _draw_plane_axes(self) -> None:
         left, top, half = self.margin_px, self.header_px, self.side_px // 2
@@ -126,16 +125,18 @@ class Panel:
             _words(image, f"{name if wide else name[0].upper()} {number}", x, 15, colour)
             x += 110 if wide else 70
 
-    def _x(self, time_s: Floats) -> Floats:
+    def _x(self, time_s: Floats | float) -> Floats:
         share = np.clip(np.asarray(time_s, dtype=np.float64) / self.duration_s, 0, 1)
         return np.asarray(self.left_px + share * (self.right_px - self.left_px))
 
     def _y(self, value: Floats) -> Floats:
         return self.header_px + (1 - np.clip(value, -1, 1)) / 2 * self.side_px
 
-    def _on_plane(self, valence_arousal: Floats) -> Floats:
-        x = self.margin_px + (1 + np.clip(valence_arousal[:, 0], -1, 1)) / 2 * self.side_px
-        return np.column_stack([x, self._y(valence_arousal[:, 1])])
+    def _places_on_plane(self) -> Floats:
+        """Pixels x, y of every point of the trace. Shape: -> (N, 2)."""
+        valence, arousal = self.findings.valence_arousal.T
+        x = self.margin_px + (1 + np.clip(valence, -1, 1)) / 2 * self.side_px
+        return np.column_stack([x, self._y(arousal)])
 
 
 def _words(image: Image, words: str, x: int, y: int, colour: tuple[int, int, int]) -> None:
@@ -159,9 +160,8 @@ def _line(image: Image, points: Floats, colour: tuple[int, int, int]) -> None:
             cv2.polylines(image, [np.rint(drawn).astype(np.int32)], False, colour, 1, cv2.LINE_AA)
 
 
-def draw_picture(picture: Image, box_xyxy: Floats | None, notice: str) -> Image:
-    """The picture with its face box (in its own pixels) and the notice; drawn into a copy."""
-    image = picture.copy()
+def mark_picture(image: Image, box_xyxy: Floats | None, notice: str) -> None:
+    """Draw the face box (in the picture's pixels) and the notice into a picture (height, width, 3)."""
     if box_xyxy is not None:
         x1, y1, x2, y2 = (round(float(edge)) for edge in box_xyxy)
         cv2.rectangle(image, (x1, y1), (x2, y2), _FACE, 2, cv2.LINE_AA)
@@ -169,7 +169,6 @@ def draw_picture(picture: Image, box_xyxy: Floats | None, notice: str) -> Image:
         _caption(image, "no face", 22)
     for row, words in enumerate(reversed(_wrapped(notice, image.shape[1]))):
         _caption(image, words, image.shape[0] - 8 - 20 * row)
-    return image
 
 
 def _caption(image: Image, words: str, y: int) -> None:
@@ -198,6 +197,7 @@ def _drawn(words: str) -> tuple[int, Image, Image]:
     return -base, dark, light - dark
 
 
+@lru_cache(maxsize=64)
 def _wrapped(notice: str, width_px: int) -> list[str]:
     plain = notice.encode("ascii", "replace").decode()  # the font has no other letters
     return textwrap.wrap(plain, max(10, (width_px - 16) // 9))

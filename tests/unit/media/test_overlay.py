@@ -103,6 +103,21 @@ def test_a_movie_drops_frames_that_do_not_advance(tmp_path: Path) -> None:
         assert sum(frame.samples for frame in container.decode(audio=0)) == pytest.approx(44_100, abs=1024)
 
 
+@pytest.mark.parametrize(("right", "channels"), [(1.0, 1), (0.99, 2), (0.0, 2)])
+def test_channels_that_are_the_same_are_encoded_once(right: float, channels: int, tmp_path: Path) -> None:
+    tone = np.sin(np.arange(44_100) * 0.05).astype(np.float32) * 0.4
+    sound = Sound(np.stack([tone, right * tone], axis=1), 44_100, 0)
+    with Movie(tmp_path / "m.mp4", 64, 64, sound=sound) as movie:
+        for time_s in (0.0, 1.0):
+            movie.write(time_s, np.zeros((64, 64, 3), dtype=np.uint8))
+    with av.open(str(tmp_path / "m.mp4")) as container:
+        assert container.streams.audio[0].channels == channels
+    heard = decode_sound(tmp_path / "m.mp4")
+    assert heard is not None
+    level = np.sqrt((heard.samples[2000:42_000] ** 2).mean(axis=0))
+    np.testing.assert_allclose(level, [0.4 / np.sqrt(2), right * 0.4 / np.sqrt(2)], atol=0.01)
+
+
 def test_without_libx264_the_movie_is_mpeg4(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(av, "codecs_available", set(av.codecs_available) - {"libx264"})
     with Movie(tmp_path / "m.mp4", 64, 64, sound=None) as movie:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.media.panel import Findings, Panel, draw_picture
+from stages.media.panel import Findings, Panel, mark_picture
 
 TIME_S = np.arange(0, 10, 0.1)
 CONSTANT = np.tile(np.float32([0.5, -0.5]), (100, 1))
@@ -22,6 +22,20 @@ def findings(**changes) -> Findings:
         "detected": SEEN,
     }
     return Findings(**{**values, **changes})
+
+
+def at(panel: Panel, time_s: float) -> np.ndarray:
+    """The strip at a time, over whatever was there."""
+    strip = np.full_like(panel.background, 7)
+    panel.draw(strip, time_s)
+    return strip
+
+
+def marked(picture: np.ndarray, box: np.ndarray | None, notice: str) -> np.ndarray:
+    """A copy of a picture with what is drawn into it."""
+    copy = picture.copy()
+    mark_picture(copy, box, notice)
+    return copy
 
 
 def reddish(image: np.ndarray) -> np.ndarray:
@@ -59,7 +73,7 @@ def test_a_box_that_was_not_detected_is_no_box() -> None:
 
 def test_curves_run_at_their_heights() -> None:
     panel = Panel(findings(), 10.0, 600, 130)
-    strip = panel.at(5.0)[:, panel.left_px :]
+    strip = at(panel, 5.0)[:, panel.left_px :]
     curves = strip[panel.header_px :]
     quarter = panel.side_px / 4
     assert np.median(np.nonzero(bluish(curves))[0]) == pytest.approx(quarter, abs=2)  # 0.5: a quarter down
@@ -69,7 +83,7 @@ def test_curves_run_at_their_heights() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
 def test_the_cursor_is_at_the_time(share: float) -> None:
     panel = Panel(findings(), 10.0, 600, 130)
-    changed = np.abs(panel.at(10 * share).astype(int) - panel.background).sum(axis=2) > 0
+    changed = np.abs(at(panel, 10 * share).astype(int) - panel.background).sum(axis=2) > 0
     tall = np.flatnonzero(changed[panel.header_px :].sum(axis=0) > panel.side_px * 0.8)
     assert tall.mean() == pytest.approx(panel.left_px + share * (panel.right_px - panel.left_px), abs=1)
 
@@ -77,7 +91,7 @@ def test_the_cursor_is_at_the_time(share: float) -> None:
 def test_the_point_moves_in_the_plane() -> None:
     for valence, arousal in [(-1, -1), (1, 1), (0, 0.5)]:
         panel = Panel(findings(valence_arousal=np.tile([valence, arousal], (100, 1))), 10.0, 600, 130)
-        plane = panel.at(0.0)[:, : panel.left_px]
+        plane = at(panel, 0.0)[:, : panel.left_px]
         rows, columns = np.nonzero((plane > 225).all(axis=2))
         assert columns.mean() == pytest.approx(panel.margin_px + (1 + valence) / 2 * panel.side_px, abs=2)
         assert rows.mean() == pytest.approx(panel.header_px + (1 - arousal) / 2 * panel.side_px, abs=3)
@@ -99,19 +113,18 @@ def test_gaps_in_the_trace_are_not_drawn_over() -> None:
     panel = Panel(findings(valence_arousal=values), 10.0, 600, 130)
     middle = panel.left_px + (panel.right_px - panel.left_px) // 2
     assert not bluish(panel.background[panel.header_px :, middle - 30 : middle + 30]).any()
-    panel.at(5.0)  # the point is nowhere
+    at(panel, 5.0)  # the point is nowhere
 
 
-def test_the_picture_shows_box_and_notice_and_stays_untouched() -> None:
+def test_the_picture_shows_box_and_notice() -> None:
     picture = np.full((120, 200, 3), 100, dtype=np.uint8)
-    plain = draw_picture(picture, np.array([50.0, 30.0, 90.0, 80.0]), "")
-    assert (picture == 100).all()
+    plain = marked(picture, np.array([50.0, 30.0, 90.0, 80.0]), "")
     rows, columns = np.nonzero((plain != 100).any(axis=2))
     assert (columns.min(), columns.max()) == (pytest.approx(50, abs=2), pytest.approx(90, abs=2))
     assert (rows.min(), rows.max()) == (pytest.approx(30, abs=2), pytest.approx(80, abs=2))
-    noticed = draw_picture(picture, np.array([50.0, 30.0, 90.0, 80.0]), "Nur ein Beispiel – keine Aussage")
+    noticed = marked(picture, np.array([50.0, 30.0, 90.0, 80.0]), "Nur ein Beispiel – keine Aussage")
     assert (noticed[85:] != plain[85:]).any()
-    assert (draw_picture(picture, None, "")[:30] != 100).any()  # says that there is no face
+    assert (marked(picture, None, "")[:30] != 100).any()  # says that there is no face
 
 
 @pytest.mark.parametrize(
@@ -130,7 +143,7 @@ def test_lengths_that_do_not_fit_are_refused(changes: dict) -> None:
 @pytest.mark.parametrize("size", [(120, 500), (120, 90), (40, 500)])
 def test_words_look_as_if_they_were_drawn_into_every_picture(size: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    drawn = draw_picture(picture, None, "nothing for real people")
+    drawn = marked(picture, None, "nothing for real people")
     wanted = picture.copy()
     longest = max(10, (size[1] - 16) // 9)
     lines = textwrap.wrap("nothing for real people", longest)
@@ -143,4 +156,4 @@ def test_words_look_as_if_they_were_drawn_into_every_picture(size: tuple[int, in
 
 @pytest.mark.parametrize("size", [(2, 2), (6, 40), (12, 500)])
 def test_words_may_lie_outside_the_picture(size: tuple[int, int]) -> None:
-    assert draw_picture(np.zeros((*size, 3), np.uint8), None, "nothing").shape == (*size, 3)
+    assert marked(np.zeros((*size, 3), np.uint8), None, "nothing").shape == (*size, 3)
