@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from stages.core.artefacts import remove
+from stages.core.artefacts import own_folder, remove
 from stages.core.corpus import Workspace
 from stages.core.errors import BadInput, ValaroError
 from stages.engine.advance import watched
@@ -110,7 +110,7 @@ def predict_one(task: Task, video: Path) -> list[Outcome]:
 
 
 def _predict(task: Task, video: Path, folder: Path | None) -> list[Outcome]:
-    with tempfile.TemporaryDirectory(dir=task.scratch) as private:
+    with tempfile.TemporaryDirectory(dir=task.scratch) as private, own_folder(Path(private) / "data"):
         workspace = Workspace(Path(private))
         if task.files and folder:
             for place in _places(folder, task.person):

@@ -17,6 +17,7 @@ from stages.core import artefacts
 from stages.core.artefacts import (
     PARTIAL,
     files_of,
+    own_folder,
     read_arrays,
     read_config,
     read_facts,
@@ -301,3 +302,22 @@ def test_no_byte_of_an_artefact_can_be_wrong_without_a_plain_answer(tmp_path: Pa
             assert str(error).startswith(str(path))
             outcomes.add("refused")
     assert outcomes == {3, "refused"}
+
+
+def test_a_folder_of_ones_own_is_neither_flushed_nor_checked_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, other = tmp_path / "data", tmp_path / "data-2"  # a name that begins alike
+    flushed: list[Path] = []
+    monkeypatch.setattr(artefacts, "_flush", flushed.append)
+    with own_folder(own):
+        for folder in (own / "faces", other):
+            write_arrays(folder / "a.h5", ARRAYS, fps_hz=5.0)
+            with h5py.File(folder / "a.h5", "a") as file:
+                file["elsewhere"] = h5py.SoftLink("/time_s")
+        assert [path.parent for path in flushed] == [other]
+        np.testing.assert_array_equal(read_arrays(own / "faces/a.h5", "time_s")["time_s"], ARRAYS["time_s"])
+        with pytest.raises(ValaroError, match="link to elsewhere"):
+            read_arrays(other / "a.h5", "time_s")
+    with pytest.raises(ValaroError, match="link to elsewhere"):
+        read_arrays(own / "faces/a.h5", "time_s")
