@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,7 +114,17 @@ def probe(
         BadInput: not a video, damaged beyond use, without any decodable frame, over the limits, or without
             the audio track asked for.
     """
-    limits, hearing = limits or Limits(), hearing or Hearing()
+    try:
+        state = path.stat()
+    except OSError:
+        identity = None  # it is said below what is wrong
+    else:
+        identity = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+    return _probed(path, identity, count, limits or Limits(), hearing or Hearing())
+
+
+@lru_cache(maxsize=1)  # the steps of `valaro predict` ask the same of one recording after another
+def _probed(path: Path, _identity: object, count: Count, limits: Limits, hearing: Hearing) -> ContainerFacts:
     with open_media(path) as container:
         stream = choose_video(path, container)
         require_track(path, container, hearing)

@@ -7,6 +7,7 @@ frames; CSV has none.
 import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,8 +165,13 @@ def summarise(video: Path, found: Findings, trained: Trained) -> dict[str, Any]:
         **trained.facts(),
         "columns": COLUMNS | (BOUNDS if found.interval is not None or trained.margin else {}),
         "interval": _interval_facts(found, trained),
-        "versions": {"valaro": __version__} | {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "versions": dict(_versions()),
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {"valaro": __version__} | {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
 def _missing(found: Findings) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from stages.core.errors import BadInput
+from stages.media import container
 from stages.media.container import probe, time_base
 from stages.media.limits import Limits
 
@@ -127,6 +128,20 @@ def test_a_file_cut_off_after_its_index_has_the_frames_that_are_left(make_clip) 
     times = time_base(path)
     assert 10 < len(times) < 40
     np.testing.assert_allclose(times, np.arange(len(times)) / 25, atol=1e-3)
+
+
+def test_a_file_is_read_once_while_it_stays_the_same(make_clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, opened = make_clip("a.mp4", [0.0, 0.1, 0.2]), []
+    reading = container.open_media
+    monkeypatch.setattr(container, "open_media", lambda path: opened.append(path) or reading(path))
+    assert [probe(path).frame_count for _ in range(3)] == [3, 3, 3]
+    assert len(opened) == 1
+    assert probe(path, limits=Limits(max_pixels=10**6)).frame_count == 3
+    assert len(opened) == 2
+    with pytest.raises(BadInput, match="pixels"):
+        probe(path, limits=Limits(max_pixels=1))
+    make_clip("a.mp4", [0.0, 0.1])
+    assert probe(path).frame_count == 2
 
 
 def test_a_single_frame_has_a_duration_and_a_rate(make_clip) -> None:
