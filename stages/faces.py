@@ -174,8 +174,8 @@ def _write_subjects(
                 unsure_score=DETECTORS[settings.detector].unsure_score,
                 sure_score=DETECTORS[settings.detector].sure_score,
             )
-    if unit.aside:
-        remove(Path(unit.aside["crops"]))
+    if unit.unkeyed:
+        remove(Path(unit.unkeyed["crops"]))
 
 
 def _crops(
@@ -192,7 +192,7 @@ def _crops(
         subject: np.searchsorted(found["step"], steps) + paths[subject].face[steps]
         for subject, steps in wanted.items()
     }
-    if unit.aside and (left := read_crops(Path(unit.aside["crops"]), found, cuts)):
+    if unit.unkeyed and (left := read_crops(Path(unit.unkeyed["crops"]), found, cuts)):
         with left as crops:
             for subject, numbers in faces.items():
                 yield from ((subject, crops[int(number)]) for number in numbers)
@@ -246,7 +246,7 @@ def search_units(
             video,
             frame_files(workspace, corpus, video) | weights,
             {"found": workspace.artefact(FOUND, video)},
-            aside=_left(workspace, video) | Cuts(settings.pad_px, settings.jpeg_quality)._asdict(),
+            unkeyed=_left(workspace, video) | Cuts(settings.pad_px, settings.jpeg_quality)._asdict(),
         )
         for video in sorted(corpus.videos)
         if workspace.artefact("decode", video).is_file()
@@ -273,7 +273,7 @@ def units(workspace: Workspace, corpus: Corpus, targets: dict[str, int] | None =
                     for subject in corpus.in_video(video)
                 }
             },
-            aside=_left(workspace, video),
+            unkeyed=_left(workspace, video),
         )
         for video in sorted(corpus.videos)
         if workspace.artefact(FOUND, video).is_file()

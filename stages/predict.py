@@ -122,13 +122,13 @@ def _write_features(unit: Unit, described: Arrays, time_s: Floats, fps_hz: float
 def _dynamic(path: Path, device: str, engine: Engine) -> tuple[Say, dict[str, Any]]:
     """A dynamic model that gives its predictions and, behind them, its features."""
     from stages.inference.graphs import GraphMismatch
-    from stages.inference.modules import side_by_side
+    from stages.inference.modules import joined_outputs
     from stages.temporal.dynamic_graph import open_dynamic
 
     config = read_config(path)
     if engine.library == "openvino":
         with suppress(GraphMismatch):
-            return side_by_side(open_dynamic(path, config, engine.precision)), config
+            return joined_outputs(open_dynamic(path, config, engine.precision)), config
     from stages.temporal.dynamic import DynamicModel, describing
     from stages.training.checkpoints import load_model
 

@@ -55,12 +55,12 @@ def predict_subject(unit: Unit, _settings: None) -> list[Note]:
 def _model(path: Path, device: str, engine: Engine) -> tuple[Say, dict[str, Any]]:
     from stages.fusion.cross_attention_graph import open_cross_attention
     from stages.inference.graphs import GraphMismatch
-    from stages.inference.modules import side_by_side
+    from stages.inference.modules import joined_outputs
 
     config = read_config(path)
     if engine.library == "openvino":
         with suppress(GraphMismatch):
-            return side_by_side(open_cross_attention(path, config, engine.precision)), config
+            return joined_outputs(open_cross_attention(path, config, engine.precision)), config
     from stages.fusion.cross_attention import CrossAttentionModel
     from stages.temporal.dynamic import saying
     from stages.training.checkpoints import load_model

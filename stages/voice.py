@@ -29,7 +29,7 @@ def take_voice(unit: Unit, settings: VoiceParams) -> list[Note]:
     """Separate one recording."""
     separator = separator_of(settings, unit.reads.get("weights"), unit.facts.get("engine", "torch"))
     sound = unit.reads["sound"]
-    limits = Limits(**unit.aside)
+    limits = Limits(**unit.unkeyed)
     rate_hz = rate_of(sound, limits)
     voice = map(to_mono, separator.stream(read_blocks(sound, limits), rate_hz))
     write_blocks(unit.writes["voice"], resample_blocks(voice, rate_hz, settings.rate_hz), settings.rate_hz)
@@ -49,14 +49,14 @@ def units(
     weights = weights_of(settings, pretrained) if heard else None
     needed = {"weights": weights} if weights else {}
     facts = {"engine": engine_of(compute).library} if VOICES[settings.backend].on_gpu else {}
-    aside = {} if max_samples is None else {"max_audio_samples": max_samples}
+    unkeyed = {} if max_samples is None else {"max_audio_samples": max_samples}
     return [
         Unit(
             video,
             {"sound": workspace.artefact("decode", video, ".flac")} | needed,
             {"voice": workspace.artefact("voice", video, ".wav")},
             facts,
-            aside=aside,
+            unkeyed=unkeyed,
         )
         for video in heard
     ]

@@ -8,7 +8,7 @@ import numpy as np
 from stages.core.arrays import Floats
 from stages.inference.engines import Precision
 from stages.inference.graphs import Exported, Run, open_graph
-from stages.inference.modules import SEED, saying_tuple, some_padding
+from stages.inference.modules import SEED, some_padding, with_forward
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +50,7 @@ def open_audio(file: Path, samples: int, precision: Precision) -> tuple[Run, Run
 
         whole = model()
         convolved = convolve(whole.backbone, _tensor(waveform)).detach().numpy()
-        return Exported(CODE, lambda: saying_tuple(whole, _of_convolved), [convolved, real])
+        return Exported(CODE, lambda: with_forward(whole, _of_convolved), [convolved, real])
 
     return (
         open_graph(file, convolutions, CODE, precision, part="convolutions"),

@@ -13,8 +13,8 @@ or with the pictures unpacked by the tools of FER+:
 The columns follow the authors' readme. A picture keeps its votes for the eight emotions, with contempt as
 "other", and gets the emotion with the most votes; it gets none on a tie, or if "unknown" or "no face" (NF)
 has the most. A picture without a vote for an emotion, or with NF alone in the lead, is left out. The corpus
-doesn't
-identify people: every picture is a speaker. PublicTest is the validation part, PrivateTest the test part.
+doesn't identify people: every picture is a speaker. PublicTest is the validation part, PrivateTest the test
+part.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""How units of work get done: stages, the memo of finished results, workers, locks, progress.
+"""How units of work are computed: stages, the memo (cache of finished results), workers, locks, progress.
 
-Nothing here decides what a result is, so no key of a remembered result covers it (`fingerprint`).
+Nothing here affects the content of a result, so it doesn't enter the keys of results (`fingerprint`).
 """

@@ -1,4 +1,4 @@
-"""Progress within one long unit of work, for whoever listens; it costs nothing where nobody does."""
+"""Progress within one long unit of work, for an optional listener."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ _WATCHER: ContextVar[Callable[[float], None] | None] = ContextVar("watcher", def
 
 
 class Sized(Protocol[Item]):
-    """What has a length and can be iterated."""
+    """An iterable with a length."""
 
     def __len__(self) -> int: ...
 
@@ -20,7 +20,7 @@ class Sized(Protocol[Item]):
 
 @contextmanager
 def watched(tell: Callable[[float], None]) -> Iterator[None]:
-    """Tell what share (0 to 1) of the block's work is done, whenever `counted` or `advance` learns it."""
+    """Call `tell` with the share (0 to 1) of the block's work that is done, from `counted` and `advance`."""
     token = _WATCHER.set(tell)
     try:
         yield
@@ -29,13 +29,13 @@ def watched(tell: Callable[[float], None]) -> Iterator[None]:
 
 
 def advance(done: int, total: int) -> None:
-    """So many of so many parts are done."""
+    """Report that `done` of `total` parts are done."""
     if tell := _WATCHER.get():
         tell(min(1.0, done / max(total, 1)))
 
 
 def counted(items: Sequence[Item] | Sized[Item]) -> Iterator[Item]:
-    """The items, one by one, each counted when the next one is asked for."""
+    """Yield the items; each counts as done when the next one is requested."""
     for number, item in enumerate(items, 1):
         yield item
         advance(number, len(items))

@@ -1,11 +1,11 @@
 """Units of work on the machines of a Dask or a Ray cluster.
 
-joblib has backends for both, but they don't recover from the death of a worker: its Ray pool doesn't replace
-one, and its Dask backend never reports a task that failed. Both engines recover by themselves: a task whose
-worker died is done again by another.
+joblib has backends for both, but they don't recover from killed workers: its Ray pool doesn't replace them,
+and its Dask backend never reports a failed task. Dask and Ray themselves recover: another worker repeats the
+task.
 
-What a cluster must offer: one file system with the same paths everywhere, and workers that have imported this
-very code. A worker does one unit at a time, in the folder of the stage that asks for it.
+Requirements on the cluster: a shared file system with the same paths on all machines, and workers with the
+same code. A worker computes one unit at a time, in the folder of the stage that requested it.
 """
 
 import hashlib
@@ -29,22 +29,22 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Backend = Literal["dask", "ray"]
 
-DEATHS_ALLOWED = 3  # workers that may die over one unit; Dask's own limit is the same
-PATIENCE_S = 60  # for the first worker to appear
-WAITING_PER_CORE = 4  # units handed to Ray at a time, since waiting on all of a large corpus is quadratic
+DEATHS_ALLOWED = 3  # workers that may die during one unit; also Dask's own limit
+PATIENCE_S = 60  # longest wait for the first worker
+WAITING_PER_CORE = 4  # units submitted to Ray at a time: waiting for n tasks takes O(n)
 
 _one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the asking stage runs, and what its workers must share with it.
+    """What the workers must have in common with the stage.
 
     Args:
-        folder: current folder; every path of a unit is relative to it.
+        folder: current folder; all paths of a unit are relative to it.
         code: see `code_here`.
-        threads: of each worker. The same as the stage itself would take, because the last digits of a
-            network's sums depend on it.
+        threads: threads of each worker: as many as the stage itself would use, because the last digits of a
+            network's results depend on them.
     """
 
     folder: Path
@@ -59,19 +59,19 @@ def map_on_cluster(
     address: str | None,
     jobs: int,
 ) -> Iterator[Result]:
-    """Yield `function(item)` for every item, as they finish.
+    """Yield `function(item)` for every item, in order of completion.
 
     Args:
-        function: travels to the workers; a module-level function, or a `partial` of one.
+        function: a module-level function, or a `partial` of one; it is sent to the workers.
         items: one task each.
-        backend: the engine.
-        address: of the running cluster (Dask: tcp://host:8786; Ray: auto, host:6379); None starts one on
-            this machine for as long as the map lasts.
-        jobs: workers of a cluster that is started here; a running one has as many as it has.
+        backend: Dask or Ray.
+        address: address of a running cluster (Dask: tcp://host:8786; Ray: auto, host:6379); None: start one
+            on this machine, for the duration of this call.
+        jobs: number of workers of a cluster that is started here.
 
     Raises:
-        ValaroError: no cluster or no worker there, one that lacks this folder or has other code, or a unit
-            over which several workers died.
+        ValaroError: there is no cluster or worker, a worker lacks this folder or has other code, or several
+            workers died during one unit.
     """
     threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
     do = partial(_on_worker, Place(Path.cwd(), code_here(), threads), function)
@@ -80,7 +80,7 @@ def map_on_cluster(
 
 @cache
 def code_here() -> str:
-    """Hash of all code of this package, as it was when this process first asked."""
+    """Hash of all code of this package at the first call in this process."""
     code = hashlib.sha256()
     for file in sorted(ROOT.glob(f"{PACKAGE}/**/*.py")):
         code.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
@@ -88,18 +88,18 @@ def code_here() -> str:
 
 
 def _on_worker(place: Place, function: Callable[[Item], Result], item: Item) -> Result:
-    with _one_at_a_time:  # several threads of a Dask worker: detectors and the current folder are shared
+    with _one_at_a_time:  # a Dask worker has several threads, which share detectors and current folder
         if code_here() != place.code:
             raise ValaroError(
-                f"the worker on {platform.node()} has imported other code than this stage runs ({ROOT}). "
-                "Restart the workers, in an environment with the same checkout."
+                f"the worker on {platform.node()} has other code than this stage ({ROOT}). "
+                "Restart the workers in an environment with the same checkout."
             )
         try:
             os.chdir(place.folder)
         except OSError as error:
             raise ValaroError(
                 f"the worker on {platform.node()} can't enter {place.folder} ({error.strerror}). All "
-                "machines must see this folder under the same path: put it on a file system that they share."
+                "machines must have this folder at the same path: put it on a shared file system."
             ) from None
         with _threads(place.threads):
             return function(item)
@@ -107,7 +107,7 @@ def _on_worker(place: Place, function: Callable[[Item], Result], item: Item) -> 
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Libraries that load from now on take the number from the environment, the others are told."""
+    """Set the number of threads: by environment variables for libraries to come, directly for loaded ones."""
     import cv2
     from threadpoolctl import threadpool_limits
 
@@ -128,7 +128,7 @@ def _map_on_dask(
             for future in as_completed(futures, loop=client.loop):
                 yield future.result()
         except KilledWorker as error:
-            raise _too_deadly(str(error)) from None
+            raise _workers_died(str(error)) from None
         finally:
             client.cancel(futures)
 
@@ -159,7 +159,7 @@ def _map_on_ray(
 
     with _ray(address, jobs) as cores:
         task = ray.remote(num_cpus=1, max_retries=DEATHS_ALLOWED)(_call).remote
-        once = ray.put(do)  # it is the same for all
+        once = ray.put(do)  # the same for all units
         ahead = iter(items)
         waiting: list[Any] = []
         try:
@@ -173,7 +173,7 @@ def _map_on_ray(
         except ray.exceptions.RayTaskError as error:
             raise error.as_instanceof_cause() from None
         except ray.exceptions.RayError as error:
-            raise _too_deadly(str(error)) from None
+            raise _workers_died(str(error)) from None
         finally:
             for reference in waiting:
                 ray.cancel(reference)
@@ -190,7 +190,7 @@ def _ray(address: str | None, jobs: int) -> Iterator[int]:
     here: dict[str, Any] = {"num_cpus": jobs, "include_dashboard": False} if address is None else {}
     try:
         if address and (endpoint := re.fullmatch(r"(?:ray://)?([^:/]+):(\d+)", address)):
-            # Ray itself would try for minutes, then end the process.
+            # Ray itself would try for minutes, then kill the process.
             socket.create_connection((endpoint[1], int(endpoint[2])), timeout=PATIENCE_S).close()
         ray.init(address or "local", log_to_driver=False, configure_logging=False, **here)
     except (ConnectionError, OSError, ValueError) as error:
@@ -204,8 +204,8 @@ def _ray(address: str | None, jobs: int) -> Iterator[int]:
         ray.shutdown()
 
 
-def _too_deadly(what: str) -> ValaroError:
+def _workers_died(what: str) -> ValaroError:
     return ValaroError(
-        f"over one unit {DEATHS_ALLOWED} workers died or were killed ({what.strip().splitlines()[0]}). Its "
-        "memory may not suffice: give every worker more, or run fewer of them on a machine."
+        f"{DEATHS_ALLOWED} workers died or were killed during one unit ({what.strip().splitlines()[0]}). "
+        "They may need more memory: give it to every worker, or run fewer workers per machine."
     )

@@ -1,12 +1,13 @@
-"""Recover from units of work that end their process, take all memory, or never finish.
+"""Recover from units of work that crash their process, use all memory, or never finish.
 
-Such a unit must not stop the others, nor every later run. So every unit leaves a mark on the disk for as long
-as it is at work:
+Such a unit must stop neither the other units nor all later runs. So a file marks every unit while it is
+computed:
 
-1. A unit over its time is interrupted; one that can't be (it hangs inside a library) has its process ended.
-2. Where a worker dies, what it has finished is kept and the others go on with new workers.
-3. A unit whose mark is still there, from this run or one that was killed, is tried alone at the end, in a
-   process of its own. If that dies too, the unit is set aside.
+1. A unit that exceeds its time limit is interrupted; if that fails (it hangs inside a library), its process
+   is killed.
+2. If a worker dies, finished results are kept and new workers compute the remaining units.
+3. A unit whose mark remains, from this or an earlier run, is computed again at the end, alone in a process of
+   its own. If that process dies too, the unit is set aside.
 """
 
 import faulthandler
@@ -29,19 +30,19 @@ Result = TypeVar("Result")
 Apply = Callable[[Callable[[Any], Any], list[Any]], Iterator[Any]]
 
 FRUITLESS_ROUNDS = 3
-"""Times in a row that new workers end before any item has begun: then the items aren't the cause."""
+"""Number of consecutive rounds in which all workers die before any item begins: then no item is the cause."""
 
 
 @dataclass(frozen=True)
 class Marked(Generic[Item, Result]):
-    """`function(item)` with a mark on the disk while it is at work, and a limit to how long that is.
+    """A function with a mark on the disk while it runs, and a time limit.
 
     Args:
-        function: what is done.
-        folder: of the marks.
-        name_of: name and file of an item, for the mark and for the message.
-        limit_s: seconds that an item may take; None: any.
-        grace_s: further seconds until the process of an item over its time is ended.
+        function: the function.
+        folder: folder of the marks.
+        name_of: item -> its name, for the mark, and its file, for messages.
+        limit_s: time limit per item in seconds; None: no limit.
+        grace_s: further seconds after which the process is killed.
     """
 
     function: Callable[[Item], Result]
@@ -51,11 +52,11 @@ class Marked(Generic[Item, Result]):
     grace_s: float = 20.0
 
     def mark(self, item: Item) -> Path:
-        """The mark of an item."""
+        """Path of an item's mark."""
         return self.folder / hashlib.sha256(self.name_of(item)[0].encode()).hexdigest()[:32]
 
     def __call__(self, item: Item) -> Result:
-        """Do it; only the death of the process leaves the mark."""
+        """Call the function; the mark remains only if the process dies."""
         mark = self.mark(item)
         self.folder.mkdir(parents=True, exist_ok=True)
         mark.touch()
@@ -73,17 +74,17 @@ def map_with_crash_recovery(
     finished: Callable[[Item], Result | None],
     lost: Callable[[Item, str], Result],
 ) -> Iterator[Result]:
-    """Yield `do(item)` for every item as they finish, whatever happens to the processes that do them.
+    """Yield `do(item)` for every item, in order of completion, even if worker processes die.
 
     Args:
         do: the marked function.
         items: one call each.
-        apply: maps a function over items, in processes.
-        finished: the result of an item that was done although its process died before it could say so.
-        lost: the result of an item that ends every process it is tried in, with the reason.
+        apply: (function, items) maps the function over the items in processes.
+        finished: item -> its result, if it was finished before its process died; None if it wasn't.
+        lost: (item, cause) -> the result of an item whose process died twice.
 
     Raises:
-        ValaroError: workers end again and again without having begun anything.
+        ValaroError: workers die repeatedly before any item begins.
     """
     waiting = {do.mark(item): item for item in items}
     suspects = {mark: waiting.pop(mark) for mark in list(waiting) if mark.is_file()}
@@ -91,7 +92,7 @@ def map_with_crash_recovery(
     while waiting:
         left = len(waiting)
         try:
-            for mark, result in apply(_Telling(do), list(waiting.values())):
+            for mark, result in apply(_WithMark(do), list(waiting.values())):
                 del waiting[mark]
                 yield result
         except BrokenProcessPool as death:
@@ -106,7 +107,7 @@ def map_with_crash_recovery(
                 del waiting[mark]
             fruitless = fruitless + 1 if len(waiting) == left else 0
             if fruitless == FRUITLESS_ROUNDS:
-                raise ValaroError(f"workers end before they begin: {death}") from None
+                raise ValaroError(f"worker processes die before they begin: {death}") from None
     for mark, item in suspects.items():
         try:
             yield call_in_own_process(do, item)
@@ -116,8 +117,8 @@ def map_with_crash_recovery(
 
 
 @dataclass(frozen=True)
-class _Telling(Generic[Item, Result]):
-    """The marked function; its result comes with the mark, so that both sides know which one it is."""
+class _WithMark(Generic[Item, Result]):
+    """The marked function; returns the mark too, which identifies the item in the main process."""
 
     do: Marked[Item, Result]
 
@@ -126,12 +127,13 @@ class _Telling(Generic[Item, Result]):
 
 
 def call_in_own_process(function: Callable[[Item], Result], item: Item) -> Result:
-    """Call a function in a process of its own, which ends when this one does.
+    """Call a function in a separate process, which ends when this one ends.
 
-    It takes as many threads as this process would, since the last digits of a network's sums depend on that.
+    It uses as many threads as this process would, since the last digits of a network's results depend on
+    them.
 
     Raises:
-        BrokenProcessPool: it died.
+        BrokenProcessPool: the process died.
     """
     from joblib.externals.loky import ProcessPoolExecutor
 
@@ -141,24 +143,29 @@ def call_in_own_process(function: Callable[[Item], Result], item: Item) -> Resul
 
 
 def _cause(death: BrokenProcessPool) -> str:
-    """How it died, in a word: joblib's message ends with the exit codes."""
+    """The cause of death in words: joblib's message ends with the exit codes."""
     codes = str(death).rpartition("{")[2].partition("}")[0]
     return f"exit status {codes}" if codes and codes != str(death) else "no exit status"
 
 
 @contextmanager
 def time_limit(limit_s: float | None, grace_s: float, file: Path) -> Iterator[None]:
-    """Interrupt the block after so many seconds; end the process if it doesn't react, with a traceback.
+    """Interrupt the block after a time limit; if that fails, kill the process with a traceback.
+
+    Args:
+        limit_s: time limit in seconds; None: no limit.
+        grace_s: further seconds until the process is killed.
+        file: the input, for the message.
 
     Raises:
-        BadInput: the time is over.
+        BadInput: the time limit is exceeded.
     """
     if limit_s is None:
         yield
         return
 
     def interrupt(_signal: int, _frame: Any) -> NoReturn:
-        problem = f"not done after {limit_s:g} s"
+        problem = f"not finished after {limit_s:g} s"
         raise BadInput(file, problem, "Check that it isn't damaged, or raise compute.unit_time_limit_s")
 
     before = signal.signal(signal.SIGALRM, interrupt)

@@ -1,10 +1,9 @@
-"""What dvc.yaml repeats of the code: what each stage imports, and the metrics of every fusion.
+"""Write the parts of dvc.yaml that follow from the code: imports of each stage, metrics of every fusion.
 
     python -m stages.engine.dependencies          (make deps)
 
-A small folder of which a stage uses half or more is named as a whole: an edit in it that doesn't concern the
-stage costs a look into the memo, nothing more. So is a folder that it uses wholly. Else, and in `core`, each
-file is named.
+If a stage uses half or more of a small folder, or all of any folder, the folder is listed; an unrelated edit
+in it then only costs looking up the cached results. Otherwise, and in `core`, each file is listed.
 """
 
 import re
@@ -18,10 +17,10 @@ from stages.engine.fingerprint import PACKAGE, ROOT
 
 DVC_FILE = "dvc.yaml"
 SMALL_FOLDER = 8
-"""Modules at most in a folder that is named as a whole."""
+"""Maximum number of modules of a small folder."""
 NAMED_BY_FILE = {"core"}
 TYPES_ONLY = {f"{PACKAGE}/core/arrays.py"}
-"""Files whose statements name types and nothing else."""
+"""Files that only define types."""
 _STAGE = re.compile(r"^  (\w+):$")
 _CODE = re.compile(rf"^      - {PACKAGE}/\S+$")
 _FUSION = re.compile(r"^      - metrics/fusion/\w+\.json: {cache: false}$")
@@ -29,14 +28,14 @@ _FUSION = re.compile(r"^      - metrics/fusion/\w+\.json: {cache: false}$")
 
 @cache
 def modules_of(stage: str) -> frozenset[str]:
-    """Files of the package whose statements decide the results of a stage, relative to the repository."""
+    """Files of the package whose code affects the results of a stage, relative to the repository."""
     files = fingerprint.files_of(f"{PACKAGE}.{stage}")
     names = {path.relative_to(ROOT).as_posix() for path in files if path.stem != "__init__"}
     return frozenset(names - TYPES_ONLY)
 
 
 def dependencies_of(stage: str) -> list[str]:
-    """The files and folders that dvc.yaml should name for a stage: its own file first."""
+    """The files and folders that dvc.yaml should list for a stage, its own file first."""
     used, own = modules_of(stage), f"{PACKAGE}/{stage}.py"
     named = {_named(file, used) for file in used - {own}}
     return [own, *sorted(named)]
@@ -58,7 +57,7 @@ def _modules_in(folder: str) -> frozenset[str]:
 
 
 def rewritten(text: str) -> str:
-    """The content of dvc.yaml with code dependencies and fusions as they should be."""
+    """The content of dvc.yaml with updated code dependencies and fusions."""
     return "\n".join(_lines(text.split("\n")))
 
 
@@ -71,7 +70,7 @@ def _lines(lines: list[str]) -> Iterator[str]:
         pattern = next((pattern for pattern in (_CODE, _FUSION) if pattern.match(line)), None)
         if pattern is None:
             yield line
-        elif pattern not in written:  # in the place of the first one that stood there
+        elif pattern not in written:  # in place of the first one
             written.add(pattern)
             paths = dependencies_of(stage) if pattern is _CODE else _metrics_of_fusions()
             yield from (f"      - {path}" for path in paths)
@@ -82,7 +81,7 @@ def _metrics_of_fusions() -> list[str]:
 
 
 def main() -> None:
-    """Write dvc.yaml anew."""
+    """Update dvc.yaml."""
     path = ROOT / DVC_FILE
     path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
 

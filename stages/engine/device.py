@@ -15,7 +15,7 @@ DEVICES = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def torch_device() -> str:
-    """Name of the device, as torch knows it. Torch is imported only where the machine has a GPU."""
+    """Torch's name of the device. Torch is imported only if the machine has a GPU."""
     chosen = os.environ.get(VARIABLE, AUTO)
     if chosen != AUTO:
         return chosen
@@ -27,20 +27,22 @@ def torch_device() -> str:
 
 
 def require_device_name(name: str) -> None:
-    """Find out without importing torch whether this can be a device.
+    """Check the name of a device, without importing torch.
 
     Raises:
-        ValaroError: it can't.
+        ValaroError: it isn't a valid name.
     """
     if not DEVICES.fullmatch(name):
-        raise ValaroError(f"{name!r} is no device. Devices are cpu, cuda, cuda:1 (the second GPU) and auto.")
+        raise ValaroError(
+            f"{name!r} isn't a device. Devices are cpu, cuda, cuda:1 (the second GPU) and auto."
+        )
 
 
 def require_device(name: str) -> None:
-    """Find out before the work whether a device is there.
+    """Check before the work that a device exists.
 
     Raises:
-        ValaroError: it isn't.
+        ValaroError: it doesn't exist.
     """
     require_device_name(name)
     if not name.startswith("cuda"):
@@ -55,7 +57,7 @@ def require_device(name: str) -> None:
 
 @contextmanager
 def on_device(name: str | None) -> Iterator[None]:
-    """Let torch compute on a device inside the block, in worker processes too; None changes nothing."""
+    """Compute on this device inside the block, also in worker processes; None: no change."""
     before = os.environ.get(VARIABLE)
     if name is not None:
         os.environ[VARIABLE] = name
@@ -68,7 +70,7 @@ def on_device(name: str | None) -> Iterator[None]:
 
 @cache
 def _driver_finds_a_gpu() -> bool:
-    """Whether there is a CUDA driver that counts at least one device."""
+    """Whether a CUDA driver reports at least one device."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:

@@ -1,8 +1,8 @@
-"""What decides a result: the bytes read, the parameters, and the code that is really used.
+"""The key of a result: a hash of the bytes read, the parameters, and the code that computes it.
 
-Files are identified by MD5, as in DVC's cache, so that a remembered result can be found there. Code is
-identified by the syntax trees of a module and of everything it imports from this package: a comment or a
-docstring changes nothing, any statement does. The versions of the libraries involved count too.
+Files are identified by MD5, as in DVC's cache, so that cached results can be found there. Code is identified
+by the syntax trees of a module and of everything it imports from this package: comments and docstrings don't
+change the key, any other edit does. The versions of the libraries that the code imports enter too.
 """
 
 import ast
@@ -25,13 +25,13 @@ from stages.core.artefacts import write_json
 PACKAGE = "stages"
 ROOT = Path(__file__).resolve().parents[2]
 CODES = TypeAdapter(dict[str, Annotated[list[str], Field(min_length=2, max_length=2)]])
-"""Module -> what its files and libraries looked like, hash of its code."""
+"""Module -> hash of the state of all files and library versions, hash of its code."""
 
 NOT_PART_OF_A_RESULT = (f"{PACKAGE}.engine", f"{PACKAGE}.core.params")
-"""The engine decides when and where something is computed, never what comes out. Parameters are checked in
-`core.params`; their values enter a key by themselves."""
+"""The engine affects when and where results are computed, not their content. `core.params` checks the
+parameters, whose values enter the key directly."""
 
-LIBRARIES = {
+LIBRARIES = {  # module -> distribution
     "PIL": "pillow",
     "accelerate": "accelerate",
     "av": "av",
@@ -52,33 +52,37 @@ LIBRARIES = {
 
 
 def md5_of(path: Path) -> str:
-    """MD5 of a file's bytes (DVC's name for it, not a security measure)."""
+    """MD5 of a file's bytes: the name of the content in DVC's cache, not a security measure."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 class FileHashes:
-    """MD5 of files, remembered by (path, inode, size, modification time): a 100 GB corpus is read once."""
+    """MD5 of files, cached by (path, inode, size, modification time), so that a large corpus is read once.
+
+    Args:
+        database: SQLite file of the cache, created if missing.
+    """
 
     def __init__(self, database: Path) -> None:
         database.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._connection = _open(database)
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):  # locked, or not writable: nothing is damaged
+            if isinstance(error, sqlite3.OperationalError):  # locked or not writable, but not damaged
                 raise
-            database.unlink()  # only a memory; files are read again
+            database.unlink()  # only a cache; the files are read again
             self._connection = _open(database)
 
     def __call__(self, paths: Iterable[Path]) -> dict[Path, str]:
-        """Hash many files, in threads, reading only those that changed."""
+        """Path -> MD5; threads read the files that changed."""
         marks = {path: _mark(path) for path in dict.fromkeys(paths)}
         known = {path: self._known(path, mark) for path, mark in marks.items()}
         unknown = [path for path, md5 in known.items() if md5 is None]
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as threads:
             fresh = dict(zip(unknown, threads.map(md5_of, unknown), strict=True))
         rows = [(str(path.absolute()), marks[path], md5) for path, md5 in fresh.items()]
-        self._connection.execute("BEGIN")  # one transaction: a row each would wait for the disk each time
+        self._connection.execute("BEGIN")  # one transaction: with one per row, each would wait for the disk
         self._connection.executemany("INSERT OR REPLACE INTO md5 VALUES (?, ?, ?)", rows)
         self._connection.execute("COMMIT")
         return {path: fresh.get(path) or known[path] or "" for path in marks}
@@ -104,14 +108,14 @@ def _open(database: Path) -> sqlite3.Connection:
 
 
 def key_of(**parts: Any) -> str:
-    """One name for everything that decides a result."""
+    """SHA-256 of values of JSON types, in hexadecimal."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 @cache
 def code_of(module: str) -> str:
-    """Hash of the syntax of `module` and of all it imports, directly or not, from this package."""
+    """Hash of the syntax trees of `module` and of its direct and indirect imports from this package."""
     sources = {name: _source(name) for name in _closure(module)}
     libraries = sorted({library for source in sources.values() for library in _libraries(source)})
     versions = {library: importlib.metadata.version(LIBRARIES[library]) for library in libraries}
@@ -119,11 +123,11 @@ def code_of(module: str) -> str:
 
 
 def remembered_code_of(module: str, memory: Path) -> str:
-    """`code_of`, from memory while no file of the package and no library has changed: it parses them all.
+    """`code_of`, cached until a file of the package or a library changes, since it parses many files.
 
     Args:
-        module: as `code_of`.
-        memory: a JSON file, made if it isn't there.
+        module: name of the module.
+        memory: JSON file of the cache, created if missing.
     """
     files = sorted((ROOT / PACKAGE).rglob("*.py"))
     marks = {path.relative_to(ROOT).as_posix(): _mark(path) for path in files}
@@ -131,7 +135,7 @@ def remembered_code_of(module: str, memory: Path) -> str:
     known = _read_codes(memory)
     if known.get(module, [None])[0] != mark:
         known = _read_codes(memory) | {module: [mark, code_of(module)]}
-        with suppress(OSError):  # only a memory
+        with suppress(OSError):  # only a cache
             write_json(memory, known)
     return known[module][1]
 
@@ -152,7 +156,7 @@ def _version(distribution: str) -> str:
 
 
 def files_of(module: str) -> list[Path]:
-    """The files of `module` and of all it imports from this package whose syntax enters its key."""
+    """The files whose syntax enters `code_of(module)`."""
     return [path for name in _closure(module) if (path := _file(name))]
 
 

@@ -1,7 +1,7 @@
-"""How often Python looks for objects that refer to each other in circles: less often than it does by itself.
+"""Run Python's garbage collector for reference cycles less often than by default.
 
-Importing the libraries makes some 700,000 objects that all stay. Looking through them after every 700 new
-ones, and once more when the program ends, takes a sixth of what a short recording takes altogether.
+Importing the libraries creates about 700,000 objects that all stay alive. Collecting after every 700 new
+objects, and once more at exit, would take a sixth of the total time of a short recording.
 """
 
 import atexit
@@ -9,15 +9,16 @@ import gc
 import sys
 
 NEW_OBJECTS = 10_000
+"""Threshold of the youngest generation (Python's default: 700)."""
 COUNTS_AT_THE_END = "triton._C.libtriton"
-"""Comes with PyTorch for CUDA; it prints thirty lines on what of its own is left when the process ends."""
+"""A module of PyTorch for CUDA; without a collection at exit it prints a list of leaked objects."""
 
 
 def collect_rarely() -> None:
-    """From now on look at NEW_OBJECTS new objects at a time, and at none when the process ends.
+    """Collect after NEW_OBJECTS new objects from now on, and not at exit.
 
-    Where a library counts what is left, all are looked at in the end (`COUNTS_AT_THE_END`). What is in no
-    circle goes at once all the same, and what has to be tidied up at the end is, by `atexit`.
+    If a library counts leaked objects (`COUNTS_AT_THE_END`), garbage is still collected at exit. Objects
+    outside cycles are freed at once as usual, and functions of `atexit` run.
     """
     gc.set_threshold(NEW_OBJECTS, 10, 10)
     atexit.register(_leave)

@@ -1,8 +1,8 @@
-"""A stage started several times at once (`accelerate launch`), to train one model on several devices.
+"""A stage in several processes (`accelerate launch`), which train one model on several devices.
 
-The first process is the stage: it alone holds the lock, remembers, and puts results in place. The others
-learn from it which units are to be done, do the same work beside it, each with a scratch folder of its own,
-and throw away what they write. Torch's launchers tell a process by RANK and WORLD_SIZE which one it is.
+The first process (rank 0) is the stage: only it holds the lock, caches results and writes the outputs. It
+tells the others which units to compute. They compute the same in parallel, each with a scratch folder of its
+own, and discard their outputs. Torch's launchers set RANK and WORLD_SIZE for each process.
 """
 
 import os
@@ -17,17 +17,17 @@ from stages.engine.device import torch_device
 
 
 def rank() -> int:
-    """Number of this process among those launched together; 0: the first, or alone."""
+    """Rank of this process among those launched together; 0 for the first or only one."""
     return int(os.environ.get("RANK", "0"))
 
 
 def processes() -> int:
-    """How many were launched together."""
+    """Number of processes launched together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def broadcast(value: Any) -> Any:
-    """What the first process passes, in all of them; each waits here for the others."""
+    """Return the first process's value in all processes; each waits here for the others."""
     if processes() == 1:
         return value
     from accelerate import PartialState
@@ -40,10 +40,18 @@ def broadcast(value: Any) -> Any:
 
 
 @contextmanager
-def beside(scratch: Path, writes: dict[str, Path]) -> Iterator[tuple[Path, dict[str, Path]]]:
-    """Private places for a helping process: a copy of the first one's unfinished state, and the outputs'."""
+def private_folders(scratch: Path, writes: dict[str, Path]) -> Iterator[tuple[Path, dict[str, Path]]]:
+    """Temporary folders for a process of rank > 0.
+
+    Args:
+        scratch: scratch folder of the first process; its unfinished state is copied.
+        writes: role -> output of the first process.
+
+    Yields:
+        Its own scratch folder, and role -> its own output.
+    """
     with tempfile.TemporaryDirectory() as private:
-        own = Path(private) / scratch.name  # trainings know their state by that name
+        own = Path(private) / scratch.name  # training identifies its state by that name
         if scratch.is_dir():
             shutil.copytree(scratch, own)
         yield own, {role: Path(private) / "out" / role / path.name for role, path in writes.items()}

@@ -1,4 +1,4 @@
-"""Modules that others import without need: loaded only if somebody uses them."""
+"""Defer imports of modules that libraries import without need: they are loaded on first use."""
 
 import importlib
 import sys
@@ -17,13 +17,13 @@ class _Deferred(ModuleType):
 
 @contextmanager
 def loaded_on_use(*names: str) -> Iterator[None]:
-    """Let `import` of these names inside the block give a stand-in that loads the module when it is used.
+    """Import placeholders for these modules inside the block; a placeholder loads its module on first use.
 
-    Whoever else in the process uses them gets them, by the stand-ins. (The standard library's LazyLoader
-    doesn't help: a second `import` of the module loads it.)
+    Other code in the process that uses a placeholder gets the real module. (LazyLoader of the standard
+    library doesn't help, since a second `import` loads the module.)
 
     Args:
-        names: of modules, a package before what is in it.
+        names: names of modules, packages before their submodules.
     """
     deferred = {name: _Deferred(name) for name in names if name not in sys.modules}
     for name, module in deferred.items():
@@ -38,11 +38,11 @@ def loaded_on_use(*names: str) -> Iterator[None]:
             if sys.modules.get(name) is module:
                 del sys.modules[name]
         for name, module in deferred.items():
-            _hang_below_parent(name, module)
+            _set_on_parent(name, module)
 
 
-def _hang_below_parent(name: str, module: ModuleType) -> None:
-    """As an import would: `package.module` is found by everybody who has imported the package."""
+def _set_on_parent(name: str, module: ModuleType) -> None:
+    """Set the module as an attribute of its package, as an import does."""
     parent, _, own = name.rpartition(".")
     package = sys.modules.get(parent)
     if package is not None and own not in vars(package):
@@ -51,9 +51,9 @@ def _hang_below_parent(name: str, module: ModuleType) -> None:
 
 @contextmanager
 def slim_mediapipe() -> Iterator[None]:
-    """Let `import mediapipe` inside the block load the face's solutions only: a sixth of its time.
+    """Make `import mediapipe` inside the block load the solutions for faces only, in a sixth of the time.
 
-    It imports all others too, its tasks, Matplotlib for drawings, and the microphone.
+    By itself it also imports all other solutions, its tasks, Matplotlib and audio input.
     """
     with loaded_on_use(*_UNUSED_OF_MEDIAPIPE):
         yield
@@ -63,7 +63,7 @@ def slim_mediapipe() -> Iterator[None]:
     )  # its name for the package `tasks.python`, which a later import must not take away
     package = importlib.import_module("mediapipe.tasks")
     mediapipe.tasks = tasks  # type: ignore[attr-defined]
-    _hang_below_parent(f"{package.__name__}.python", tasks)
+    _set_on_parent(f"{package.__name__}.python", tasks)
 
 
 _UNUSED_OF_MEDIAPIPE = (
@@ -86,15 +86,15 @@ _UNUSED_OF_MEDIAPIPE = (
 
 @contextmanager
 def without_signatures() -> Iterator[None]:
-    """Let Matplotlib define its artists inside the block without writing each one's list of arguments.
+    """Skip the generation of signatures and docstrings when Matplotlib is imported inside the block.
 
-    It does so at every import, for editors, and it is half of that import.
+    They are for editors, and take half of the time of the import.
     """
     from matplotlib.artist import Artist
 
     name = "_update_set_signature_and_docstring"
     usual = vars(Artist).get(name)
-    if usual is None:  # another version of Matplotlib, which does otherwise
+    if usual is None:  # a version of Matplotlib without it
         yield
         return
     setattr(Artist, name, classmethod(lambda _cls: None))

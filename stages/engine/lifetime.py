@@ -1,8 +1,8 @@
-"""One run of a stage at a time, and none that outlives the process that started it.
+"""Only one run of a stage at a time, which ends with the process that started it.
 
-A SIGKILLed `dvc` leaves the command it started running, and that orphan could overwrite the output of the
-next run. So a stage watches the `dvc` process above it and its own parent, and ends when either is gone;
-workers watch the stage; and a lock held for life makes a second run wait until the first has really ended.
+If `dvc` is killed by SIGKILL, its command keeps running and could overwrite the output of the next run. So a
+stage watches its parent and the `dvc` process above it, and exits when either ends; workers watch the stage.
+A lock makes a second run wait until the first one has ended.
 """
 
 import os
@@ -21,31 +21,37 @@ SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
 
 @contextmanager
 def single_instance(lock: Path, patience_s: float = 20.0) -> Iterator[None]:
-    """Hold an exclusive lock for the life of the block.
+    """Hold an exclusive lock inside the block.
+
+    Args:
+        lock: the lock file.
+        patience_s: longest time to wait for it, in seconds.
 
     Raises:
-        ValaroError: another process still holds it after `patience_s` seconds.
+        ValaroError: another process still holds it after that time.
     """
     from filelock import FileLock, Timeout
 
     lock.parent.mkdir(parents=True, exist_ok=True)
-    held = FileLock(lock, fallback_to_soft=False)  # a soft lock would outlive a process that is killed
+    held = FileLock(lock, fallback_to_soft=False)  # a soft lock would remain after a killed process
     try:
         held.acquire(timeout=patience_s, poll_interval=0.1)
     except Timeout:
-        raise ValaroError(f"{lock}: this stage is already running here. Wait for it, or end it.") from None
+        raise ValaroError(
+            f"{lock}: this stage is already running here. Wait until it has finished, or stop it."
+        ) from None
     try:
         yield
     finally:
         held.release()
 
 
-def exit_with_parents(masters: list[int]) -> None:
-    """End this process as soon as one of the processes `masters` is gone; a thread polls them."""
+def exit_with_parents(parents: list[int]) -> None:
+    """Exit this process as soon as one of the processes `parents` has ended; a thread polls them."""
     import psutil
 
     watched = []
-    for pid in masters:
+    for pid in parents:
         try:
             watched.append(psutil.Process(pid))
         except psutil.NoSuchProcess:
@@ -64,22 +70,22 @@ def _lives(process: Any) -> bool:
 
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:  # gone between the two questions
+    except psutil.NoSuchProcess:  # ended between the two calls
         return False
 
 
 def parents_of_this_stage() -> list[int]:
-    """The parent and the nearest `dvc` above it, when DVC runs us (it sets DVC_STAGE); else nobody.
+    """The parent and the nearest `dvc` above it, if DVC runs this stage (it sets DVC_STAGE); else none.
 
     Raises:
-        ValaroError: DVC started us, and is gone already (killed while we were importing).
+        ValaroError: DVC started this stage and has already ended.
     """
     if "DVC_STAGE" not in os.environ:
         return []
     import psutil
 
     parent = os.getppid()
-    starter = None  # the nearest ancestor that isn't a shell: a program that calls DVC's Python interface
+    starter = None  # the nearest ancestor that isn't a shell: a program that uses DVC's Python API
     for ancestor in psutil.Process().parents():
         try:
             if any(Path(word).name == "dvc" for word in ancestor.cmdline()[:3]):
@@ -88,8 +94,10 @@ def parents_of_this_stage() -> list[int]:
                 starter = ancestor.pid
         except psutil.Error:
             continue
-    if starter is None or not _same_session(starter):  # an orphan's new parent never started it
-        raise ValaroError("the dvc that started this stage is gone; so this ends too. Run `dvc repro` again.")
+    if starter is None or not _same_session(starter):  # the new parent of an orphan
+        raise ValaroError(
+            "the dvc that started this stage has ended, so the stage stops. Run `dvc repro` again."
+        )
     return [parent]
 
 

@@ -1,4 +1,4 @@
-"""Errors of the machine as against those of an input: full disk, missing permissions, failing drive."""
+"""Errors of the machine, in contrast to those of an input: full disk, missing permissions, broken drive."""
 
 import errno
 import os
@@ -12,29 +12,29 @@ from stages.core.errors import ValaroError
 
 MACHINE_REMEDIES = {
     errno.ENOSPC: "Free some space",
-    errno.EDQUOT: "Free some of your quota",
+    errno.EDQUOT: "Free some space within your quota",
     errno.EROFS: "Mount it for writing, or run this elsewhere",
-    errno.EACCES: "Give yourself the right to write there",
-    errno.EPERM: "Give yourself the right to write there",
+    errno.EACCES: "Get permission to write there",
+    errno.EPERM: "Get permission to write there",
     errno.EIO: "Check the disk",
     errno.EFBIG: "Raise the limit of file sizes (ulimit -f)",
     errno.EMFILE: "Raise the limit of open files (ulimit -n), or lower compute.jobs",
     errno.ENFILE: "Close other programs, or lower compute.jobs",
 }
-"""Errors that only whoever runs the machine can fix, and how."""
-FULL_BYTES = 1 << 16  # less room than this is none
+"""Error number of the machine -> remedy."""
+FULL_BYTES = 1 << 16  # with less free space the disk counts as full
 
 
 class MachineTrouble(ValaroError):
-    """The disk is full, read-only, broken …: no input is at fault, and the next one would fail as well."""
+    """The disk is full, read-only, broken …: no input is at fault, and all others would fail too."""
 
 
 def machine_trouble(error: BaseException, folder: Path) -> MachineTrouble | None:
-    """The same error as one that the user can fix, if the machine is the cause.
+    """Convert an error of the machine to one with a remedy; None for other errors.
 
     Args:
-        error: what was raised; HDF5 hides the error number in its message.
-        folder: where the results go, if the error names no file.
+        error: the exception; HDF5 has the error number in its message only.
+        folder: folder of the results, for errors that name no file.
     """
     number = getattr(error, "errno", None)
     if number is None and (hidden := re.search(r"errno = (\d+)", str(error))):
@@ -42,16 +42,16 @@ def machine_trouble(error: BaseException, folder: Path) -> MachineTrouble | None
     if number not in MACHINE_REMEDIES:
         return None
     file = getattr(error, "filename2", None) or getattr(error, "filename", None) or folder
-    remedy = f"{MACHINE_REMEDIES[number]}, and run again: what is finished is kept"
+    remedy = f"{MACHINE_REMEDIES[number]}, and run again: finished results are kept"
     return MachineTrouble(f"{file}: {os.strerror(number).lower()}. {remedy}.")
 
 
 @contextmanager
 def disk_named(path: Path) -> Iterator[None]:
-    """Say what is wrong with the disk where libsndfile, writing to `path`, only says "System error".
+    """Replace libsndfile's "System error" while writing to `path` by an error with an error number.
 
     Raises:
-        OSError: in its place; ENOSPC where there is no room left, else EIO.
+        OSError: ENOSPC if the disk is full, else EIO.
     """
     try:
         yield
@@ -62,6 +62,6 @@ def disk_named(path: Path) -> Iterator[None]:
 
 
 def disk_error(path: Path) -> OSError:
-    """What to raise where a file couldn't be written: ENOSPC where there is no room left, else EIO."""
+    """The error for a file that couldn't be written: ENOSPC if the disk is full, else EIO."""
     number = errno.ENOSPC if shutil.disk_usage(path.parent).free < FULL_BYTES else errno.EIO
     return OSError(number, os.strerror(number), str(path))

@@ -1,7 +1,4 @@
-"""Map a function over units of work, one video at a time: on this machine's cores, or on a cluster.
-
-joblib does it on the cores here, `cluster` on Dask and Ray.
-"""
+"""Map a function over units of work, on this machine's cores (by joblib) or on a Dask or Ray cluster."""
 
 import os
 import threading
@@ -17,7 +14,7 @@ Backend = Literal["local", "dask", "ray"]
 
 
 def cores() -> int:
-    """The processors that this process may use."""
+    """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -28,18 +25,18 @@ def map_units(
     backend: Backend = "local",
     address: str | None = None,
 ) -> Iterator[Result]:
-    """Yield `function(item)` for every item, as they finish; in this process when `jobs` is 1.
+    """Yield `function(item)` for every item, in order of completion; in this process if `jobs` is 1.
 
-    Every worker gets cores / jobs threads (two busy pools on the same cores are up to ten times slower),
-    and ends when this process does.
+    Every worker gets cores / jobs threads (oversubscribed cores are up to ten times slower), and ends when
+    this process ends.
 
     Args:
-        function: pure, and picklable where it travels.
+        function: a pure function; picklable if `jobs` > 1 or on a cluster.
         items: one call each.
-        jobs: worker processes on this machine.
-        backend: where the workers are. Those of a cluster get as many threads as this process would take,
-            and outlive it.
-        address: of the cluster, see `cluster.map_on_cluster`.
+        jobs: number of worker processes on this machine.
+        backend: where the workers are. Workers of a cluster use as many threads as this process would, and
+            outlive it.
+        address: address of the cluster, see `cluster.map_on_cluster`.
     """
     waiting = list(items)
     jobs = min(jobs, len(waiting))
@@ -62,9 +59,9 @@ def map_units(
         yield from results
 
 
-def _begin(master: int, threads: int) -> None:
-    """What a worker does before it gets any item: it may never get one."""
-    exit_with_parents([master])
+def _begin(parent: int, threads: int) -> None:
+    """Initialise a worker, even if it never gets an item."""
+    exit_with_parents([parent])
     import cv2
 
     cv2.setNumThreads(threads)

@@ -1,14 +1,14 @@
-"""The memo: finished results, found again by what decided them.
+"""The memo: a cache of finished results, whose keys are hashes of everything that determines a result.
 
-DVC remembers whole stages; this remembers single results inside a stage, so that one new video among 600
-costs one video and a killed run loses only what was in flight. Records lie outside DVC's outputs, in
-`.valaro/memo` of the main repository (also for experiments that run in a copy). The bytes lie once:
+DVC caches whole stages; the memo caches single results within a stage. One new video among 600 then costs one
+video, and a killed run loses only the units in progress. Records are outside DVC's outputs, in `.valaro/memo`
+of the main repository (also for experiments that run in a copy). The bytes are stored once:
 
 1. A finished file is linked (reflink, hardlink, else copied) into `.valaro/blobs` under its MD5.
-2. Once DVC has committed the stage, its own cache holds the same bytes under the same MD5, and the link
-   here is dropped (`release`).
-3. `recall` links the bytes back from wherever they lie, and only if they still hash to their name: a
-   damaged or missing blob means "compute it again", never a wrong result.
+2. Once DVC has committed the stage, its own cache has the same bytes under the same MD5, and the link here is
+   removed (`release`).
+3. `recall` links the bytes from either place, but only if their MD5 still matches: with a damaged or missing
+   blob the result is computed again.
 """
 
 import configparser
@@ -27,13 +27,13 @@ from stages.core.artefacts import PARTIAL, files_of, read_json, remove, whole, w
 from stages.core.notes import Note
 from stages.engine.fingerprint import md5_of
 
-HOUR_S = 3600  # other runs link and write here at the same time; none takes so long over one file
+HOUR_S = 3600  # concurrent runs write here too, but no file takes so long
 FICLONE = 0x40049409  # Linux ioctl: share the extents of another file
 
 
 @dataclass(frozen=True)
 class Record:
-    """What one finished unit of work left: files by role and relative name, and its notes."""
+    """The result of one unit: role -> relative name -> MD5 of its files; and its notes."""
 
     files: dict[str, dict[str, str]]
     notes: list[Note]
@@ -43,7 +43,7 @@ RECORD = TypeAdapter(Record)
 
 
 class Memo:
-    """Finished results of one stage.
+    """The cached results of one stage.
 
     Args:
         home: `.valaro` of the main repository.
@@ -57,7 +57,12 @@ class Memo:
         self._cache = cache
 
     def recall(self, key: str, writes: dict[str, Path]) -> Record | None:
-        """Bring the files of a remembered result to `writes`; None if it must be computed (again)."""
+        """Restore the files of a cached result at `writes`; None if it must be computed.
+
+        Args:
+            key: key of the result.
+            writes: role -> path of the output.
+        """
         record = self._read(key)
         if record is None or record.files.keys() != writes.keys():
             return None
@@ -74,12 +79,12 @@ class Memo:
                         target = partial / name if name else partial
                         target.parent.mkdir(parents=True, exist_ok=True)
                         link(source, target)  # type: ignore[arg-type]
-        except FileNotFoundError:  # another run released the blob, or `dvc gc` went over the cache
+        except FileNotFoundError:  # another run released the blob, or `dvc gc` removed it
             return None
         return record
 
     def remember(self, key: str, writes: dict[str, Path], notes: list[Note]) -> Record:
-        """Remember what lies at `writes` as the result called `key`."""
+        """Cache the files at `writes` as the result with this key."""
         files: dict[str, dict[str, str]] = {}
         for role, path in writes.items():
             files[role] = {}
@@ -92,7 +97,7 @@ class Memo:
         return record
 
     def release(self) -> None:
-        """Drop every blob whose bytes DVC's cache holds by now, and what killed runs left unfinished."""
+        """Remove every blob that DVC's cache has too, and unfinished files of killed runs."""
         for folder in (*self._blobs.glob("??"), *self._records.glob("??")):
             _sweep_old(folder)
         for blob in self._blobs.glob("??/*") if self._blobs.is_dir() else ():
@@ -102,7 +107,7 @@ class Memo:
     def _read(self, key: str) -> Record | None:
         try:
             return RECORD.validate_python(read_json(self._records / key[:2] / f"{key}.json"))
-        except (OSError, ValueError):  # pydantic's ValidationError among them
+        except (OSError, ValueError):  # including pydantic's ValidationError
             return None
 
     def _find(self, md5: str) -> Path | None:
@@ -124,13 +129,13 @@ def _holds(path: Path, md5: str) -> bool:
 
 def _sweep_old(folder: Path) -> None:
     for leftover in list(folder.glob(f"{PARTIAL}*")):
-        with suppress(FileNotFoundError):  # another run was faster
+        with suppress(FileNotFoundError):  # another run removed it
             if time.time() - leftover.lstat().st_ctime >= HOUR_S:
                 remove(leftover)
 
 
 def link(source: Path, target: Path) -> None:
-    """Give the bytes of `source` a second name: reflink, else hardlink, else copy."""
+    """Link `source` to `target`: reflink, else hardlink, else copy."""
     try:
         with source.open("rb") as old, target.open("xb") as new:
             fcntl.ioctl(new.fileno(), FICLONE, old.fileno())
@@ -146,7 +151,7 @@ def link(source: Path, target: Path) -> None:
 
 
 def dvc_cache(repository: Path) -> Path:
-    """Where DVC keeps file contents: `cache.dir` of its configuration, else `.dvc/cache`."""
+    """DVC's cache of file contents: in `cache.dir` of its configuration, else in `.dvc/cache`."""
     settings = configparser.ConfigParser(interpolation=None)
     settings.read([repository / ".dvc" / "config", repository / ".dvc" / "config.local"], encoding="utf-8")
     folder = settings.get("cache", "dir", fallback="cache").strip("\"'")

@@ -1,4 +1,4 @@
-"""Silence for native libraries that write to the process's standard error as they start."""
+"""Suppress what native libraries write to the process's standard error when they start."""
 
 import os
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_native_stderr() -> Iterator[None]:
-    """Send file descriptor 2 nowhere for the length of the block.
+    """Redirect file descriptor 2 to /dev/null inside the block.
 
-    TensorFlow Lite and MediaPipe announce themselves there whatever their log level is; no Python setting
-    reaches them. Exceptions pass as usual. Keep the block short: it holds for every thread.
+    TensorFlow Lite and MediaPipe write to it at any log level; no Python setting affects them. Exceptions
+    aren't suppressed. Keep the block short: it affects all threads.
     """
     saved = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

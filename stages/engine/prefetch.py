@@ -1,4 +1,4 @@
-"""Prepare the next batch while this one is worked on."""
+"""Prepare the next batch while the current one is processed."""
 
 import os
 from collections import deque
@@ -13,16 +13,16 @@ from stages.engine.mapping import cores
 
 Prepared = TypeVar("Prepared")
 MOST_THREADS = 8
-"""That decode pictures for one GPU."""
+"""Maximum number of threads that decode pictures for one GPU."""
 
 
 def decoding_threads(device: str) -> int:
-    """Threads that decode pictures beside a network: one where the network itself wants the cores."""
+    """Number of threads that decode pictures for a network: one if the network itself runs on the CPU."""
     return 1 if device == "cpu" else min(MOST_THREADS, cores())
 
 
 def loader_workers() -> int:
-    """Processes that read a training's samples beside a GPU; a CPU has better things to do."""
+    """Number of processes that read training samples for a GPU; 0 (none besides this one) on a CPU."""
     launched = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     return 0 if torch_device() == "cpu" else max(1, min(MOST_THREADS, cores() // launched - 1))
 
@@ -30,9 +30,15 @@ def loader_workers() -> int:
 def prefetch_batches(
     prepare: Callable[[int], Prepared], count: int, batch_size: int, threads: int
 ) -> Iterator[list[Prepared]]:
-    """`prepare` of 0 to count - 1 in order, in lists of batch_size; threads are one list ahead.
+    """Yield `prepare(k)` for k from 0 to count - 1, in order, in lists; threads prepare one list in advance.
 
-    In memory: two lists. What `prepare` raises is raised when its list is asked for.
+    Memory: two lists. An exception of `prepare` is raised when its list is requested.
+
+    Args:
+        prepare: called in the threads.
+        count: number of calls.
+        batch_size: length of the lists; the last one may be shorter.
+        threads: number of threads.
     """
     with ThreadPoolExecutor(threads) as pool:
         ahead: deque[list[Future[Prepared]]] = deque()
@@ -47,14 +53,14 @@ def prefetch_batches(
 
 
 def prefetch_stream(prepared: Iterator[Prepared], count: int, batch_size: int) -> Iterator[list[Prepared]]:
-    """What can only be prepared in order, in lists of batch_size; a thread is one list ahead.
+    """Yield the items of an iterator in lists; a thread prepares one list in advance.
 
-    In memory: two lists. What `prepared` raises is raised when its list is asked for.
+    Memory: two lists. An exception of `prepared` is raised when its list is requested.
 
     Args:
-        prepared: gone through in that thread alone.
-        count: how many there are.
-        batch_size: of a list; the last one may be shorter.
+        prepared: iterated in that thread only.
+        count: number of items, for the progress.
+        batch_size: length of the lists; the last one may be shorter.
     """
 
     def take() -> list[Prepared]:

@@ -1,4 +1,4 @@
-"""What a stage tells the console: one bar on a terminal, a few plain lines elsewhere, tables in both."""
+"""Console output of a stage: a progress bar on a terminal, a few lines elsewhere, and tables."""
 
 import sys
 import time
@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 
 LINES_WITHOUT_TERMINAL = 4
 WIDEST = 10_000
-"""Columns of a console that cuts nothing."""
+"""Width of a console, in characters, that truncates nothing."""
 NOTES_SHOWN, ALIKE_SHOWN, NAMES_SHOWN = 8, 3, 10
-"""Lines of notes on the console; notes with one remedy before they are one line; names in that line."""
+"""Maximum lines of notes on the console; of notes with the same remedy before they are merged to one line; of
+names in that line."""
 
 
 class Bar:
-    """A bar on the terminal: units done, frames a second, time left, what is at work; erased at the end.
+    """A progress bar: units done, frames per second, time left, current unit; erased at the end.
 
     Args:
-        label: what is going on.
-        total: units there are.
-        done: of them, those that took no time.
+        label: name of the work.
+        total: number of units.
+        done: number of units that are done already.
     """
 
     def __init__(self, label: str, total: int, done: int = 0) -> None:
@@ -45,29 +46,35 @@ class Bar:
             console=Console(stderr=True),
             transient=True,
             expand=True,
-            redirect_stdout=False,  # it would end up on stderr
+            redirect_stdout=False,  # else stdout would be written to stderr
         )
         self._task = self._bar.add_task(label, total=total, completed=done, what="", rate="")
 
     def show(self) -> None:
-        """Draw from now on."""
+        """Start drawing."""
         self._bar.start()
 
     def hide(self) -> None:
-        """Leave the terminal to others."""
+        """Erase the bar."""
         self._bar.stop()
 
     def at_work(self, what: str) -> None:
-        """Say what is at work."""
+        """Show the name of the current unit."""
         self._bar.update(self._task, what=what)
 
     def advance(self, rate: str) -> None:
-        """One more unit is done."""
+        """Count a unit as done, and show the rate."""
         self._bar.update(self._task, advance=1, rate=rate)
 
 
 class Progress:
-    """One progress bar per stage: units done, frames/s, time left; quiet when not a terminal."""
+    """Progress of a stage: a bar on a terminal, else a few lines.
+
+    Args:
+        stage: name of the stage.
+        total: number of units.
+        remembered: number of them with a cached result.
+    """
 
     def __init__(self, stage: str, total: int, remembered: int) -> None:
         self._stage, self._total, self._done = stage, total, remembered
@@ -90,7 +97,7 @@ class Progress:
             say(f"{self._stage}: {fresh} computed in {seconds:.1f} s, {self._remembered} remembered{rate}")
 
     def step(self, name: str, frames: int = 0) -> None:
-        """One more unit is done, and the frames it holds."""
+        """Count a unit as done, with its number of frames."""
         self._done, self._frames = self._done + 1, self._frames + frames
         if self._bar:
             self._bar.advance(self._rate())
@@ -103,19 +110,19 @@ class Progress:
 
 
 def frames_per_second(frames: int, seconds: float) -> str:
-    """A rate in words; "" where there are no frames."""
+    """A rate in words; "" without frames."""
     rate = frames / max(seconds, 1e-3)
     return f"{rate:,.0f} frames/s" if rate >= 10 else f"{rate:.1f} frames/s" if frames else ""
 
 
 def say(line: str) -> None:
-    """One line for the reader of the console; of several processes launched together the first one's."""
+    """Print one line to stderr; of processes launched together, only the first one prints."""
     if not rank():
         print(line, file=sys.stderr, flush=True)
 
 
 def say_notes(stage: str, notes: list[Note]) -> None:
-    """The notes of a stage, quarantined inputs first, cut after a few; many of a kind are one line."""
+    """Print the notes of a stage, quarantined inputs first; similar notes are merged, the rest counted."""
     kinds: dict[tuple[bool, str], list[Note]] = {}
     for note in sorted(notes, key=lambda note: not note.quarantined):
         kinds.setdefault((note.quarantined, note.remedy), []).append(note)
@@ -127,21 +134,21 @@ def say_notes(stage: str, notes: list[Note]) -> None:
 
 
 def _shown(notes: list[Note]) -> list[tuple[Note, str]]:
-    """Notes of one kind, each with what is said of those that are left out for being like it."""
+    """The notes of one kind to print, each with a text on the similar ones that are left out."""
     if len(notes) <= ALIKE_SHOWN:
         return [(note, "") for note in notes]
     names = [note.subject for note in notes[1:]]
     listed = ", ".join(names[:NAMES_SHOWN]) + (" ..." if len(names) > NAMES_SHOWN else "")
-    return [(notes[0], f" The same of {len(names)} more: {listed}")]
+    return [(notes[0], f" The same for {len(names)} more: {listed}")]
 
 
 def say_table(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None) -> None:
-    """Closing figures: a drawn table on a terminal, aligned plain text elsewhere.
+    """Print a table: drawn on a terminal, aligned plain text elsewhere.
 
     Args:
         head: names of the columns.
-        rows: cells as text; columns whose every cell is a number go to the right.
-        best: the row that the reader looks for.
+        rows: cells as text; numeric columns are right-aligned.
+        best: index of the row to highlight; None: none.
     """
     if not sys.stderr.isatty():
         for line in plain_table(head, rows, best):
@@ -151,7 +158,7 @@ def say_table(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | No
 
 
 def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None = None) -> list[str]:
-    """The lines of a table in plain text, two blanks between columns; letters may be two cells wide."""
+    """The lines of a table in plain text, with two blanks between columns and support for wide characters."""
     from io import StringIO
 
     from rich.console import Console
@@ -164,7 +171,7 @@ def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | 
 def _table(
     head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None, box: "Box | None"
 ) -> "Table":
-    """The table, with a last column that points to the best row."""
+    """The table, with a last column that marks the best row."""
     from rich.table import Table
     from rich.text import Text
 
@@ -194,7 +201,7 @@ def _draw(head: Sequence[str], rows: Sequence[Sequence[str]], best: int | None) 
     if console.measure(table, options=console.options.update(width=WIDEST)).maximum <= console.width:
         console.print(table)
         return
-    for number, (name, *figures) in enumerate(rows):  # too narrow: a paragraph each
+    for number, (name, *figures) in enumerate(rows):  # too narrow for a table: one paragraph per row
         words = ", ".join(
             f"{what} {cell}".strip() for what, cell in zip(head[1:], figures, strict=True) if cell
         )

@@ -1,8 +1,8 @@
-"""The run log: how fast each stage was, and what memory it took, run after run.
+"""The run log: speed and memory of every run of each stage.
 
-Timings differ from run to run, so they lie outside every tracked output: one line of JSON per run and kind
-of work in `.valaro/runs/<stage>.jsonl` of the main repository. A line is appended in one write, so that runs
-at the same time don't mix; one that a full disk cut short is passed over. Nothing here fails a stage.
+Timings differ between runs, so they aren't part of a tracked output: one line of JSON per run and function in
+`.valaro/runs/<stage>.jsonl` of the main repository. A line is appended in one write, so that concurrent runs
+don't mix; a line that a full disk truncated is ignored. Errors of the log never fail a stage.
 """
 
 import json
@@ -23,13 +23,13 @@ RUNS = "runs"
 
 @dataclass(frozen=True)
 class Cost:
-    """What one unit of work took, and how much it went through.
+    """Time, memory and size of one unit of work.
 
     Args:
-        work_s: time in its worker.
-        peak_mb: largest memory of that worker's process so far.
-        frames: steps of the time grid of what it wrote; 0 where that has none.
-        media_s: seconds of video or sound.
+        work_s: time in its worker, in seconds.
+        peak_mb: peak memory of the worker's process so far, in MB.
+        frames: time steps of its output; 0 for outputs without a time axis.
+        media_s: duration of the video or sound, in seconds.
     """
 
     work_s: float
@@ -40,20 +40,23 @@ class Cost:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a stage over the units whose results it didn't remember.
+    """One run of a stage over the units whose results weren't cached.
 
     Args:
-        stage: as in dvc.yaml.
+        stage: name in dvc.yaml.
         work: name of the function; a stage may have several.
-        began: UTC, ISO 8601.
-        wall_s: from the first unit to the last.
-        work_s: sum over the units; more than `wall_s` where several workers share them.
-        computed, remembered, failed: units.
-        frames, media_s: sums over the computed units, see `Cost`.
-        peak_mb: of the process that took most, workers included.
-        workers: `2 here`, `dask tcp://...`.
+        began: start time, UTC, ISO 8601.
+        wall_s: wall-clock time of all units.
+        work_s: sum of the units' times; more than `wall_s` with several workers.
+        computed: number of computed units.
+        remembered: number of units with a cached result.
+        failed: number of failed units.
+        frames: sum over the computed units, see `Cost`.
+        media_s: sum over the computed units, see `Cost`.
+        peak_mb: largest peak memory of a process, workers included.
+        workers: e.g. `2 here`, `dask tcp://...`.
         host: name of the machine.
-        entry: of a stage with a matrix, `efficientnet_b1`; "" for the others, and in older logs.
+        entry: entry of the matrix, e.g. `efficientnet_b1`; "" without a matrix, and in older logs.
     """
 
     stage: str
@@ -73,17 +76,17 @@ class Run:
 
     @property
     def label(self) -> str:
-        """The stage as DVC calls it, `finetune@efficientnet_b1`."""
+        """DVC's name of the stage, e.g. `finetune@efficientnet_b1`."""
         return f"{self.stage}@{self.entry}" if self.entry else self.stage
 
     @property
     def frames_per_s(self) -> float | None:
-        """Steps of the grid a second; None where the work has no frames."""
+        """Time steps per second of wall-clock time; None without frames."""
         return self.frames / self.wall_s if self.frames and self.wall_s else None
 
     @property
     def real_time(self) -> float | None:
-        """Seconds of video, or sound, per second."""
+        """Seconds of video or sound per second of wall-clock time; None without either."""
         return self.media_s / self.wall_s if self.media_s and self.wall_s else None
 
 
@@ -91,7 +94,7 @@ RUN = TypeAdapter(Run)
 
 
 class Stopwatch:
-    """Sums up a run as its units come in."""
+    """Adds up the costs of a run."""
 
     def __init__(self, stage: str, work: str, workers: str, entry: str = "") -> None:
         self._stage, self._work, self._workers, self._entry = stage, work, workers, entry
@@ -99,11 +102,16 @@ class Stopwatch:
         self._costs: list[Cost] = []
 
     def add(self, cost: Cost) -> None:
-        """One more unit is done."""
+        """Add a finished unit."""
         self._costs.append(cost)
 
     def stop(self, remembered: int, failed: int) -> Run:
-        """The sums so far."""
+        """The run so far.
+
+        Args:
+            remembered: number of units with a cached result.
+            failed: number of failed units.
+        """
         return Run(
             stage=self._stage,
             work=self._work,
@@ -123,20 +131,25 @@ class Stopwatch:
 
 
 def append(home: Path, run: Run) -> None:
-    """Add a run to the log of its stage; where that can't be written, say so and go on."""
+    """Append a run to the log of its stage; an error is printed and ignored.
+
+    Args:
+        home: `.valaro` of the main repository.
+        run: the run.
+    """
     path = home / RUNS / f"{run.stage}.jsonl"
-    # It begins with a line break too: what was cut short before must not take this line with it.
+    # It begins with a line break too, so that a truncated line before it doesn't spoil it.
     line = f"\n{json.dumps(asdict(run), ensure_ascii=False)}\n".encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab", buffering=0) as log:
             log.write(line)
     except OSError as error:
-        say(f"{run.stage}: not in the run log: {error}")
+        say(f"{run.stage}: the run log can't be written: {error}")
 
 
 def history(home: Path) -> dict[tuple[str, str], list[Run]]:
-    """All runs by stage (an entry of a matrix for itself) and kind of work, in the order they began in."""
+    """(stage, or entry of its matrix; function) -> its runs, in order of their start."""
     runs: dict[tuple[str, str], list[Run]] = {}
     for run in sorted(_lines(home), key=lambda run: run.began):
         runs.setdefault((run.label, run.work), []).append(run)
@@ -148,14 +161,14 @@ def _lines(home: Path) -> Iterator[Run]:
         for line in path.read_bytes().splitlines():
             try:
                 yield RUN.validate_json(line)
-            except ValidationError:  # an empty line, or half of one
+            except ValidationError:  # empty or truncated
                 continue
 
 
 def peak_mb() -> float:
-    """Largest memory this process ever had, in MB.
+    """Peak memory of this process, in MB.
 
-    Linux says so by address space; `getrusage` would begin with the size of the parent at the fork.
+    On Linux from /proc; `getrusage` would include the size of the parent at the fork.
     """
     try:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
@@ -163,13 +176,13 @@ def peak_mb() -> float:
     except (OSError, IndexError):
         import resource
 
-        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1)  # macOS counts bytes
+        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1)  # bytes on macOS
 
 
 def extent(writes: Mapping[str, Path]) -> tuple[int, float]:
-    """Frames and seconds of what a unit wrote: of its longest file, as all are of the same video.
+    """Time steps and seconds of a unit's longest output; all of them are of the same video.
 
-    Frames are the rows of `time_s` (T,); a sound file has seconds alone; other files have neither.
+    Time steps are the rows of `time_s` (T,). A sound file has seconds only; other files have neither.
     """
     found = [_extent(path) for path in writes.values() if path.is_file()]
     return max(found, default=(0, 0.0), key=lambda one: (one[0], one[1]))

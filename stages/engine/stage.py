@@ -1,8 +1,8 @@
-"""A stage at work: its lock, its units, what it remembers, what it sets aside.
+"""The execution of a stage: its lock, its units, cached results, quarantined inputs.
 
-A unit reads files, writes files, and has a function that does so; nothing else may decide its bytes. The
-stage computes the units whose key it doesn't remember, puts every result in place whole, lists inputs that
-can't be used in `notes.json` beside the results, and removes files that belong to no unit any more.
+A unit has input files, output files, and a function that computes them; nothing else may affect the outputs.
+The stage computes the units without a cached result, writes every result atomically, lists unusable inputs in
+`notes.json` beside the results, and removes files that belong to no unit.
 """
 
 import importlib
@@ -29,7 +29,7 @@ from stages.core.params import ComputeParams
 from stages.engine.crashes import Marked, map_with_crash_recovery
 from stages.engine.fingerprint import FileHashes, key_of, remembered_code_of
 from stages.engine.garbage import collect_rarely
-from stages.engine.launch import beside, broadcast, processes, rank
+from stages.engine.launch import broadcast, private_folders, processes, rank
 from stages.engine.lifetime import exit_with_parents, parents_of_this_stage, single_instance
 from stages.engine.machine import machine_trouble
 from stages.engine.mapping import cores, map_units
@@ -39,9 +39,9 @@ from stages.engine.runlog import Cost, Stopwatch, append, extent, peak_mb
 
 NOTES = "notes.json"
 ROLE = "role of the file: "
-"""Begins what stands for a file's name in remembered notes."""
+"""Begins the placeholder of a file name in cached notes."""
 ARGUMENTS: ContextVar[tuple[str, ...]] = ContextVar("arguments", default=())
-"""Of the stage's command: which entry of a matrix this is."""
+"""Arguments of the stage's command: the entry of its matrix."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class Unit:
     """One unit of work.
 
     Args:
-        name: subject, video, or system/subject: what the console and the notes call it.
-        reads: input files by role.
-        writes: output files (or folders) by role.
-        facts: further values that decide the result (JSON).
-        scratch: a folder for unfinished state, named by what decides the result; the stage sets it, and
-            removes it once the unit is done.
-        aside: what decides nothing and isn't remembered, such as the place where one unit leaves what spares
-            the next some work.
+        name: name on the console and in notes: a subject, a video, or system/subject.
+        reads: role -> input file.
+        writes: role -> output file or folder.
+        facts: further values that affect the result, of JSON types.
+        scratch: folder for unfinished state, named by the key of the result; the stage sets it, and removes
+            it when the unit is done.
+        unkeyed: values that don't affect the result and don't enter its key, e.g. a path where one unit
+            leaves intermediate data for the next.
     """
 
     name: str
@@ -64,36 +64,39 @@ class Unit:
     writes: dict[str, Path]
     facts: dict[str, Any] = field(default_factory=dict)
     scratch: Path = Path()
-    aside: dict[str, Any] = field(default_factory=dict)
+    unkeyed: dict[str, Any] = field(default_factory=dict)
 
     def warn(self, file: Path | str, problem: str, remedy: str) -> Note:
-        """A note about this unit that doesn't stop it."""
+        """A note on this unit, which is still computed."""
         return Note(self.name, str(file), problem, remedy)
 
 
 Work = Callable[..., list[Note]]
-"""`work(unit, settings)`: reads `unit.reads`, writes `unit.writes`, returns notes; raises BadInput."""
+"""`work(unit, settings)` reads `unit.reads`, writes `unit.writes`, returns notes; may raise BadInput."""
 
 Call = tuple[Unit, str]
 """A unit and its key."""
 Outcome = tuple[str, Record | str, Cost]
-"""The unit's name, what it left or the traceback of our defect, and what it took."""
+"""Name of the unit; its result, or the traceback of an unexpected error; its cost."""
 
 HERE = ComputeParams(jobs=None, backend="local", address=None, unit_time_limit_s=None)
 
 
 class Stage:
-    """A stage of the pipeline, from its lock to its closing summary.
+    """A run of a stage of the pipeline; a context manager.
 
     Args:
-        name: as in dvc.yaml.
-        out: the folder that holds all it writes (its `notes.json` too); None for stages with single files.
-        strict: an input that can't be used stops the stage at once instead of being set aside.
+        name: name in dvc.yaml.
+        out: folder of all its outputs and its `notes.json`; None for stages that write single files.
+        strict: stop at the first unusable input instead of setting it aside.
+
+    Raises:
+        ValaroError: the stage is already running, or the `dvc` that started it has ended.
     """
 
     def __init__(self, name: str, out: Path | None = None, *, strict: bool = False) -> None:
         self.name, self.out, self._strict = name, out, strict
-        repository = Path(os.environ.get("DVC_ROOT", "."))  # also for experiments that run in a copy
+        repository = Path(os.environ.get("DVC_ROOT", "."))  # also in experiments that run in a copy
         self._home = repository / ".valaro"
         self._memo = Memo(self._home, dvc_cache(repository), name)
         self._hashes = FileHashes(self._home / "hashes.db")
@@ -128,14 +131,18 @@ class Stage:
         jobs: int | None = None,
         compute: ComputeParams | None = None,
     ) -> list[Note]:
-        """Do every unit whose result isn't remembered; return the notes of all.
+        """Compute every unit without a cached result; return the notes of all units.
 
         Args:
-            work: a module-level function (it travels to worker processes).
-            units: all of them, remembered or not; names are unique.
-            settings: the parameters that decide the results.
-            jobs: worker processes on this machine; default those of `compute`; 1 stays in this process.
-            compute: where the units may be done; None: here, by one worker per core.
+            work: a module-level function, since it is sent to worker processes.
+            units: all units, cached or not, with unique names.
+            settings: the parameters that affect the results.
+            jobs: number of worker processes on this machine; 1: compute in this process; None: as `compute`.
+            compute: where units are computed; None: on this machine, with one worker per core.
+
+        Raises:
+            ValaroError: a unit failed, or an unusable input in a strict stage.
+            ValueError: two units have the same name.
         """
         if rank():
             return self._help(work, units, settings)
@@ -160,23 +167,23 @@ class Stage:
         return notes
 
     def _help(self, work: Work, units: Sequence[Unit], settings: BaseModel | None) -> list[Note]:
-        """Do what the first of several processes does, beside it; see `launch`."""
+        """Compute the same as the first of several processes; see `launch`."""
         by_name = {unit.name: unit for unit in units}
         for name, key in broadcast(None):
             unit = by_name[name]
-            with beside(self._home / "scratch" / self.name / key, unit.writes) as (scratch, writes):
-                broadcast(None)  # the copy is made: the first one may begin
-                with suppress(BadInput):  # which the first one sets aside
+            with private_folders(self._home / "scratch" / self.name / key, unit.writes) as (scratch, writes):
+                broadcast(None)  # the copy is complete: the first process may begin
+                with suppress(BadInput):  # the first process sets it aside
                     do_unit(work, replace(unit, scratch=scratch, writes=writes), settings)
         return []
 
     def _compute(
         self, do: "partial[Any]", calls: list[Call], engine: ComputeParams, jobs: int, remembered: int
     ) -> dict[str, Record]:
-        """Do the units, put what they leave in place, and log what they took.
+        """Compute the units, move their results to their places, and log the costs.
 
-        They write into hidden folders, which are this run's alone: a worker of a cluster that doesn't know
-        yet that its stage was killed can't overwrite the results of the next run.
+        Units write to hidden folders of this run: a cluster worker that still runs after its stage was killed
+        can't overwrite the results of the next run.
         """
         hidden = f"{PARTIAL}{uuid4().hex}"
         records: dict[str, Record] = {}
@@ -186,7 +193,7 @@ class Stage:
         watch = Stopwatch(self.name, do.args[0].__name__, workers, entry="-".join(ARGUMENTS.get()))
         try:
             with Progress(self.name, len(calls) + remembered, remembered) as progress:
-                for name, outcome, cost in self._survive(partial(do, hidden), calls, engine, jobs, hidden):
+                for name, outcome, cost in self._map(partial(do, hidden), calls, engine, jobs, hidden):
                     watch.add(cost)
                     if isinstance(outcome, Record):
                         _put_in_place(units[name], outcome, hidden)
@@ -205,10 +212,10 @@ class Stage:
                 append(self._home, watch.stop(remembered, len(failures)))
         return records
 
-    def _survive(
+    def _map(
         self, do: Callable[[Call], Outcome], calls: list[Call], engine: ComputeParams, jobs: int, hidden: str
     ) -> Iterator[Outcome]:
-        """Do the units. Where results are per video, one that ends its process is set aside."""
+        """Compute the units. In stages with one result per video, a unit whose process dies is set aside."""
         apply = partial(map_units, jobs=jobs, backend=engine.backend, address=engine.address)
         if self.out is None or engine.backend != "local" or processes() > 1:
             return apply(do, calls)
@@ -222,18 +229,18 @@ class Stage:
         return map_with_crash_recovery(marked, calls, apply, finished, _lost)
 
     def note(self, *notes: Note) -> None:
-        """Add notes found outside any unit."""
+        """Add notes that belong to no unit."""
         self._refuse(notes)
         self._notes += notes
 
     def claim(self, *paths: Path) -> None:
-        """Say that these files, written outside any unit, belong to the stage."""
+        """Declare files of the stage that no unit wrote, so that they aren't removed."""
         self._written |= set(paths)
 
     def _keys(self, work: Work, units: Sequence[Unit], settings: BaseModel | None) -> dict[str, str]:
         names = [unit.name for unit in units]
         if len(set(names)) != len(names):
-            raise ValueError(f"{self.name}: two units share a name: {sorted(names)}")
+            raise ValueError(f"{self.name}: two units have the same name: {sorted(names)}")
         hashes = self._hashes(path for unit in units for path in unit.reads.values())
         code = remembered_code_of(work.__module__, self._home / "codes.json")
         values = settings.model_dump(mode="json") if settings else None
@@ -263,7 +270,7 @@ class Stage:
     def _refuse(self, notes: Sequence[Note]) -> None:
         aside = next((note for note in notes if note.quarantined), None)
         if self._strict and aside:
-            raise ValaroError(f"{aside} (index.on_bad_input is fail; warn sets such inputs aside)")
+            raise ValaroError(f"{aside} (index.on_bad_input is fail; with warn, such inputs are set aside)")
 
     def _claimed(self, path: Path) -> bool:
         return path in self._written or any(parent in self._written for parent in path.parents)
@@ -282,7 +289,7 @@ def _workers(engine: ComputeParams, jobs: int, units: int) -> str:
 
 
 def _away(unit: Unit, hidden: str) -> dict[str, Path]:
-    """Where a unit's results lie until they are put in place."""
+    """Role -> hidden path of a unit's result, until it is moved to its place."""
     return {role: path.parent / hidden / path.name for role, path in unit.writes.items()}
 
 
@@ -292,17 +299,17 @@ def _name_and_file(call: Call) -> tuple[str, Path]:
 
 
 def _lost(call: Call, cause: str) -> Outcome:
-    """The result of a unit that ended every process it was tried in."""
+    """The result of a unit whose process died twice."""
     name, file = _name_and_file(call)
     problem = f"its process died twice ({cause})"
-    remedy = "It crashes, hangs or takes too much memory: convert the file, or leave it out"
+    remedy = "It crashes, hangs or needs too much memory: convert the file, or leave it out"
     return name, Record({}, [Note(name, str(file), problem, remedy, quarantined=True)]), Cost(0.0, 0.0)
 
 
 def _do(
     work: Work, settings: BaseModel | None, memo: Memo, scratch: Path, hidden: str, call: Call
 ) -> Outcome:
-    """Do one unit and remember it. A defect of ours comes back as its traceback: the other units go on."""
+    """Compute one unit and cache it. An unexpected error is returned as a traceback; other units go on."""
     unit, key = call
     began = time.monotonic()
     away = _away(unit, hidden)
@@ -327,19 +334,19 @@ def _do(
 
 
 def _nameless(note: Note, unit: Unit) -> Note:
-    """The note with the role of its file in place of the name: a corpus may lie elsewhere next time."""
+    """The note with the role of its file instead of the path, since a corpus may be moved."""
     roles = {printable(str(path)): f"{ROLE}{role}" for role, path in unit.reads.items()}
     return replace(note, file=roles.get(note.file, note.file))
 
 
 def _named(record: Record, unit: Unit) -> Record:
-    """The record with the names that its files have now."""
+    """The record with the current paths in its notes."""
     paths = {f"{ROLE}{role}": str(path) for role, path in unit.reads.items()}
     return replace(record, notes=[replace(n, file=paths.get(n.file, n.file)) for n in record.notes])
 
 
 def _put_in_place(unit: Unit, record: Record, hidden: str) -> None:
-    """Let a unit's results appear, and remove what an earlier, better version of a bad input left."""
+    """Move a unit's results to their places; remove earlier results that it no longer has."""
     for role, path in unit.writes.items():
         if path.is_dir() or role not in record.files:
             remove(path)
@@ -352,19 +359,18 @@ def _folder(unit: Unit) -> Path:
 
 
 def do_unit(work: Work, unit: Unit, settings: BaseModel | None) -> list[Note]:
-    """Do one unit here and now: all its outputs appear whole, or none does."""
+    """Compute one unit in this process: all its outputs appear complete, or none does."""
     with ExitStack() as outputs:
         hidden = {role: outputs.enter_context(whole(path)) for role, path in unit.writes.items()}
         return work(replace(unit, writes=hidden), settings)
 
 
 def main(name: str) -> None:
-    """Run the stage `stages/<name>.py` with the command's arguments (`finetune efficientnet_b1`).
+    """Run the stage `stages/<name>.py` with the command's arguments (e.g. `finetune efficientnet_b1`).
 
-    What the user can fix is printed as one line, not as a traceback.
+    Errors that the user can fix are printed as one line, without a traceback.
 
-    The stage is imported under its own name (it runs as `__main__`, a name that means something else in
-    every worker process).
+    The stage is imported by its own name, because `__main__` is another module in worker processes.
     """
     collect_rarely()
     try:

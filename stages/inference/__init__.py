@@ -1,1 +1,1 @@
-"""Trained networks on processors: exported once as graphs, run by OpenVINO without PyTorch."""
+"""Inference on CPUs: trained networks are exported once as graphs and run by OpenVINO without PyTorch."""

@@ -1,7 +1,7 @@
-"""Which library runs a trained network: OpenVINO on processors, PyTorch on a GPU or by request.
+"""Which library runs a trained network: OpenVINO on a CPU, PyTorch on a GPU or by request.
 
-The choice moves the last digits of a result (in bfloat16 the third one), so it enters the key of every
-remembered result that a network computed: `engine_facts`.
+The choice changes the last digits of a result (in bfloat16 the third one), so it enters the key of every
+cached result that a network computed: `Engine.facts`.
 """
 
 import os
@@ -20,22 +20,22 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class Engine(NamedTuple):
-    """What runs a network, and the precision of its layers on a processor."""
+    """The library that runs a network, and the number format of its layers on a CPU."""
 
     library: Library
     precision: Precision
 
     def facts(self) -> dict[str, str]:
-        """What enters the key of a result."""
+        """The facts that enter the key of a result."""
         return {"engine": self.library, "precision": self.precision}
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "Engine":
-        """The inverse of `facts`, which may hold others."""
+        """The inverse of `facts`, which may have further keys."""
         return cls(facts["engine"], facts["precision"])
 
     def exact(self) -> "Engine":
-        """The same library in float32: for a network so small that half precision would save nothing."""
+        """The same library in float32, for small networks that half precision wouldn't make faster."""
         return Engine(self.library, "float32")
 
 
@@ -43,19 +43,19 @@ TORCH = Engine("torch", "float32")
 
 
 def engine_of(settings: ComputeParams) -> Engine:
-    """The engine that the parameters and this machine ask for.
+    """The engine for the parameters and this machine.
 
     Args:
-        settings: `engine`: "auto" is OpenVINO where no GPU computes; `precision`: "auto" is bfloat16 where
-            the processor has instructions for it.
+        settings: `engine`: "auto" is OpenVINO without a GPU, else PyTorch; `precision`: "auto" is bfloat16 if
+            the CPU has instructions for it, else float32.
 
     Raises:
-        ValaroError: OpenVINO is asked for together with a GPU.
+        ValaroError: OpenVINO is requested together with a GPU.
     """
     on_cpu = torch_device() == "cpu"
     if settings.engine == "openvino" and not on_cpu:
         raise ValaroError(
-            "compute.engine is openvino, which runs on processors, but a GPU is in use. "
+            "compute.engine is openvino, which runs on CPUs only, but a GPU is in use. "
             "Set VALARO_DEVICE=cpu, or compute.engine to auto."
         )
     if settings.engine == "torch" or not on_cpu:
@@ -67,15 +67,15 @@ def engine_of(settings: ComputeParams) -> Engine:
 
 @cache
 def has_bfloat16() -> bool:
-    """Whether OpenVINO computes in bfloat16 on this processor by itself."""
+    """Whether OpenVINO supports bfloat16 on this CPU."""
     capabilities: list[str] = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "BF16" in capabilities
 
 
 def graphs_folder() -> Path:
-    """Where exported graphs are kept: `.valaro/graphs` of the repository, else the user's cache.
+    """Folder of exported graphs: `.valaro/graphs` of the repository, else in the user's cache.
 
-    Graphs are found by what decides them, so that it matters for their lifetime alone where they lie.
+    A graph's name is a hash of everything that determines it, so the folder only affects how long it is kept.
     """
     root = os.environ.get("DVC_ROOT")
     if root or Path("dvc.yaml").is_file():

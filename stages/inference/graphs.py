@@ -1,13 +1,14 @@
-"""Graphs: trained networks in OpenVINO's form, each exported once from its PyTorch module.
+"""Graphs: trained networks in OpenVINO's format, each exported once from its PyTorch module.
 
-1. A graph is found by what decides it: the bytes of the weights, the code that builds the module, the
-   versions of PyTorch and OpenVINO.
-2. Where there is none yet, PyTorch builds the module, OpenVINO converts it, and both compute the same
-   inputs. Only a graph that agrees within TOLERANCE is kept; else `GraphMismatch` says by how much.
-3. From then on neither PyTorch nor the libraries of the architecture are imported.
+1. The key of a graph is a hash of everything that determines it: the bytes of the weights, the code that
+   builds the module, the versions of PyTorch and OpenVINO.
+2. If there is no graph yet, PyTorch builds the module, OpenVINO converts it, and both compute the same
+   inputs. Only a graph that agrees within TOLERANCE is kept; else `GraphMismatch` says by how much it
+   differs.
+3. Later, neither PyTorch nor the libraries of the architecture are imported.
 
-Exporting takes some ten seconds of processor time a network and 900 MB, opening it half a second. So it
-happens in a process of its own, which ends soon after: a worker never has PyTorch beside its videos.
+Exporting takes about ten seconds of CPU time per network and 900 MB, opening half a second. It is done in a
+separate process that ends soon after, so that workers don't keep PyTorch in memory beside their videos.
 """
 
 import atexit
@@ -44,13 +45,13 @@ MODEL = "model.xml"
 TOLERANCE = 1e-3
 """Largest difference from PyTorch, in units of the output's largest absolute value (at least 1)."""
 MOST_GRAPHS = 24
-"""Kept in the folder; the ones used longest ago go first."""
+"""Maximum number of graphs in the folder; those used longest ago are removed."""
 IDLE_S = 5
-"""After which the process that exports ends. Networks of one stage follow each other sooner, and share it."""
+"""Idle time after which the exporting process ends; the networks of one stage share it."""
 
 
 class GraphMismatch(ValaroError):
-    """The network can't be exported, or its graph computes something else: PyTorch has to run it."""
+    """The network can't be exported, or its graph computes other values: PyTorch must run it."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,12 @@ class Exported:
     """What is needed to export one network.
 
     Args:
-        code: module whose code, with all it imports, decides what the network computes.
-        build: the module with its weights, in eval mode on the CPU; takes and returns tensors, in a tuple if
-            there are several.
+        code: name of the module whose code, with its imports, determines what the network computes.
+        build: returns the PyTorch module with its weights, in eval mode on the CPU; it takes and returns
+            tensors, several outputs as a tuple.
         examples: inputs of a batch of two, for conversion and comparison.
-        free_axes: how many of an input's first axes may have any length.
-        lay_out: makes OpenVINO's model of the module; None: OpenVINO's converter does.
+        free_axes: number of leading axes of the inputs that may have any length.
+        lay_out: makes OpenVINO's model from the module; None: OpenVINO's converter does.
     """
 
     code: str
@@ -76,26 +77,26 @@ class Exported:
 def open_graph(
     weights: Path, exported: Callable[[], Exported], code: str, precision: Precision, *, part: str = ""
 ) -> Run:
-    """The network of a weights file as a function of arrays, exported first if need be.
+    """Open the network of a weights file as a function of arrays; export it first if necessary.
 
-    Shape: one array per input (B, ...) -> one array per output (B, ...), float32.
+    Shape of the function: one array per input (B, ...) -> one array per output (B, ...), float32.
 
     Args:
-        weights: the file; it and the code name the graph.
-        exported: what is needed where the graph isn't there yet.
-        code: module whose code decides what the network computes.
-        precision: of the layers.
-        part: which of several graphs of the same weights.
+        weights: the weights file.
+        exported: called if the graph must be exported.
+        code: name of the module whose code determines what the network computes.
+        precision: number format of the layers.
+        part: name of the graph, if the weights have several.
 
     Raises:
-        GraphMismatch: there is no graph that computes what PyTorch does.
-        ValaroError: the process that exports was ended.
+        GraphMismatch: the network can't be exported with the same results.
+        ValaroError: the exporting process was killed.
     """
     return _compiled(graph_file(weights, exported, code, part), precision)
 
 
 def graph_file(weights: Path, exported: Callable[[], Exported], code: str, part: str = "") -> Path:
-    """The file of that graph, for those who compile it in their own way; see `open_graph`."""
+    """The file of a graph, for callers that compile it themselves; see `open_graph`."""
     folders = graphs_folder()
     folder = folders / key_of(
         weights=md5_of(weights),
@@ -105,7 +106,7 @@ def graph_file(weights: Path, exported: Callable[[], Exported], code: str, part:
         torch=version("torch"),
     )
     if not (folder / MODEL).is_file():
-        say(f"{weights.name}: made ready for this processor; only the first time, it takes some ten seconds")
+        say(f"{weights.name}: converting for this CPU, about ten seconds; only the first time")
         _export_apart(exported, folder)
         _prune(folders)
     os.utime(folder)
@@ -113,7 +114,7 @@ def graph_file(weights: Path, exported: Callable[[], Exported], code: str, part:
 
 
 def _export_apart(exported: Callable[[], Exported], folder: Path) -> None:
-    """Export in another process, unless PyTorch is here already or this process may have no children."""
+    """Export in another process, unless this one has PyTorch already or may not have children."""
     if "torch" in sys.modules or multiprocessing.current_process().daemon:
         _export(exported, folder)
         return
@@ -122,14 +123,14 @@ def _export_apart(exported: Callable[[], Exported], folder: Path) -> None:
     except BrokenProcessPool:
         _exporter.cache_clear()
         raise ValaroError(
-            "the process that makes a network ready for this processor was ended, perhaps for want of "
-            "memory: it takes 1 GB. Free some, or let PyTorch compute: compute.engine: torch"
+            "the process that converts a network for this CPU was killed, perhaps because memory ran out: it "
+            "needs 1 GB. Free some memory, or set compute.engine: torch."
         ) from None
 
 
 @cache
 def _exporter(pid: int) -> Any:
-    """A process for the exports of the process `pid`, which is this one."""
+    """A pool of one process for the exports of this process, whose id is `pid`."""
     from joblib.externals.loky import ProcessPoolExecutor
 
     return ProcessPoolExecutor(1, timeout=IDLE_S, initializer=_begin, initargs=(pid,))
@@ -137,7 +138,7 @@ def _exporter(pid: int) -> Any:
 
 def _begin(parent: int) -> None:
     exit_with_parents([parent])
-    atexit.register(os._exit, 0)  # the libraries take seconds to end, with nothing left to save
+    atexit.register(os._exit, 0)  # the libraries would take seconds to shut down, with nothing to save
 
 
 def _export(exported: Callable[[], Exported], folder: Path) -> None:
@@ -164,10 +165,10 @@ def _converted(network: Exported, module: "nn.Module", tensors: tuple[Any, ...])
         for example in network.examples
     ]
     try:
-        with warnings.catch_warnings():  # of PyTorch's, about its own tracing
+        with warnings.catch_warnings():  # PyTorch warns about its own tracing
             warnings.simplefilter("ignore")
             return openvino.convert_model(module, example_input=tensors, input=free)
-    except Exception as refusal:  # an operation that OpenVINO doesn't know, or that can't be traced
+    except Exception as refusal:  # e.g. an operation that OpenVINO doesn't support, or that can't be traced
         reason = " ".join(str(refusal).split())
         raise GraphMismatch(f"{network.code}: can't be exported ({reason:.200})") from None
 
@@ -179,7 +180,7 @@ def _save(graph: Any, file: Path) -> None:
 
 
 def _require_equal(outputs: Sequence[Any], file: Path, network: Exported) -> None:
-    """Refuse a graph that answers otherwise than the module did."""
+    """Refuse a graph whose outputs differ from those of the module."""
     for k, (wanted, found) in enumerate(
         zip(outputs, _compiled(file, "float32")(*network.examples), strict=True)
     ):
@@ -187,17 +188,17 @@ def _require_equal(outputs: Sequence[Any], file: Path, network: Exported) -> Non
         off = float(np.abs(found - right).max() / max(1.0, np.abs(right).max()))
         if not off <= TOLERANCE:
             raise GraphMismatch(
-                f"{network.code}: output {k} of the exported graph is off by {off:.2g}, over {TOLERANCE:g}"
+                f"{network.code}: output {k} of the exported graph differs by {off:.2g}, over {TOLERANCE:g}"
             )
 
 
 def _compiled(file: Path, precision: Precision) -> Run:
-    """The graph as a function, on as many threads as OMP_NUM_THREADS says (PyTorch's own rule)."""
+    """The graph as a function, with OMP_NUM_THREADS threads, as in PyTorch; two by default."""
     options = {
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
         "INFERENCE_NUM_THREADS": int(os.environ.get("OMP_NUM_THREADS", "2")),
         "NUM_STREAMS": 1,
-        "ENABLE_CPU_PINNING": False,  # the workers of a stage would all be pinned to the same cores
+        "ENABLE_CPU_PINNING": False,  # else all workers of a stage are pinned to the same cores
     }
     compiled = openvino_core().compile_model(file, "CPU", options)
 
@@ -209,7 +210,14 @@ def _compiled(file: Path, precision: Precision) -> Run:
 
 
 def _prune(folder: Path) -> None:
-    """Remove the graphs used longest ago, beyond MOST_GRAPHS."""
-    found = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in found[MOST_GRAPHS:]:
+    """Keep the MOST_GRAPHS graphs that were used last."""
+    used = {path: _used(path) for path in folder.iterdir()}
+    for path in sorted(used, key=lambda path: used[path], reverse=True)[MOST_GRAPHS:]:
         remove(path)
+
+
+def _used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another process removed it
+        return 0.0

@@ -1,4 +1,4 @@
-"""What the exports of all networks share: modules that answer in tuples, and inputs to compare on."""
+"""Common parts of all exports: modules with another forward method, and example inputs."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,35 +13,40 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SEED = 0
-"""Of the inputs on which PyTorch and the graph are compared."""
+"""Seed of the inputs on which PyTorch and the graph are compared."""
 
 
-def saying_tuple(model: "nn.Module", say: Callable[..., tuple["Tensor", "Tensor"]]) -> "nn.Module":
-    """A model as a module whose forward pass gives what the pipeline reads, as a tuple."""
+def with_forward(model: "nn.Module", forward: Callable[..., tuple["Tensor", "Tensor"]]) -> "nn.Module":
+    """Wrap a model in a module with another forward pass.
+
+    Args:
+        model: the model.
+        forward: (model, inputs...) -> the outputs that the pipeline needs, as a tuple.
+    """
     from torch import nn
 
-    class Saying(nn.Module):
+    class Wrapper(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.model = model
 
         def forward(self, *inputs: "Tensor") -> tuple["Tensor", "Tensor"]:
-            return say(self.model, *inputs)
+            return forward(self.model, *inputs)
 
-    return Saying()
+    return Wrapper()
 
 
-def side_by_side(run: Run) -> Callable[[Floats, Flags], Floats]:
-    """A temporal network as `temporal.recording` asks it: its outputs side by side, (B, W, C)."""
+def joined_outputs(run: Run) -> Callable[[Floats, Flags], Floats]:
+    """A temporal network in the form of `temporal.recording.Say`: outputs concatenated, (B, W, C)."""
 
-    def say(values: Floats, valid: Flags) -> Floats:
+    def predict(values: Floats, valid: Flags) -> Floats:
         return np.concatenate(run(values, valid), axis=-1)
 
-    return say
+    return predict
 
 
 def some_padding(length: int, share: float) -> NDArray[np.bool_]:
-    """(2, length) bool: the first row all real, the second padded at its start."""
+    """Example mask, (2, length) bool: no padding in the first row; `share` of the second, at its start."""
     valid = np.ones((2, length), bool)
     valid[1, : int(share * length)] = False
     return valid

@@ -1,4 +1,4 @@
-"""OpenVINO's core, one per process, set up before threads share it."""
+"""OpenVINO's core: one per process, initialised by one thread."""
 
 from functools import cache
 from threading import Lock
@@ -10,10 +10,10 @@ _SETTING_UP = Lock()
 
 
 def openvino_core() -> Any:
-    """The core that every graph of this process is compiled with.
+    """The core that compiles every graph of this process.
 
-    OpenVINO's Python binding finishes setting itself up while it works; threads that came upon that together
-    were seen to wait for each other for ever (2026.4.1). So all of it is done here, by one thread.
+    OpenVINO's Python binding completes its initialisation on first use, and two threads that do so at the
+    same time can deadlock (2026.4.1). So all of it is done here, by one thread.
     """
     with _SETTING_UP:
         return _core()

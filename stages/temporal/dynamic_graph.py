@@ -7,7 +7,7 @@ import numpy as np
 
 from stages.inference.engines import Precision
 from stages.inference.graphs import Exported, Run, open_graph
-from stages.inference.modules import SEED, saying_tuple, some_padding
+from stages.inference.modules import SEED, some_padding, with_forward
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ def open_dynamic(file: Path, config: dict[str, Any], precision: Precision) -> Ru
 
         values = np.random.default_rng(SEED).standard_normal((2, window, features)).astype(np.float32)
         model = load_model(file, lambda config: DynamicModel(**config["model"]))
-        return Exported(CODE, lambda: saying_tuple(model, _of_steps), [values, some_padding(window, 0.3)])
+        return Exported(CODE, lambda: with_forward(model, _of_steps), [values, some_padding(window, 0.3)])
 
     return open_graph(file, exported, CODE, precision)
 

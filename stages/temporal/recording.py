@@ -27,7 +27,7 @@ def predict_sequence(
     Shape: (T, F) -> (T, C) float32.
 
     Args:
-        say: the model; see `dynamic.saying`, `inference.modules.side_by_side`.
+        say: the model; see `dynamic.saying`, `inference.modules.joined_outputs`.
         embedding: one row per step, normalised as in training.
         window: steps per window, the paper's 5 to 40; a shorter recording is padded at its start.
         hop: steps between windows, usually half a window.

@@ -157,11 +157,11 @@ class _Crops:
 
 @contextmanager
 def _leaving_crops(unit: Unit, scale: float) -> Iterator[_Crops | None]:
-    if not unit.aside:
+    if not unit.unkeyed:
         yield None
         return
-    cuts = Cuts(unit.aside["pad_px"], unit.aside["jpeg_quality"])
-    crops = _Crops(Path(unit.aside["crops"]), cuts, scale)
+    cuts = Cuts(unit.unkeyed["pad_px"], unit.unkeyed["jpeg_quality"])
+    crops = _Crops(Path(unit.unkeyed["crops"]), cuts, scale)
     with crops.spool:
         yield crops
 

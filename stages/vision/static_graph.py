@@ -7,7 +7,7 @@ import numpy as np
 
 from stages.inference.engines import Precision
 from stages.inference.graphs import Exported, Run, open_graph
-from stages.inference.modules import SEED, saying_tuple
+from stages.inference.modules import SEED, with_forward
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +28,7 @@ def open_static(file: Path, image_size: int, precision: Precision) -> Run:
 
         shape = (2, 3, image_size, image_size)
         images = np.random.default_rng(SEED).integers(0, 256, shape, np.uint8)
-        return Exported(CODE, lambda: saying_tuple(load_model(file, build_static), _of_image), [images])
+        return Exported(CODE, lambda: with_forward(load_model(file, build_static), _of_image), [images])
 
     return open_graph(file, exported, CODE, precision)
 

@@ -125,7 +125,7 @@ def test_what_takes_too_long_is_interrupted(tmp_path: Path, jobs: int) -> None:
     found = dict(
         map_with_crash_recovery(marked, ["a", "never ends"], partial(map_units, jobs=jobs), unknown, lost)
     )
-    assert found == {"a": "done", "never ends": "not done after 0.4 s"}
+    assert found == {"a": "done", "never ends": "not finished after 0.4 s"}
 
 
 def deaf(item: str) -> tuple[str, str]:
@@ -166,7 +166,7 @@ def test_workers_that_never_begin_end_the_stage_instead_of_being_tried_for_ever(
     marked = Marked(
         partial(work, tmp_path / "log"), tmp_path / "marks", lambda name: (name, Path(name)), None
     )
-    with pytest.raises(ValaroError, match="workers end before they begin: a task has failed"):
+    with pytest.raises(ValaroError, match="worker processes die before they begin: a task has failed"):
         list(
             map_with_crash_recovery(
                 marked, ["a", "b"], apply, lambda _: None, lambda item, cause: (item, cause)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.engine.launch import beside, broadcast, processes, rank
+from stages.engine.launch import broadcast, private_folders, processes, rank
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -82,7 +82,7 @@ def test_a_helper_works_on_a_copy(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch" / "key"
     scratch.mkdir(parents=True)
     (scratch / "state").write_text("epoch 3")
-    with beside(scratch, {"model": Path("models/m.safetensors")}) as (own, writes):
+    with private_folders(scratch, {"model": Path("models/m.safetensors")}) as (own, writes):
         assert (own / "state").read_text() == "epoch 3"
         assert own.name == "key"
         (own / "state").write_text("epoch 4")

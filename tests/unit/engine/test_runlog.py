@@ -89,7 +89,7 @@ def test_a_log_that_cannot_be_written_fails_nothing(
 ) -> None:
     (tmp_path / RUNS).write_text("a file where the folder should be")
     append(tmp_path, RUN)
-    assert capsys.readouterr().err.startswith("faces: not in the run log: ")
+    assert capsys.readouterr().err.startswith("faces: the run log can't be written: ")
 
 
 def test_extent_of_what_was_written(tmp_path: Path) -> None:

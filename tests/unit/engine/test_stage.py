@@ -199,7 +199,7 @@ def test_files_written_outside_any_unit_are_kept_if_claimed() -> None:
 def test_two_units_of_one_name_are_a_mistake() -> None:
     Path("in").mkdir()
     Path("in", "a").write_text("x")
-    with pytest.raises(ValueError, match="share a name"), Stage("shout", Path("out")) as stage:
+    with pytest.raises(ValueError, match="have the same name"), Stage("shout", Path("out")) as stage:
         stage.run(shout, [unit("a"), unit("a")], Settings(), jobs=1)
 
 
@@ -326,7 +326,7 @@ def test_many_notes_of_a_kind_are_one_line(capsys: pytest.CaptureFixture[str]) -
         stage.note(Note("t", "f", "odd", "Look"))
     first, second = capsys.readouterr().err.splitlines()
     assert first == (
-        "shout: SET ASIDE: f: no video 0. Add it. The same of 32 more: "
+        "shout: SET ASIDE: f: no video 0. Add it. The same for 32 more: "
         "s01, s02, s03, s04, s05, s06, s07, s08, s09, s10 ..."
     )
     assert second == "shout: note: f: odd. Look."

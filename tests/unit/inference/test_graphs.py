@@ -17,7 +17,7 @@ from stages.fusion.cross_attention_graph import open_cross_attention
 from stages.inference import engines, graphs
 from stages.inference.engines import TORCH, Engine, engine_of, graphs_folder
 from stages.inference.graphs import Exported, GraphMismatch, open_graph
-from stages.inference.modules import side_by_side
+from stages.inference.modules import joined_outputs
 from stages.separation.spleeter_graph import open_spleeter
 from stages.temporal.dynamic import saying
 from stages.temporal.dynamic_graph import open_dynamic
@@ -83,7 +83,7 @@ def test_a_graph_that_differs_from_its_module_is_refused_and_not_kept(
     tmp_path, monkeypatch, module, tolerance
 ):
     monkeypatch.setattr(graphs, "TOLERANCE", tolerance)
-    with pytest.raises(GraphMismatch, match=r"can't be exported|off by 0, over -1"):
+    with pytest.raises(GraphMismatch, match=r"can't be exported|differs by 0, over -1"):
         open_graph(weights(tmp_path), exported(module), CODE, "float32")
     assert not list(graphs_folder().rglob("*.xml"))
 
@@ -204,7 +204,7 @@ def test_a_cross_attention_heeds_speech_and_padding_as_a_graph_too(tmp_path, sil
     values[3, :, -1] = 0  # nobody speaks: what training heard stands in
     valid = np.ones((4, 6), bool)
     valid[0, :2] = valid[2, :4] = False
-    found = side_by_side(open_cross_attention(file, config, "float32"))(values, valid)
+    found = joined_outputs(open_cross_attention(file, config, "float32"))(values, valid)
     np.testing.assert_allclose(found[valid], saying(model)(values, valid)[valid], atol=1e-5)
 
 

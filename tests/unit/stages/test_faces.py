@@ -47,11 +47,11 @@ def seen(tmp_path: Path, shared: Path, params: Params) -> Callable[..., Workspac
         settings = params.decode.model_copy(update={"keep_frames": keep})
         do_unit(decode_video, decode_units(workspace, corpus)[0], settings)
         (search,) = faces.search_units(workspace, corpus, params.faces)
-        do_unit(search_video, replace(search, aside={}) if forget else search, params.faces.detection())
+        do_unit(search_video, replace(search, unkeyed={}) if forget else search, params.faces.detection())
         (follow,) = faces.units(workspace, corpus)
-        assert Path(follow.aside["crops"]).is_file() != forget
+        assert Path(follow.unkeyed["crops"]).is_file() != forget
         do_unit(faces.find_faces, follow, params.faces)
-        assert not Path(follow.aside["crops"]).exists(), "fetched"
+        assert not Path(follow.unkeyed["crops"]).exists(), "fetched"
         return workspace
 
     return see
