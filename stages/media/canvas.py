@@ -41,13 +41,8 @@ def display_matrix(frame: Any) -> bytes | None:
     return None if matrix is None else bytes(matrix)
 
 
-def pixel_aspect(stream: Any) -> Fraction:
-    """Width of a pixel by its height (sample aspect ratio), as the container says, or else the codec."""
-    return sensible_aspect(stream.sample_aspect_ratio)
-
-
 def sensible_aspect(stated: Fraction | None) -> Fraction:
-    """A stated pixel aspect; 1 where none is stated, or an impossible one, or nearly 1."""
+    """A stated pixel aspect, width by height; 1 where none is stated, or an impossible one, or nearly 1."""
     aspect = Fraction(stated or 1)
     sensible = 1 / _MAX_ASPECT <= aspect <= _MAX_ASPECT and abs(aspect - 1) > _SQUARE
     return aspect if sensible else Fraction(1)

@@ -11,7 +11,7 @@ import numpy as np
 from stages.core.arrays import Floats
 from stages.core.errors import BadInput
 from stages.core.notes import printable
-from stages.media.canvas import pixel_aspect, square_size
+from stages.media.canvas import square_size
 from stages.media.clock import Clock
 from stages.media.colour import Range, range_of
 from stages.media.limits import Limits
@@ -195,7 +195,7 @@ def _facts(
     interval_s = np.diff(time_s) if len(time_s) > 1 else np.array([1 / rate_hz])
     median_s = float(np.median(interval_s))
     off_s = float(np.abs(interval_s - median_s).max())
-    aspect, turned = pixel_aspect(stream), frame.rotation % 180 != 0
+    aspect, turned = scan.aspect, frame.rotation % 180 != 0
     width, height = square_size(frame.width, frame.height, aspect)
     tracks, origin_s = audio_tracks(container), float(origin_pts * stream.time_base)
     number = next((k for k, track in enumerate(tracks) if track.index == scan.sound), None)

@@ -62,14 +62,19 @@ class SizeChange(NamedTuple):
 
 
 def native_frames(facts: PictureFacts, decoder: Decoder) -> Iterator[NativeFrame]:
-    """Every frame that can be decoded, with its time; a frame not later than the last one is left out."""
+    """Every frame that can be decoded, with its time; a frame not later than the last one is left out.
+
+    The shape of pixels changes in some broadcasts, between 4:3 and 16:9. PyAV's frames don't tell theirs, its
+    decoder does, as soon as it reads of the change: some frames of before it are still to come then. The
+    first one after it is a key frame.
+    """
     latest_s, aspect, context = -np.inf, facts.pixel_aspect, decoder.stream.codec_context
     stated = context.sample_aspect_ratio
     for index, frame in enumerate(decoder):
         time_s = facts.time_of(index, frame.pts)
         if index == 0:
             stated = context.sample_aspect_ratio
-        elif context.sample_aspect_ratio != stated:  # broadcasts change between 4:3 and 16:9
+        elif context.sample_aspect_ratio != stated and frame.key_frame:
             stated = context.sample_aspect_ratio
             aspect = sensible_aspect(stated)
         if time_s is not None and time_s > latest_s:

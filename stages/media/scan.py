@@ -1,11 +1,13 @@
 """One pass over a file: the stamps of its frames, its clock, and which audio streams hold any sound."""
 
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from stages.media.canvas import sensible_aspect
 from stages.media.clock import Clock, Track, find_clock, shifted
 from stages.media.level import MIN_SOUND_DB, SoundLevel
 from stages.media.source import Decoder, audio_tracks, by_preference, packets
@@ -34,6 +36,7 @@ class Scan:
     Args:
         pts: the stamps of the packets of the picture that are shown, in file order, on the continuous clock.
         first_frame: the first frame that can be decoded, None if there is none.
+        aspect: width of its pixels by their height, as the container says, or else the codec.
         trusted: these stamps, sorted, are those of the frames of an intact file.
         audible: whether there is sound in track 1, 2, …
         sound: index of the audio stream that is taken; None without any that is audible.
@@ -45,6 +48,7 @@ class Scan:
 
     pts: list[int | None]
     first_frame: Any | None
+    aspect: Fraction
     trusted: bool
     audible: tuple[bool, ...]
     sound: int | None
@@ -73,11 +77,25 @@ class _Picture:
 
     decoder: Decoder
     first_frame: Any | None = None
+    aspect: Fraction = Fraction(1)
     discarded: set[int] = field(default_factory=set)
+    stated: Fraction | None = None
+
+    def __post_init__(self) -> None:
+        """Take what the container says of the pixels, or nothing.
+
+        What FFmpeg says of the stream is the container's word or else the codec's, of the last picture among
+        those that it probes to begin with; the decoder gives the codec's of the first.
+        """
+        stream = self.decoder.stream
+        by_codec = stream.sample_aspect_ratio == stream.codec_context.sample_aspect_ratio
+        self.stated = None if by_codec else stream.sample_aspect_ratio
 
     def see(self, packet: Any | None, number: int) -> None:
         if self.first_frame is None:
             self.first_frame = next(iter(self.decoder.decode(packet)), None)
+            stated = self.stated or self.decoder.stream.codec_context.sample_aspect_ratio
+            self.aspect = sensible_aspect(stated)
         if packet is not None and packet.is_discard:  # cut off by an edit list: decoded but not shown
             self.discarded.add(number)
 
@@ -163,6 +181,7 @@ def _scan_of(
     return Scan(
         pts=shown,
         first_frame=picture.first_frame,
+        aspect=picture.aspect,
         trusted=_leads(pts, tracks[stream.index]) and _one_stamp_per_frame(names, stream, shown),
         audible=audible,
         sound=sound,

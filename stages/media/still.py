@@ -11,7 +11,7 @@ from stages.core.errors import BadInput
 from stages.media.limits import Limits
 
 FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
-"""Pillow's names of the formats that are read; of an animation the first picture."""
+"""Pillow's names of the formats that are read; of an animation the first picture, see `pictures_in`."""
 _WIDE_MODES = frozenset(["I;16", "I;16L", "I;16B", "I"])
 """Of Pillow: grey values up to 65535."""
 
@@ -38,6 +38,17 @@ def read_still(path: Path, limits: Limits | None = None) -> Image:
         said = getattr(error, "strerror", None) or " ".join(str(error).split())
         problem = f"not a picture that can be read ({said})"
         raise BadInput(path, problem, "Copy it again, or convert it to PNG or JPEG") from None
+
+
+def pictures_in(path: Path) -> int:
+    """How many pictures the file of a picture holds, which can be read: more than one in an animation.
+
+    The previews that cameras put into their JPEG files (MPO) don't count.
+    """
+    from PIL import Image as Pictures
+
+    with Pictures.open(path, formats=FORMATS) as picture:
+        return 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
 
 
 def _rgb(picture: Any) -> Image:

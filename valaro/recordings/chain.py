@@ -157,6 +157,15 @@ def analyse(
     ]
 
 
+def _of_several(picture: Path) -> list[str]:
+    """A note on the file of a picture that holds several."""
+    from stages.media.still import pictures_in
+
+    several = pictures_in(picture)
+    note = f"it holds {several} pictures, of which the first was looked at: make a video of them for all"
+    return [note] if several > 1 else []
+
+
 def _aiming_at(trained: Trained, person: str | None) -> Trained:
     """The system with another person as its target."""
     if person is None or person == EVERYONE:
@@ -338,6 +347,8 @@ def _gather(
     own = workspace.artefact("faces", subject)
     seen = read_arrays(own, "time_s", "detected", "box_xyxy", "score", "faces_in_frame")
     words = list(dict.fromkeys(note.problem for note in notes)) if kind == "video" else []
+    if kind == "picture":
+        words += _of_several(recording)
     valued, company = found["valence_arousal"].copy(), None
     interval = _interval(workspace, trained, subject, trace, found, kind)
     if kind == "video":

@@ -66,6 +66,18 @@ def test_a_picture_is_a_row(run: Run, clips: Path, tmp_path: Path) -> None:
     assert facts["notes"] == []
 
 
+def test_of_an_animated_picture_the_first_is_looked_at_and_a_note_says_so(run: Run, tmp_path: Path) -> None:
+    face = Image.fromarray(astronaut()[:288, 80:368])
+    face.save(
+        tmp_path / "a.webp",
+        save_all=True,
+        append_images=[Image.new("RGB", (288, 288), colour) for colour in ("red", "blue")],
+    )
+    assert run(tmp_path / "a.webp").exit_code == 0
+    note = "it holds 3 pictures, of which the first was looked at: make a video of them for all"
+    assert summary(tmp_path / "out/a")["notes"] == [note]
+
+
 def test_a_turned_picture_is_looked_at_upright(run: Run, tmp_path: Path) -> None:
     upright = Image.fromarray(astronaut()[:288, 80:368])
     exif = Image.Exif()

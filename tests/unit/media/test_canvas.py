@@ -19,15 +19,22 @@ def disc(size: int) -> np.ndarray:
     return np.repeat((255 * (np.hypot(x, y) < size / 4)).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def film(path: Path, sizes: list[tuple[int, int]], aspect: Fraction, turn: int = 0) -> Path:
+def film(
+    path: Path,
+    sizes: list[tuple[int, int]],
+    aspect: Fraction | list[Fraction],
+    turn: int = 0,
+    preset: str = "ultrafast",
+) -> Path:
     """A disc, squeezed into pictures of each size, in turn; half a second each."""
     parts = []
-    for number, (width, height) in enumerate(sizes):
+    aspects = aspect if isinstance(aspect, list) else [aspect] * len(sizes)
+    for number, ((width, height), own) in enumerate(zip(sizes, aspects, strict=True)):
         part = path.with_name(f"part{number}{path.suffix}")
         with av.open(str(part), "w") as out:
-            stream = out.add_stream("libx264", rate=10, options={"preset": "ultrafast", "crf": "5"})
+            stream = out.add_stream("libx264", rate=10, options={"preset": preset, "crf": "5"})
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            stream.codec_context.sample_aspect_ratio = aspect
+            stream.codec_context.sample_aspect_ratio = own
             if turn:
                 stream.set_display_rotation(turn)
             for k in range(5):
@@ -101,3 +108,18 @@ def test_every_size_keeps_its_own_shape(tmp_path: Path, sizes: list) -> None:
     assert [(change.width, change.height) for change in grid.changes] == sizes[1:]
     [(problem, _)] = [odd for odd in oddities(grid.facts, grid, None) if "padded" in odd[0]]
     assert f"between {first[0]} × {first[1]} and {sizes[1][0]} × {sizes[1][1]}" in problem
+
+
+@pytest.mark.parametrize("preset", ["ultrafast", "medium"], ids=["in order", "reordered"])
+@pytest.mark.parametrize("after", [(320, 320), (160, 320)], ids=["same size", "another size"])
+def test_pixels_change_their_shape_with_the_frame_not_with_the_decoder(
+    tmp_path: Path, after: tuple[int, int], preset: str
+) -> None:
+    """The decoder knows of the change some frames before the last one of the old shape comes out."""
+    aspects = [Fraction(1), Fraction(320, after[0]) if after[0] < 320 else Fraction(2)]
+    grid = decode_grid(film(tmp_path / "a.ts", [(320, 320), after], aspects, preset=preset), 10)
+    shapes = [extent(frame.image) for frame in grid]
+    later = (160, 160) if after[0] < 320 else (160, 80)
+    assert len(shapes) == 10
+    assert shapes[:5] == [pytest.approx((160, 160), abs=4)] * 5
+    assert shapes[5:] == [pytest.approx(later, abs=4)] * 5

@@ -11,7 +11,7 @@ from stages.core.errors import BadInput
 from stages.media.container import probe
 from stages.media.frames import decode_grid
 from stages.media.limits import Limits
-from stages.media.still import read_still, write_as_video
+from stages.media.still import pictures_in, read_still, write_as_video
 
 ORIENTATION = 0x0112  # of EXIF
 
@@ -30,6 +30,22 @@ def test_the_one_frame_has_the_pixels_of_the_picture(tmp_path: Path, suffix: str
     (frame,) = decode_grid(film, 5)
     np.testing.assert_array_equal(frame.image, image)
     assert frame.time_s == 0
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind", "count"),
+    [(".webp", "WEBP", 3), (".png", "PNG", 3), (".tiff", "TIFF", 3), (".jpg", "MPO", 1)],
+)
+def test_of_an_animation_the_first_picture_is_read_and_all_are_counted(
+    tmp_path: Path, suffix: str, kind: str, count: int
+) -> None:
+    pictures = [Pictures.new("RGB", (40, 30), (60 * k, 0, 0)) for k in range(3)]
+    path = tmp_path / f"a{suffix}"
+    pictures[0].save(path, format=kind, save_all=True, append_images=pictures[1:])
+    assert pictures_in(path) == count
+    assert read_still(path)[..., 0].max() < 10
+    pictures[0].save(path, format="JPEG" if kind == "MPO" else kind)
+    assert pictures_in(path) == 1
 
 
 def test_a_turned_photograph_is_upright(tmp_path: Path) -> None:
