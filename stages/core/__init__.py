@@ -1,1 +1,1 @@
-"""What every stage uses: parameters, subjects, artefact files, errors."""
+"""Common definitions of all stages: parameters, subjects, artefact files, errors."""

@@ -1,12 +1,12 @@
-"""Artefacts on disk: complete or absent, and the same bytes for the same content.
+"""Artefacts on disk: either complete or absent, with equal bytes for equal content.
 
-HDF5 for arrays, JSON for facts. Every writer uses `whole`, which gives a hidden name beside the target,
-flushes the file to the disk and renames it: a reader never sees half a file, and a killed run leaves at most
-a hidden one that the next run removes.
+HDF5 for arrays, JSON for facts. Every writer uses `whole`: it writes to a hidden path beside the target,
+flushes the file to the disk and renames it. A reader never sees an incomplete file, and a killed run leaves
+at most a hidden file that the next run removes.
 
-Of HDF5 only a small part is written and read: named arrays, each in one piece, and scalar facts. Anything
-else in a file is refused before the HDF5 library reads it: a damaged or hostile file could exploit it. (Not
-in a folder of one's own, see `own_folder`.)
+Only a small part of HDF5 is used: named contiguous arrays, and scalar attributes. Files with anything else
+are refused before the HDF5 library reads it, since a damaged or malicious file could exploit the library.
+(Files in a private folder aren't checked, see `own_folder`.)
 """
 
 import json
@@ -26,15 +26,16 @@ from stages.core.errors import BadInput, ValaroError
 from stages.core.former_names import with_present_names
 
 PARTIAL = ".partial-"
-FIRST_FORMAT = 1  # its files bear no number
+FIRST_FORMAT = 1  # its files have no number
 FORMAT = FIRST_FORMAT
-"""Of the artefacts. Raise it when an array changes its meaning: older files are refused, and made again."""
+"""Version of the artefacts. Increase it when the meaning of an array changes: older files are then refused
+and computed again."""
 Arrays = dict[str, NDArray[Any]]
 PIECE_BYTES = 1 << 22
 _FORMAT = "artefact_format"
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_CHECKSUMS_SINCE = 2  # version of the superblock; what is older has none
-_KINDS = "biufS"  # of NumPy: flags, numbers, bytes of one length
+_CHECKSUMS_SINCE = 2  # version of the superblock; older ones have no checksums
+_KINDS = "biufS"  # NumPy's dtype kinds: booleans, numbers, bytes of fixed length
 
 
 _own_folders: set[str] = set()
@@ -42,13 +43,13 @@ _own_folders: set[str] = set()
 
 @contextmanager
 def own_folder(folder: Path) -> Iterator[None]:
-    """Take a folder for one that this process alone writes to, and that is gone after the block.
+    """Declare a temporary folder that only this process writes to, for the length of the block.
 
-    What is written below it isn't flushed to the disk, and artefacts aren't checked before they are read: a
-    recording's pass through ten files many times, and checking takes six times as long as reading.
+    Files in it aren't flushed to the disk, and artefacts in it aren't checked before they are read: `valaro
+    predict` reads a recording's files many times, and a check takes six times as long as reading.
 
     Args:
-        folder: by the path that its files will be named by.
+        folder: the folder, as it begins the paths of its files (relative or absolute).
     """
     prefix = f"{folder}{os.sep}"
     _own_folders.add(prefix)
@@ -64,9 +65,9 @@ def _is_own(path: Path) -> bool:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Give a hidden path beside `path`; rename it to `path` once the block has written it whole.
+    """Yield a hidden path beside `path`, and rename it to `path` after the block.
 
-    The block may write a file or a folder. If it raises, nothing is left.
+    The block writes a file or a folder. If it raises, nothing remains.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
@@ -83,7 +84,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
+    """Remove a file or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -91,23 +92,24 @@ def remove(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed writers left in `folder`."""
+    """Remove the hidden files of killed writers from `folder`."""
     for leftover in list(folder.glob(f"{PARTIAL}*")):
         remove(leftover)
 
 
 def files_of(path: Path) -> list[Path]:
-    """The file itself, or every file below the folder, sorted."""
+    """The file itself, or all files below the folder, sorted."""
     return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
 
 
 class Spool:
-    """Bytes kept on the disk until they become one array of an artefact; one piece at a time is in memory.
+    """Bytes in a temporary file that become one array of an artefact; memory: one piece of PIECE_BYTES.
 
-    The file has no name, so a killed writer leaves nothing behind.
+    The file has no name, so a killed writer leaves nothing.
 
     Args:
-        folder: where the file lies, created if missing. Take the artefact's folder: its disk has the space.
+        folder: folder of the file, created if missing; preferably that of the artefact, whose disk needs the
+            space.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -121,11 +123,11 @@ class Spool:
         self._file.close()
 
     def write(self, data: bytes) -> None:
-        """Add bytes at the end."""
+        """Append bytes."""
         self._file.write(data)
 
     def copy_to(self, file: Any, name: str) -> None:
-        """Write all of it as an array of bytes of an open HDF5 file."""
+        """Write everything as an array of bytes of an open HDF5 file."""
         size = self._file.seek(0, os.SEEK_END)
         array = file.create_dataset(name, (size,), np.uint8, track_times=False)
         self._file.seek(0)
@@ -135,12 +137,12 @@ class Spool:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any] | Spool], **facts: Any) -> None:
-    """Write named arrays and scalar facts to one HDF5 file, byte for byte the same each time.
+    """Write named arrays and scalar attributes to one HDF5 file; equal content gives equal bytes.
 
     Args:
-        path: the file; appears only complete.
-        arrays: written in the order of their names.
-        facts: numbers, strings, booleans; become attributes of the file. Those that are None are left out.
+        path: the file, written atomically.
+        arrays: the arrays, written in the order of their names.
+        facts: attributes: numbers, strings, booleans; None is left out.
     """
     import h5py
 
@@ -158,16 +160,17 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any] | Spool], **facts
 
 
 def read_arrays(path: Path, *names: str) -> Arrays:
-    """Read the named arrays of an HDF5 file; all of them if none is named.
+    """Read the named arrays of an HDF5 file; without names, all arrays.
 
     Raises:
+        FileNotFoundError: the file is missing.
         KeyError: an array is missing; the message names file and array.
         ValaroError: the file is damaged, or of another format.
     """
     with open_arrays(path) as file:
         missing = [name for name in names if name not in file]
         if missing:
-            raise KeyError(f"{path}: holds {sorted(file)}, not {missing}")
+            raise KeyError(f"{path}: has {sorted(file)}, not {missing}")
         return {name: file[name][()] for name in names or sorted(file)}
 
 
@@ -184,7 +187,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def open_arrays(path: Path) -> Iterator[Any]:
-    """Open an artefact for reading, an `h5py.File` that holds what `write_arrays` writes and nothing else.
+    """Open an artefact as an `h5py.File`, after checking that `write_arrays` could have written it.
 
     Raises:
         ValaroError: the file is damaged, or of another format.
@@ -209,7 +212,7 @@ def open_arrays(path: Path) -> Iterator[Any]:
             _check_facts(file)
             if (found := file.attrs.get(_FORMAT, FIRST_FORMAT)) == FORMAT:
                 _check_arrays(file, path.stat().st_size)
-        except Exception as error:  # h5py raises half a dozen kinds, each of which means damage here
+        except Exception as error:  # h5py raises many types, each of which means damage here
             raise ValaroError(f"{path}: damaged, or not an artefact ({error}). {remedy}.") from None
         if found != FORMAT:
             raise ValaroError(f"{path}: artefact format {found}; this version reads {FORMAT}. {remedy}.")
@@ -217,7 +220,7 @@ def open_arrays(path: Path) -> Iterator[Any]:
 
 
 def _check_superblock(head: bytes) -> None:
-    """Refuse, before libhdf5 sees it, what isn't HDF5 with checksums."""
+    """Refuse files that aren't HDF5 with checksums, before the library reads them."""
     if not head.startswith(_SIGNATURE):
         raise ValueError("HDF5's signature is missing")
     if head[-1] < _CHECKSUMS_SINCE:
@@ -225,7 +228,7 @@ def _check_superblock(head: bytes) -> None:
 
 
 def _check_facts(file: Any) -> None:
-    """Refuse attributes that aren't scalars, and text that is stored outside its attribute."""
+    """Refuse attributes that aren't scalars, and strings of variable length, stored elsewhere in the file."""
     import h5py
 
     plain = (h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID, h5py.h5t.TypeEnumID, h5py.h5t.TypeStringID)
@@ -233,52 +236,54 @@ def _check_facts(file: Any) -> None:
         attribute = file.attrs.get_id(name)
         kind = attribute.get_type()
         if not isinstance(kind, plain) or attribute.shape != ():
-            raise ValueError(f"{name} is neither a number nor a text")
+            raise ValueError(f"{name} is neither a number nor a string")
         if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
-            raise ValueError(f"{name} is a text of variable length; older versions wrote such")
+            raise ValueError(f"{name} is a string of variable length, as older versions wrote")
         if isinstance(value := file.attrs[name], bytes):
             value.decode()
 
 
 def _check_arrays(file: Any, size: int) -> None:
-    """Refuse members that aren't arrays in one piece within the file, together no larger than it.
+    """Refuse members that aren't contiguous arrays within the file, or exceed its size together.
 
     Args:
         file: the open file.
-        size: its bytes.
+        size: its size in bytes.
     """
     import h5py
 
     total = 0
     for name in file:
         if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-            raise ValueError(f"{name} is a link to elsewhere")
+            raise ValueError(f"{name} is a link")
         array = file[name]
         if not isinstance(array, h5py.Dataset) or array.dtype.kind not in _KINDS or array.shape is None:
-            raise ValueError(f"{name} is no array of numbers")
+            raise ValueError(f"{name} isn't an array of numbers")
         layout = array.id.get_create_plist()
         if layout.get_layout() != h5py.h5d.CONTIGUOUS or layout.get_external_count():
-            raise ValueError(f"{name} doesn't lie in one piece")
+            raise ValueError(f"{name} isn't contiguous")
         bytes_declared = prod(array.shape) * array.dtype.itemsize
         total += bytes_declared
         if bytes_declared and (
             array.id.get_offset() is None or array.id.get_offset() + bytes_declared > size
         ):
-            raise ValueError(f"{name} is declared as {array.shape} {array.dtype}, which isn't there")
+            raise ValueError(
+                f"{name} is declared as {array.shape} {array.dtype}, which the file is too short for"
+            )
     if total > size:
         raise ValueError(f"its arrays are declared as {total} bytes, more than its {size}")
 
 
 def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any]], **config: Any) -> None:
-    """Write named arrays to one safetensors file; its header has the configuration that goes with them.
+    """Write named arrays to one safetensors file, with their configuration in its header.
 
-    Arrays are laid out row by row first: safetensors takes the bytes as they lie in memory, and would
-    silently store a transposed view as another matrix.
+    Arrays are made contiguous first: safetensors writes the bytes in the order of memory and would silently
+    store a transposed view as another matrix.
 
     Args:
-        path: the file; appears only complete.
-        arrays: by name.
-        config: JSON values; `read_config` gives them back.
+        path: the file, written atomically.
+        arrays: name -> array.
+        config: values of JSON types; `read_config` reads them.
     """
     from safetensors.numpy import save_file
 
@@ -288,14 +293,14 @@ def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any]], **config: Any)
 
 
 class Header(NamedTuple):
-    """The header of a safetensors file: what its writer added, and the shape of each tensor by name."""
+    """The header of a safetensors file: its metadata, and tensor -> shape."""
 
     metadata: dict[str, str]
     shapes: dict[str, tuple[int, ...]]
 
 
 def read_header(path: Path) -> Header:
-    """The header of a safetensors file; no tensor is read.
+    """Read the header of a safetensors file, without the tensors.
 
     Raises:
         BadInput: the file is missing or damaged.
@@ -308,22 +313,22 @@ def read_header(path: Path) -> Header:
             return Header(file.metadata() or {}, shapes)
     except FileNotFoundError:
         raise BadInput(path, "no such weights", "Run the stage that trains this model") from None
-    except Exception as damage:  # safetensors raises its own class for every kind of damage
+    except Exception as damage:  # safetensors has its own class for all damage
         raise BadInput(path, f"not a readable safetensors file ({damage})", "Restore or retrain it") from None
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """The configuration in the header of a safetensors file (see `write_tensors`, `checkpoints.save_model`).
 
-    Names that an earlier version wrote are replaced by today's.
+    Names of earlier versions are replaced by the present ones.
 
     Raises:
-        BadInput: the file is missing or damaged, or holds no configuration.
+        BadInput: the file is missing or damaged, or has no configuration.
     """
     try:
         config = json.loads(read_header(path).metadata["config"])
     except KeyError:
-        raise BadInput(path, "holds no model configuration", "Give weights that a stage wrote") from None
+        raise BadInput(path, "has no model configuration", "Use weights that a stage wrote") from None
     except ValueError as error:
         raise BadInput(path, f"its configuration isn't JSON ({error})", "Restore or retrain it") from None
     if not isinstance(config, dict):
@@ -332,7 +337,10 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON with sorted keys; floats with 6 significant decimals, so that diffs read well."""
+    """Write JSON with sorted keys; floats are rounded to 6 decimals, for readable diffs.
+
+    Don't read small numbers back from it: 0.0001953125 becomes 0.000195.
+    """
     with whole(path) as partial:
         text = json.dumps(_rounded(content), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         partial.write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The corpus as the index knows it: videos, the subjects in them, and where each artefact lies."""
+"""The indexed corpus: videos, the subjects in them, and the paths of all artefacts."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 FITTED_SPLITS: tuple[Split, ...] = ("train", "validation")
 LEAST_RECORDINGS: dict[Split, int] = {"train": 2, "validation": 3}
-"""Least number of labelled recordings: for cross-validation on train, for the grouped estimate of fusions."""
+"""Least number of labelled recordings: for cross-validation on train, for out-of-fold scores of fusions."""
 SAMPLE_CORPUS = ("data", "sample")
 
 
@@ -24,16 +24,16 @@ class Subject:
     """One annotated person.
 
     Args:
-        name: the annotation's name.
-        video: name (stem) of the file that shows this person, a key of `Corpus.videos`. Mostly the
-            recording's; a file of the side's own name (`X_left.mp4`, see `has_own_video`) takes precedence.
-        side: `left` or `right` where the name says on which side of the recording's picture the person is.
-        split: the official part of the corpus.
-        recording: what is recorded in one go: both people of a picture, and parts cut into files of their
-            own. It is the group of folds, bootstrap and margins, never the name of a file. Default: `video`.
-        leaves_out: names of the siblings with a side, where this one has none (`("video2_left",)` of
-            `video2`): the person is not one of them, and must not get their face. Empty for most.
-            `Corpus.sides_left_out` has their sides.
+        name: name of the annotation.
+        video: name (stem) of the video file with this person, a key of `Corpus.videos`. Usually that of the
+            recording; a file with the name of the side (`X_left.mp4`, see `has_own_video`) takes precedence.
+        side: `left` or `right`, if the name says on which side of the picture the person is.
+        split: official part of the corpus.
+        recording: the recording, which includes both people of a picture, and all parts in separate files. It
+            is the group for folds, bootstrap and margins, never the name of a file. Default: `video`.
+        leaves_out: for a subject without a side, its siblings with a side (`("video2_left",)` for `video2`):
+            the person isn't one of them and must not get their face. Usually empty. `Corpus.sides_left_out`
+            has their sides.
     """
 
     name: str
@@ -44,13 +44,13 @@ class Subject:
     leaves_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """A video is a recording of its own if nothing else is said; JSON gives a list of siblings."""
+        """Set the default recording; convert the siblings, which are a list in JSON."""
         object.__setattr__(self, "recording", self.recording or self.video)
         object.__setattr__(self, "leaves_out", tuple(self.leaves_out))
 
     @property
     def has_own_video(self) -> bool:
-        """Whether the file has this side's own name. It may show this person alone, anywhere in it."""
+        """Whether the video has the name of this side; it may then show this person only, anywhere in it."""
         return self.side is not None and self.video == self.name
 
 
@@ -62,7 +62,7 @@ def spans_of(flags: Flags, time_s: Floats) -> Floats:
 
 
 def is_sample(corpus: str) -> bool:
-    """Whether this is the folder of the corpus of generated faces and voices."""
+    """Whether this is the folder of the generated sample corpus."""
     parts = Path(corpus).parts
     return any(parts[i : i + 2] == SAMPLE_CORPUS for i in range(len(parts)))
 
@@ -78,7 +78,7 @@ class Corpus:
     videos: dict[str, str]
 
     def of(self, *splits: Split) -> list[Subject]:
-        """The subjects of some splits."""
+        """The subjects of these splits."""
         return [subject for subject in self.subjects if subject.split in splits]
 
     def in_video(self, video: str) -> list[Subject]:
@@ -86,7 +86,7 @@ class Corpus:
         return [subject for subject in self.subjects if subject.video == video]
 
     def sides_left_out(self, subject: Subject) -> dict[str, Side]:
-        """The siblings that this subject leaves out, and the side each is on; also those without an index."""
+        """Sibling that this subject leaves out -> its side; also siblings that aren't indexed."""
         known = {each.name: each.side for each in self.subjects}
         sides = {name: known.get(name) or split_side(name)[1] for name in subject.leaves_out}
         return {name: side for name, side in sides.items() if side}
@@ -94,36 +94,36 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where everything lies, below one folder (the repository, or a private one of `valaro predict`)."""
+    """The paths of all artefacts in one folder: the repository, or a temporary folder of `valaro predict`."""
 
     root: Path = Path()
 
     def folder(self, *parts: str) -> Path:
-        """A folder of artefacts below `data/`."""
+        """A folder of artefacts in `data/`."""
         return self.root.joinpath("data", *parts)
 
     def artefact(self, stage: str, name: str, suffix: str = ".h5") -> Path:
-        """One artefact, e.g. `data/faces/<subject>.h5`; names may hold dots."""
+        """Path of one artefact, e.g. `data/faces/<subject>.h5`; names may have dots."""
         return self.folder(stage) / f"{name}{suffix}"
 
     def model(self, file: str) -> Path:
-        """A trained model below `models/`."""
+        """Path of a trained model in `models/`."""
         return self.root / "models" / file
 
     def metrics(self, file: str) -> Path:
-        """A file below `metrics/`."""
+        """Path of a file in `metrics/`."""
         return self.root / "metrics" / file
 
     @property
     def corpus_file(self) -> Path:
-        """What the index stage knows."""
+        """The file of subjects and videos that the stage index writes."""
         return self.folder("index") / "corpus.json"
 
     def corpus(self) -> Corpus:
         """Read the index.
 
         Raises:
-            ValaroError: the index stage has not run.
+            ValaroError: the stage index hasn't run.
         """
         if not self.corpus_file.is_file():
             raise ValaroError(f"{self.corpus_file} is missing. Run `dvc repro index` first.")
@@ -131,11 +131,11 @@ class Workspace:
         return Corpus([Subject(**subject) for subject in content["subjects"]], content["videos"])
 
     def sample_rows(self) -> dict[str, int]:
-        """Rows per subject in the organisers' sample submission, in their order; empty without one."""
+        """Subject -> rows in the organisers' sample submission, in their order; empty without one."""
         return dict(read_json(self.corpus_file).get("sample_rows", []))
 
     def write_corpus(self, corpus: Corpus, **facts: Any) -> None:
-        """Write the index, with further facts for the reader."""
+        """Write the index, with further facts."""
         content = {
             "subjects": [asdict(subject) for subject in corpus.subjects],
             "videos": corpus.videos,
@@ -144,10 +144,11 @@ class Workspace:
         write_json(self.corpus_file, content)
 
     def labelled_spans_s(self, name: str) -> Floats:
-        """When a subject is labelled, by the index: a person is surely in the picture then.
+        """Time spans in which a subject is labelled, by the index: the person is then in the picture.
 
-        Shape: -> (R, 2), first and last labelled time of each run of labelled native frames, in seconds from
-        the first frame, ascending; (0, 2) for the test split, and where nothing is indexed or labelled.
+        Shape: -> (R, 2), first and last time of each run of labelled native frames, in seconds from the first
+            frame,
+        increasing; (0, 2) for subjects without labels or index.
         """
         path = self.artefact("index", name)
         if not path.is_file():
@@ -156,16 +157,16 @@ class Workspace:
         return spans_of(index["labelled"], index["time_s"])
 
     def having(self, subjects: list[Subject], *stages: str) -> list[Subject]:
-        """Those subjects for whom every stage named has an artefact (others were set aside there)."""
+        """The subjects with an artefact of each of these stages; the others were set aside there."""
         return [s for s in subjects if all(self.artefact(stage, s.name).is_file() for stage in stages)]
 
     def fitted(self, corpus: Corpus, what: str, *stages: str) -> dict[Split, list[Subject]]:
-        """The subjects for training and for choosing models: those of each fitted split `having` every stage.
+        """The subjects for training and for model selection, by split.
 
         Args:
-            corpus: whose subjects.
-            what: they must have, in words.
-            stages: whose artefacts that are.
+            corpus: the corpus.
+            what: name of the artefacts, for the message.
+            stages: stages of which a subject needs an artefact, see `having`.
 
         Raises:
             ValaroError: a split has no such subject.

@@ -1,4 +1,4 @@
-"""The face detectors: one record each. `stages.vision.detectors` has what builds each of them."""
+"""The face detectors, one record each; `stages.vision.detectors` builds them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Detector:
-    """A face detector that `faces.detector` may name.
+    """A face detector, for `faces.detector`.
 
     Args:
-        method: what it is, for people.
+        method: description.
         source: who publishes it.
-        licence: the terms of its weights, as a model card states them.
-        least_score: default of `faces.min_score` for it, 0 to 1.
-        unsure_score: what it gives what may as well be no face, and
-        sure_score: what it gives a face that is plain to see; between them an estimate from the face is the
-            more doubtful the lower the score (`stages.vision.doubt`).
-        weights: its name in `stages.core.weights.WEIGHTS`; None where the library that runs it ships them.
-        on_gpu: whether it runs on a GPU where there is one; the others always run on the processor.
+        licence: licence of its weights, as on a model card.
+        least_score: recommended `faces.min_score`, 0 to 1.
+        unsure_score: score at and below which a detection may well not be a face.
+        sure_score: score of a clearly visible face. Between the two, estimates from the face are less
+            reliable the lower the score (`stages.vision.doubt`).
+        weights: name in `stages.core.weights.WEIGHTS`; None if its library includes them.
+        on_gpu: whether it uses a GPU if there is one; the others run on the CPU.
     """
 
     method: str
@@ -48,13 +48,13 @@ DETECTORS: Mapping[str, Detector] = {
         method=_CENTERFACE.format(""),
         source="github.com/Star-Clouds/CenterFace, trained on WIDER FACE",
         licence="MIT",
-        least_score=0.5,  # 0.2 to 0.45 is what landscapes and titles without a face get
+        least_score=0.5,  # landscapes and titles without a face get 0.2 to 0.45
         unsure_score=0.5,
-        sure_score=0.85,  # of frontal faces over 60 px; a man's profile gets 0.72
+        sure_score=0.85,  # frontal faces over 60 px; a profile gets 0.72
         weights="centerface",
     ),
     "centerface_or_blazeface": Detector(
-        method=_CENTERFACE.format(", and where it finds none BlazeFace for faces within 2 m of the camera"),
+        method=_CENTERFACE.format(", or, if it finds no face, BlazeFace for faces within 2 m of the camera"),
         source="github.com/Star-Clouds/CenterFace, trained on WIDER FACE; MediaPipe",
         licence="MIT, Apache-2.0",
         least_score=0.5,
@@ -81,14 +81,14 @@ DETECTORS: Mapping[str, Detector] = {
         least_score=0.5,
     ),
 }
-"""Every detector by its name in params.yaml."""
+"""Name in params.yaml -> detector."""
 
 
 def known_detector(name: str) -> str:
-    """The name itself, if it is a detector's.
+    """Check the name of a detector, and return it.
 
     Raises:
-        ValueError: it isn't; the message lists those that are.
+        ValueError: there is no such detector; the message lists the valid names.
     """
     if name not in DETECTORS:
         raise ValueError(f"{name!r} is none of {', '.join(DETECTORS)}")

@@ -1,13 +1,13 @@
-"""Download one file over HTTP: resumed where it broke off, checked, visible only when complete.
+"""Download one file over HTTP, with resumption and verification; it appears only when complete.
 
-1. A lock file keeps a second process from writing the same file.
-2. Bytes go to a hidden partial file beside the target. One that an earlier call left is continued by a
-   `Range` request; a server that ignores the range sends everything, and we start over.
-3. The SHA-256 of the whole file decides. A wrong one removes the partial file; if it had been resumed, the
-   download is tried once more from the first byte.
+1. A lock file prevents a second process from writing the same file.
+2. Bytes are written to a hidden partial file beside the target. A partial file of an earlier call is
+   continued with a `Range` request; if the server ignores the range, the download starts again.
+3. The SHA-256 of the whole file is checked. If it is wrong, the partial file is removed; if the download had
+   been resumed, it is repeated once from the beginning.
 4. The partial file is renamed to the target.
 
-A connection that breaks leaves the partial file for the next call.
+If the connection breaks, the partial file remains for the next call.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Report = Callable[[int, int], None]
 
 
 class DownloadError(Exception):
-    """The file could not be downloaded; the message says why."""
+    """The download failed; the message has the reason."""
 
 
 def partial_path(target: Path) -> Path:
-    """Where the bytes of an unfinished download lie."""
+    """Path of the partial file of a download."""
     return target.with_name(f".{target.name}.part")
 
 
@@ -47,18 +47,18 @@ def download(
     report: Report | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> None:
-    """Fetch `url` into `target`; missing folders are made.
+    """Download `url` to `target`; missing folders are created.
 
     Args:
         url: http or https.
-        target: where the finished file appears.
-        sha256: of the whole file, in hexadecimal.
-        size_bytes: its length, or an upper bound: a server that sends more is cut off.
-        report: progress, at least once per megabyte.
-        timeout_s: longest wait for the connection, and for each next piece.
+        target: the file.
+        sha256: hash of the whole file, in hexadecimal.
+        size_bytes: size of the file, or an upper bound; the download stops beyond it.
+        report: called with the progress, at least once per megabyte.
+        timeout_s: longest wait in seconds for the connection, and for each piece.
 
     Raises:
-        DownloadError: no connection, an HTTP error, a connection that broke, or other bytes than expected.
+        DownloadError: no connection, an HTTP error, a broken connection, or a wrong SHA-256.
     """
     from filelock import FileLock
 
@@ -66,25 +66,25 @@ def download(
     partial = partial_path(target)
     try:
         with FileLock(partial.with_suffix(".lock")):  # the lock file stays: removing it would race
-            if target.is_file() and _sha256(target) == sha256:  # another process was quicker
+            if target.is_file() and sha256_of(target) == sha256:  # another process has downloaded it
                 return
             resumed = partial.is_file()
             found = _receive(url, partial, size_bytes, report, timeout_s)
-            if found != sha256 and resumed:  # what lay there may have been of another version
+            if found != sha256 and resumed:  # the partial file may be of another version
                 partial.unlink()
                 found = _receive(url, partial, size_bytes, report, timeout_s)
             if found != sha256:
                 partial.unlink()
-                raise DownloadError(f"SHA-256 of the download is {found[:16]}…, wanted {sha256[:16]}…")
+                raise DownloadError(f"SHA-256 of the download is {found[:16]}…, must be {sha256[:16]}…")
             partial.replace(target)
     except (OSError, HTTPException) as error:
         raise DownloadError(str(error) or type(error).__name__) from error
 
 
 def _receive(url: str, partial: Path, size_bytes: int, report: Report | None, timeout_s: float) -> str:
-    """Complete the partial file, at most one chunk beyond the expected size; its SHA-256."""
+    """Complete the partial file, up to one chunk beyond the expected size; return its SHA-256."""
     received = min(partial.stat().st_size, size_bytes) if partial.is_file() else 0
-    # The scheme is ours to choose: addresses come from a table in the code, never from a user.
+    # The URLs come from a table in the code, never from a user.
     request = urllib.request.Request(url, headers={"Range": f"bytes={received}-"} if received else {})  # noqa: S310
     try:
         answer = urllib.request.urlopen(request, timeout=timeout_s)  # noqa: S310
@@ -92,7 +92,7 @@ def _receive(url: str, partial: Path, size_bytes: int, report: Report | None, ti
         if error.code != RANGE_NOT_SATISFIABLE or not received:
             raise
         os.truncate(partial, received)
-        return _sha256(partial)  # nothing was missing
+        return sha256_of(partial)  # it was complete
     with answer, partial.open("ab") as file:
         if answer.status != PARTIAL_CONTENT:
             received = 0
@@ -108,9 +108,10 @@ def _receive(url: str, partial: Path, size_bytes: int, report: Report | None, ti
         os.fsync(file.fileno())
     if end is not None and received < min(end, size_bytes):
         raise OSError(f"the connection broke after {received} of {end} bytes; run it again to resume")
-    return _sha256(partial)
+    return sha256_of(partial)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

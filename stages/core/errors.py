@@ -1,19 +1,19 @@
-"""Errors that a user can act on: the file, the value, the remedy."""
+"""Errors that the user can fix; messages name the file, the value and the remedy."""
 
 from pathlib import Path
 
 
 class ValaroError(Exception):
-    """Anything that stops the work and that the user can fix; printed without a traceback."""
+    """An error that stops the work and that the user can fix; printed without a traceback."""
 
 
 class BadInput(ValaroError):
-    """One input can't be used. The others go on; this one is listed with its reason.
+    """One input can't be used. It is listed with the reason, and the others are processed.
 
     Args:
         file: the file at fault.
-        problem: what is wrong with it, with the offending value.
-        remedy: what to do about it.
+        problem: what is wrong, with the invalid value.
+        remedy: what the user can do.
     """
 
     def __init__(self, file: Path | str, problem: str, remedy: str) -> None:
@@ -21,5 +21,5 @@ class BadInput(ValaroError):
         super().__init__(f"{self.file}: {self.problem}. {self.remedy}.")
 
     def __reduce__(self) -> tuple[type["BadInput"], tuple[str, str, str]]:
-        """Cross a process boundary whole (exceptions pickle their message only)."""
+        """Pickle all arguments, for other processes; by default an exception pickles its message only."""
         return BadInput, (self.file, self.problem, self.remedy)

@@ -1,4 +1,4 @@
-"""Folds of recordings: what is picked or fitted on some is scored on the others."""
+"""Folds of recordings: models are selected or fitted on some folds and scored on the others."""
 
 from typing import Any
 
@@ -11,25 +11,25 @@ from stages.core.corpus import Corpus, Workspace
 from stages.core.params import CrossfitParams
 
 Groups = NDArray[Any]
-"""One label per row, strings or integers: the recording, so that its people and its parts stay together."""
+"""One group per row, a string or an integer: the recording, so that its people and parts stay in one fold."""
 
 FEWEST_RECORDINGS = 2
-"""One to pick on, one to score on."""
+"""One to select on, one to score on."""
 
 
 def assign_folds(groups: Groups, folds: int, seed: int, labelled: Flags | Integers | None = None) -> Integers:
-    """Deal whole groups into folds of about equal numbers of labelled rows.
+    """Assign whole groups to folds with about equal numbers of labelled rows.
 
-    The largest groups go first, each to the fold that is lightest so far; the seed decides between equals.
-    Neither the order of the rows nor of the groups matters.
+    Groups are assigned in descending order of size, each to the smallest fold so far; the seed breaks ties.
+    The order of rows and groups doesn't matter.
 
     Shape: (N,) -> (N,) in 0..folds - 1.
 
     Args:
         groups: group of each row.
-        folds: how many; none stays empty.
-        seed: of the shuffle.
-        labelled: weight of each row, such as whether it is labelled; all alike by default.
+        folds: number of folds; none stays empty.
+        seed: seed of the ties.
+        labelled: weight of each row, e.g. whether it is labelled; None: equal weights.
 
     Raises:
         ValueError: lengths differ, or folds isn't in 2..number of groups.
@@ -54,12 +54,12 @@ def assign_folds(groups: Groups, folds: int, seed: int, labelled: Flags | Intege
 def validation_folds(workspace: Workspace, corpus: Corpus, settings: CrossfitParams) -> dict[str, int]:
     """Validation subject -> the fold of its recording, the same for every system and fusion.
 
-    Empty with fewer than FEWEST_RECORDINGS labelled recordings: nothing can then be scored out of fold.
+    Empty with fewer than FEWEST_RECORDINGS labelled recordings, since nothing can be scored out of fold then.
 
     Args:
-        workspace: whose index tells how many frames are labelled.
-        corpus: whose validation subjects.
-        settings: how many folds, at most one per labelled recording; and the seed.
+        workspace: its index has the numbers of labelled frames.
+        corpus: its validation subjects are assigned.
+        settings: number of folds, at most one per labelled recording; and the seed.
     """
     subjects = workspace.having(corpus.of("validation"), "index")
     labelled = np.array(

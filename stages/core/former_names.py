@@ -1,6 +1,6 @@
-"""Names of earlier versions and what they are called today, in this one module.
+"""Names that changed since earlier versions.
 
-Models, scores and tables that earlier versions wrote are read through it, so that an exported folder still
+Models, scores and tables of earlier versions are read with these names, so that an exported folder still
 gives the same traces. `stages.core.former_params` does the same for parameter files.
 """
 
@@ -14,11 +14,11 @@ FORMER_NAMES: Mapping[str, str] = {
     "voiced_share": "speaking_share",
     "voiced_window_s": "speaking_window_s",
 }
-"""Names of version 0.1 and what they are called now: of systems, columns, parameters, tensors."""
+"""Name in version 0.1 -> present name, of systems, columns, parameters and tensors."""
 
 
 def present_name(name: str) -> str:
-    """What a thing is called now.
+    """The present name for a former one; other names are returned unchanged.
 
     >>> present_name("dwf_voiced_dynamic_audio")
     'dwf_speaking_dynamic_audio'
@@ -27,7 +27,7 @@ def present_name(name: str) -> str:
 
 
 def former_name(name: str) -> str:
-    """What version 0.1 called it.
+    """The name in version 0.1 for a present one; other names are returned unchanged.
 
     >>> former_name("speaking_window_s"), former_name("smooth")
     ('voiced_window_s', 'smooth')
@@ -36,13 +36,18 @@ def former_name(name: str) -> str:
 
 
 def held_name(name: str, among: Iterable[str]) -> str:
-    """The name that a column has among these: its own, or the former one where only that is there."""
+    """The name of a column in a table: its present name, or the former one if the table has only that.
+
+    Args:
+        name: present name.
+        among: names of the table's columns.
+    """
     held, former = set(among), former_name(name)
     return former if name not in held and former in held else name
 
 
 def with_present_names(content: Any) -> Any:
-    """JSON of an earlier version with today's names, of keys and of values.
+    """JSON of an earlier version with present names, in keys and in values.
 
     >>> with_present_names({"fusion": "dwf_voiced_dynamic_audio", "model": {"silence": "voiced_mean"}})
     {'fusion': 'dwf_speaking_dynamic_audio', 'model': {'silence': 'speaking_mean'}}

@@ -1,7 +1,7 @@
-"""Read parameter files of earlier versions: renamed parameters, and values for those that were added since.
+"""Read parameter files of earlier versions: renamed parameters, and values for parameters added since.
 
-A parameter that is renamed or added gets an entry below, so that an old file keeps its meaning; a test reads
-the parameters of version 0.1 and names those that are missing.
+Every renamed or added parameter needs an entry below, so that an old file keeps its meaning; a test reads the
+parameters of version 0.1 and names missing entries.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from stages.core.former_names import present_name
 
 RENAMED_KEYS = ("fuse.voiced_window_s",)
-"""Parameters whose last part has a new name."""
+"""Parameters (by their former name) whose last part has a new name."""
 RENAMED_VALUES = ("cross_attention.silence", "submission.system")
-"""Parameters whose value is one of those names."""
+"""Parameters whose value may be a former name."""
 
 ADDED_KEYS: Mapping[str, Any] = {
     "index.lists": ".",
@@ -21,7 +21,7 @@ ADDED_KEYS: Mapping[str, Any] = {
     "decode.keep_frames": True,
     "faces.scales": "native",
     "faces.target": "first",
-    "faces.min_motion": 0.08,  # it and the next decide only who else is there, not whose face is followed
+    "faces.min_motion": 0.08,  # this and the next only affect other people, not the face that is followed
     "faces.min_seen_s": 1.0,
     "speech.rule": "motion",
     "speech.min_mouth_motion": 0.0,  # an open mouth was enough
@@ -39,7 +39,7 @@ ADDED_KEYS: Mapping[str, Any] = {
     "embed.folds": 0,
     "embed.mirrored": False,
     "dynamic.missing": "as_seen",
-    "crossfit": {"folds": 5, "seed": 0},  # it and intervals concern figures only, no trace
+    "crossfit": {"folds": 5, "seed": 0},  # this and intervals affect scores only, not traces
     "intervals": {
         "coverage": 0.9,
         "trees": 40,
@@ -55,18 +55,18 @@ ADDED_KEYS: Mapping[str, Any] = {
     "submission.refit": "none",
     "predict": {"max_gap_s": None},  # every frame had a value
 }
-"""Parameters that version 0.1 didn't have, each with the value that means what it did.
+"""Parameters that version 0.1 didn't have, with the value that gives its behaviour.
 
-A key with a default in `stages.core.params` needs no entry. Profiles state every key all the same.
+A key with a default in `stages.core.params` needs no entry. Profiles have every key.
 """
 
 
 class Upgrade(NamedTuple):
-    """Parameters as this version takes them.
+    """Parameters in the form of this version.
 
     Args:
-        content: of the file, with today's names, and with a value for each key that came since.
-        added: the keys that the file doesn't have.
+        content: of the file, with present names, and with a value for every added key.
+        added: the keys that the file lacked.
     """
 
     content: Any
@@ -74,7 +74,7 @@ class Upgrade(NamedTuple):
 
 
 def upgraded(content: Any) -> Upgrade:
-    """A parameter file of this version or an earlier one, as this version takes it; no mapping: as it is."""
+    """Convert the content of a parameter file of any version; content that isn't a mapping is unchanged."""
     content, added = deepcopy(content), []
     for key in RENAMED_KEYS:
         for section, name in _section_of(content, key):
@@ -93,7 +93,7 @@ def upgraded(content: Any) -> Upgrade:
 
 
 def _section_of(content: Any, key: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """The mapping in which a key stands and its last part; nothing where there is no such mapping."""
+    """Yield the mapping of a key and the last part of the key; nothing if there is no such mapping."""
     *path, name = key.split(".")
     for part in path:
         content = content.get(part) if isinstance(content, dict) else None

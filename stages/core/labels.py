@@ -1,7 +1,7 @@
-"""Aff-Wild2 annotation files, and their labels on the axes of native frames and of the 5 Hz grid.
+"""Aff-Wild2 annotation files, and their labels at native frames and on the 5 Hz grid.
 
-Label row i belongs to native frame i, or, in an AVI with empty chunks (frames that the camera dropped and
-the header counts), to slot i of its clock; `match_rows` decides which.
+Label row i belongs to native frame i. In an AVI with empty chunks (dropped frames that the header counts) it
+may belong to clock slot i instead; `match_rows` decides.
 """
 
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ def read_labels(path: Path) -> Floats:
     """Read one annotation file: the header, then one `valence,arousal` line per native frame.
 
     A line with -5 in either column is unlabelled. A byte order mark, CRLF or CR line ends and blank lines at
-    the end are accepted; a blank line elsewhere is not: every label after it would belong to another frame.
+    the end are accepted; a blank line elsewhere isn't, since all later labels would belong to other frames.
 
     Returns:
         (rows, 2) float32 in [-1, 1], both columns NaN where unlabelled.
 
     Raises:
-        BadInput: the file can't be read, or a line doesn't fit; names the line and its value.
+        BadInput: the file can't be read, or a line isn't valid; the message has the line and its value.
     """
     lines = _lines(path)
     header = lines[0].replace(" ", "").lower()
@@ -39,7 +39,7 @@ def read_labels(path: Path) -> Floats:
         raise BadInput(path, "no label after the header", "Give one valence,arousal line per frame")
     rows = np.array([_row(path, number, line) for number, line in enumerate(lines[1:], start=2)])
     unlabelled = (rows == UNLABELLED).any(axis=1)
-    fits = (np.abs(rows) <= 1) | (rows == UNLABELLED)  # false for NaN and infinities too
+    fits = (np.abs(rows) <= 1) | (rows == UNLABELLED)  # also False for NaN and infinities
     if not fits.all():
         row, column = np.argwhere(~fits)[0]
         name = HEADER.split(",")[column]
@@ -80,7 +80,8 @@ def _row(path: Path, number: int, line: str) -> list[float]:
 
 
 MAX_ROWS_MORE, MAX_ROWS_FEWER = 2, 3
-"""How far the rows of Aff-Wild2 lie from the header's count of frames, all but three of 561 subjects."""
+"""Tolerated differences between label rows and frames in the header; in Aff-Wild2 only 3 of 561 subjects
+exceed them."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ class RowMatch:
 
     Args:
         row: (N,) row of each frame, increasing.
-        by_slot: rows count the slots of the clock, those of dropped frames too.
-        off_rows: by how many rows a frame's labels may be off; 0 where rows and frames, or slots, agree.
+        by_slot: whether rows count clock slots, including those of dropped frames.
+        off_rows: by how many rows the labels may be shifted; 0 if rows match frames or slots.
     """
 
     row: Integers
@@ -99,12 +100,12 @@ class RowMatch:
 
 
 def match_rows(rows: int, slots: Integers, declared: int) -> RowMatch:
-    """Match rows to frames, or to the slots of the clock where the header counts more slots than frames.
+    """Match label rows to frames, or to clock slots if the header counts more slots than frames.
 
     Args:
-        rows: how many there are.
-        slots: (N,) slot of each native frame, from 0, increasing; 0 .. N - 1 where none was dropped.
-        declared: frames by the header, dropped ones included; 0 where it says nothing.
+        rows: number of label rows.
+        slots: (N,) clock slot of each native frame, from 0, increasing; 0 .. N - 1 without dropped frames.
+        declared: number of frames in the header, including dropped ones; 0 if unknown.
     """
     frames = len(slots)
     dropped = declared > frames and int(slots[-1]) > frames - 1
@@ -112,7 +113,7 @@ def match_rows(rows: int, slots: Integers, declared: int) -> RowMatch:
     if by_slot:
         return RowMatch(slots, True, 0)
     off = 0 if _agree(rows, frames) else abs(rows - frames)
-    if off and dropped:  # rows that count slots and lack some lie behind the frames by all that were dropped
+    if off and dropped:  # at worst, rows count slots, and all dropped frames shift them
         off = max(off, abs(rows - declared), declared - frames)
     return RowMatch(np.arange(frames), False, off)
 
@@ -122,7 +123,7 @@ def _agree(rows: int, frames: int) -> bool:
 
 
 def align_labels(rows: Floats, row_of_frame: Integers) -> tuple[Floats, Flags]:
-    """Labels of the native frames. Rows of no frame are dropped, frames beyond the rows stay unlabelled.
+    """Labels of the native frames. Rows without a frame are dropped; frames without a row stay unlabelled.
 
     Shape: (R, 2), (N,) -> (N, 2), (N,).
 
@@ -130,22 +131,22 @@ def align_labels(rows: Floats, row_of_frame: Integers) -> tuple[Floats, Flags]:
         Valence and arousal, float32, NaN where unlabelled; and the mask of labelled frames.
     """
     aligned = np.full((len(row_of_frame), 2), np.nan, np.float32)
-    there = row_of_frame < len(rows)
-    aligned[there] = rows[row_of_frame[there]]
+    has_row = row_of_frame < len(rows)
+    aligned[has_row] = rows[row_of_frame[has_row]]
     labelled: Flags = ~np.isnan(aligned).any(axis=1)
     aligned[~labelled] = np.nan
     return aligned, labelled
 
 
 def trace_of_rows(trace: Floats, rows: int, row_of_frame: Integers) -> Floats:
-    """The inverse, for a submission: each row takes the last frame that isn't after it.
+    """The inverse of `align_labels`, for a submission: each row gets the last frame that isn't after it.
 
-    Surplus rows repeat the last frame, as participants do.
+    Rows after the last frame repeat it, as in participants' submissions.
 
     Shape: (N, 2), (N,) -> (rows, 2).
 
     Raises:
-        ValueError: there is no frame to take a prediction from.
+        ValueError: the trace has no frame.
     """
     if not len(trace):
         raise ValueError(f"no predicted frame for {rows} rows")
@@ -156,17 +157,17 @@ def trace_of_rows(trace: Floats, rows: int, row_of_frame: Integers) -> Floats:
 def resample_labels(
     valence_arousal: Floats, labelled: Flags, time_s: Floats, grid_s: Floats
 ) -> tuple[Floats, Flags]:
-    """Labels on the grid: each point takes the native frame nearest in time (the earlier of two as near).
+    """Labels on the grid: each point gets the nearest native frame in time (on a tie, the earlier one).
 
-    Nearest rather than interpolated, so that a point counts as labelled only if a real frame there is.
+    They aren't interpolated, so that a point counts as labelled only if its nearest frame is.
 
     Shape: (N, 2), (N,), (N,), (T,) -> (T, 2), (T,).
 
     Args:
         valence_arousal: labels of the native frames.
-        labelled: which of them are labelled.
-        time_s: their times, increasing.
-        grid_s: the points wanted.
+        labelled: whether each is labelled.
+        time_s: their times in seconds, increasing.
+        grid_s: times of the grid in seconds.
 
     Raises:
         ValueError: lengths differ, there is no frame, or time_s isn't increasing.

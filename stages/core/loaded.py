@@ -1,4 +1,4 @@
-"""What was loaded from a file, remembered while the file stays as it is."""
+"""Cache what is loaded from a file until the file changes."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -12,10 +12,10 @@ Options = ParamSpec("Options")
 def remembered(
     load: Callable[Concatenate[Path, Options], Loaded],
 ) -> Callable[Concatenate[Path, Options], Loaded]:
-    """Load a file once for every set of options, and again when it has changed.
+    """Decorate a loading function: a file is loaded once per set of options, and again after it has changed.
 
-    A process that lives on, such as the app's, so never answers by a model that was trained anew. The former
-    content is let go.
+    So a long-running process, such as the app, never uses an outdated model. The content before the change is
+    released.
     """
     known: dict[object, tuple[object, Loaded]] = {}
 

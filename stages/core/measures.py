@@ -1,8 +1,8 @@
-"""How well predictions agree with labels: CCC, RMSE, and the moments that CCC is made of.
+"""Agreement of predictions with labels: CCC, RMSE, and the moments behind CCC.
 
-A frame whose truth is NaN is unlabelled and never counted. CCC needs nothing
-but means, variances and covariances, so these are gathered once (`Moments`), merged over recordings, and the
-CCC of any weighted sum of models, or of any choice of recordings, follows exactly without the frames.
+A frame whose truth is NaN is unlabelled and isn't counted. CCC depends only on means, variances and
+covariances. These are computed once per recording (`Moments`) and merged; the exact CCC of any weighted sum
+of models, and of any set of recordings, follows from them without the frames.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from stages.core.arrays import Flags, Floats
 TARGETS = ("valence", "arousal")
 """The two columns of every label and prediction, in this order."""
 SCORED = (*TARGETS, "mean")
-"""What is reported: a measure per target, and the mean of the two."""
+"""The reported scores: one per target, and their mean."""
 
 
 def ccc(truth: Floats, prediction: Floats) -> float:
@@ -24,8 +24,8 @@ def ccc(truth: Floats, prediction: Floats) -> float:
 
     Shape: (N,), (N,) -> scalar in [-1, 1].
 
-    Finite for constants: if only one side is constant, or both are but differ, it is 0; if both are the
-    same constant, the two agree on every frame and it is 1 (the formula says 0/0 there).
+    It is finite for constants: 0 if only one side is constant, or both are but differ; 1 if both are the same
+    constant, where the formula is 0/0.
 
     Args:
         truth: labels; NaN where unlabelled.
@@ -80,7 +80,7 @@ def rmse_per_target(truth: Floats, prediction: Floats) -> Floats:
 
 
 def labelled_rows(truth: Floats, prediction: Floats) -> Flags:
-    """Frames that count: every target labelled. Checks that they are predicted.
+    """The frames with all targets labelled; checks that they have a prediction.
 
     Shape: (N, C), (N, ...) -> (N,).
 
@@ -102,7 +102,7 @@ class Moments:
     """Count, means and population covariance of the columns [truth, model 1, ..., model M].
 
     Attributes:
-        count: labelled frames seen.
+        count: number of labelled frames.
         mean: (1 + M,) float64.
         covariance: (1 + M, 1 + M) float64, divided by `count`, not `count` - 1.
     """
@@ -113,7 +113,7 @@ class Moments:
 
     @classmethod
     def of(cls, truth: Floats, stack: Floats) -> "Moments":
-        """Gather over the labelled frames; none labelled gives the neutral element of `merge`.
+        """Compute over the labelled frames; without any, the result is the neutral element of `merge`.
 
         Shape: (N,), (N, M).
 
@@ -124,7 +124,7 @@ class Moments:
         columns = np.column_stack([truth[rows], stack[rows]]).astype(np.float64)
         if not len(columns):
             return cls(0, np.zeros(columns.shape[1]), np.zeros((columns.shape[1],) * 2))
-        shift = columns[0].copy()  # deviations from the first row: a constant column has variance 0 exactly
+        shift = columns[0].copy()  # relative to the first row: a constant column has a variance of exactly 0
         columns -= shift
         offset = columns.mean(axis=0)
         columns -= offset
@@ -148,7 +148,7 @@ class Moments:
         return Moments(count, self.mean + share * delta, within + between)
 
     def fused(self, weights: Floats) -> "Moments":
-        """Moments of [truth, sum over models of weight x prediction]: what scoring the fused frames needs.
+        """Moments of [truth, weighted sum of the models], which determine the score of the fused prediction.
 
         Shape: (M,).
 
@@ -165,13 +165,13 @@ class Moments:
         """CCC of the only model.
 
         Raises:
-            ValueError: nothing is labelled, or there are several models (`fused` makes them one).
+            ValueError: no frame is labelled, or there are several models (combine them with `fused`).
         """
         if not self.count:
             raise ValueError("no labelled frame: CCC is undefined")
         if len(self.mean) != 2:
             raise ValueError(
-                f"CCC compares one model with the truth, these moments hold {len(self.mean) - 1}"
+                f"CCC compares one model with the truth, but these moments have {len(self.mean) - 1}"
             )
         numerator, spread = 2 * self.covariance[0, 1], self.covariance[0, 0] + self.covariance[1, 1]
         return float(concordance(numerator, spread + (self.mean[0] - self.mean[1]) ** 2))
@@ -183,7 +183,7 @@ def moments_per_target(truth: Floats, prediction: Floats) -> tuple[Moments, Mome
     Shape: (N, 2), (N, 2).
 
     Raises:
-        ValueError: as `ccc`, but for a recording without labels.
+        ValueError: as `ccc`, except for a recording without labels.
     """
     rows = labelled_rows(truth, prediction)
     valence, arousal = (Moments.of(truth[rows, k], prediction[rows][:, [k]]) for k in range(2))
@@ -191,7 +191,7 @@ def moments_per_target(truth: Floats, prediction: Floats) -> tuple[Moments, Mome
 
 
 def concordance(numerator: Floats, denominator: Floats) -> Floats:
-    """Equation 2's quotient, 1 where numerator and denominator vanish (equal constants)."""
+    """The quotient of the paper's equation 2; 1 where the denominator is 0 (equal constants)."""
     numerator, denominator = np.asarray(numerator), np.asarray(denominator)
     equal = denominator <= 0
     return np.where(equal, 1.0, numerator / np.where(equal, 1.0, denominator))

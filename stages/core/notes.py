@@ -1,10 +1,10 @@
-"""Notes: what was odd about an input, or why it was set aside, in one line that a terminal can show."""
+"""Notes: warnings on an input, or the reason why it was set aside, in one printable line."""
 
 from dataclasses import dataclass
 
 
 def printable(text: str) -> str:
-    """The text with line breaks, terminal codes and bytes that aren't text written as escapes."""
+    """The text with escapes for line breaks, terminal codes and bytes that aren't UTF-8."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
@@ -12,13 +12,21 @@ QUOTED_CHARACTERS = 60
 
 
 def quoted(text: str) -> str:
-    """A piece of a file as a message may quote it: in quotes, cut after some 60 characters."""
+    """A piece of a file for a message: in quotes, truncated to QUOTED_CHARACTERS."""
     return repr(text if len(text) <= QUOTED_CHARACTERS else f"{text[: QUOTED_CHARACTERS - 4]} ...")
 
 
 @dataclass(frozen=True)
 class Note:
-    """A warning, or the reason why one input was set aside (`quarantined`)."""
+    """A warning, or the reason why one input was set aside (`quarantined`).
+
+    Args:
+        subject: subject, video or other name of the input.
+        file: path of the file.
+        problem: what is wrong.
+        remedy: what the user can do.
+        quarantined: whether the input was set aside.
+    """
 
     subject: str
     file: str
@@ -27,7 +35,7 @@ class Note:
     quarantined: bool = False
 
     def __post_init__(self) -> None:
-        """One line of text, whatever a file name holds: what can't be printed or encoded is escaped."""
+        """Escape characters that can't be printed or encoded, e.g. in file names."""
         for name in ("subject", "file", "problem", "remedy"):
             object.__setattr__(self, name, printable(getattr(self, name)))
 

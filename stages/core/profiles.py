@@ -1,4 +1,4 @@
-"""Profiles: complete parameter files in `profiles/`; `params.yaml` is a copy of one of them, or of none."""
+"""Profiles: complete parameter files in `profiles/`; `params.yaml` is a copy of one, or edited."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ ABSENT = "(absent)"
 
 @dataclass(frozen=True)
 class Switch:
-    """What a change of profile did.
+    """The result of switching to a profile.
 
     Args:
         changes: one line per key, `key: old → new`.
-        backup: copy of edits that are in no profile; None if there were none.
+        backup: copy of the former params.yaml, if it had edits; None otherwise.
     """
 
     changes: list[str]
@@ -27,25 +27,25 @@ class Switch:
 
 
 def find_profiles(root: Path) -> dict[str, Path]:
-    """The profiles of a repository by name.
+    """Name -> file of the profiles of a repository.
 
     Raises:
-        ValaroError: there are none.
+        ValaroError: there is no profile.
     """
     found = {path.stem: path for path in sorted((root / "profiles").glob("*.yaml"))}
     if not found:
-        raise ValaroError(f"{(root / 'profiles').absolute()} holds no profile. Run this from the repository.")
+        raise ValaroError(f"{(root / 'profiles').absolute()} has no profile. Run this from the repository.")
     return found
 
 
 def first_comment(profile: Path) -> str:
-    """The first comment line of a profile: what it is for."""
+    """The first comment line of a profile, which says what it is for."""
     lines = profile.read_text(encoding="utf-8").splitlines()
     return next((line.lstrip("# ") for line in lines if line.startswith("#")), "")
 
 
 def active_profile(root: Path) -> str | None:
-    """The profile that params.yaml is a copy of, comments included; None if it is edited or missing."""
+    """The profile of which params.yaml is an exact copy; None if it is edited or missing."""
     params = root / PARAMS_FILE
     if not params.is_file():
         return None
@@ -54,15 +54,15 @@ def active_profile(root: Path) -> str | None:
 
 
 def switch_profile(root: Path, name: str, *, force: bool = False) -> Switch:
-    """Make a profile the active one. It is checked first; edits are replaced only with `force`.
+    """Copy a profile to params.yaml, after checking it.
 
     Args:
         root: the repository.
-        name: of the profile.
-        force: replace params.yaml even if it has edits that no profile has; params.yaml.bak keeps them.
+        name: name of the profile.
+        force: replace params.yaml even if it has edits; a backup (params.yaml.bak) keeps them.
 
     Raises:
-        ValaroError: no such profile, one that isn't valid, or edits that would be lost.
+        ValaroError: there is no such profile, it isn't valid, or edits would be lost without `force`.
     """
     profiles = find_profiles(root)
     if name not in profiles:
@@ -73,8 +73,8 @@ def switch_profile(root: Path, name: str, *, force: bool = False) -> Switch:
     backup = _free_backup(params) if edited else None
     if backup and not force:
         raise ValaroError(
-            f"{params} holds edits that no profile has ({_edits(params, profiles)}). Save it as a profile of "
-            f"its own (cp params.yaml profiles/mine.yaml), or use --force: they stay in {backup.name}."
+            f"{params} has edits that no profile has ({_edits(params, profiles)}). Save it as a new profile "
+            f"(cp params.yaml profiles/mine.yaml), or use --force: {backup.name} then keeps them."
         )
     changes = list(differences(_content(params), _content(profiles[name])))
     if backup:
@@ -84,7 +84,7 @@ def switch_profile(root: Path, name: str, *, force: bool = False) -> Switch:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """One line per key that differs, nested keys joined by dots."""
+    """Yield `key: old → new` for every difference; nested keys are joined by dots."""
     for key in [*old, *(key for key in new if key not in old)]:
         before, after = old.get(key, ABSENT), new.get(key, ABSENT)
         if isinstance(before, dict) and isinstance(after, dict):
@@ -94,25 +94,25 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> I
 
 
 def _plain(value: Any) -> str:
-    """A value as it stands in YAML, on one line."""
+    """A value as YAML on one line."""
     if value == ABSENT:
         return ABSENT
     return yaml_text(value, flow=True)
 
 
 def _edits(params: Path, profiles: dict[str, Path]) -> str:
-    """What sets params.yaml apart from the profile it is nearest to."""
+    """The differences of params.yaml to the most similar profile."""
     content = _content(params)
     compared = {name: list(differences(_content(path), content)) for name, path in profiles.items()}
     name = min(compared, key=lambda name: len(compared[name]))
     if not compared[name]:
-        return f"only comments or the layout differ from {name}"
+        return f"only comments or layout differ from {name}"
     more = f" and {len(compared[name]) - 1} more" if len(compared[name]) > 1 else ""
     return f"against {name}: {compared[name][0]}{more}"
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """The keys of a parameter file; none where it is missing or broken."""
+    """The content of a parameter file; empty if it is missing or invalid."""
     try:
         content = read_yaml(path)
     except ValaroError:
@@ -121,7 +121,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _free_backup(params: Path) -> Path:
-    """A name for a copy that no earlier copy has."""
+    """An unused name for a backup."""
     names = ["bak", *(f"bak{number}" for number in range(2, 1000))]
     return next(p for name in names if not (p := params.with_name(f"{params.name}.{name}")).exists())
 

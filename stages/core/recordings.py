@@ -1,9 +1,10 @@
-"""What a name says about who is meant and what belongs together: sides, siblings, parts of one recording.
+"""The meaning of names: which person of a video, and which subjects and videos belong to one recording.
 
-1. `X_left` and `X_right` are the two people of the recording X. An `X` beside one of them is the other.
-2. `X-1`, `X-2` or `X_1`, `X_2`, ... are parts of one recording, cut into files of their own, where X is
-   itself a numbered recording (`122-60-1920x1080-1`, `video86_2`). `clip_1` is no part, since `clip` has no
-   number; nor is `21-24`, since 21 is nothing else; nor is the only part there is.
+1. `X_left` and `X_right` are the two people in the recording X. If only one of them and `X` exist, `X` is the
+   other person.
+2. `X-1`, `X-2` or `X_1`, `X_2`, ... are parts of one recording in separate files, if X has a number but isn't
+   only a number (`122-60-1920x1080-1`, `video86_2`). `clip_1` isn't a part, since `clip` has no number;
+   `21-24` isn't one, since 21 is only a number; and a name without a sibling isn't one.
 """
 
 import re
@@ -18,7 +19,7 @@ _PART = re.compile(r"(?P<whole>.+)[-_]\d{1,2}")
 
 
 def split_side(name: str) -> tuple[str, Side | None]:
-    """A subject's name without its side, and the side; ("video2", "left") of `video2_left`."""
+    """A subject's name without its side, and the side: ("video2", "left") for `video2_left`."""
     for side in SIDES:
         if name.endswith(f"_{side}") and name != f"_{side}":
             return name.removesuffix(f"_{side}"), side
@@ -26,18 +27,18 @@ def split_side(name: str) -> tuple[str, Side | None]:
 
 
 def siblings_left_out(name: str, subjects: Collection[str]) -> tuple[str, ...]:
-    """The siblings with a side, whose faces an unsuffixed subject must not get; () without any."""
+    """The siblings with a side, whose faces a subject without a side must not get; () without any."""
     if split_side(name)[1] is not None:
         return ()
     return tuple(f"{name}_{side}" for side in SIDES if f"{name}_{side}" in subjects)
 
 
 def recordings_of(names: Iterable[str], parts: bool = True) -> dict[str, str]:
-    """The recording of each of these names (of videos or subjects, with or without a side).
+    """Name -> its recording, for names of videos or subjects.
 
     Args:
-        names: all of the corpus; what is a part shows only beside its siblings.
-        parts: whether `X-1`, `X-2` are one recording X; False: only the sides are taken off.
+        names: all names of the corpus, since parts are recognised by their siblings.
+        parts: whether `X-1`, `X-2` are one recording X; False: only the sides are removed.
     """
     bare = {name: split_side(name)[0] for name in names}
     members: dict[str, set[str]] = defaultdict(set)
@@ -50,7 +51,7 @@ def recordings_of(names: Iterable[str], parts: bool = True) -> dict[str, str]:
 
 
 def _whole(name: str) -> str:
-    """The recording that this would be a part of; its own name where it can't be a part."""
+    """The recording of which this could be a part; its own name if it can't be a part."""
     match = _PART.fullmatch(name)
     whole = match["whole"] if match else name
     return whole if match and re.search(r"\d", whole) and not whole.isdecimal() else name

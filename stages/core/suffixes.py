@@ -1,4 +1,4 @@
-"""Endings of file names: of the videos that are read, of label files, of pictures."""
+"""Suffixes of file names: videos, label files, pictures."""
 
 VIDEO_SUFFIXES_OF = {
     "mov": (".mp4", ".mov", ".m4v", ".3gp", ".3g2", ".qt", ".f4v"),
@@ -20,7 +20,7 @@ VIDEO_SUFFIXES_OF = {
     "yuv4mpegpipe": (".y4m",),
     "gif": (".gif",),
 }
-"""Endings of the formats that `stages/media/source.py` opens and that hold pictures, by FFmpeg's names."""
+"""FFmpeg's name of a format -> suffixes, for the video formats that `stages/media/source.py` opens."""
 
 VIDEO_SUFFIXES = frozenset(suffix for suffixes in VIDEO_SUFFIXES_OF.values() for suffix in suffixes)
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})

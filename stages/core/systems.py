@@ -1,7 +1,7 @@
-"""The systems and their fusions: one record each, which holds all that sets it apart (paper, table 5).
+"""The systems and fusions, one record each with all its properties (paper, table 5).
 
-A single system predicts from the video; a fusion combines the traces of single systems. Where the name of one
-of them decides anything, it is looked up here; nothing is read out of the name itself.
+A single system predicts from the video; a fusion combines the traces of single systems. Properties are looked
+up here; none is parsed from a name.
 """
 
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class System:
-    """A system that predicts valence and arousal by itself.
+    """A single system, which predicts valence and arousal from the video.
 
     Args:
-        title: its row in table 5, where the paper has no title for it.
-        weights: its files below `models/`, without `.safetensors`; `{section.key}` stands for the value of a
+        title: its row in table 5, if the paper has no title for it.
+        weights: its files in `models/`, without `.safetensors`; `{section.key}` stands for the value of a
             parameter.
-        sections: of the parameters that made it, besides those of preparation and smoothing.
-        sees: whether it looks at face embeddings.
-        hears: whether it is given sound.
+        sections: the sections of parameters that it was made with, besides preparation and smoothing.
+        sees: whether it uses face embeddings.
+        hears: whether it uses sound.
         leans_on: systems whose features it needs; they run first.
     """
 
@@ -31,7 +31,7 @@ class System:
     leans_on: tuple[str, ...] = ()
 
     def files(self, params: Any) -> list[str]:
-        """Its weights below `models/`.
+        """Its files in `models/`.
 
         Args:
             params: the `Params` that it was trained with.
@@ -45,12 +45,12 @@ class Fusion:
     """A combination of the traces of single systems.
 
     Args:
-        title: its row in table 5, where the paper has no title for it.
-        systems: whose traces it combines, in the order of the stack.
-        method: how it is fitted and applied, a name in `stages.fusion.methods.METHODS`.
-        holds: what its file holds, for its model card.
+        title: its row in table 5, if the paper has no title for it.
+        systems: the systems whose traces it combines, in the order of the stack.
+        method: a name in `stages.fusion.methods.METHODS`.
+        holds: content of its file, for its model card.
         by_speech: whether the stack is split by the share of speaking time around a frame.
-        by_width: whether the widths of the systems' intervals join the stack.
+        by_width: whether the widths of the systems' intervals are added to the stack.
     """
 
     title: str
@@ -64,7 +64,7 @@ class Fusion:
 _STATIC = "static/{embed.backbone}"
 
 SYSTEMS: Mapping[str, System] = {
-    "static": System(  # ours: what does the temporal model add?
+    "static": System(  # ours: shows what the temporal model adds
         title="static model, frame by frame",
         weights=(_STATIC,),
         sections=("finetune", "embed"),
@@ -95,13 +95,13 @@ SYSTEMS: Mapping[str, System] = {
         leans_on=("dynamic", "audio"),
     ),
 }
-"""Those that predict by themselves, by name."""
+"""Name -> single system."""
 
 FUSIONS: Mapping[str, Fusion] = {
     "dwf_dynamic_audio": Fusion(  # the paper's system 2
         title="DWF (1, audio)", systems=("dynamic", "audio"), method="dirichlet", holds="Weights for"
     ),
-    "dwf_speaking_dynamic_audio": Fusion(  # ours: its weights follow the speaking time
+    "dwf_speaking_dynamic_audio": Fusion(  # ours: weights depend on the share of speaking time
         title="DWF (1, audio), weights by voice",
         systems=("dynamic", "audio"),
         method="dirichlet",
@@ -126,7 +126,7 @@ FUSIONS: Mapping[str, Fusion] = {
         method="grouped_forest",
         holds="A forest over",
     ),
-    "dwf_width_dynamic_audio_kelm": Fusion(  # ours: it may follow whoever is surest
+    "dwf_width_dynamic_audio_kelm": Fusion(  # ours: may prefer the most confident system
         title="DWF (1, audio, functionals), by interval",
         systems=("dynamic", "audio", "kelm"),
         method="dirichlet",
@@ -141,18 +141,18 @@ FUSIONS: Mapping[str, Fusion] = {
         by_width=True,
     ),
 }
-"""The fusions, by name."""
+"""Name -> fusion."""
 
 OUT_OF_FOLD = ".out_of_fold"
-"""Ending of a folder of out-of-fold traces: whatever was picked or fitted on validation (epoch, C, gamma,
-weights, trees) was so on other recordings than the one that a trace is of."""
+"""Suffix of a folder of out-of-fold traces: everything selected or fitted on validation (epoch, C, gamma,
+weights, trees) was selected or fitted on other recordings than that of the trace."""
 
 
 def complexity(system: str) -> tuple[int, int, int, str]:
-    """Simpler systems first.
+    """Sort key that puts simpler systems first.
 
-    By how many single systems run; then singles, sums, sums by speech or width, forests; then by the files of
-    weights.
+    Sorted by the number of single systems that run; then single systems, weighted sums, sums by speech or
+    width, forests; then by the number of weights files.
     """
     if system in SYSTEMS:
         kind = 0
@@ -164,17 +164,17 @@ def complexity(system: str) -> tuple[int, int, int, str]:
 
 
 def out_of_fold_folder(system: str) -> str:
-    """Below data/: the out-of-fold traces of a system or a fusion."""
+    """Folder in data/ of the out-of-fold traces of a system or a fusion."""
     return f"{traces_folder(system)}{OUT_OF_FOLD}"
 
 
 def traces_folder(system: str) -> str:
-    """Below data/: the traces of a system or a fusion."""
+    """Folder in data/ of the traces of a system or a fusion."""
     return f"fused/{system}" if system in FUSIONS else f"traces/{system}"
 
 
 def parts_of(system: str) -> tuple[str, ...]:
-    """The single systems that a system or a fusion needs, in the order in which they must run.
+    """The single systems that a system or a fusion needs, in order of execution.
 
     >>> parts_of("cross_attention")
     ('dynamic', 'audio', 'cross_attention')

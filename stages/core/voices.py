@@ -1,4 +1,4 @@
-"""The voice separators: one record each. `stages.separation.separators` holds what builds each of them."""
+"""The backends of voice separation, one record each; `stages.separation.separators` builds them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class VoiceBackend:
-    """A way to take the voice out of a mixture that `voice.backend` may name.
+    """A method to separate the voice from a mixture, for `voice.backend`.
 
     Args:
-        method: what it is, for people.
-        published: whether it runs Spleeter's published networks, of `voice.spleeter_model`.
-        on_gpu: whether it runs on a GPU where there is one; the others always run on the processor.
-        all_cores: whether one recording keeps all cores busy, so that several at a time gain nothing.
-        core_s: seconds of one core of an AMD EPYC for a second of sound (`benchmarks/results/separation-*`,
-            `throughput-*`).
+        method: description.
+        published: whether it runs Spleeter's published networks, chosen by `voice.spleeter_model`.
+        on_gpu: whether it uses a GPU if there is one; the others run on the CPU.
+        all_cores: whether one recording uses all cores, so that parallel recordings aren't faster.
+        core_s: CPU seconds per second of sound, on one core of an AMD EPYC
+            (`benchmarks/results/separation-*`, `throughput-*`).
     """
 
     method: str
@@ -24,14 +24,14 @@ class VoiceBackend:
     core_s: float = 0.0
 
     def weights(self, spleeter_model: str) -> str | None:
-        """The name of its weights in `stages.core.weights.WEIGHTS`; None where it needs none."""
+        """Name of its weights in `stages.core.weights.WEIGHTS`; None if it needs none."""
         return f"spleeter_{spleeter_model}" if self.published else None
 
 
 VOICES: Mapping[str, VoiceBackend] = {
-    "none": VoiceBackend("the mixture itself"),
+    "none": VoiceBackend("no separation: the mixture itself"),
     "classical": VoiceBackend(
-        "the middle of the stereo picture, above the noise floor; no weights", core_s=0.0144
+        "the centre of the stereo image, above the noise floor; without weights", core_s=0.0144
     ),
     "spleeter_torch": VoiceBackend(
         "Spleeter's published networks, in PyTorch (paper, section 4.2.1)",
@@ -41,17 +41,20 @@ VOICES: Mapping[str, VoiceBackend] = {
         core_s=0.048,
     ),
     "spleeter": VoiceBackend(
-        "the original program, in an environment of its own", published=True, all_cores=True, core_s=0.218
+        "the original Spleeter program, in a separate environment",
+        published=True,
+        all_cores=True,
+        core_s=0.218,
     ),
 }
-"""Every backend by its name in params.yaml."""
+"""Name in params.yaml -> backend."""
 
 
 def known_voice(name: str) -> str:
-    """The name itself, if it is a backend's.
+    """Check the name of a backend, and return it.
 
     Raises:
-        ValueError: it isn't; the message lists those that are.
+        ValueError: there is no such backend; the message lists the valid names.
     """
     if name not in VOICES:
         raise ValueError(f"{name!r} is none of {', '.join(VOICES)}")

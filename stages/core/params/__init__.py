@@ -1,12 +1,12 @@
-"""The parameters: one typed section per concern, checked before any work.
+"""The parameters: typed sections, validated before any work.
 
-`params.yaml` holds the active profile; `profiles/` the complete, commented ones. Unknown keys are refused
-and an error names the key, the value and what is legal.
+`params.yaml` has the active parameters; `profiles/` has complete, commented sets. Unknown keys are refused;
+an error names the key, the value and the valid range.
 
-    sections.py     the types that the sections share
-    perception.py   what is found in the videos: index, decode, faces, mouth, voice, speech
-    learning.py     what is trained: pretrain, finetune, embed, dynamic, kelm, audio, cross_attention
-    results.py      what is made of the predictions; compute, app
+    sections.py     common types
+    perception.py   reading the videos: index, decode, faces, mouth, voice, speech
+    learning.py     training: pretrain, finetune, embed, dynamic, kelm, audio, cross_attention
+    results.py      use of the predictions: smooth to predict; compute, app
     reading.py      all sections together, and the parameter file
 """
 

@@ -1,4 +1,4 @@
-"""Sections of what is trained: the static models, and the systems on embeddings and voice."""
+"""Sections of the parameters for training: the static models, and the systems on embeddings and voice."""
 
 from typing import Annotated, Any, Literal
 
@@ -20,21 +20,21 @@ from stages.core.params.sections import (
 
 
 class Augmentation(Section):
-    """Image augmentation: each named one with this probability, independently."""
+    """Image augmentation: each of these, independently, with this probability."""
 
     probability: Share
     names: list[str]
 
 
 class Statistics(Section):
-    """Mean and standard deviation of red, green and blue in [0, 1], as a backbone's weights want them."""
+    """Mean and standard deviation of red, green and blue in [0, 1], which normalise a backbone's input."""
 
     mean: tuple[float, float, float]
     std: tuple[Positive, Positive, Positive]
 
 
 class BackboneParams(Section):
-    """One static model of the comparison (paper, section 3.2.1, table 3)."""
+    """A static model (paper, section 3.2.1, table 3)."""
 
     architecture: str
     input: Literal["face", "square", "frame", "person"]
@@ -43,14 +43,14 @@ class BackboneParams(Section):
     options: dict[str, Any]
     pixels: Literal["imagenet", "grey"] = "imagenet"
     statistics: Statistics | None = None
-    """Of the pixels. None: those of the weights' own configuration; drawn at random, ImageNet's."""
+    """Of the pixels. None: those of the pretrained weights; for random weights, those of ImageNet."""
     mirror: bool = False
 
 
 class BatchAugmentation(Section):
-    """Augmentation of whole batches of small pictures in memory: how strong, or how often, each change is.
+    """Augmentation of whole batches of small pictures in memory: strength or probability of each change.
 
-    Strengths are standard deviations of normal draws; of scale, aspect, gamma and contrast those of their
+    Strengths are standard deviations of normal distributions; for scale, aspect, gamma and contrast, of their
     logarithm.
     """
 
@@ -71,7 +71,7 @@ class BatchAugmentation(Section):
     erase_probability: Share
 
     def times(self, factor: float) -> "BatchAugmentation":
-        """All strengths and probabilities by this factor; but a mirror image distorts nothing, and stays."""
+        """Multiply strengths and probabilities by a factor; mirroring distorts nothing and stays as it is."""
         kept = {"flip_probability", "small_face_px"}
         return self.model_copy(
             update={name: factor * value for name, value in dict(self).items() if name not in kept}
@@ -79,13 +79,13 @@ class BatchAugmentation(Section):
 
 
 class Phase(Section):
-    """Some epochs of pre-training that differ from the rest."""
+    """A phase of pre-training with its own parameters."""
 
     epochs: Count
     image_size: Annotated[int, Field(ge=16)] | None
-    """Pictures are scaled to this many pixels, after augmentation; None: the model's own size."""
+    """Size of the pictures in pixels, after augmentation; None: that of the model."""
     augmentation: Annotated[float, Field(ge=0, le=1)]
-    """What the strengths and probabilities of `batch_augmentation` are multiplied by."""
+    """Factor on the strengths and probabilities of `batch_augmentation`."""
 
 
 class PretrainParams(Section):
@@ -113,11 +113,13 @@ class PretrainParams(Section):
     @model_validator(mode="after")
     def _batches_are_changed_in_memory(self) -> "PretrainParams":
         if self.batch_augmentation and not self.in_memory:
-            raise ValueError("batch_augmentation needs in_memory: true, pictures of one size")
+            raise ValueError("batch_augmentation needs in_memory: true, for pictures of one size")
         if self.batch_augmentation and self.augmentation.names:
-            raise ValueError("augmentation.names must be [] beside batch_augmentation: one or the other")
+            raise ValueError(
+                "augmentation.names must be [] with batch_augmentation: only one of them is used"
+            )
         if self.phases and not self.batch_augmentation:
-            raise ValueError("phases need batch_augmentation: they change whole batches")
+            raise ValueError("phases need batch_augmentation")
         return self
 
 
@@ -142,7 +144,7 @@ class FinetuneParams(Section):
 
 
 class EmbedParams(Section):
-    """Embedding extraction, by one of the static models."""
+    """Extraction of embeddings, by one of the static models."""
 
     backbone: Name
     folds: Annotated[int, Field(ge=0)]
@@ -154,7 +156,7 @@ class EmbedParams(Section):
     @model_validator(mode="after")
     def _one_fold_is_none(self) -> "EmbedParams":
         if self.folds == 1:
-            raise ValueError("folds is 1: 0 for none, or 2 and more")
+            raise ValueError("folds is 1, must be 0 (none) or at least 2")
         return self
 
 
@@ -198,7 +200,7 @@ class KelmParams(Section):
 
 
 class WaveAugmentation(Section):
-    """Augmentation of waveforms after normalisation, each with its own probability."""
+    """Augmentation of waveforms after normalisation, with a probability for each change."""
 
     polarity: Share
     noise: Share
@@ -208,7 +210,7 @@ class WaveAugmentation(Section):
 
 
 class AudioVersion(Section):
-    """One audio model of the comparison (paper, section 3.1, table 2)."""
+    """An audio model (paper, section 3.1, table 2)."""
 
     trainable_layers: Literal["all"] | Annotated[int, Field(ge=0)]
     heads: tuple[Count, Count]
@@ -236,7 +238,7 @@ class AudioParams(Section):
 
 
 class CrossAttentionParams(Section):
-    """Model-based fusion: audio and visual features attend to one another (paper, section 3.3)."""
+    """Model-based fusion: cross-attention of audio and visual features (paper, section 3.3)."""
 
     window_s: Positive
     d_model: Count

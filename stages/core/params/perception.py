@@ -1,4 +1,4 @@
-"""Sections of what is found in the videos: corpus, frames, faces, voice, speech."""
+"""Sections of the parameters for reading the videos: corpus, frames, faces, voice, speech."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ from stages.core.voices import known_voice
 
 
 class IndexParams(Section):
-    """Which corpus, and how strictly it is read."""
+    """The corpus, and how strictly it is checked."""
 
     corpus: str
     layout: Annotated[str, AfterValidator(known_layout)] = "affwild2"
@@ -33,7 +33,7 @@ MAX_FINE_RATE_HZ = 65_535
 
 
 class DecodeParams(Section):
-    """Frames on an exact grid, and the waveform."""
+    """Frames on a regular time grid, and the waveform."""
 
     fps_hz: Annotated[float, Field(gt=0, le=120)]
     audio_rate_hz: Annotated[int, Field(ge=8000, le=192_000)]
@@ -54,20 +54,20 @@ class DecodeParams(Section):
     @classmethod
     def _flac_has_the_rate(cls, rate_hz: int) -> int:
         if rate_hz > MAX_FINE_RATE_HZ and rate_hz % 10:
-            raise ValueError(f"{rate_hz} Hz: above {MAX_FINE_RATE_HZ}, FLAC has multiples of 10 alone")
+            raise ValueError(f"{rate_hz} Hz: above {MAX_FINE_RATE_HZ} Hz, FLAC supports multiples of 10 only")
         return rate_hz
 
     def hearing(self) -> dict[str, Any]:
-        """Which sound of a video is taken, and what counts as sound."""
+        """The audio track of a video, and the level that counts as sound."""
         return {"track": self.audio_track, "min_sound_db": self.min_sound_db}
 
     def limits(self) -> dict[str, Any]:
-        """What of a video is refused, before more than that is allocated."""
+        """The limits beyond which a video is refused, before memory is allocated."""
         return {name: value for name, value in self.model_dump().items() if name in LIMITS}
 
 
 class DetectionParams(Section):
-    """What decides which faces are found in a picture (paper, section 4.2.2)."""
+    """Face detection in a picture (paper, section 4.2.2)."""
 
     detector: Annotated[str, AfterValidator(known_detector)]
     min_score: Share
@@ -77,7 +77,7 @@ class DetectionParams(Section):
 
 
 class FacesParams(DetectionParams):
-    """Face detection, the target's track, crops (paper, section 4.2.2)."""
+    """Face detection, track of the target, crops (paper, section 4.2.2)."""
 
     target: Literal["prominent", "first", "largest", "left", "right"] | Count
     pad_px: Annotated[float, Field(ge=0)]
@@ -89,12 +89,12 @@ class FacesParams(DetectionParams):
     jpeg_quality: Annotated[int, Field(ge=1, le=100)]
 
     def detection(self) -> DetectionParams:
-        """Those that decide which faces are found, whoever they belong to."""
+        """The parameters of the detection only."""
         return DetectionParams(**{name: getattr(self, name) for name in DetectionParams.model_fields})
 
 
 class MouthParams(Section):
-    """FaceMesh on the crops."""
+    """Landmarks of the mouth, by FaceMesh on the crops."""
 
     min_confidence: Share
 
@@ -112,7 +112,9 @@ class VoiceParams(Section):
     @model_validator(mode="after")
     def _the_original_needs_its_python(self) -> "VoiceParams":
         if self.backend == "spleeter" and not self.spleeter_python:
-            raise ValueError("backend spleeter needs spleeter_python, the interpreter of its environment")
+            raise ValueError(
+                "backend spleeter needs spleeter_python, the Python interpreter of its environment"
+            )
         return self
 
 

@@ -1,4 +1,4 @@
-"""Read and check a parameter file; errors name key, value and what is legal."""
+"""Read and validate a parameter file; errors name the key, the value and the valid range."""
 
 from pathlib import Path
 from reprlib import Repr
@@ -77,10 +77,10 @@ class Params(Section):
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
-    """Read and check a parameter file, of this version or an earlier one (`stages.core.former_params`).
+    """Read and validate a parameter file, of this version or an earlier one (`stages.core.former_params`).
 
     Raises:
-        ValaroError: the file is missing, isn't YAML, or holds a value that isn't legal.
+        ValaroError: the file is missing, isn't YAML, or has an invalid value.
     """
     content = upgraded(read_yaml(path)).content
     try:
@@ -100,7 +100,7 @@ _WORDS = (
 
 
 def _plain(message: str) -> str:
-    """A message of Pydantic's in the words of somebody who edits params.yaml."""
+    """A message of Pydantic, reworded for users who edit params.yaml."""
     if message.startswith("Input should be a valid dictionary"):
         return "must be a section of keys and values"
     for technical, plain in _WORDS:
@@ -109,18 +109,20 @@ def _plain(message: str) -> str:
 
 
 _SHORT = Repr()
-"""A few kilobytes of YAML, whose aliases name aliases, can stand for a value of terabytes."""
+"""Limits the output: with nested aliases, a few kilobytes of YAML can stand for terabytes."""
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
 
 
 def explain(error: ValidationError) -> str:
-    """One line per fault: key, what is legal, the value."""
+    """All errors in one line: key, valid range and value of each."""
     faults = []
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"]) or "parameters"
-        said = _plain(fault["msg"])
+        message = _plain(fault["msg"])
         whole_section = fault["type"] == "missing" or isinstance(fault["input"], dict)
         faults.append(
-            f"{key}: {said}" if whole_section else f"{key}: {said} (now {_SHORT.repr(fault['input']):.80})"
+            f"{key}: {message}"
+            if whole_section
+            else f"{key}: {message} (now {_SHORT.repr(fault['input']):.80})"
         )
     return "; ".join(faults) + "."

@@ -1,4 +1,4 @@
-"""Sections of what is made of the predictions, and of where and how the work is done."""
+"""Sections of the parameters for the use of predictions, for computing, and for the app."""
 
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ class SmoothParams(Section):
 
 
 class CrossfitParams(Section):
-    """Folds of validation recordings: what is picked on the others is scored on one (out of fold)."""
+    """Folds of validation recordings: models are selected on the others and scored on one (out of fold)."""
 
     folds: Annotated[int, Field(ge=2)]
     seed: Annotated[int, Field(ge=0)]
@@ -36,7 +36,7 @@ class FuseParams(Section):
 
 
 class IntervalParams(Section):
-    """The interval around a trace, wide where the system is unsure (`stages.evaluation.adaptive`)."""
+    """The interval around a trace, wide where the system is less confident (`stages.evaluation.adaptive`)."""
 
     coverage: Annotated[float, Field(gt=0.5, lt=1)]
     trees: Count
@@ -50,7 +50,7 @@ class IntervalParams(Section):
 
 
 class EvaluateParams(Section):
-    """Bootstrap intervals over recordings, and how many seeds the temporal model is trained with."""
+    """Bootstrap intervals over recordings, and the number of seeds for training the temporal model."""
 
     seeds: Count
     resamples: Annotated[int, Field(ge=100)]
@@ -67,13 +67,13 @@ class SubmissionParams(Section):
 
 
 class PredictParams(Section):
-    """What `valaro predict` makes of a trace."""
+    """Traces of `valaro predict`."""
 
     max_gap_s: Annotated[float, Field(ge=0)] | None
 
 
 class ComputeParams(Section):
-    """Where the work is done, and by which library: results differ by `engine` and `precision` alone."""
+    """Where and with which library to compute; only `engine` and `precision` change results."""
 
     jobs: Count | None
     backend: Literal["local", "dask", "ray"]

@@ -1,4 +1,4 @@
-"""What every section of the parameters is made of: types with their legal range, and the section itself."""
+"""Common types of the parameters with their valid ranges, and the base class of a section."""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal
@@ -16,16 +16,21 @@ CGrid = Annotated[list[Positive], Field(min_length=1)]
 
 
 class Section(BaseModel):
-    """A section of params.yaml: no unknown keys, no changes after reading."""
+    """A section of params.yaml: without unknown keys, immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def known_names(key: str, names: Iterable[str], among: Iterable[str]) -> None:
-    """Refuse names that aren't described.
+    """Check that all names are known.
+
+    Args:
+        key: the parameter, for the message.
+        names: its values.
+        among: the known names.
 
     Raises:
-        ValueError: the first that isn't, and what could stand there.
+        ValueError: a name is unknown; the message lists the known ones.
     """
     known = list(among)
     for name in names:

@@ -123,7 +123,7 @@ def test_a_fused_score_equals_scoring_the_fused_frames(frames: tuple[np.ndarray,
 
 def test_moments_refuse_what_they_cannot_say(frames: tuple[np.ndarray, np.ndarray]) -> None:
     moments = Moments.of(*frames)
-    with pytest.raises(ValueError, match="hold 3"):
+    with pytest.raises(ValueError, match="have 3"):
         moments.ccc()
     with pytest.raises(ValueError, match="for 3 models"):
         moments.fused(np.ones(2))

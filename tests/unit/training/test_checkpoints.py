@@ -53,7 +53,7 @@ def test_what_is_no_checkpoint_is_named(tmp_path, content, problem):
 def test_foreign_and_mismatched_weights_are_named(tmp_path):
     foreign, mismatched = tmp_path / "foreign.safetensors", tmp_path / "mismatched.safetensors"
     save_file({"x": torch.ones(1)}, foreign)
-    with pytest.raises(BadInput, match="holds no model configuration"):
+    with pytest.raises(BadInput, match="has no model configuration"):
         load_model(foreign, build)
     save_model(mismatched, nn.Linear(3, 2), {"features": 4})
     with pytest.raises(BadInput, match="weights don't fit the model"):
