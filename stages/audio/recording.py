@@ -102,7 +102,7 @@ def predict_recording(
         window_s: length that the windows are padded to, the one trained with.
         step_s: step of the grid.
         rate_hz: rate of the waveform.
-        batch: windows per pass.
+        batch: windows per pass, at most.
         normalisation: as the model was trained.
 
     Raises:
@@ -111,7 +111,7 @@ def predict_recording(
     windows = np.asarray(windows_s, dtype=np.float64).reshape(-1, 2)
     if not len(windows) or (np.diff(windows) > window_s + LENGTH_SLACK_S).any():
         raise ValueError(f"{len(windows)} windows; there must be at least one, and none over {window_s} s")
-    level = None
+    level, batch = None, min(batch, network.most or batch)
     if normalisation == "recording" and len(waveform):
         level = level_of_blocks(waveform[k : k + BLOCK] for k in range(0, len(waveform), BLOCK))
     values = np.concatenate(list(_per_batch(network, waveform, windows, window_s, rate_hz, batch, level)))
