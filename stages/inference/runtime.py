@@ -1,7 +1,8 @@
-"""OpenVINO's core: one per process, initialised by one thread."""
+"""OpenVINO's core: one per process, initialised by one thread; and graphs that threads share."""
 
+from collections.abc import Callable
 from functools import cache
-from threading import Lock
+from threading import Lock, local
 from typing import Any
 
 import numpy as np
@@ -25,3 +26,33 @@ def _core() -> Any:
 
     openvino.Tensor(np.zeros(1, np.float32))
     return openvino.Core()
+
+
+def requests_of_threads(graph: Any, threads: int) -> Callable[[], Any]:
+    """A graph in float32 that several threads run at a time, each call on one core.
+
+    Args:
+        graph: OpenVINO's model, or its file.
+        threads: how many will call it at a time.
+
+    Returns:
+        What gives the calling thread's own inference request.
+    """
+    compiled = openvino_core().compile_model(
+        graph,
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": "f32",  # the default takes bfloat16 where the processor has it
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": threads,
+            "ENABLE_CPU_PINNING": False,  # the workers of a stage would all be pinned to the same cores
+        },
+    )
+    of_thread = local()
+
+    def request() -> Any:
+        if not hasattr(of_thread, "request"):
+            of_thread.request = compiled.create_infer_request()
+        return of_thread.request
+
+    return request

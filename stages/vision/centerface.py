@@ -15,13 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from threading import local
 from typing import Any
 
 import numpy as np
 
 from stages.core.arrays import Floats, Image
-from stages.inference.runtime import openvino_core
+from stages.inference.runtime import openvino_core, requests_of_threads
 from stages.vision.blazeface import BlazeFace
 from stages.vision.detection import Detections, require_images
 
@@ -105,30 +104,17 @@ def compile_centerface(weights: Path, threads: int) -> Maps:
     import openvino
     from openvino.preprocess import PrePostProcessor
 
-    core = openvino_core()
-    network = core.read_model(weights)
+    network = openvino_core().read_model(weights)
     network.reshape([1, 3, -1, -1])
     graph = PrePostProcessor(network)
     given = graph.input()
     given.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     given.model().set_layout(openvino.Layout("NCHW"))
     given.preprocess().convert_element_type(openvino.Type.f32)
-    compiled = core.compile_model(
-        graph.build(),
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": "f32",  # the default takes bfloat16 where the processor has it
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": threads,
-            "ENABLE_CPU_PINNING": False,  # the workers of a stage would all be pinned to the same cores
-        },
-    )
-    of_thread = local()
+    request = requests_of_threads(graph.build(), threads)
 
     def maps(image: Image) -> dict[str, Floats]:
-        if not hasattr(of_thread, "request"):
-            of_thread.request = compiled.create_infer_request()
-        answers = of_thread.request.infer({0: image[None]}, share_inputs=True)
+        answers = request().infer({0: image[None]}, share_inputs=True)
         return {name: answers[name][0] for name in (HEAT, SIZE, OFFSET, LANDMARKS)}
 
     return maps

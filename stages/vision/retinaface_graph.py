@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from threading import local
 
 import numpy as np
 
 from stages.core.arrays import Floats, Image
 from stages.inference.graphs import Exported, graph_file
 from stages.inference.modules import SEED
-from stages.inference.runtime import openvino_core
+from stages.inference.runtime import requests_of_threads
 
 Answer = Callable[[Image], tuple[Floats, Floats, Floats]]
 CODE = __name__
@@ -48,22 +47,10 @@ def open_retinaface(weights: Path, threads: int) -> Answer:
 
 def compile_retinaface(graph: Path, threads: int) -> Answer:
     """The graph of a file as such a function; see `open_retinaface`."""
-    compiled = openvino_core().compile_model(
-        graph,
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": "f32",  # the default takes bfloat16 where the processor has it
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": threads,
-            "ENABLE_CPU_PINNING": False,  # the workers of a stage would all be pinned to the same cores
-        },
-    )
-    of_thread = local()
+    request = requests_of_threads(graph, threads)
 
     def answer(frame: Image) -> tuple[Floats, Floats, Floats]:
-        if not hasattr(of_thread, "request"):
-            of_thread.request = compiled.create_infer_request()
-        answers = of_thread.request.infer({0: frame[None]}, share_inputs=True, share_outputs=True)
+        answers = request().infer({0: frame[None]}, share_inputs=True, share_outputs=True)
         logits, boxes, landmarks = (answers[i][0] for i in range(3))
         return logits, boxes, landmarks
 
