@@ -81,6 +81,15 @@ def machine(device: str = "cpu") -> str:
     )
 
 
+def before(against: str) -> str:
+    """The commit of another checkout in a report; "" without one."""
+    if not against:
+        return ""
+    command = ("git", "rev-parse", "--short", "HEAD")
+    commit = subprocess.run(command, cwd=against, capture_output=True, text=True, check=True)
+    return f"Before: commit {commit.stdout.strip()}. "
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

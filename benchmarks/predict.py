@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from corpus import CHECKOUT, film
-from measure import arguments, machine, save
+from measure import arguments, before, machine, save
 from memory import repeat
 
 MANY = 14
@@ -63,15 +63,15 @@ def call(checkout: Path, *words: str) -> Took:
     return Took(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def systems(place: Path, models: str, system: str, before: Path | None) -> dict[str, tuple[Path, Path]]:
+def systems(place: Path, models: str, system: str, against: Path | None) -> dict[str, tuple[Path, Path]]:
     """Checkout and folder of the system, by name."""
     call(CHECKOUT, "export-model", "--models", models, "--system", system, "--out", str(place / "now"))
-    if before is None:
+    if against is None:
         return {"now": (CHECKOUT, place / "now")}
     for part in ("models", "metrics"):
         shutil.copytree(place / "now" / part, place / "before" / part)
-    shutil.copyfile(before / "profiles/sample.yaml", place / "before/params.yaml")
-    return {"before": (before, place / "before"), "now": (CHECKOUT, place / "now")}
+    shutil.copyfile(against / "profiles/sample.yaml", place / "before/params.yaml")
+    return {"before": (against, place / "before"), "now": (CHECKOUT, place / "now")}
 
 
 def measured(
@@ -99,8 +99,8 @@ def main() -> None:
     )
     os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
     place = Path(tempfile.mkdtemp())
-    before = Path(chosen.against) if chosen.against else None
-    ways = systems(place, str(Path(chosen.models).resolve()), chosen.system, before)
+    against = Path(chosen.against) if chosen.against else None
+    ways = systems(place, str(Path(chosen.models).resolve()), chosen.system, against)
     film(place / "clip.mp4", 3.0)
     several = [place / f"clip{number}.mp4" for number in range(chosen.many)]
     for clip in several:
@@ -121,21 +121,13 @@ def main() -> None:
                 f"- {label}: **{less[1]:.2f} x** less processor time, {less[0]:.2f} x less wall time, "
                 f"{less[2]:.2f} x less memory"
             )
-    commit = subprocess.run(
-        ("git", "rev-parse", "--short", "HEAD"),
-        cwd=chosen.against or CHECKOUT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
     save(
         chosen,
         "predict",
         "A recording from the command line",
         [
             f"640 x 480 at 30 Hz with sound, system {chosen.system}, default outputs; medians of "
-            f"{chosen.rounds} calls in turns. {f'Before: commit {commit}. ' if before else ''}"
-            f"{machine()}",
+            f"{chosen.rounds} calls in turns. {before(chosen.against)}{machine()}",
             "",
             "| | | processor s | wall s | peak MB |",
             "|---|---|---|---|---|",

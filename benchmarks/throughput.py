@@ -15,7 +15,6 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus import CHECKOUT, Project, film
-from measure import arguments, machine, save
+from measure import arguments, before, machine, save
 from windows import PAPER
 
 from stages.audio.backbone import build_backbone, plain_config
@@ -43,6 +42,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "finetune": {"compare": ["paper"], "backbones": {"paper": BACKBONE | {"options": {}}}},
     "embed": {"backbone": "paper"},
     "compute": {"jobs": 1},
+    "voice": {"backend": "classical"},  # profiles differ
     "submission": {"sample_file": None},
 }
 EMBEDDING, HEARING, INPUT = "embedding", "wav2vec 2.0", "training's input"
@@ -199,7 +199,7 @@ def main() -> None:
             f"classical voice, one worker; medians of {chosen.rounds} round(s) in turns after one "
             f"that isn't counted. Stages are of all videos with the start of their process, {EMBEDDING} "
             f"and {HEARING} of one video without it, {INPUT} of 60 crops. "
-            f"{_before(chosen.against)}{machine(chosen.device)}",
+            f"{before(chosen.against)}{machine(chosen.device)}",
             "",
             *rows,
             "",
@@ -212,15 +212,6 @@ def main() -> None:
         ],
     )
     shutil.rmtree(place)
-
-
-def _before(against: str) -> str:
-    if not against:
-        return ""
-    commit = subprocess.run(
-        ("git", "rev-parse", "--short", "HEAD"), cwd=against, capture_output=True, text=True, check=True
-    )
-    return f"Before: commit {commit.stdout.strip()}. "
 
 
 if __name__ == "__main__":
