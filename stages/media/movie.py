@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from stages.core.arrays import Image
-from stages.media.sound import Samples, Sound
+from stages.media.polarity import Sliced
 
 _TICK = Fraction(
     1, 60_000
@@ -34,22 +34,34 @@ class Movie:
         path: the file, whatever its name ends in.
         height: of the frames, even.
         width: of the frames, even.
-        sound: starts with the first frame; None for a silent film.
+        sound: samples (n, 2), full scale at 1, the first at the first frame; None for a silent film.
+        rate_hz: of the sound.
         threads: encoder threads, 0 = one per core.
     """
 
-    def __init__(self, path: Path, height: int, width: int, *, sound: Sound | None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        path: Path,
+        height: int,
+        width: int,
+        *,
+        sound: Sliced | None,
+        rate_hz: int = 44_100,
+        threads: int = 1,
+    ) -> None:
         self._container = av.open(str(path), "w", format="mp4", container_options={"movflags": "faststart"})
         codec = next(name for name in _CODECS if name in av.codecs_available)
         self._picture = self._container.add_stream(codec, options=_CODECS[codec])
         self._picture.width, self._picture.height, self._picture.pix_fmt = width, height, "yuv420p"
         self._picture.codec_context.time_base = _TICK
         self._picture.codec_context.thread_count = threads
-        self._sound = sound
-        self._layout = "mono" if sound and _alike(sound.samples) else "stereo"
-        self._track: Any = sound and self._container.add_stream(
-            "aac", rate=sound.rate_hz, layout=self._layout, options={"aac_coder": "fast"}
-        )
+        self._sound, self._rate_hz = sound, rate_hz
+        self._track: Any = None
+        if sound is not None:
+            self._layout = "mono" if _alike(sound) else "stereo"
+            self._track = self._container.add_stream(
+                "aac", rate=rate_hz, layout=self._layout, options={"aac_coder": "fast"}
+            )
         self._sent = 0
         self._latest = -1
 
@@ -65,18 +77,18 @@ class Movie:
             frame = av.VideoFrame.from_numpy_buffer(planes, format="yuv420p")
             frame.pts, frame.time_base = tick, _TICK
             self._container.mux(self._picture.encode(frame))
-            self._send_sound(round(time_s * self._sound.rate_hz) if self._sound else 0)
+            self._send_sound(round(time_s * self._rate_hz))
 
     def _send_sound(self, end: int) -> None:
         """Encode the samples before number `end` that weren't yet."""
         if self._sound is None:
             return
         step, channels = self._track.codec_context.frame_size or 1024, self._track.codec_context.channels
-        while self._sent < min(end, len(self._sound.samples)):
-            block = np.ascontiguousarray(self._sound.samples[self._sent : self._sent + step, :channels].T)
+        while self._sent < min(end, len(self._sound)):
+            block = np.ascontiguousarray(self._sound[self._sent : self._sent + step][:, :channels].T)
             frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=self._layout)
-            frame.sample_rate, frame.pts = self._sound.rate_hz, self._sent
-            frame.time_base = Fraction(1, self._sound.rate_hz)
+            frame.sample_rate, frame.pts = self._rate_hz, self._sent
+            frame.time_base = Fraction(1, self._rate_hz)
             self._container.mux(self._track.encode(frame))
             self._sent += step
 
@@ -85,12 +97,12 @@ class Movie:
     ) -> None:
         with self._container:
             if kind is None:
-                self._send_sound(len(self._sound.samples) if self._sound else 0)
+                self._send_sound(0 if self._sound is None else len(self._sound))
                 for stream in filter(None, (self._picture, self._track)):
                     self._container.mux(stream.encode(None))
 
 
-def _alike(samples: Samples) -> bool:
+def _alike(samples: Sliced) -> bool:
     """Whether both channels hold the same. Shape: (n, 2)."""
     blocks = (samples[start : start + _BLOCK] for start in range(0, len(samples), _BLOCK))
     return all(np.abs(block[:, 0] - block[:, 1]).max() < _ONE_SOUND for block in blocks)

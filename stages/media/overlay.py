@@ -1,5 +1,6 @@
 """The video with the findings drawn in: curves above, the picture below, the original sound."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from stages.media.container import ContainerFacts, probe
 from stages.media.frames import canvas_of, native_frames
 from stages.media.movie import Movie
 from stages.media.panel import Findings, Panel, mark_picture
-from stages.media.sound import decode_sound
+from stages.media.sound import spooled_sound
 from stages.media.source import Decoder, choose_video, open_media
 
+RATE_HZ = 44_100
+"""Of the sound."""
 _MIN_HEIGHT_PX = 360  # smaller videos are enlarged: the strip couldn't be read
 
 
@@ -29,7 +32,7 @@ def render_overlay(
 
     Every native frame keeps its time, so a variable rate stays one. The picture is at most max_height_px
     high; above it is the strip of `Panel`, since players lay their controls over the lower edge. Pictures
-    pass one at a time; only the waveform is held whole (21 MB a minute).
+    pass one at a time; the waveform lies on the disk beside the film (21 MB a minute).
 
     Args:
         video: the video.
@@ -46,12 +49,16 @@ def render_overlay(
     scale = min(max_height_px, max(facts.height, _MIN_HEIGHT_PX)) / facts.height
     width, height = _even(facts.width * scale), _even(facts.height * scale)
     panel = Panel(findings, facts.duration_s, width, _even(max(112, height / 5)))
-    sound = decode_sound(video, facts=facts)
     strip_px = len(panel.background)
     image = np.empty((strip_px + height, width, 3), np.uint8)  # of every frame in turn
     strip, picture = image[:strip_px], image[strip_px:]
     to_shown = np.tile([width / facts.width, height / facts.height], 2)
-    with open_media(video) as container, Movie(out, *image.shape[:2], sound=sound, threads=threads) as movie:
+    with ExitStack() as stack:
+        samples, heard = stack.enter_context(spooled_sound(video, out.parent, RATE_HZ, facts))
+        sound = samples if heard else None
+        container = stack.enter_context(open_media(video))
+        movie = Movie(out, *image.shape[:2], sound=sound, rate_hz=RATE_HZ, threads=threads)
+        stack.enter_context(movie)
         decoder = Decoder(container, choose_video(video, container), threads, clock=facts.clock)
         canvas: Canvas | None = None
         for number, (time_s, frame, aspect) in enumerate(native_frames(facts, decoder), 1):

@@ -105,18 +105,38 @@ def write_sound(
         BadInput: as `decode_sound`.
         OSError: the disk is full, or fails.
     """
+    with spooled_sound(video, path.parent, rate_hz, facts, limits) as (samples, heard):
+        _write_flac(path, (samples[k : k + _BLOCK] for k in range(0, len(samples), _BLOCK)), rate_hz)
+    return heard
+
+
+@contextmanager
+def spooled_sound(
+    video: Path, folder: Path, rate_hz: int, facts: ContainerFacts, limits: Limits | None = None
+) -> Iterator[tuple["SpooledSamples", Heard | None]]:
+    """What `decode_sound` gives, on the disk: silence, and None, where that is None.
+
+    Args:
+        video: where the sound is from.
+        folder: on whose disk the samples lie.
+        rate_hz: samples per second.
+        facts: of the video.
+        limits: what to refuse; None for the defaults.
+
+    Raises:
+        BadInput: as `decode_sound`.
+        OSError: the disk is full, or fails.
+    """
     length = round(facts.duration_s * rate_hz)
     (limits or Limits()).check_sound(video, length)
-    with SpooledSamples(path.parent, length) as samples:
+    with SpooledSamples(folder, length) as samples:
         heard = None
         if facts.audio_index is not None:
             undecodable = _fill(samples, video, rate_hz, facts)
-            stereo = (facts.audio_channels or 0) >= 2
-            heard = Heard(undecodable, mending_for(samples, rate_hz) if stereo else "none")
-        mending = heard.mending if heard else "none"
-        blocks = (mended(samples[k : k + _BLOCK], mending) for k in range(0, length, _BLOCK))
-        _write_flac(path, blocks, rate_hz)
-    return heard
+            if (facts.audio_channels or 0) >= 2:
+                samples.mending = mending_for(samples, rate_hz)
+            heard = Heard(undecodable, samples.mending)
+        yield samples, heard
 
 
 def _fill(samples: "Samples | SpooledSamples", path: Path, rate_hz: int, facts: ContainerFacts) -> int:
@@ -146,6 +166,8 @@ class SpooledSamples:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._file.truncate(length * self._BYTES)
         self._length = length
+        self.mending: Mending = "none"
+        """Done to samples as they are read."""
 
     def __enter__(self) -> "SpooledSamples":
         return self
@@ -164,7 +186,7 @@ class SpooledSamples:
         start, end, _ = part.indices(self._length)
         self._file.seek(start * self._BYTES)
         data = self._file.read(max(0, end - start) * self._BYTES)
-        return np.frombuffer(data, np.float32).reshape(-1, 2)
+        return mended(np.frombuffer(data, np.float32).reshape(-1, 2), self.mending)
 
 
 def _blocks(decoder: Decoder, rate_hz: int, origin_s: float) -> Iterator[tuple[int, Samples]]:

@@ -10,7 +10,7 @@ from stages.media.frames import decode_grid
 from stages.media.movie import Movie
 from stages.media.overlay import render_overlay
 from stages.media.panel import Findings
-from stages.media.sound import Sound, decode_sound
+from stages.media.sound import decode_sound
 
 JUMPY_S = np.cumsum(np.random.default_rng(4).integers(10, 200, 40)) / 1000
 
@@ -93,7 +93,7 @@ def test_a_silent_video_stays_silent_and_two_runs_give_the_same_bytes(make_clip,
 
 def test_a_movie_drops_frames_that_do_not_advance(tmp_path: Path) -> None:
     image = np.zeros((64, 64, 3), dtype=np.uint8)
-    sound = Sound(np.zeros((44_100, 2), dtype=np.float32), 44_100, 0)
+    sound = np.zeros((44_100, 2), dtype=np.float32)
     with Movie(tmp_path / "m.mp4", 64, 64, sound=sound) as movie:
         for time_s in (0.0, 0.0, 0.04, 0.04 + 1e-6, 0.1):
             movie.write(time_s, image)
@@ -106,7 +106,7 @@ def test_a_movie_drops_frames_that_do_not_advance(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("right", "channels"), [(1.0, 1), (0.99, 2), (0.0, 2)])
 def test_channels_that_are_the_same_are_encoded_once(right: float, channels: int, tmp_path: Path) -> None:
     tone = np.sin(np.arange(44_100) * 0.05).astype(np.float32) * 0.4
-    sound = Sound(np.stack([tone, right * tone], axis=1), 44_100, 0)
+    sound = np.stack([tone, right * tone], axis=1)
     with Movie(tmp_path / "m.mp4", 64, 64, sound=sound) as movie:
         for time_s in (0.0, 1.0):
             movie.write(time_s, np.zeros((64, 64, 3), dtype=np.uint8))
