@@ -34,4 +34,7 @@ def checkout(repository: Path, tmp_path: Path) -> Path:
     for file in ("dvc.yaml", "pyproject.toml"):
         shutil.copy(repository / file, copy)
     shutil.copy(repository / "profiles" / "sample.yaml", copy / "params.yaml")
+    starter = Path("valaro", "starter", "params.yaml")
+    (copy / starter).parent.mkdir(parents=True)
+    shutil.copy(repository / starter, copy / starter)
     return copy

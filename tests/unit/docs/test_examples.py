@@ -126,9 +126,22 @@ assert np.allclose(ahead[:40, 0], (time_s[:40] + 0.4) / 10), ahead
 """
 
 
-def test_a_parameter_is_added_in_three_places(checkout: Path, blocks: Examples) -> None:
+UPGRADED = """
+from pathlib import Path
+from stages.core.former_params import upgraded
+from stages.core.params import load_params
+
+assert upgraded({"smooth": {"window_s": 0.5}}).content["smooth"] == {"window_s": 0.5, "delay_s": 0.0}
+for profile in (*Path("profiles").glob("*.yaml"), Path("valaro/starter/params.yaml")):
+    assert "delay_s: 0.0 " in profile.read_text(encoding="utf-8"), profile
+    load_params(profile)
+"""
+
+
+def test_a_parameter_is_added(checkout: Path, blocks: Examples) -> None:
     edit(checkout, blocks("change-a-stage.md", "delay"))
     python(SHIFTED, cwd=checkout, code=checkout)
+    python(UPGRADED, cwd=checkout, code=checkout)
     require_good_style(checkout, "stages/smooth.py", "stages/core/params/results.py")
     require_true_dag(checkout)
 
