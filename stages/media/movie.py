@@ -6,10 +6,10 @@ from types import TracebackType
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 
 from stages.core.arrays import Image
+from stages.media.planes import FORMAT
 from stages.media.polarity import Sliced
 
 _TICK = Fraction(
@@ -52,7 +52,7 @@ class Movie:
         self._container = av.open(str(path), "w", format="mp4", container_options={"movflags": "faststart"})
         codec = next(name for name in _CODECS if name in av.codecs_available)
         self._picture = self._container.add_stream(codec, options=_CODECS[codec])
-        self._picture.width, self._picture.height, self._picture.pix_fmt = width, height, "yuv420p"
+        self._picture.width, self._picture.height, self._picture.pix_fmt = width, height, FORMAT
         self._picture.codec_context.time_base = _TICK
         self._picture.codec_context.thread_count = threads
         self._sound, self._rate_hz = sound, rate_hz
@@ -68,13 +68,17 @@ class Movie:
     def __enter__(self) -> "Movie":
         return self
 
-    def write(self, time_s: float, image: Image) -> None:
-        """Add an RGB frame (height, width, 3), later than the last; one within 1/60000 s of it is dropped."""
+    def write(self, time_s: float, planes: Image) -> None:
+        """Add a frame, later than the last; one within 1/60000 s of it is dropped.
+
+        Args:
+            time_s: of the frame.
+            planes: (3 height / 2, width), see `stages.media.planes`; it is the encoder's from now on.
+        """
         tick = round(time_s / _TICK)
         if tick > self._latest:
             self._latest = tick
-            planes = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)  # as FFmpeg's, in a fifth of the time
-            frame = av.VideoFrame.from_numpy_buffer(planes, format="yuv420p")
+            frame = av.VideoFrame.from_numpy_buffer(planes, format=FORMAT)
             frame.pts, frame.time_base = tick, _TICK
             self._container.mux(self._picture.encode(frame))
             self._send_sound(round(time_s * self._rate_hz))

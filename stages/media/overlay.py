@@ -11,6 +11,7 @@ from stages.media.container import ContainerFacts, probe
 from stages.media.frames import canvas_of, native_frames
 from stages.media.movie import Movie
 from stages.media.panel import Findings, Panel, mark_picture
+from stages.media.planes import planes_in, planes_of
 from stages.media.sound import spooled_sound
 from stages.media.source import Decoder, choose_video, open_media
 
@@ -50,23 +51,28 @@ def render_overlay(
     width, height = _even(facts.width * scale), _even(facts.height * scale)
     panel = Panel(findings, facts.duration_s, width, _even(max(112, height / 5)))
     strip_px = len(panel.background)
-    image = np.empty((strip_px + height, width, 3), np.uint8)  # of every frame in turn
-    strip, picture = image[:strip_px], image[strip_px:]
+    strip, whole_px = np.empty_like(panel.background), strip_px + height
     to_shown = np.tile([width / facts.width, height / facts.height], 2)
     with ExitStack() as stack:
         samples, heard = stack.enter_context(spooled_sound(video, out.parent, RATE_HZ, facts))
         sound = samples if heard else None
         container = stack.enter_context(open_media(video))
-        movie = Movie(out, *image.shape[:2], sound=sound, rate_hz=RATE_HZ, threads=threads)
+        movie = Movie(out, whole_px, width, sound=sound, rate_hz=RATE_HZ, threads=threads)
         stack.enter_context(movie)
         decoder = Decoder(container, choose_video(video, container), threads, clock=facts.clock)
         canvas: Canvas | None = None
         for number, (time_s, frame, aspect) in enumerate(native_frames(facts, decoder), 1):
             canvas = canvas or canvas_of(facts, frame, (width, height))
-            box = findings.box(time_s)
-            picture[:] = canvas.draw(frame, aspect)
+            image = np.empty((3 * whole_px // 2, width), np.uint8)
+            planes, box = planes_in(image), findings.box(time_s)
+            picture = planes.rows(strip_px, whole_px)
+            if own := planes_of(frame, canvas, aspect):
+                picture.put(own)
+            else:
+                picture.draw(canvas.draw(frame, aspect))
             mark_picture(picture, None if box is None else box * to_shown, findings.notice)
             panel.draw(strip, time_s)
+            planes.rows(0, strip_px).draw(strip)
             movie.write(time_s, image)
             advance(number, facts.frame_count)
 

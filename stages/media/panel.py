@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from stages.core.arrays import Flags, Floats, Image
+from stages.media.planes import Planes, in_planes
 
 _BACKGROUND, _AXIS, _BAND, _TEXT = (24, 26, 30), (90, 95, 105), (70, 50, 50), (235, 235, 235)
 _VALENCE, _AROUSAL, _FACE, _TRAIL = (0x71, 0xB3, 0xFF), (0xFF, 0x9F, 0x63), (110, 230, 120), (170, 175, 185)
@@ -160,41 +161,55 @@ def _line(image: Image, points: Floats, colour: tuple[int, int, int]) -> None:
             cv2.polylines(image, [np.rint(drawn).astype(np.int32)], False, colour, 1, cv2.LINE_AA)
 
 
-def mark_picture(image: Image, box_xyxy: Floats | None, notice: str) -> None:
-    """Draw the face box (in the picture's pixels) and the notice into a picture (height, width, 3)."""
+def mark_picture(picture: Planes, box_xyxy: Floats | None, notice: str) -> None:
+    """Draw the face box (in the picture's pixels) and the notice into a picture."""
+    height, width = picture.y.shape
     if box_xyxy is not None:
         x1, y1, x2, y2 = (round(float(edge)) for edge in box_xyxy)
-        cv2.rectangle(image, (x1, y1), (x2, y2), _FACE, 2, cv2.LINE_AA)
+        y, u, v = in_planes(_FACE)
+        cv2.rectangle(picture.y, (x1, y1), (x2, y2), y, 2, cv2.LINE_AA)
+        for plane, colour in ((picture.u, u), (picture.v, v)):  # in halves of its pixels
+            cv2.rectangle(plane, (x1, y1), (x2, y2), colour, 1, cv2.LINE_AA, shift=1)
     else:
-        _caption(image, "no face", 22)
-    for row, words in enumerate(reversed(_wrapped(notice, image.shape[1]))):
-        _caption(image, words, image.shape[0] - 8 - 20 * row)
+        _caption(picture, "no face", 22)
+    for row, words in enumerate(reversed(_wrapped(notice, width))):
+        _caption(picture, words, height - 8 - 20 * row)
 
 
-def _caption(image: Image, words: str, y: int) -> None:
+def _caption(picture: Planes, words: str, y: int) -> None:
     """Outlined words on the base line y. Drawing is linear in the picture, so that once is enough."""
-    above, adds, leaves = _drawn(words)
-    first = y + above
-    low, high = max(0, first), min(image.shape[0], first + len(adds))
-    if low >= high:
-        return
-    ground = image[low:high, : adds.shape[1]]
-    rows, columns = slice(low - first, high - first), slice(ground.shape[1])
-    ground[:] = cv2.add(cv2.multiply(ground, leaves[rows, columns], scale=1 / 255), adds[rows, columns])
+    above, of_planes = _drawn(words, y % 2)
+    for plane, (adds, leaves), size in zip(picture, of_planes, (1, 2, 2), strict=True):
+        first = (y + above) // size
+        low, high = max(0, first), min(plane.shape[0], first + len(adds))
+        if low < high:
+            ground = plane[low:high, : adds.shape[1]]
+            part = slice(low - first, high - first), slice(ground.shape[1])
+            ground[:] = cv2.add(cv2.multiply(ground, leaves[part], scale=1 / 255), adds[part])
 
 
 @lru_cache(maxsize=64)
-def _drawn(words: str) -> tuple[int, Image, Image]:
-    """Words drawn once: their first row from the base line, what they add, what they leave of the ground."""
+def _drawn(words: str, odd: int) -> tuple[int, list[tuple[Image, Image]]]:
+    """Words drawn once: their first row from the base line; of each plane what they add, what they leave.
+
+    Args:
+        words: grey, so that they take the colour away where they are.
+        odd: 1 where the base line is an odd row: the colours of two rows lie in one.
+    """
     (width, height), below = cv2.getTextSize(words, _FONT, 0.48, 3)
     base = height + 3
-    shape = (base + below + 3, 8 + width + 3, 3)
+    base += (base - odd) % 2  # the first row is an even one
+    shape = base + below + 3, 8 + width + 3
+    shape = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
     grounds: list[Image] = [np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)]
     for ground in grounds:
-        cv2.putText(ground, words, (8, base), _FONT, 0.48, (0, 0, 0), 3, cv2.LINE_AA)
-        cv2.putText(ground, words, (8, base), _FONT, 0.48, _TEXT, 1, cv2.LINE_AA)
+        cv2.putText(ground, words, (8, base), _FONT, 0.48, in_planes((0, 0, 0))[0], 3, cv2.LINE_AA)
+        cv2.putText(ground, words, (8, base), _FONT, 0.48, in_planes(_TEXT)[0], 1, cv2.LINE_AA)
     dark, light = grounds
-    return -base, dark, light - dark
+    leaves = light - dark
+    small = cv2.resize(leaves, (shape[1] // 2, shape[0] // 2), interpolation=cv2.INTER_AREA)
+    grey = cv2.multiply(255 - small, 128, scale=1 / 255)
+    return -base, [(dark, leaves), (grey, small), (grey, small)]
 
 
 @lru_cache(maxsize=64)

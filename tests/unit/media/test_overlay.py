@@ -92,7 +92,7 @@ def test_a_silent_video_stays_silent_and_two_runs_give_the_same_bytes(make_clip,
 
 
 def test_a_movie_drops_frames_that_do_not_advance(tmp_path: Path) -> None:
-    image = np.zeros((64, 64, 3), dtype=np.uint8)
+    image = np.full((96, 64), 16, dtype=np.uint8)
     sound = np.zeros((44_100, 2), dtype=np.float32)
     with Movie(tmp_path / "m.mp4", 64, 64, sound=sound) as movie:
         for time_s in (0.0, 0.0, 0.04, 0.04 + 1e-6, 0.1):
@@ -109,7 +109,7 @@ def test_channels_that_are_the_same_are_encoded_once(right: float, channels: int
     sound = np.stack([tone, right * tone], axis=1)
     with Movie(tmp_path / "m.mp4", 64, 64, sound=sound) as movie:
         for time_s in (0.0, 1.0):
-            movie.write(time_s, np.zeros((64, 64, 3), dtype=np.uint8))
+            movie.write(time_s, np.full((96, 64), 16, dtype=np.uint8))
     with av.open(str(tmp_path / "m.mp4")) as container:
         assert container.streams.audio[0].channels == channels
     heard = decode_sound(tmp_path / "m.mp4")
@@ -122,7 +122,7 @@ def test_without_libx264_the_movie_is_mpeg4(monkeypatch, tmp_path: Path) -> None
     monkeypatch.setattr(av, "codecs_available", set(av.codecs_available) - {"libx264"})
     with Movie(tmp_path / "m.mp4", 64, 64, sound=None) as movie:
         for time_s in (0.0, 0.04, 0.11):
-            movie.write(time_s, np.full((64, 64, 3), 200, dtype=np.uint8))
+            movie.write(time_s, np.full((96, 64), 128, dtype=np.uint8))
     facts = probe(tmp_path / "m.mp4")
     assert facts.video_codec == "mpeg4"
     np.testing.assert_allclose(facts.time_s, [0, 0.04, 0.11])

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from stages.media.panel import Findings, Panel, mark_picture
+from stages.media.planes import planes_in
 
 TIME_S = np.arange(0, 10, 0.1)
 CONSTANT = np.tile(np.float32([0.5, -0.5]), (100, 1))
@@ -32,10 +33,10 @@ def at(panel: Panel, time_s: float) -> np.ndarray:
 
 
 def marked(picture: np.ndarray, box: np.ndarray | None, notice: str) -> np.ndarray:
-    """A copy of a picture with what is drawn into it."""
-    copy = picture.copy()
-    mark_picture(copy, box, notice)
-    return copy
+    """A picture with what is drawn into it, RGB like what is given."""
+    whole = cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420)
+    mark_picture(planes_in(whole), box, notice)
+    return cv2.cvtColor(whole, cv2.COLOR_YUV2RGB_I420)
 
 
 def reddish(image: np.ndarray) -> np.ndarray:
@@ -119,12 +120,12 @@ def test_gaps_in_the_trace_are_not_drawn_over() -> None:
 def test_the_picture_shows_box_and_notice() -> None:
     picture = np.full((120, 200, 3), 100, dtype=np.uint8)
     plain = marked(picture, np.array([50.0, 30.0, 90.0, 80.0]), "")
-    rows, columns = np.nonzero((plain != 100).any(axis=2))
+    rows, columns = np.nonzero((np.abs(plain.astype(int) - 100) > 20).any(axis=2))
     assert (columns.min(), columns.max()) == (pytest.approx(50, abs=2), pytest.approx(90, abs=2))
     assert (rows.min(), rows.max()) == (pytest.approx(30, abs=2), pytest.approx(80, abs=2))
     noticed = marked(picture, np.array([50.0, 30.0, 90.0, 80.0]), "Nur ein Beispiel – keine Aussage")
     assert (noticed[85:] != plain[85:]).any()
-    assert (marked(picture, None, "")[:30] != 100).any()  # says that there is no face
+    assert (marked(picture, None, "")[:30] < 50).any()  # says that there is no face
 
 
 @pytest.mark.parametrize(
@@ -143,17 +144,33 @@ def test_lengths_that_do_not_fit_are_refused(changes: dict) -> None:
 @pytest.mark.parametrize("size", [(120, 500), (120, 90), (40, 500)])
 def test_words_look_as_if_they_were_drawn_into_every_picture(size: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    drawn = marked(picture, None, "nothing for real people")
-    wanted = picture.copy()
+    wanted, drawn = (cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420) for _ in range(2))
+    mark_picture(planes_in(drawn), None, "nothing for real people")
     longest = max(10, (size[1] - 16) // 9)
     lines = textwrap.wrap("nothing for real people", longest)
     for words, y in [("no face", 22), *((line, size[0] - 8 - 20 * k) for k, line in enumerate(lines[::-1]))]:
-        for colour, width in (((0, 0, 0), 3), ((235, 235, 235), 1)):
-            cv2.putText(wanted, words, (8, y), cv2.FONT_HERSHEY_SIMPLEX, 0.48, colour, width, cv2.LINE_AA)
-    assert np.abs(drawn.astype(int) - wanted).max() <= 5
-    assert (drawn != picture).any()
+        for brightness, width in ((16, 3), (218, 1)):
+            of_picture = wanted[: size[0]]
+            cv2.putText(
+                of_picture, words, (8, y), cv2.FONT_HERSHEY_SIMPLEX, 0.48, brightness, width, cv2.LINE_AA
+            )
+    before, now = (planes_in(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420)), planes_in(drawn))
+    assert np.abs(now.y.astype(int) - planes_in(wanted).y).max() <= 5
+    for old, new in ((before.u, now.u), (before.v, now.v)):  # grey where the words are, as it was elsewhere
+        where = np.repeat(np.repeat(old != new, 2, axis=0), 2, axis=1)
+        assert (np.abs(new.astype(int) - 128) <= np.abs(old.astype(int) - 128) + 1).all()
+        assert where.any()
+        assert np.mean(where & (now.y == before.y)) < 0.05
 
 
 @pytest.mark.parametrize("size", [(2, 2), (6, 40), (12, 500)])
 def test_words_may_lie_outside_the_picture(size: tuple[int, int]) -> None:
     assert marked(np.zeros((*size, 3), np.uint8), None, "nothing").shape == (*size, 3)
+
+
+def test_the_box_has_its_colour_and_its_place_in_every_plane() -> None:
+    picture = np.full((120, 200, 3), 100, np.uint8)
+    drawn = marked(picture, np.array([51.0, 31.0, 90.0, 80.0]), "").astype(int)
+    wanted = cv2.rectangle(picture.copy(), (51, 31), (90, 80), (110, 230, 120), 2, cv2.LINE_AA)
+    assert np.abs(drawn - wanted).mean() < 2
+    assert np.abs(drawn[40:70, 50:53] - (110, 230, 120)).mean(axis=0).max() < 40
