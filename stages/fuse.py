@@ -36,9 +36,9 @@ from stages.core.folds import Groups, validation_folds
 from stages.core.notes import Note
 from stages.core.params import CrossfitParams, FuseParams, IntervalParams, load_params
 from stages.core.systems import FUSIONS, OUT_OF_FOLD
+from stages.core.times import nearest
 from stages.engine.stage import Stage, Unit, main
 from stages.evaluation.difficulty import FEATURES, View, look, on_grid
-from stages.exports.trace import nearest
 from stages.fusion.grouped import cross_fitted
 from stages.fusion.methods import METHODS, Fitted
 from stages.fusion.part_intervals import (

@@ -39,11 +39,11 @@ from stages.core.measures import TARGETS
 from stages.core.notes import Note
 from stages.core.params import IntervalParams, load_params
 from stages.core.systems import FUSIONS, SYSTEMS, out_of_fold_folder, parts_of, traces_folder
+from stages.core.times import nearest
 from stages.engine.stage import Stage, Unit, main
 from stages.evaluation.adaptive import Band, CrossFitted, measure, width_at
 from stages.evaluation.difficulty import FEATURES, VALUE, Seen, choose_landmarks, features_of
 from stages.evaluation.sureness import FOLDER, LANDMARKS, on_frames
-from stages.exports.trace import nearest
 
 DEGRADED, SHIFTED = ("noise", "occlusion", "dropped"), "shifted"
 CLEAN = "sample"

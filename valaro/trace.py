@@ -14,9 +14,10 @@ from stages.core.arrays import Flags, Floats, Integers
 from stages.core.artefacts import whole
 from stages.core.errors import ValaroError
 from stages.core.measures import TARGETS
+from stages.core.times import nearest
 from stages.exports.formats import FORMATS, require_writers
 from stages.exports.trace import Trace as ExportedTrace
-from stages.exports.trace import nearest, plain_cell, printable
+from stages.exports.trace import plain_cell, printable
 from valaro.suggestions import unknown
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import numpy as np
 from stages.core.arrays import Flags, Floats, Integers
 from stages.core.errors import BadInput
 from stages.core.notes import quoted
+from stages.core.times import nearest
 
 HEADER = "valence,arousal"
 UNLABELLED = -5.0
@@ -178,9 +179,8 @@ def resample_labels(
         )
     if (np.diff(time_s) <= 0).any():
         raise ValueError("time_s must increase from frame to frame")
-    middles = (time_s[1:] + time_s[:-1]) / 2
-    nearest = np.searchsorted(middles, grid_s, side="left")
-    picked = valence_arousal[nearest].astype(np.float32)
-    flags = labelled[nearest]
+    frame = nearest(time_s, grid_s)
+    picked = valence_arousal[frame].astype(np.float32)
+    flags = labelled[frame]
     picked[~flags] = np.nan
     return picked, flags

@@ -14,7 +14,8 @@ from stages.core.corpus import Subject, Workspace
 from stages.core.errors import BadInput
 from stages.core.former_names import held_name, present_name
 from stages.core.measures import TARGETS
-from stages.exports.trace import BOUNDS, COLUMNS, Trace, moments, nearest
+from stages.core.times import nearest
+from stages.exports.trace import BOUNDS, COLUMNS, Trace, moments
 
 AGAIN = "Run `valaro predict` on the video again"
 Columns = dict[str, Floats]

@@ -182,12 +182,6 @@ def runs_s(flags: Flags, time_s: Floats, duration_s: float) -> Floats:
     return np.column_stack([ends_s[edges == 1], ends_s[edges == -1]])
 
 
-def nearest(grid_time_s: Floats, time_s: Floats) -> Integers:
-    """Index of the grid time nearest to each time; a tie goes to the earlier one. (T,), (N,) -> (N,)."""
-    halfway_s = (grid_time_s[:-1] + grid_time_s[1:]) / 2
-    return np.searchsorted(halfway_s, time_s, side="left")
-
-
 def moments(values: Floats, seen: Flags) -> dict[str, float | None]:
     """Mean and standard deviation over the frames with a face; None without one. Shape: (N,), (N,)."""
     seen = seen & np.isfinite(values)

@@ -12,6 +12,7 @@ import numpy as np
 
 from stages.core.arrays import Flags, Floats, Integers
 from stages.core.artefacts import read_arrays, read_facts
+from stages.core.times import nearest
 
 
 class Streams(NamedTuple):
@@ -79,6 +80,6 @@ def pairs(time_s: Floats, other_s: Floats, within_s: float) -> tuple[Integers, I
     """
     if not len(time_s) or not len(other_s):
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    nearest = np.searchsorted((other_s[1:] + other_s[:-1]) / 2, time_s, side="left")
-    near = np.flatnonzero(np.abs(other_s[nearest] - time_s) <= within_s)
-    return near, nearest[near]
+    partner = nearest(other_s, time_s)
+    near = np.flatnonzero(np.abs(other_s[partner] - time_s) <= within_s)
+    return near, partner[near]

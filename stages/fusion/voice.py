@@ -13,6 +13,7 @@ sum.
 import numpy as np
 
 from stages.core.arrays import Flags, Floats
+from stages.core.times import nearest
 
 
 def speaking_share(speaking: Flags, grid_s: Floats, time_s: Floats, window_s: float) -> Floats:
@@ -41,9 +42,9 @@ def speaking_share(speaking: Flags, grid_s: Floats, time_s: Floats, window_s: fl
         )
     first = np.searchsorted(grid_s, time_s - window_s / 2, side="left")
     stop = np.searchsorted(grid_s, time_s + window_s / 2, side="right")
-    nearest = np.searchsorted((grid_s[1:] + grid_s[:-1]) / 2, time_s)
+    closest = nearest(grid_s, time_s)
     empty = first >= stop
-    first, stop = np.where(empty, nearest, first), np.where(empty, nearest + 1, stop)
+    first, stop = np.where(empty, closest, first), np.where(empty, closest + 1, stop)
     before = np.append(0, np.cumsum(speaking))
     return np.asarray((before[stop] - before[first]) / (stop - first))
 

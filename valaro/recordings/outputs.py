@@ -19,9 +19,10 @@ from stages.core.artefacts import write_json
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
 from stages.core.measures import TARGETS
+from stages.core.times import nearest
 from stages.evaluation.margins import Margin
 from stages.exports.formats import FORMATS
-from stages.exports.trace import BOUNDS, COLUMNS, moments, nearest, printable
+from stages.exports.trace import BOUNDS, COLUMNS, moments, printable
 from valaro.recordings.chain import Findings
 from valaro.recordings.formats import FILM, PAGE, PICTURE, formats_of
 from valaro.recordings.trained import Trained

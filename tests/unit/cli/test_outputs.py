@@ -9,8 +9,8 @@ import pytest
 from stages.core.corpus import is_sample
 from stages.core.errors import ValaroError
 from stages.core.params import load_params
+from stages.core.times import nearest
 from stages.exports.tables import write_csv
-from stages.exports.trace import nearest
 from valaro.recordings.batch import HIDDEN, LOCK, private_folder
 from valaro.recordings.chain import Findings
 from valaro.recordings.outputs import trace_of
