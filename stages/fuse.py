@@ -7,7 +7,8 @@ Reads   data/traces/<system>/<subject>.h5         native-rate traces
         data/speech/<subject>.h5                  speaking steps, for weights that follow the voice
         data/faces, data/embeddings               for weights that follow how sure each system is
         data/index/<subject>.h5                   labels
-Writes  models/fusion/<fusion>.safetensors        weights, or trees
+Writes  data/fused/widths/<system>.safetensors    widths of the intervals, for the fusions by width
+        models/fusion/<fusion>.safetensors        weights, or trees
         models/fusion/provenance.json             the corpus that the models learnt from
         data/fused/<fusion>.out_of_fold/<subject>.h5   validation, each recording by a fit on the others
         data/fused/<fusion>/<subject>.h5          validation and test, by a fit on all of validation
@@ -21,7 +22,7 @@ the widths of the systems' intervals (`fusion.width`).
 A system without a prediction for a video (audio without sound) abstains: the mean of the others replaces it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,7 +35,7 @@ from stages.core.corpus import LEAST_RECORDINGS, Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.folds import Groups, validation_folds
 from stages.core.notes import Note
-from stages.core.params import CrossfitParams, FuseParams, IntervalParams, load_params
+from stages.core.params import ComputeParams, CrossfitParams, FuseParams, IntervalParams, load_params
 from stages.core.systems import FUSIONS, OUT_OF_FOLD
 from stages.core.times import nearest
 from stages.engine.stage import Stage, Unit, main
@@ -42,19 +43,22 @@ from stages.evaluation.difficulty import FEATURES, View, look, on_grid
 from stages.fusion.grouped import cross_fitted
 from stages.fusion.methods import METHODS, Fitted
 from stages.fusion.part_intervals import (
+    PART,
     Evidence,
+    PartFits,
     PartInterval,
+    SystemWidths,
     at_native,
-    cross_fitted_widths,
-    fit_part,
     stack_widths,
 )
 from stages.fusion.voice import speaking_share, split_by_speaking
 
 FEWEST_RECORDINGS = LEAST_RECORDINGS["validation"]
 """One to score on, two to fit on: the forest's own choice holds one of these out again."""
-PART = "part"
-"""What the arrays of the parts' intervals begin with in a fusion's file."""
+SEEN = ("speech", "faces", "embeddings")
+"""Stages whose results the intervals depend on."""
+WIDTHS = "widths/"
+"""Prefix of the roles of the files with the widths, where a fusion is fitted."""
 
 
 class _Rows(NamedTuple):
@@ -73,13 +77,43 @@ class _Rows(NamedTuple):
     subject: Groups
 
 
-def fit_fusion(unit: Unit, settings: FuseParams) -> list[Note]:
-    """Fit one fusion on all of validation, and predict every validation recording by a fit on the others."""
+def fit_widths(unit: Unit, settings: IntervalParams) -> list[Note]:
+    """Widths of the interval of one system at every step of validation, by fits on other recordings."""
+    _require_recordings(unit)
+    (system,), folds = unit.facts["systems"], sorted(set(unit.facts["folds"].values()))
+    shown = {name: _of_subject(unit, name) for name in unit.facts["subjects"]}
+    evidence = {name: _evidence(each, unit.facts["folds"][name]) for name, each in shown.items()}
+    fits = PartFits(evidence, settings)
+
+    def traces(fold: int | None) -> dict[str, Floats]:
+        return {
+            name: _at_steps(_trace(each, system, fold), _times(each, system), evidence[name].view.time_s)
+            for name, each in shown.items()
+            if system in each.reads
+        }
+
+    every, by_fold = traces(None), [fits.widths(traces(fold), fold) for fold in folds]
+    widths = SystemWidths(
+        fits.part(every),
+        fits.widths(every, None),
+        {name: np.stack([found[name] for found in by_fold]) for name in every},
+        {name: evidence[name].view.time_s for name in every},
+    )
+    write_tensors(unit.writes["widths"], widths.to_arrays())
+    return []
+
+
+def _require_recordings(unit: Unit) -> None:
     recordings = len(set(unit.facts["subjects"].values()))
     if recordings < FEWEST_RECORDINGS:
         raise ValaroError(
             f"fusion needs {FEWEST_RECORDINGS} labelled validation recordings, there are {recordings}"
         )
+
+
+def fit_fusion(unit: Unit, settings: FuseParams) -> list[Note]:
+    """Fit one fusion on all of validation, and predict every validation recording by a fit on the others."""
+    _require_recordings(unit)
     rows, parts = _gather(unit, settings)
     truth = rows.truth
     fusion = FUSIONS[unit.facts["fusion"]]
@@ -182,6 +216,11 @@ def _widths(unit: Unit, parts: Mapping[str, PartInterval], time_s: Floats) -> Fl
     return stack_widths(found, len(time_s))
 
 
+def _times(unit: Unit, system: str) -> Floats:
+    """Time of the native frames. Shape: -> (N,)."""
+    return np.asarray(read_arrays(unit.reads[system], "time_s")["time_s"])
+
+
 def _trace(unit: Unit, system: str, fold: int | None) -> Floats:
     if fold is None:
         trace: Floats = read_arrays(unit.reads[system], "valence_arousal")["valence_arousal"]
@@ -231,45 +270,40 @@ def _gather(unit: Unit, settings: FuseParams) -> tuple[_Rows, dict[str, PartInte
     stacks, by_fold, *others = zip(*parts, strict=True)
     joined = (np.concatenate(columns) for columns in others)
     rows = _Rows(np.concatenate(stacks), np.concatenate(by_fold, axis=1), *joined)
-    return _weighed(unit, shown, rows, folds) if fusion.by_width else (rows, {})
+    return _weighed(unit, rows) if fusion.by_width else (rows, {})
 
 
 def _of_subject(unit: Unit, name: str) -> Unit:
     """What fitting reads of one subject, by role alone."""
-    own = {role.split("/", 1)[0]: path for role, path in unit.reads.items() if role.split("/", 1)[1] == name}
-    return Unit(name, own, {})
+    own = (role.split("/", 1) for role in unit.reads)
+    return Unit(name, {role: unit.reads[f"{role}/{name}"] for role, whose in own if whose == name}, {})
 
 
-def _weighed(
-    unit: Unit, shown: Mapping[str, Unit], rows: _Rows, folds: list[int]
-) -> tuple[_Rows, dict[str, PartInterval]]:
+def _weighed(unit: Unit, rows: _Rows) -> tuple[_Rows, dict[str, PartInterval]]:
     """The rows with the widths of the systems' intervals, each by fits on other recordings; the intervals."""
-    systems, weigh = unit.facts["systems"], METHODS[FUSIONS[unit.facts["fusion"]].method].weigh
-    settings = IntervalParams.model_validate(unit.facts["intervals"])
-    evidence = {name: _evidence(each, unit.facts["folds"][name]) for name, each in shown.items()}
-    times = {name: rows.time_s[rows.subject == name] for name in shown}
+    from safetensors.numpy import load_file
 
-    def traces(system: str, fold: int | None) -> dict[str, Floats]:
-        return {
-            name: _at_steps(_trace(each, system, fold), times[name], evidence[name].view.time_s)
-            for name, each in shown.items()
-            if system in each.reads
-        }
+    weigh = METHODS[FUSIONS[unit.facts["fusion"]].method].weigh
+    known = {
+        system: SystemWidths.from_arrays(load_file(unit.reads[f"{WIDTHS}{system}"]))
+        for system in unit.facts["systems"]
+    }
+    times = {name: rows.time_s[rows.subject == name] for name in unit.facts["subjects"]}
 
-    def widths(fold: int | None) -> Floats:
-        found = [cross_fitted_widths(evidence, traces(each, fold), settings, fold) for each in systems]
+    def native(fold: int | None) -> Floats:
+        """Widths at all frames, by fits that exclude the fold at this position. Shape: -> (N, M, 2)."""
         parts = []
         for name, time_s in times.items():
             own = [
-                at_native(each[name], evidence[name].view.time_s, time_s) if name in each else None
-                for each in found
+                at_native(each.of(name, fold), each.time_s[name], time_s) if name in each.time_s else None
+                for each in known.values()
             ]
             parts.append(stack_widths(own, len(time_s)))
         return np.concatenate(parts)
 
-    by_fold = np.stack([weigh(rows.by_fold[k], widths(fold)) for k, fold in enumerate(folds)])
-    weighed = rows._replace(stacks=weigh(rows.stacks, widths(None)), by_fold=by_fold)
-    return weighed, {each: fit_part(evidence, traces(each, None), settings) for each in systems}
+    by_fold = np.stack([weigh(stacks, native(fold)) for fold, stacks in enumerate(rows.by_fold)])
+    weighed = rows._replace(stacks=weigh(rows.stacks, native(None)), by_fold=by_fold)
+    return weighed, {system: each.part for system, each in known.items()}
 
 
 def _evidence(subject: Unit, fold: int) -> Evidence:
@@ -294,13 +328,28 @@ def _clip(fused: Floats) -> Floats:
     return np.clip(fused, -1, 1).astype(np.float32)
 
 
-def fitting_unit(
-    workspace: Workspace,
-    subjects: list[Subject],
-    fusion: str,
-    folds: dict[str, int],
-    intervals: IntervalParams,
-) -> Unit:
+def width_units(workspace: Workspace, subjects: list[Subject], folds: dict[str, int]) -> list[Unit]:
+    """Inputs and outputs of `fit_widths`, for every system that is part of a fusion by width.
+
+    Args:
+        workspace: where everything lies.
+        subjects: of validation.
+        folds: subject -> its fold, that by which the systems' epochs were picked.
+    """
+    weighed = (fusion.systems for fusion in FUSIONS.values() if fusion.by_width)
+    systems = dict.fromkeys(system for systems in weighed for system in systems)
+    return [
+        Unit(
+            system,
+            _fitted_on(workspace, subjects, (system,), SEEN),
+            {"widths": _widths_file(workspace, system)},
+            _validation(subjects, (system,), folds),
+        )
+        for system in systems
+    ]
+
+
+def fitting_unit(workspace: Workspace, subjects: list[Subject], fusion: str, folds: dict[str, int]) -> Unit:
     """What fitting one fusion reads and writes.
 
     Args:
@@ -308,29 +357,43 @@ def fitting_unit(
         subjects: of validation.
         fusion: its name.
         folds: subject -> its fold, that by which the systems' epochs were picked.
-        intervals: of the systems, for a fusion whose weights depend on them.
     """
-    reads = {}
-    for subject in subjects:
-        reads[f"index/{subject.name}"] = workspace.artefact("index", subject.name)
-        inputs = _inputs(workspace, subject, fusion)
-        inputs |= {
-            f"{system}{OUT_OF_FOLD}": workspace.artefact(f"traces/{system}{OUT_OF_FOLD}", subject.name)
-            for system in FUSIONS[fusion].systems
-            if system in inputs
-        }
-        reads |= {f"{role}/{subject.name}": path for role, path in inputs.items()}
+    systems = FUSIONS[fusion].systems
+    reads = _fitted_on(workspace, subjects, systems, ("speech",) if FUSIONS[fusion].by_speech else ())
+    if FUSIONS[fusion].by_width:
+        reads |= {f"{WIDTHS}{system}": _widths_file(workspace, system) for system in systems}
     writes = {
         "model": workspace.model(f"fusion/{fusion}.safetensors"),
         "summary": workspace.metrics(f"fusion/{fusion}.json"),
         "out_of_fold": workspace.folder("fused", f"{fusion}{OUT_OF_FOLD}"),
     }
-    names = {subject.name: subject.recording for subject in subjects}
-    systems = list(FUSIONS[fusion].systems)
-    facts: dict[str, Any] = {"fusion": fusion, "systems": systems, "subjects": names, "folds": folds}
-    if FUSIONS[fusion].by_width:
-        facts["intervals"] = intervals.model_dump()
-    return Unit(fusion, reads, writes, facts)
+    return Unit(fusion, reads, writes, {"fusion": fusion, **_validation(subjects, systems, folds)})
+
+
+def _widths_file(workspace: Workspace, system: str) -> Path:
+    return workspace.folder("fused", "widths") / f"{system}.safetensors"
+
+
+def _validation(subjects: list[Subject], systems: Sequence[str], folds: dict[str, int]) -> dict[str, Any]:
+    recordings = {subject.name: subject.recording for subject in subjects}
+    return {"systems": list(systems), "subjects": recordings, "folds": folds}
+
+
+def _fitted_on(
+    workspace: Workspace, subjects: list[Subject], systems: Sequence[str], beside: Sequence[str]
+) -> dict[str, Path]:
+    """Labels, traces and the results of the stages `beside`, by `<role>/<subject>`."""
+    reads: dict[str, Path] = {}
+    for subject in subjects:
+        inputs = {"index": workspace.artefact("index", subject.name)}
+        for system, path in _traces(workspace, subject, systems).items():
+            inputs[system] = path
+            inputs[f"{system}{OUT_OF_FOLD}"] = workspace.artefact(
+                f"traces/{system}{OUT_OF_FOLD}", subject.name
+            )
+        inputs |= _beside(workspace, subject, beside)
+        reads |= {f"{role}/{subject.name}": path for role, path in inputs.items()}
+    return reads
 
 
 def applying_units(
@@ -350,15 +413,21 @@ def applying_units(
 
 def _inputs(workspace: Workspace, subject: Subject, fusion: str) -> dict[str, Path]:
     """The existing traces by system, and what else the fusion looks at; empty where there is no trace."""
-    systems = FUSIONS[fusion].systems
+    found = _traces(workspace, subject, FUSIONS[fusion].systems)
+    beside = SEEN if FUSIONS[fusion].by_width else ("speech",) if FUSIONS[fusion].by_speech else ()
+    return found and found | _beside(workspace, subject, beside)
+
+
+def _traces(workspace: Workspace, subject: Subject, systems: Sequence[str]) -> dict[str, Path]:
+    """The existing traces by system."""
     paths = {system: workspace.artefact(f"traces/{system}", subject.name) for system in systems}
-    found = {system: path for system, path in paths.items() if path.is_file()}
-    if found and (FUSIONS[fusion].by_speech or FUSIONS[fusion].by_width):
-        found["speech"] = workspace.artefact("speech", subject.name)
-    if found and FUSIONS[fusion].by_width:
-        paths = {stage: workspace.artefact(stage, subject.name) for stage in ("faces", "embeddings")}
-        found |= {stage: path for stage, path in paths.items() if path.is_file()}
-    return found
+    return {system: path for system, path in paths.items() if path.is_file()}
+
+
+def _beside(workspace: Workspace, subject: Subject, stages: Sequence[str]) -> dict[str, Path]:
+    """Results of other stages for a subject that has a trace; speech must exist."""
+    paths = {stage: workspace.artefact(stage, subject.name) for stage in stages}
+    return {stage: path for stage, path in paths.items() if stage == "speech" or path.is_file()}
 
 
 def run(
@@ -368,12 +437,17 @@ def run(
     settings: FuseParams,
     crossfit: CrossfitParams,
     intervals: IntervalParams,
+    compute: ComputeParams,
 ) -> None:
     """Fit every fusion, then apply it to validation and test."""
     folds = validation_folds(workspace, corpus, crossfit)
     labelled = workspace.having(corpus.of("validation"), "traces/dynamic")
-    fitting = [fitting_unit(workspace, labelled, fusion, folds, intervals) for fusion in FUSIONS]
-    stage.run(fit_fusion, fitting, settings, jobs=1)
+    widths = width_units(workspace, labelled, folds)
+    stage.run(fit_widths, widths, intervals, compute=compute)
+    for by_workers, place in ((False, {"jobs": 1}), (True, {"compute": compute})):
+        fusions = [name for name in FUSIONS if METHODS[FUSIONS[name].method].by_workers == by_workers]
+        fitting = [fitting_unit(workspace, labelled, fusion, folds) for fusion in fusions]
+        stage.run(fit_fusion, fitting, settings, **place)
     source = read_json(workspace.corpus_file).get("source")
     write_json(workspace.model("fusion/provenance.json"), {"corpus": source})
     subjects = corpus.of("validation", "test")
@@ -385,7 +459,15 @@ def fuse() -> None:
     """Run the stage on params.yaml."""
     params, workspace = load_params(), Workspace()
     with Stage("fuse", workspace.folder("fused")) as stage:
-        run(stage, workspace, workspace.corpus(), params.fuse, params.crossfit, params.intervals)
+        run(
+            stage,
+            workspace,
+            workspace.corpus(),
+            params.fuse,
+            params.crossfit,
+            params.intervals,
+            params.compute,
+        )
 
 
 if __name__ == "__main__":

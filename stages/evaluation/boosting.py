@@ -12,7 +12,7 @@ import numpy as np
 
 from stages.core.arrays import Floats
 from stages.core.params import IntervalParams
-from stages.fusion.forest import Forest, flattened
+from stages.fusion.forest import Forest, checked_once, flattened
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +59,23 @@ def fit_boosted(
         loss: which of them.
         settings: size and number of the trees.
         weights: (N,) of the rows; None: all alike.
+
+    Raises:
+        ValueError: a value isn't finite.
     """
     from sklearn.ensemble import GradientBoostingRegressor
 
-    grown = GradientBoostingRegressor(
-        loss=loss,
-        n_estimators=settings.trees,
-        learning_rate=settings.rate,
-        max_depth=settings.depth,
-        min_samples_leaf=min(settings.min_leaf, max(1, len(values) // 4)),
-        subsample=settings.share,
-        random_state=settings.seed,
-    ).fit(features.astype(np.float32), values, sample_weight=weights)
+    if not (np.isfinite(features).all() and np.isfinite(values).all()):
+        raise ValueError("rows to boost on must be finite")
+    with checked_once():
+        grown = GradientBoostingRegressor(
+            loss=loss,
+            n_estimators=settings.trees,
+            learning_rate=settings.rate,
+            max_depth=settings.depth,
+            min_samples_leaf=min(settings.min_leaf, max(1, len(values) // 4)),
+            subsample=settings.share,
+            random_state=settings.seed,
+        ).fit(features.astype(np.float32), values, sample_weight=weights)
     start = float(np.ravel(grown.init_.constant_)[0])
     return Boosted(start, settings.rate, flattened([tree.tree_ for tree in grown.estimators_[:, 0]]))

@@ -6,6 +6,7 @@ one fit covers the whole grid.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,15 +159,27 @@ def grow(
         raise ValueError(f"criterion is {growth.criterion!r}, must be one of {', '.join(CRITERIA)}")
     if not (len(stack) and np.isfinite(stack).all() and np.isfinite(truth).all()):
         raise ValueError(f"{len(stack)} rows to grow on: there must be some, labelled and finite")
-    grown = RandomForestRegressor(
-        n_estimators=trees,
-        criterion=CRITERIA[growth.criterion],
-        min_samples_leaf=growth.min_leaf,
-        max_samples=None if growth.max_samples == 1 else growth.max_samples,
-        random_state=growth.seed,
-        n_jobs=n_jobs,
-    ).fit(stack.astype(np.float32), truth)
+    with checked_once():
+        grown = RandomForestRegressor(
+            n_estimators=trees,
+            criterion=CRITERIA[growth.criterion],
+            min_samples_leaf=growth.min_leaf,
+            max_samples=None if growth.max_samples == 1 else growth.max_samples,
+            random_state=growth.seed,
+            n_jobs=n_jobs,
+        ).fit(stack.astype(np.float32), truth)
     return flattened([tree.tree_ for tree in grown.estimators_]), grown.estimators_samples_
+
+
+def checked_once() -> AbstractContextManager[None]:
+    """Let scikit-learn grow trees without checking rows and parameters again for every tree.
+
+    The caller checks that all values are finite.
+    """
+    from sklearn import config_context
+
+    quick: AbstractContextManager[None] = config_context(assume_finite=True, skip_parameter_validation=True)
+    return quick
 
 
 def out_of_bag(forest: Forest, bootstraps: list[Integers], stack: Floats) -> Iterator[tuple[Floats, Flags]]:

@@ -5,7 +5,8 @@ systems' widths matters. While a fusion is fitted or scored, the widths of a rec
 folds; if a fold is held out for scoring, it is excluded from these fits too.
 """
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ from stages.evaluation.adaptive import Spread, fit_spread
 from stages.evaluation.difficulty import View
 from stages.fusion.width import WIDEST
 
+PART = "part"
+"""Prefix of the arrays of an interval in a file."""
 Traces = Mapping[str, Floats]
 """Subject -> one system's trace on the grid, (T, 2); no entry where the system has no prediction."""
 
@@ -75,25 +78,86 @@ def fit_part(evidence: Mapping[str, Evidence], traces: Traces, settings: Interva
     )
 
 
-def cross_fitted_widths(
-    evidence: Mapping[str, Evidence], traces: Traces, settings: IntervalParams, without: int | None
-) -> dict[str, Floats]:
-    """Subject -> one system's widths (T, 2), each by fits on other recordings.
+class PartFits:
+    """Fits of the interval of one system. Each is made once, also if several folds need it.
+
+    The fit without folds a and b is the same whichever of them is scored, if both selected the same traces.
 
     Args:
         evidence: of all subjects.
-        traces: of one system, by the models that the recordings outside `without` selected.
         settings: parameters of the regressions.
-        without: a fold to exclude from every fit; None: exclude none.
     """
-    found: dict[str, Floats] = {}
-    for fold in sorted({each.fold for each in evidence.values()}):
-        seen = {name: each for name, each in evidence.items() if each.fold not in (fold, without)}
-        part = fit_part(seen, traces, settings)
-        for name, each in evidence.items():
-            if each.fold == fold and name in traces:
-                found[name] = part.widths(each.view, traces[name])
-    return found
+
+    def __init__(self, evidence: Mapping[str, Evidence], settings: IntervalParams) -> None:
+        self._evidence, self._settings = evidence, settings
+        self._known: dict[str, PartInterval] = {}
+
+    def part(self, traces: Traces, left_out: Collection[int | None] = ()) -> PartInterval:
+        """The interval fitted on the subjects outside some folds.
+
+        Args:
+            traces: of the system, by the models that the recordings outside these folds selected.
+            left_out: folds to exclude; None stands for no fold.
+        """
+        seen = {name: each for name, each in self._evidence.items() if each.fold not in left_out}
+        asked = hashlib.sha256()
+        for name in (name for name in seen if name in traces):
+            asked.update(name.encode() + b"\0" + hashlib.sha256(traces[name].tobytes()).digest())
+        key = asked.hexdigest()
+        if key not in self._known:
+            self._known[key] = fit_part(seen, traces, self._settings)
+        return self._known[key]
+
+    def widths(self, traces: Traces, without: int | None) -> dict[str, Floats]:
+        """Subject -> its widths, (T, 2), by fits on other recordings.
+
+        Args:
+            traces: of the system, by the models that the recordings outside `without` selected.
+            without: a fold to exclude from every fit; None: exclude none.
+        """
+        found: dict[str, Floats] = {}
+        for fold in sorted({each.fold for each in self._evidence.values()}):
+            part = self.part(traces, (fold, without))
+            for name, each in self._evidence.items():
+                if each.fold == fold and name in traces:
+                    found[name] = part.widths(each.view, traces[name])
+        return found
+
+
+class SystemWidths(NamedTuple):
+    """The widths of one system's interval, for the fusions by width."""
+
+    part: PartInterval
+    """The interval, fitted on all of validation."""
+    whole: Mapping[str, Floats]
+    """Subject -> widths, (T, 2), by fits on other recordings."""
+    by_fold: Mapping[str, Floats]
+    """Subject -> the same, (folds, T, 2), by fits that exclude that fold too."""
+    time_s: Mapping[str, Floats]
+    """Subject -> time of the steps, (T,)."""
+
+    def of(self, name: str, fold: int | None) -> Floats:
+        """Widths of a subject, (T, 2), by fits that exclude a fold, given by its position; None: none."""
+        return self.whole[name] if fold is None else np.asarray(self.by_fold[name][fold])
+
+    def to_arrays(self) -> dict[str, Floats]:
+        """Arrays for a safetensors file."""
+        columns = {"whole": self.whole, "by_fold": self.by_fold, "time_s": self.time_s}
+        arrays = {
+            f"{column}.{name}": np.ascontiguousarray(array)
+            for column, own in columns.items()
+            for name, array in own.items()
+        }
+        return arrays | self.part.to_arrays(PART)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Floats]) -> "SystemWidths":
+        """The inverse of `to_arrays`."""
+        whole, by_fold, time_s = (
+            {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+            for start in ("whole.", "by_fold.", "time_s.")
+        )
+        return cls(PartInterval.from_arrays(arrays, PART), whole, by_fold, time_s)
 
 
 def at_native(widths: Floats, grid_s: Floats, time_s: Floats) -> Floats:

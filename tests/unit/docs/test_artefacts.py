@@ -189,7 +189,7 @@ def estimate(workspace: Workspace, corpus: Corpus, params: Params) -> None:
     do(smooth.smooth_out_of_fold, smooth.out_of_fold_units(workspace, corpus, {}), params.smooth)
     fusion = next(iter(FUSIONS))
     quick = params.fuse.model_copy(update={"draws": 10})
-    do(fuse.fit_fusion, [fuse.fitting_unit(workspace, subjects, fusion, folds, params.intervals)], quick)
+    do(fuse.fit_fusion, [fuse.fitting_unit(workspace, subjects, fusion, folds)], quick)
     do(fuse.apply_fusion, fuse.applying_units(workspace, workspace, subjects, fusion))
 
 

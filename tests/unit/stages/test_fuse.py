@@ -1,5 +1,6 @@
 """Fusion: who abstains is stood in for, every video is fused by the others, saved fusions come back."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,15 @@ from stages.core.measures import ccc_per_target
 from stages.core.params import FuseParams, IntervalParams
 from stages.core.systems import FUSIONS
 from stages.engine.stage import Unit, do_unit
-from stages.fuse import apply_fusion, applying_units, fit_fusion, fitting_unit, read_stack
+from stages.fuse import (
+    apply_fusion,
+    applying_units,
+    fit_fusion,
+    fit_widths,
+    fitting_unit,
+    read_stack,
+    width_units,
+)
 
 SETTINGS = FuseParams(
     draws=500,
@@ -87,6 +96,20 @@ def subjects(*names: str) -> list[Subject]:
     return [Subject(name, name, None, "validation") for name in names]
 
 
+def fit(
+    workspace: Workspace,
+    fusion: str,
+    names: Iterable[str] = "abc",
+    settings: FuseParams = SETTINGS,
+    intervals: IntervalParams = INTERVALS,
+) -> None:
+    """What the stage does to fit one fusion."""
+    if FUSIONS[fusion].by_width:
+        for unit in width_units(workspace, subjects(*names), FOLDS):
+            do_unit(fit_widths, unit, intervals)
+    do_unit(fit_fusion, fitting_unit(workspace, subjects(*names), fusion, FOLDS), settings)
+
+
 def test_the_mean_of_the_others_stands_in_for_an_abstention(workspace: Workspace) -> None:
     systems = ["dynamic", "audio", "kelm"]
     reads = {s: workspace.artefact(f"traces/{s}", "d") for s in systems if s != "audio"}
@@ -100,8 +123,7 @@ def test_the_mean_of_the_others_stands_in_for_an_abstention(workspace: Workspace
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_what_was_fitted_is_saved_and_applied(workspace: Workspace, fusion: str) -> None:
-    fitting = fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS, INTERVALS)
-    do_unit(fit_fusion, fitting, SETTINGS)
+    fit(workspace, fusion)
     (unit,) = applying_units(workspace, workspace, subjects("a"), fusion)
     do_unit(apply_fusion, unit, None)
     fused = read_arrays(workspace.artefact(f"fused/{fusion}", "a"))
@@ -136,13 +158,12 @@ def test_what_was_fitted_is_saved_and_applied(workspace: Workspace, fusion: str)
 def test_out_of_fold_traces_have_not_seen_their_own_video(workspace: Workspace, fusion: str) -> None:
     """Whatever the labels of one video are, its own out-of-fold trace is the same."""
     held_out = []
-    unit = fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS, INTERVALS)
     for turn in (1, -1):
         index = read_arrays(workspace.artefact("index", "b"))
         write_arrays(
             workspace.artefact("index", "b"), index | {"valence_arousal": turn * index["valence_arousal"]}
         )
-        do_unit(fit_fusion, unit, SETTINGS)
+        fit(workspace, fusion)
         held_out.append(
             {
                 n: read_arrays(workspace.artefact(f"fused/{fusion}.out_of_fold", n))["valence_arousal"]
@@ -175,9 +196,7 @@ def test_weights_by_voice_listen_to_speech_alone(workspace: Workspace) -> None:
     }
     held_out = {}
     for fusion in ("dwf_dynamic_audio", "dwf_speaking_dynamic_audio"):
-        do_unit(
-            fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS, INTERVALS), SETTINGS
-        )
+        fit(workspace, fusion)
         folder = workspace.folder("fused", f"{fusion}.out_of_fold")
         traces = [read_arrays(folder / f"{n}.h5")["valence_arousal"] for n in "abc"]
         held_out[fusion] = ccc_per_target(np.concatenate(list(truth.values())), np.concatenate(traces)).mean()
@@ -190,7 +209,7 @@ def test_weights_by_voice_listen_to_speech_alone(workspace: Workspace) -> None:
 def test_a_fusion_by_voice_knows_its_own_window(workspace: Workspace) -> None:
     """What it was fitted with counts, not what the parameters have become since."""
     fusion = "dwf_speaking_dynamic_audio"
-    do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS, INTERVALS), SETTINGS)
+    fit(workspace, fusion)
     assert read_config(workspace.model(f"fusion/{fusion}.safetensors"))["speaking_window_s"] == 0.8
 
 
@@ -200,18 +219,16 @@ def test_forests_grow_on_a_thinned_grid_or_on_every_frame(
 ) -> None:
     fusion = "rf_dynamic_audio_kelm"
     settings = SETTINGS.model_copy(update={"rows_hz": rows_hz})
-    do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS, INTERVALS), settings)
+    fit(workspace, fusion, settings=settings)
     nodes = len(load_file(workspace.model(f"fusion/{fusion}.safetensors"))["valence.value"])
     assert (nodes > 5 * 2 * 60) == (rows_hz is None), "3 videos of 20 or 100 rows, about 2 nodes for each"
 
 
 def test_too_few_videos_to_fuse_are_refused(workspace: Workspace) -> None:
     with pytest.raises(ValaroError, match="3 labelled validation recordings, there are 2"):
-        do_unit(
-            fit_fusion,
-            fitting_unit(workspace, subjects("a", "b"), "dwf_dynamic_audio", FOLDS, INTERVALS),
-            SETTINGS,
-        )
+        fit(workspace, "dwf_dynamic_audio", "ab")
+    with pytest.raises(ValaroError, match="3 labelled validation recordings, there are 2"):
+        do_unit(fit_widths, width_units(workspace, subjects("a", "b"), {})[0], INTERVALS)
 
 
 def test_who_has_no_trace_at_all_is_left_out(workspace: Workspace) -> None:
@@ -232,11 +249,7 @@ def test_inputs_are_those_that_the_other_folds_picked(workspace: Workspace) -> N
         by_fold = np.repeat(kept["by_fold"], 4, axis=0)
         by_fold[0] = rng.uniform(-0.9, 0.9, by_fold[0].shape)
         write_arrays(path, kept | {"by_fold": by_fold}, fold=FOLDS[name])
-    do_unit(
-        fit_fusion,
-        fitting_unit(workspace, subjects("a", "b", "c"), "dwf_dynamic_audio", FOLDS, INTERVALS),
-        SETTINGS,
-    )
+    fit(workspace, "dwf_dynamic_audio")
     found = {}
     for name in ("a", "b"):
         truth = read_arrays(workspace.artefact("index", name))["valence_arousal"]
@@ -265,8 +278,7 @@ def test_weights_by_width_follow_the_face_while_it_is_seen(workspace: Workspace)
             lay_out_of_fold(workspace, system, name)
     reached = {}
     for fusion in ("dwf_dynamic_audio_kelm", "dwf_width_dynamic_audio_kelm"):
-        unit = fitting_unit(workspace, subjects(*VIDEOS), fusion, FOLDS, FINE)
-        do_unit(fit_fusion, unit, SETTINGS)
+        fit(workspace, fusion, VIDEOS, intervals=FINE)
         truth, fused = (
             np.concatenate([read_arrays(workspace.artefact(folder, n))["valence_arousal"] for n in VIDEOS])
             for folder in ("index", f"fused/{fusion}.out_of_fold")
@@ -275,10 +287,22 @@ def test_weights_by_width_follow_the_face_while_it_is_seen(workspace: Workspace)
     assert reached["dwf_width_dynamic_audio_kelm"] > reached["dwf_dynamic_audio_kelm"] + 0.1, reached
 
 
+def test_a_system_without_any_trace_knows_nothing(workspace: Workspace) -> None:
+    for name in VIDEOS[:3]:
+        workspace.artefact("traces/audio", name).unlink()
+    fusion = "rf_width_dynamic_audio_kelm"
+    fit(workspace, fusion)
+    (unit,) = applying_units(workspace, workspace, subjects("a"), fusion)
+    do_unit(apply_fusion, unit, None)
+    fused = read_arrays(workspace.artefact(f"fused/{fusion}", "a"))["valence_arousal"]
+    assert np.isfinite(fused).all()
+    assert not any(name.startswith("part.audio.") for name in load_file(unit.reads["model"]))
+
+
 def test_intervals_of_another_version_are_refused(workspace: Workspace) -> None:
     """Their trees ask for features by place: at other features they would be silently wrong."""
     fusion = "dwf_width_dynamic_audio_kelm"
-    do_unit(fit_fusion, fitting_unit(workspace, subjects("a", "b", "c"), fusion, FOLDS, INTERVALS), SETTINGS)
+    fit(workspace, fusion)
     model = workspace.model(f"fusion/{fusion}.safetensors")
     config = read_config(model)
     write_tensors(model, load_file(model), **config | {"features": config["features"][:-1]})

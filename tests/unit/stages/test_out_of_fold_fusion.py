@@ -17,7 +17,7 @@ from stages.core.params import CrossfitParams, EvaluateParams, FuseParams, Inter
 from stages.core.systems import FUSIONS
 from stages.engine.stage import do_unit
 from stages.evaluate import score_all
-from stages.fuse import apply_fusion, applying_units, fit_fusion, fitting_unit
+from stages.fuse import apply_fusion, applying_units, fit_fusion, fit_widths, fitting_unit, width_units
 
 pytestmark = pytest.mark.long
 
@@ -83,8 +83,10 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], di
     labels = {subject.name: lay(workspace, subject, seed) for seed, subject in enumerate(subjects)}
     truth, real = np.concatenate([labels[subject.name] for subject in NEW]), {}
     folds = validation_folds(workspace, workspace.corpus(), CrossfitParams(folds=4, seed=0))
+    for unit in width_units(workspace, SEEN, folds):
+        do_unit(fit_widths, unit, INTERVALS)
     for fusion in FUSIONS:
-        do_unit(fit_fusion, fitting_unit(workspace, SEEN, fusion, folds, INTERVALS), SETTINGS)
+        do_unit(fit_fusion, fitting_unit(workspace, SEEN, fusion, folds), SETTINGS)
         for unit in applying_units(workspace, workspace, subjects, fusion):
             do_unit(apply_fusion, unit, None)
         traces = [read_arrays(workspace.artefact(f"fused/{fusion}", s.name))["valence_arousal"] for s in NEW]
