@@ -8,6 +8,7 @@ from stages.inference.engines import Engine
 from stages.media.jpeg import pack_jpegs
 from stages.media.pictures import KeptPictures
 from stages.training.checkpoints import save_model
+from stages.vision import embedding, static_graph
 from stages.vision.architectures import new_static
 from stages.vision.embedding import GraphNetwork, Mirrored, TorchNetwork, embed_track
 from stages.vision.static_model import StaticModel, StaticOutput
@@ -92,6 +93,24 @@ def test_parts_of_a_track_are_embedded_by_their_boxes():
     _, estimate = embed_track(TorchNetwork(model), KeptPictures(*pack_jpegs([halves(), halves()])), view, 2)
     assert estimate[:, 0] == pytest.approx([0, 30, 220, 220], abs=3)
     assert model.seen == 3
+
+
+def test_a_graph_meets_few_sizes_of_batch(tmp_path, monkeypatch):
+    asked = []
+
+    def run(images):
+        asked.append(len(images))
+        mean = images.mean((1, 2, 3), dtype=np.float32)[:, None]
+        return [np.repeat(mean, 256, axis=1), np.repeat(mean, 2, axis=1)]
+
+    monkeypatch.setattr(static_graph, "open_static", lambda *_: run)
+    monkeypatch.setattr(embedding, "header_of", lambda _: {"image_size": 16})
+    network = GraphNetwork(tmp_path, Engine("openvino", "float32"))
+    pictures = KeptPictures(*crops_of(range(0, 200, 5)))
+    for length in range(1, 41):
+        track, _ = embed_track(network, pictures, View(np.arange(length), None), 64)
+        assert len(track) == length
+    assert max(asked) <= 8
 
 
 CONFIG = {"architecture": "resnet10t", "image_size": 64, "dropout": 0.1, "tanh_output": True, "options": {}}

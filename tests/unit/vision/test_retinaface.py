@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -114,6 +115,15 @@ def test_openvino_answers_as_pytorch_does(weights: Path) -> None:
         bgr = torch.from_numpy(image[..., ::-1] - np.float32(BGR_MEAN)).permute(2, 0, 1)[None]
         for ours, theirs in zip(answer(image), net(bgr), strict=True):
             np.testing.assert_allclose(ours, theirs[0], atol=1e-4)
+
+
+def test_frames_of_ever_new_sizes_take_little_more_memory(weights: Path) -> None:
+    answer, process = open_retinaface(weights, threads=1), psutil.Process()
+    taken = []
+    for height, width in np.random.default_rng(0).integers(100, 200, (100, 2)):
+        answer(np.zeros((height, width, 3), np.uint8))
+        taken.append(process.memory_info().rss)
+    assert taken[-1] - taken[20] < 60e6
 
 
 def test_openvino_refuses_a_layer_it_was_not_told_of(weights: Path) -> None:
