@@ -72,7 +72,11 @@ def _write_params(path: Path, profile: Path, kind: str) -> None:
         return
     text = (path if present else profile).read_text(encoding="utf-8")
     if audio:
-        text = re.sub(r"(?m)^(  version: )v\d", rf"\g<1>{kind.removeprefix('audio-')}", text)
+        version = kind.removeprefix("audio-")
+        text = re.sub(r"(?m)^(  version: )v\d", rf"\g<1>{version}", text)
+        text = re.sub(
+            r"(?m)^(  compare: )\[v\d[^\]]*\]", rf"\g<1>[{version}]", text
+        )  # the version is one of them
     with whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
