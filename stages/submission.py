@@ -21,30 +21,34 @@ from stages.core.arrays import Floats
 from stages.core.artefacts import read_arrays, read_json, whole
 from stages.core.corpus import Subject, Workspace
 from stages.core.errors import ValaroError
-from stages.core.labels import trace_of_rows
+from stages.core.labels import SUBMISSION_HEADER, trace_of_rows
 from stages.core.notes import Note
 from stages.core.params import SubmissionParams, load_params
 from stages.core.systems import FUSIONS, SYSTEMS, traces_folder
 from stages.engine.stage import Stage, main
 
-HEADER = ["image_location", "valence", "arousal"]
-
 
 def folder_of(system: str, workspace: Workspace) -> str:
-    """Where the traces of a system lie."""
+    """Folder in data/ of the traces of a system.
+
+    Args:
+        system: a system, a fusion, or `best`, the best one of the evaluation.
+        workspace: of the run.
+
+    Raises:
+        ValaroError: there is no such system.
+    """
     if system == "best":
         system = read_json(workspace.metrics("evaluate.json"))["best"]
-    if system in FUSIONS:
-        return f"fused/{system}"
-    if system in SYSTEMS:
-        return f"traces/{system}"
+    if system in FUSIONS or system in SYSTEMS:
+        return traces_folder(system)
     raise ValaroError(f"submission.system: {system!r} is none of best, {', '.join([*FUSIONS, *SYSTEMS])}.")
 
 
 def refitted(folder: str, workspace: Workspace) -> str:
-    """Where the traces of a system lie that was fitted on training and validation together.
+    """Folder of the traces of the same system, fitted on training and validation together.
 
-    The static model stays as it is, as the extractor of the others does.
+    The static model isn't refitted, since its embeddings are the input of the others.
 
     Raises:
         ValaroError: the system isn't refitted.
@@ -73,7 +77,7 @@ def run(stage: Stage, workspace: Workspace, settings: SubmissionParams) -> None:
     target = workspace.folder("submission") / "submission.csv"
     with whole(target) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")  # quotes names that hold a comma or a quote
-        writer.writerow(HEADER)
+        writer.writerow(SUBMISSION_HEADER)
         for name in expected or subjects:
             trace = _trace(workspace, folder, subjects.get(name), expected.get(name))
             if trace is None:

@@ -15,6 +15,9 @@ from stages.core.notes import quoted
 from stages.core.times import nearest
 
 HEADER = "valence,arousal"
+"""First line of a label file."""
+SUBMISSION_HEADER = ("image_location", "valence", "arousal")
+"""First row of the challenge's submission."""
 UNLABELLED = -5.0
 
 

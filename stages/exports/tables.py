@@ -11,10 +11,9 @@ import numpy as np
 
 from stages.core.arrays import Floats
 from stages.core.errors import ValaroError
+from stages.core.labels import SUBMISSION_HEADER
 from stages.core.measures import TARGETS
 from stages.exports.trace import BOUNDS, UNITS, Trace, plain_cell, printable
-
-ABAW_HEADER = ("image_location", "valence", "arousal")
 
 MAY_LACK = (*TARGETS, *BOUNDS)
 """Columns that have no value in frames where nobody is there."""
@@ -142,7 +141,7 @@ def write_abaw(path: Path, traces: Iterable[Trace]) -> None:
             )
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(ABAW_HEADER)
+        writer.writerow(SUBMISSION_HEADER)
         for trace in traces:
             name = plain_cell(printable(trace.name))
             writer.writerows(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stages.core.corpus import Split
 from stages.core.errors import BadInput, ValaroError
+from stages.core.labels import HEADER, SUBMISSION_HEADER
 from stages.core.notes import Note, quoted
 from stages.core.params import IndexParams
 from stages.layouts.editions import edition_of
@@ -23,8 +24,6 @@ LABEL_FOLDERS: dict[str, Split] = {
     "validation_set": "validation",
 }
 """Name of a folder of label files, in lower case -> its split."""
-LABEL_HEADER = "valence,arousal"
-SAMPLE_HEADER = ["image_location", "valence", "arousal"]
 HEAD_BYTES = 4096
 
 _OF_VALENCE_AROUSAL = re.compile(r"(?<![a-z])va(?![a-z])|valence", re.IGNORECASE)
@@ -68,7 +67,7 @@ def find_texts(
     root, labels = _annotations(corpus / settings.annotations, annotations, notes)
     rest = [path for path in lists if path.parent.name.lower() not in LABEL_FOLDERS]
     named = [path for path in rest if _OF_TEST.search(path.name) and _OF_VALENCE_AROUSAL.search(path.name)]
-    forms = [path for path in rest if _OF_TEST.search(path.name) and _cells(path) == SAMPLE_HEADER]
+    forms = [path for path in rest if _OF_TEST.search(path.name) and tuple(_cells(path)) == SUBMISSION_HEADER]
     listing = [path for path in named if len(_cells(path)) == 1]
     return Texts(
         labels,
@@ -91,7 +90,7 @@ def _annotations(
     if not candidates:
         others = f" (those in {', '.join(map(str, sorted(roots)))} belong to other tasks)" if roots else ""
         raise ValaroError(
-            f"{folder}: no label files ({LABEL_HEADER} per frame) in a folder Train_Set or Validation_Set"
+            f"{folder}: no label files ({HEADER} per frame) in a folder Train_Set or Validation_Set"
             f"{others}. Put the organisers' annotations there, or set index.corpus and index.annotations."
         )
     root = max(candidates, key=lambda each: (edition_of(each) or 0, _size(candidates[each]), str(each)))
@@ -104,7 +103,7 @@ def _annotations(
 def _is_labelled_so(splits: dict[Split, list[Path]]) -> bool:
     """Whether label files are of valence and arousal, by the headers of the first three per split."""
     firsts = [path for paths in splits.values() for path in paths[:3]]
-    return any(_cells(path) == LABEL_HEADER.split(",") for path in firsts)
+    return any(_cells(path) == HEADER.split(",") for path in firsts)
 
 
 def _size(splits: dict[Split, list[Path]]) -> int:
@@ -179,7 +178,7 @@ def rows_expected(sample_file: Path) -> dict[str, int]:
                         f"line {blank} is blank",
                         "Remove it; blank lines are allowed at the end only",
                     )
-                if number == 1 and cells == SAMPLE_HEADER:
+                if number == 1 and tuple(cells) == SUBMISSION_HEADER:
                     continue
                 _count(rows, sample_file, number, cells[0])
     except (UnicodeDecodeError, csv.Error) as error:
