@@ -102,3 +102,54 @@ def without_signatures() -> Iterator[None]:
         yield
     finally:
         setattr(Artist, name, usual)
+
+
+class _Answering(ModuleType):
+    """Stand-in for a module that answers some names by itself, and loads the module for any other.
+
+    Args:
+        name: of the module.
+        is_package: whether other modules are in it.
+        answers: attributes that need no import.
+    """
+
+    def __init__(self, name: str, is_package: bool, **answers: Any) -> None:
+        super().__init__(name)
+        vars(self).update(answers, _is_package=is_package)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and not (self._is_package and name == "__path__"):
+            raise AttributeError(name)  # asked of every module by `inspect`, and at every import
+        return getattr(self.real(), name)
+
+    def real(self) -> ModuleType:
+        """The module itself, which takes the place of this."""
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return importlib.import_module(self.__name__)
+
+
+def without_compiler() -> None:
+    """Let torch's optimisers and torchvision work without torch's compiler, whose import takes over a second.
+
+    Both load it only to keep it away from their functions. Code that compiles something still loads it.
+    """
+    if COMPILER in sys.modules:
+        return
+
+    def is_compile_supported(device: str) -> bool:
+        answer: bool = utilities.real().is_compile_supported(device)
+        return answer
+
+    utilities = _Answering(f"{COMPILER}.utils", is_package=False, is_compile_supported=is_compile_supported)
+    sys.modules[COMPILER] = _Answering(
+        COMPILER, is_package=True, disable=_left_alone, graph_break=lambda: None, utils=utilities
+    )
+    sys.modules[utilities.__name__] = utilities
+
+
+COMPILER = "torch._dynamo"
+
+
+def _left_alone(function: Any = None, *_: Any, **__: Any) -> Any:
+    return _left_alone if function is None else function

@@ -37,12 +37,15 @@ from torch.utils.data import DataLoader
 from stages.core.errors import ValaroError
 from stages.core.optimisation import OptimSettings
 from stages.engine.device import torch_device
+from stages.engine.lazy_imports import without_compiler
 from stages.training.average import Average
 from stages.training.freezing import Groups, check_groups, one_group, train_mode, unfreeze_top
 from stages.training.run_state import Best, EpochRecord, Fitted, load_run, save_run, weights_file
 from stages.training.schedule import build_optimizer, build_schedule
 
 __all__ = ["EpochRecord", "Fitted", "fit"]
+
+without_compiler()
 
 SEEDS = 2**32
 Loss = Callable[[nn.Module, Any], Tensor]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from stages.core.artefacts import read_header
 from stages.core.errors import ValaroError
+from stages.engine.lazy_imports import without_compiler
 
 EMBEDDING = 256
 CLASSES = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
@@ -186,6 +187,7 @@ def statistics_of(architecture: str, weights: Path) -> Statistics:
     Raises:
         ValaroError: the name has no tag that timm knows, and the architecture's tags differ.
     """
+    without_compiler()
     import timm
     from timm.models import is_model_pretrained
 
@@ -204,6 +206,7 @@ def statistics_of(architecture: str, weights: Path) -> Statistics:
 
 
 def _statistics_of_tag(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    without_compiler()
     import timm
 
     config = timm.get_pretrained_cfg(name)
@@ -214,7 +217,8 @@ def _build_backbone(
     name: str, image_size: int, weights: Path | None, options: Mapping[str, Any]
 ) -> nn.Module:
     """The backbone without its classifier."""
-    import timm  # takes 6 s beyond torch's own import: torchvision comes along
+    without_compiler()
+    import timm
 
     if not timm.is_model(name):
         raise ValueError(f"timm {timm.__version__} has no backbone {name!r}")

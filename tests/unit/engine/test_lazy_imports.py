@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import sys, xml.dom
 from stages.engine.lazy_imports import loaded_on_use
@@ -42,3 +44,26 @@ print(tasks.BaseOptions is mediapipe.tasks.BaseOptions)
 def test_mediapipe_loads_faces_alone_and_gives_others_the_rest() -> None:
     done = subprocess.run([sys.executable, "-c", MEDIAPIPE], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n") == ["[]", "True", "Hands 2", "IMAGE TextEmbedder", "True", ""]
+
+
+COMPILER = """
+import sys
+from stages.engine.lazy_imports import without_compiler
+without_compiler()
+import torch, torchvision, timm
+weight = torch.nn.Parameter(torch.ones(2))
+optimiser = torch.optim.AdamW([weight], lr=0.5, weight_decay=0.0)
+(3 * weight).sum().backward()
+optimiser.step()
+print("torch._dynamo.convert_frame" in sys.modules, weight.tolist())
+doubled = torch.compile(lambda x: 2 * x, backend="eager")
+print(doubled(torch.ones(1)).item(), "torch._dynamo.convert_frame" in sys.modules)
+from torch._dynamo.utils import is_compile_supported
+print(sys.modules["torch._dynamo"].__name__, torch._dynamo.__spec__ is not None)
+"""
+
+
+@pytest.mark.long
+def test_optimisers_and_networks_need_no_compiler_and_who_compiles_gets_it() -> None:
+    done = subprocess.run([sys.executable, "-c", COMPILER], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["False [0.5, 0.5]", "2.0 True", "torch._dynamo True", ""]
