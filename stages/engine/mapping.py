@@ -69,11 +69,12 @@ def _begin(parent: int, threads: int) -> None:
 
 @cache
 def _end_workers_at_exit() -> None:
-    """Kill the workers when Python's end begins. Call it after loky's start: the last registered is first.
+    """Kill the workers at exit. Call it after loky has started: the last registered function runs first.
 
-    joblib keeps idle workers for the next call. At Python's end loky asks them to leave and waits; if one of
-    them is killed in that moment (for want of memory, say), it takes the lock of their queue with it, and the
-    others never hear. `atexit` comes too late: Python has waited for loky's thread by then.
+    joblib keeps idle workers for the next call. At exit, loky asks them to stop and waits; if one of them is
+    killed at that moment (e.g. when memory runs out), it keeps the lock of their queue, and the others never
+    stop. `atexit`
+    would be too late: Python waits for loky's thread before.
     """
     threading._register_atexit(_end_workers)  # type: ignore[attr-defined]  # loky's own way to be called
 

@@ -22,9 +22,9 @@ def check_groups(model: nn.Module, groups: Groups) -> None:
     grouped = [id(p) for group in groups for p in group]
     trainable = {id(p) for p in model.parameters() if p.requires_grad}
     if len(grouped) != len(set(grouped)):
-        raise ValueError(f"layer groups overlap: {len(grouped) - len(set(grouped))} parameters stand twice")
+        raise ValueError(f"layer groups overlap: {len(grouped) - len(set(grouped))} parameters are repeated")
     if missing := trainable - set(grouped):
-        raise ValueError(f"{len(missing)} trainable parameters stand in no layer group")
+        raise ValueError(f"{len(missing)} trainable parameters belong to no layer group")
     if strange := set(grouped) - {id(p) for p in model.parameters()}:
         raise ValueError(f"{len(strange)} parameters in the layer groups aren't the model's")
 

@@ -16,7 +16,7 @@ function complain(text) {
   at("problem").classList.toggle("hidden", !text);
 }
 
-// Uploads: one after the other, so that progress is that of one file.
+// Uploads one file after the other, so that the progress is that of one file.
 let uploads = Promise.resolve();
 function upload(file, name = file.name) {
   if (file.size > settings.max_bytes) return complain(`${name} is larger than ${settings.max_bytes.toLocaleString()} bytes.`);
@@ -50,7 +50,7 @@ for (const kind of ["dragenter", "dragover"]) at("drop").addEventListener(kind, 
 for (const kind of ["dragleave", "drop"]) at("drop").addEventListener(kind, () => at("drop").classList.remove("over"));
 at("drop").addEventListener("drop", (event) => { event.preventDefault(); [...event.dataTransfer.files].forEach((file) => upload(file)); });
 
-// The list: rows are made once and brought up to date, so that an open page stays as it is.
+// The list: rows are created once and then updated, so that an opened timeline isn't reloaded.
 const rows = new Map();
 let timer = 0;
 async function refresh() {
@@ -118,7 +118,7 @@ function showResults(row, one) {
   if (has("csv")) row.actions.append(opening("Table", row, () => tableOf(address("csv"), one.name)));
 }
 
-// A button that shows something below the row, and takes it away again.
+// A button that shows and hides something below the row.
 function opening(name, row, build) {
   const button = make("button", { type: "button", textContent: name });
   let shown = null;
@@ -131,7 +131,7 @@ function opening(name, row, build) {
   return button;
 }
 
-// The rows of a CSV file, evenly thinned where they are many; its cells hold no commas.
+// The rows of a CSV file, evenly thinned if there are many; cells have no commas.
 async function tableOf(address, name) {
   const [head, ...lines] = (await (await fetch(address)).text()).trim().split("\n").map((line) => line.split(","));
   const every = Math.ceil(lines.length / ROWS_SHOWN), rows = lines.filter((_, k) => k % every === 0);
@@ -145,7 +145,7 @@ async function tableOf(address, name) {
   return scroll;
 }
 
-// The camera: the next frame goes out when the last one is answered, at most so many a second.
+// The camera: a frame is sent after the answer to the previous one, at most live_fps_hz per second.
 const live = { socket: null, stream: null, recorder: null, points: [], began: 0 };
 at("start").onclick = async () => {
   try {

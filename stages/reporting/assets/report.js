@@ -1,5 +1,5 @@
 "use strict";
-// Tables that sort by the column one asks for; without this script they keep their order, worst first.
+// Tables that can be sorted by a column; without this script they keep their order, worst first.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   const value = (row, column) => {

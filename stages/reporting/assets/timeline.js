@@ -19,7 +19,7 @@
   const duration = Math.max(page.duration, 0.1);
   const view = { from: 0, to: duration };
 
-  // ---- what keeps the time: the video, or a clock where there is none or the browser can't play it
+  // ---- the time: of the video, or of a clock without a video that the browser can play
   const video = $("video");
   const clock = {
     at: 0, started: null,
@@ -30,8 +30,8 @@
     pause() { this.at = this.currentTime; this.started = null; },
   };
   let player = video || clock;
-  // When the first frame is due by the video's own clock: sound may begin before the picture. A browser that can
-  // say when it showed the first frame is believed; others are told what the file says.
+  // Time of the first frame on the video's own clock: sound may begin before the picture. Taken from the browser
+  // if it reports the time of the first frame, else from the file.
   let start = page.start;
   const now = () => Math.min(Math.max((player.currentTime || 0) - start, 0), duration);
   const withoutVideo = () => {
@@ -45,7 +45,7 @@
     draw();
   };
   document.body.dataset.player = video ? "video" : "clock";
-  // The video may have moved: a file of its name, or the film of the findings, may lie beside the page.
+  // The video may have moved: try a file of its name, or the film with the results, beside the page.
   const elsewhere = [...page.beside];
   const next = () => {
     const source = elsewhere.shift();
@@ -198,7 +198,7 @@
   };
   const signed = (v) => (v === null ? "–" : `${v < 0 ? "−" : "+"}${Math.abs(v).toFixed(2)}`);
 
-  // ---- the legend: a row each, with the values at the cursor
+  // ---- the legend: one row per curve, with the values at the cursor
   const shown = page.curves.map((curve) => curve.shown);
   const cells = page.curves.map((curve, k) => {
     const row = html("tr"), name = html("th"), button = html("button", "toggle");
@@ -296,7 +296,7 @@
   };
   const tick = () => { if (!player.paused) draw(); else if ($("play").textContent !== "Play") draw(); requestAnimationFrame(tick); };
 
-  // ---- hands on
+  // ---- mouse and keyboard
   $("play").addEventListener("click", toggle);
   $("zoom-in").addEventListener("click", () => zoom(0.5));
   $("zoom-out").addEventListener("click", () => zoom(2));

@@ -167,7 +167,7 @@ def test_faces_are_few_and_spread(tmp_path: Path) -> None:
     times = [float(a["data-time"] or "nan") for tag, a in page.tags if tag == "img"]
     assert len(times) == MAX_CROPS and times[0] == 0 and times[-1] == 199.8
     assert np.ptp(np.diff(times)) < 0.21
-    assert "script of its own" in page.text, "a word to those who allow no scripts"
+    assert "needs JavaScript" in page.text, "a word to those who allow no scripts"
 
 
 @pytest.mark.parametrize(

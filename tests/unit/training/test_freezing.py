@@ -55,9 +55,9 @@ def test_groups_that_do_not_fit_are_refused(model):
     groups = groups_of(model)
     check_groups(model, groups)
     check_groups(model, one_group(model))
-    with pytest.raises(ValueError, match="4 trainable parameters stand in no layer group"):
+    with pytest.raises(ValueError, match="4 trainable parameters belong to no layer group"):
         check_groups(model, groups[1:])
-    with pytest.raises(ValueError, match="2 parameters stand twice"):
+    with pytest.raises(ValueError, match="2 parameters are repeated"):
         check_groups(model, [*groups, groups[-1]])
     with pytest.raises(ValueError, match="1 parameters in the layer groups aren't the model's"):
         check_groups(model, [*groups, [nn.Parameter(torch.ones(1))]])
