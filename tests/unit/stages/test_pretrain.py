@@ -322,7 +322,7 @@ def test_votes_are_learnt_from_in_memory_and_the_test_part_is_scored(
     ("changes", "complaint"),
     [
         ({"batch_augmentation": CHANGES, "in_memory": False}, "needs in_memory"),
-        ({"batch_augmentation": CHANGES, "in_memory": True}, "one or the other"),
+        ({"batch_augmentation": CHANGES, "in_memory": True}, "only one of them is used"),
     ],
 )
 def test_two_kinds_of_augmentation_exclude_one_another(
