@@ -136,7 +136,7 @@ def test_a_small_file_is_fetched_and_a_missing_one_has_its_own_error(hub: type[_
     hub.files["a/b/config.json"], hub.etags["a/b"] = b"{}", "0" * 40
     fetch_from_hub("a/b", "config.json", tmp_path / "c" / "config.json")
     assert (tmp_path / "c" / "config.json").read_bytes() == b"{}"
-    with pytest.raises(MissingOnHub, match=r"a/b has no model\.safetensors"):
+    with pytest.raises(MissingOnHub, match=r"a/b on the Hugging Face hub has no model\.safetensors"):
         fetch_from_hub("a/b", "model.safetensors", tmp_path / "x")
 
 
