@@ -28,6 +28,7 @@ from stages.core.notes import Note
 from stages.core.params import ComputeParams, EmbedParams, Section, SmoothParams, load_params
 from stages.core.systems import FUSIONS, SYSTEMS, traces_folder
 from stages.engine.stage import HERE, Stage, Unit, do_unit, main
+from stages.inference.engines import engine_of
 from stages.media.pictures import frame_files
 from stages.vision.backbones import input_of
 
@@ -146,9 +147,11 @@ def degrade() -> None:
     chosen = {"engine": params.compute.engine, "precision": params.compute.precision}
     compute = HERE.model_copy(update=chosen)  # where the work is done doesn't change the result
     settings = Settings(embed=params.embed, functionals=functionals, smooth=params.smooth, compute=compute)
+    # PyTorch's last digits depend on the threads, of which workers have fewer, and a GPU takes one process.
+    jobs = params.compute.jobs if engine_of(compute).library == "openvino" else 1
     with Stage("degrade", workspace.folder("degraded")) as stage:
         work = units(workspace, workspace.corpus(), params.embed.backbone, functionals)
-        stage.run(degrade_validation, work, settings, jobs=1)
+        stage.run(degrade_validation, work, settings, jobs=jobs)
 
 
 if __name__ == "__main__":

@@ -87,24 +87,34 @@ class Forest:
         if stack.ndim != 2 or not np.isfinite(stack).all():
             raise ValueError(f"the stack {stack.shape} must be (N, M) and finite")
         columns = np.ascontiguousarray(stack.astype(np.float32))
-        for tree in range(self.trees):
+        together = max(1, ROWS_AT_ONCE // max(1, len(columns)))
+        for tree in range(0, self.trees, together):
+            stop = min(tree + together, self.trees)
             chunks = range(0, len(columns), ROWS_AT_ONCE)
-            parts = [self._descend(tree, columns[begin : begin + ROWS_AT_ONCE]) for begin in chunks]
-            yield np.concatenate([np.empty(0), *parts])
+            parts = [self._descend(tree, stop, columns[begin : begin + ROWS_AT_ONCE]) for begin in chunks]
+            yield from np.concatenate([np.empty((stop - tree, 0)), *parts], axis=1)
 
-    def _descend(self, tree: int, rows: Floats) -> Floats:
-        nodes = slice(int(self.first_node[tree]), int(self.first_node[tree + 1]))
+    def _descend(self, first: int, stop: int, rows: Floats) -> Floats:
+        """Predictions of some trees at once: with few rows, calls cost more than sums. -> (trees, N)."""
+        roots, trees = self.first_node[first:stop], stop - first
+        nodes = slice(int(roots[0]), int(self.first_node[stop]))
         left, right, feature, threshold = (
             part[nodes] for part in (self.left, self.right, self.feature, self.threshold)
         )
-        at = np.zeros(len(rows), np.int64)
-        going = np.arange(len(rows)) if left[0] >= 0 else np.empty(0, np.int64)
+        root = np.repeat(roots - roots[0], len(rows))
+        row = np.tile(np.arange(len(rows)), trees)
+        at = root.copy()
+        going = np.flatnonzero(left[at] >= 0)
         while len(going):
-            node = at[going]
-            node = np.where(rows[going, feature[node]] <= threshold[node], left[node], right[node])
+            node, asked = at[going], going if trees == 1 else row[going]
+            below = rows[asked, feature[node]] <= threshold[node]
+            node = np.where(below, left[node], right[node])
+            if trees > 1:
+                node = node + root[going]
             at[going] = node
             going = going[left[node] >= 0]
-        return self.value[nodes][at].astype(np.float64)
+        predicted: Floats = self.value[nodes][at].astype(np.float64).reshape(trees, len(rows))
+        return predicted
 
     def to_arrays(self) -> dict[str, Any]:
         """Plain arrays, as safetensors wants them."""

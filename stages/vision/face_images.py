@@ -19,6 +19,8 @@ from stages.vision.crops import shown
 
 OPEN_FILES = 64
 """HDF5 files that one process keeps open at a time."""
+KEPT_BYTES = 1 << 26
+"""Images of a data set that take at most this much memory together are decoded once per process."""
 
 
 class FaceSample(NamedTuple):
@@ -31,7 +33,7 @@ class FaceSample(NamedTuple):
 
 
 class FaceImages(Dataset[FaceSample]):
-    """Labelled images, read one by one from the tracks' files: memory doesn't grow with the corpus.
+    """Labelled images, read one by one from the tracks' files: memory grows to KEPT_BYTES at most.
 
     Args:
         files: HDF5 files with `jpeg` and `jpeg_offset`, one per track.
@@ -74,6 +76,7 @@ class FaceImages(Dataset[FaceSample]):
         self._size_px, self._augment, self._box_xyxy = size_px, augment, box_xyxy
         self._antialias = antialias
         self._tracks = OpenTracks()
+        self._kept: dict[int, Tensor] | None = {} if len(file_index) * 3 * size_px**2 <= KEPT_BYTES else None
         self._draw = torch.zeros((), dtype=torch.int64)
         self._draw.share_memory_()  # type: ignore[no-untyped-call]  # workers that live on see it change
 
@@ -85,11 +88,20 @@ class FaceImages(Dataset[FaceSample]):
         self._draw.fill_(seed)
 
     def __getitem__(self, index: int) -> FaceSample:
+        if self._kept is None:
+            image = self._image(index)
+        elif (kept := self._kept.get(index)) is None:
+            image = self._kept[index] = self._image(index)
+        else:
+            image = kept
+        return FaceSample(self._changed(image, index), self.target[index])
+
+    def _image(self, index: int) -> Tensor:
+        """Shape: -> (3, S, S) uint8, before random changes."""
         jpeg, offset = self._tracks.get(self._files[self.file_index[index]])
         box = None if self._box_xyxy is None else self._box_xyxy[index]
         picture = unpack_jpeg(jpeg, offset, int(self._crop_index[index]))
-        image = as_tensor(shown(picture, box, self._size_px, self._antialias))
-        return FaceSample(self._changed(image, index), self.target[index])
+        return as_tensor(shown(picture, box, self._size_px, self._antialias))
 
     def _changed(self, image: Tensor, index: int) -> Tensor:
         """The image changed by draws of its own, whichever worker makes them, and in whatever order."""

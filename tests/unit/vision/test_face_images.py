@@ -127,3 +127,23 @@ def test_changes_follow_the_epoch_and_the_image_not_the_worker(tmp_path):
     torch.manual_seed(1)
     images[0]
     assert torch.rand(()) == expected, "the training's own draws aren't touched"
+
+
+@pytest.mark.parametrize(("kept_bytes", "decoded"), [(4 * 3 * 30 * 30, 4), (4 * 3 * 30 * 30 - 1, 12)])
+def test_few_small_images_are_decoded_once(tracks, monkeypatch, kept_bytes, decoded):
+    """And whatever is changed about one that is handed out, the next epoch begins with the same picture."""
+    from stages.vision.augmentation import CHANGES, build_augmentation
+
+    asked, unpack = [], face_images.unpack_jpeg
+    monkeypatch.setattr(face_images, "unpack_jpeg", lambda *given: asked.append(0) or unpack(*given))
+    monkeypatch.setattr(face_images, "KEPT_BYTES", kept_bytes)
+    changes = build_augmentation(list(CHANGES), 1.0)
+    rows = (np.array([1, 0, 0, 1]), np.array([1, 2, 0, 0]), np.zeros((4, 2)))
+    images = FaceImages(tracks, *rows, 30, changes)
+    epochs = []
+    for seed in (3, 4, 3):
+        images.draw_from(seed)
+        epochs.append(torch.stack([images[index].image for index in range(4)]))
+    assert len(asked) == decoded
+    assert torch.equal(epochs[0], epochs[2])
+    assert not torch.equal(epochs[0], epochs[1])
