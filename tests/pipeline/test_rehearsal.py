@@ -12,13 +12,15 @@ Measured on 2026-11-27, two cores of an AMD EPYC, in seconds of one core:
     .25          800     13      57     82    111     53           41       45    51       62         90     195
     1           1660     25     188    206    395    172          130       72    66       82       114     210
 
-To lay the corpus took 60 more at .25. The whole took 32 minutes at 1, a few of them shared with other work, and
-5.1 GB of disk; the submission had the form's rows. Of the processes the largest had 1119 MB (train_audio, in
-PyTorch), then 1014 (finetune), 838 (fuse), of those that work video by video 517 (predict), 455 (degrade), 242
-(embed), 205 (voice) and less. No process grows with the videos but predict, and by that this test
-fails so far: while the audio models hear the recordings its memory rises by some 50 MB from the first to the last
-third at .05 (to 205 MB), by 42 at full length, where it stays at 400 to 404 MB for the last third. Presumably
-OpenVINO keeps what it prepared for every number of windows that it meets.
+To lay the corpus took 60 more at .25. At 1 the whole took 32 minutes, a few of them shared with other work, and
+5.1 GB of disk; the submission had the form's rows.
+
+Memory was measured again on 2026-11-28, at .05 and at 1, on the same machine but busy with other work (17 and 53
+minutes); both runs passed. At 1 the largest process had 1116 MB (train_audio, in PyTorch), then finetune 1010 and
+fuse 839; of the stages that work video by video degrade had 421, predict 301, embed 241, voice 200, and the others
+less. By this test's rule no process grows with the videos. While the audio models process the recordings, predict
+stays at 150 MiB at .05, and at 182 to 185 at 1. When they took 16 windows at a time it rose to 205 and to 404:
+OpenVINO keeps the memory of the largest batch so far, and glibc does not give all of such large blocks back.
 """
 
 import csv
