@@ -19,7 +19,7 @@ Memory was measured again on 2026-11-28, at .05 and at 1, on the same machine bu
 minutes); both runs passed. At 1 the largest process had 1116 MB (train_audio, in PyTorch), then finetune 1010 and
 fuse 839; of the stages that work video by video degrade had 421, predict 301, embed 241, voice 200, and the others
 less. By this test's rule no process grows with the videos. While the audio models process the recordings, predict
-stays at 150 MiB at .05, and at 182 to 185 at 1. When they took 16 windows at a time it rose to 205 and to 404:
+stays at 150 MiB at .05, and at 179 to 185 at 1. When they took 16 windows at a time it rose to 205 and to 404:
 OpenVINO keeps the memory of the largest batch so far, and glibc does not give all of such large blocks back.
 """
 
