@@ -15,6 +15,12 @@ from .conftest import DURATION_S, HOSTILE, full_page, write_video
 from .webdriver import Browser
 
 AT = "Number(document.getElementById('timeline').getAttribute('aria-valuenow'))"
+TELL_WHEN_MEASURED = """
+const ask = HTMLVideoElement.prototype.requestVideoFrameCallback;
+HTMLVideoElement.prototype.requestVideoFrameCallback = function (tell) {
+  return ask.call(this, (...frame) => { tell(...frame); window.measured = true; });
+};
+"""
 CURSOR = "parseFloat(document.getElementById('cursor').style.left)"
 PLACE = "const r = document.getElementById('%s').getBoundingClientRect(); return [r.left, r.top, r.width, r.height]"
 
@@ -171,11 +177,13 @@ def test_a_picture_that_begins_late_keeps_its_time(
     if not measures:
         object.__setattr__(content, "video_start_s", 0.5)
     write_timeline(tmp_path / "page.html", content)
-    silent = "delete HTMLVideoElement.prototype.requestVideoFrameCallback" if not measures else ""
-    added = chromium.devtools("Page.addScriptToEvaluateOnNewDocument", source=silent)
+    source = TELL_WHEN_MEASURED if measures else "delete HTMLVideoElement.prototype.requestVideoFrameCallback"
+    added = chromium.devtools("Page.addScriptToEvaluateOnNewDocument", source=source)
     try:
         ready(chromium, tmp_path / "page.html")
         assert chromium.run("return 'requestVideoFrameCallback' in HTMLVideoElement.prototype") == measures
+        if measures:
+            chromium.wait("window.measured")
         for _ in range(2):
             chromium.press("right")
         chromium.wait(f"Math.abs({AT} - 2) < 0.06")
