@@ -73,8 +73,7 @@ def _end_workers_at_exit() -> None:
 
     joblib keeps idle workers for the next call. At exit, loky asks them to stop and waits; if one of them is
     killed at that moment (e.g. when memory runs out), it keeps the lock of their queue, and the others never
-    stop. `atexit`
-    would be too late: Python waits for loky's thread before.
+    stop. `atexit` would be too late: Python waits for loky's thread before.
     """
     threading._register_atexit(_end_workers)  # type: ignore[attr-defined]  # loky's own way to be called
 

@@ -1,11 +1,13 @@
 """Pixels that aren't square, and pictures that change their size."""
 
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from imageio_ffmpeg import get_ffmpeg_exe
 
 from stages.media.canvas import sensible_aspect, square_size
 from stages.media.container import probe
@@ -71,6 +73,19 @@ def test_a_circle_is_round(tmp_path: Path, size: tuple, aspect: Fraction, turn: 
     image = next(iter(decode_grid(path, 5, facts=facts))).image
     assert image.shape == (320, 320, 3)
     assert extent(image) == pytest.approx((160, 160), abs=3)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize(("shown", "aspect"), [("3:2", Fraction(3)), ("1:2", Fraction(1))])
+def test_the_containers_word_counts_before_the_codecs(
+    tmp_path: Path, suffix: str, shown: str, aspect: Fraction
+) -> None:
+    coded = film(tmp_path / "a.mp4", [(160, 320)], Fraction(2))
+    relabelled = tmp_path / f"b{suffix}"
+    command = [get_ffmpeg_exe(), "-v", "error", "-i", coded, "-c", "copy", "-aspect", shown, relabelled]
+    subprocess.run(list(map(str, command)), check=True)
+    assert probe(coded).pixel_aspect == 2
+    assert probe(relabelled).pixel_aspect == aspect
 
 
 @pytest.mark.parametrize(
