@@ -166,6 +166,16 @@ def test_every_output_is_described() -> None:
     assert [made for made in outputs() if not any(meet(place, made) for place in places)] == []
 
 
+@pytest.mark.parametrize("top", ["data", "models", "metrics"])
+def test_the_readme_of_a_folder_names_all_that_is_written_there(top: str) -> None:
+    named = {
+        span.split("/")[0]
+        for span in re.findall(r"`([^`\n]+)`", (REPOSITORY / top / "README.md").read_text())
+    }
+    places = {made.split("/")[1] for made in [*outputs(), *told()] if made.startswith(f"{top}/")}
+    assert sorted(place for place in places if not any(fnmatch(name, place) for name in named)) == []
+
+
 def parse(words: list[str]) -> Any:
     """A dvc command's arguments, by DVC's own parser."""
     return get_main_parser().parse_args(words[1:])
