@@ -45,7 +45,7 @@ lint: $(READY)  ## check style and types
 docs: $(READY)  ## build the documentation site in site/
 	@DISABLE_MKDOCS_2_WARNING=true NO_MKDOCS_2_WARNING=true mkdocs build --strict --quiet
 
-deps: $(READY)  ## write what dvc.yaml repeats of the code
+deps: $(READY)  ## write what dvc.yaml and .dvcignore repeat of the code
 	@python -m stages.engine.dependencies
 
 # The lock is complete, hence --no-deps: some packages name dependencies that we replace (pyproject.toml).

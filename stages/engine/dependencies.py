@@ -1,9 +1,11 @@
-"""Write the parts of dvc.yaml that follow from the code: imports of each stage, metrics of every fusion.
+"""Write what DVC must know of the code: imports of each stage, metrics of every fusion, files of no stage.
 
     python -m stages.engine.dependencies          (make deps)
 
-If a stage uses half or more of a small folder, or all of any folder, the folder is listed; an unrelated edit
-in it then only costs looking up the cached results. Otherwise, and in `core`, each file is listed.
+If a stage uses a third or more of a folder, dvc.yaml lists the folder, else each file. An unrelated edit in a
+listed folder then only costs looking up the cached results, while each entry costs time in every stage that
+runs: DVC reads and writes the whole of dvc.lock after it. .dvcignore names the files of listed folders that
+affect no stage's results.
 """
 
 import re
@@ -16,9 +18,11 @@ from stages.engine import fingerprint
 from stages.engine.fingerprint import PACKAGE, ROOT
 
 DVC_FILE = "dvc.yaml"
-SMALL_FOLDER = 8
-"""Maximum number of modules of a small folder."""
-NAMED_BY_FILE = {"core"}
+IGNORE_FILE = ".dvcignore"
+UNUSED = "# Code that affects no result of a stage (make deps)."
+"""The line of .dvcignore before the files; everything behind it is written anew."""
+LISTED_SHARE = 1 / 3
+"""A folder is listed if a stage uses at least this share of its modules."""
 TYPES_ONLY = {f"{PACKAGE}/core/arrays.py"}
 """Files that only define types."""
 _STAGE = re.compile(r"^  (\w+):$")
@@ -43,11 +47,9 @@ def dependencies_of(stage: str) -> list[str]:
 
 def _named(file: str, used: frozenset[str]) -> str:
     folder = str(Path(file).parent)
-    if folder == PACKAGE or Path(folder).name in NAMED_BY_FILE:
-        return file
     held = _modules_in(folder)
-    mostly = len(held) <= SMALL_FOLDER and 2 * len(held & used) >= len(held)
-    return folder if mostly or held <= used else file
+    listed = folder != PACKAGE and len(held & used) >= LISTED_SHARE * len(held)
+    return folder if listed else file
 
 
 @cache
@@ -80,10 +82,25 @@ def _metrics_of_fusions() -> list[str]:
     return [f"metrics/fusion/{fusion}.json: {{cache: false}}" for fusion in FUSIONS]
 
 
+def ignoring(text: str) -> str:
+    """The content of .dvcignore with the unused files of the folders that dvc.yaml lists."""
+    return "\n".join([text.partition(UNUSED)[0] + UNUSED, *_unused(), ""])
+
+
+def _unused() -> list[str]:
+    stages = [path.stem for path in (ROOT / PACKAGE).glob("*.py") if path.stem != "__init__"]
+    used = {ROOT / file for stage in stages for file in modules_of(stage)}
+    folders = {path for stage in stages for path in dependencies_of(stage) if not path.endswith(".py")}
+    files = {file for folder in folders for file in (ROOT / folder).rglob("*.py")}
+    kept = used | {file.with_name("__init__.py") for file in used}
+    return sorted(f"/{file.relative_to(ROOT).as_posix()}" for file in files - kept)
+
+
 def main() -> None:
-    """Update dvc.yaml."""
-    path = ROOT / DVC_FILE
-    path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
+    """Update dvc.yaml and .dvcignore."""
+    for name, updated in ((DVC_FILE, rewritten), (IGNORE_FILE, ignoring)):
+        path = ROOT / name
+        path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

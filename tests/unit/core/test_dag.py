@@ -11,7 +11,7 @@ import yaml
 
 from stages.core.params import Params, load_params
 from stages.core.profiles import find_profiles
-from stages.engine.dependencies import modules_of, rewritten
+from stages.engine.dependencies import ignoring, modules_of, rewritten
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 STAGES: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -24,6 +24,12 @@ GIVEN = (*CORPORA, "metrics/sweeps")
 def covered(dependency: str, files: frozenset[str]) -> set[str]:
     """Those of the files that a dependency is, or holds."""
     return {file for file in files if f"{file}/".startswith(f"{dependency}/")}
+
+
+def ignored() -> set[str]:
+    """Files of code that DVC leaves out of the folders that it watches."""
+    lines = (REPOSITORY / ".dvcignore").read_text(encoding="utf-8").splitlines()
+    return {line.removeprefix("/") for line in lines if line.startswith("/stages/")}
 
 
 def watched(stage: str) -> list[str]:
@@ -50,13 +56,20 @@ def test_the_closure_follows_imports_within_functions() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_watches_the_code_it_uses(stage: str) -> None:
     used = modules_of(stage)
-    seen = set().union(*(covered(path, used) for path in watched(stage)))
+    seen = set().union(*(covered(path, used) for path in watched(stage))) - ignored()
     assert used - seen == set(), "an edit of these wouldn't rerun the stage"
 
 
 def test_dvc_yaml_names_the_code_that_the_stages_import() -> None:
     text = (REPOSITORY / "dvc.yaml").read_text(encoding="utf-8")
     assert rewritten(text) == text, "run `make deps`"
+
+
+def test_dvc_overlooks_the_code_that_no_stage_uses() -> None:
+    text = (REPOSITORY / ".dvcignore").read_text(encoding="utf-8")
+    assert ignoring(text) == text, "run `make deps`"
+    assert "stages/core/params/learning.py" in ignored(), "a new parameter would rerun every stage"
+    assert all((REPOSITORY / path).is_file() for path in ignored())
 
 
 def test_a_stage_watches_no_code_twice() -> None:

@@ -31,7 +31,7 @@ def checkout(repository: Path, tmp_path: Path) -> Path:
     tests = copy / "tests" / "unit" / "core"
     tests.mkdir(parents=True)
     shutil.copy(repository / "tests" / "unit" / "core" / "test_dag.py", tests)
-    for file in ("dvc.yaml", "pyproject.toml"):
+    for file in ("dvc.yaml", ".dvcignore", "pyproject.toml"):
         shutil.copy(repository / file, copy)
     shutil.copy(repository / "profiles" / "sample.yaml", copy / "params.yaml")
     starter = Path("valaro", "starter", "params.yaml")
