@@ -3,6 +3,7 @@
 For every output pixel the warp says where to look in the portrait (inverse mapping). All but the
 mouth is a sum of fixed displacement fields times coefficients; the mouth has a seam, so it is told
 separately: the lips part along a curve, the chin follows the lower lip, the gap shows the mouth's inside.
+But for the seam all of this is smooth: worked out at every other pixel, enlarged from there, then cut.
 """
 
 import cv2
@@ -58,6 +59,9 @@ JAW_DROP_PX = 13.0
 UPPER_LIP_SHARE = 0.18
 """Part of the opening that the upper lip makes; the jaw does the rest."""
 
+STEP_PX = 2
+"""Output pixels from one place where the warp is worked out to the next."""
+
 _FACE = (slice(68, 212), slice(168, 280))  # rows, columns of the portrait that expression touches
 
 
@@ -82,14 +86,15 @@ class ExpressionRig:
         self._rest = _enlarge(premultiplied, scale)
         self._texture = np.vstack([self._rest, _enlarge(np.dstack([portrait.mouth, _opaque()]), scale)])
         self._rows, self._columns = (
-            slice(round((span.start - origin) * scale), round((span.stop - origin) * scale))
+            slice(*(STEP_PX * round((end - origin) * scale / STEP_PX) for end in (span.start, span.stop)))
             for span, origin in zip(_FACE, (TOP, LEFT), strict=True)
         )
-        shape = (self._rows.stop - self._rows.start, self._columns.stop - self._columns.start)
-        y, x = np.indices(shape, dtype=np.float32)
-        self._x = (x + self._columns.start + 0.5) / scale - 0.5 + LEFT
-        self._y = (y + self._rows.start + 0.5) / scale - 0.5 + TOP
+        self._own_x = np.arange(self._columns.start, self._columns.stop, dtype=np.float32)
+        self._own_y = np.arange(self._rows.start, self._rows.stop, dtype=np.float32)[:, None]
+        x, y = (own.ravel()[::STEP_PX] + STEP_PX / 2 for own in (self._own_x, self._own_y))  # of the blocks
+        self._x, self._y = np.meshgrid(x / scale - 0.5 + LEFT, y / scale - 0.5 + TOP)
         self._fields = np.stack([_field(bumps, self._x, self._y) for bumps in FIELDS.values()])
+        self._lips = int(np.searchsorted(self._y[:, 0], 118.0))  # nothing above the upper lip follows the jaw
 
     @property
     def canvas_px(self) -> tuple[int, int]:
@@ -103,35 +108,39 @@ class ExpressionRig:
             muscles: one coefficient per field of FIELDS, (5,).
             jaw: 0 closed to 1 wide open.
         """
-        dx, dy = np.tensordot(muscles.astype(np.float32), self._fields, axes=1)
-        x, y = self._x - dx, self._y - dy
-        first = np.searchsorted(self._y[:, 0], 118.0)  # nothing above the upper lip follows the jaw
-        y[first:] = self._mouth(x[first:], y[first:], jaw * JAW_DROP_PX)
+        dx, dy = np.einsum("f,fchw->chw", muscles.astype(np.float32), self._fields)
+        y = self._y - dy
+        lips = slice(self._lips, None)
+        above, below, y[lips], lower = self._mouth(self._x[lips] - dx[lips], y[lips], jaw * JAW_DROP_PX)
+        warp_x = self._own_x - self._scale * _per_pixel(dx)
+        warp_y = self._own_y + self._scale * _per_pixel(y - self._y)
+        above, below, lower = (_per_pixel(values) for values in (above, below, lower - self._y[lips]))
+        rows = slice(-len(above), None)
+        inside = self._rest.shape[0] + self._scale * (np.clip(above, 0, MOUTH_DEPTH_PX - 1.5) + 0.5) - 0.5
+        lower = self._own_y[rows] + self._scale * lower
+        warp_y[rows] = np.where(above < 0, warp_y[rows], np.where(below < 0, inside, lower))
         image = self._rest.copy()
-        image[self._rows, self._columns] = cv2.remap(
-            self._texture,
-            (x - LEFT + 0.5) * self._scale - 0.5,
-            (y - TOP + 0.5) * self._scale - 0.5,
-            cv2.INTER_LINEAR,
-        )
+        image[self._rows, self._columns] = cv2.remap(self._texture, warp_x, warp_y, cv2.INTER_LINEAR)
         return image
 
-    def _mouth(self, x: Floats, y: Floats, drop_px: float) -> Floats:
-        """Rows of the texture to show at (x, y) when the jaw has dropped by drop_px. Shape: (H, W)."""
-        upper, gap = _lips(x)
-        middle = FACE_CENTRE[0] - 1.0
+    def _mouth(self, x: Floats, y: Floats, drop_px: float) -> tuple[Floats, Floats, Floats, Floats]:
+        """The mouth when the jaw has dropped by drop_px. Shape: each (H, W).
+
+        Returns:
+            How far (x, y) lies below the upper lip's edge and below the lower's (negative: above it); the row
+            of the portrait to show there if that is skin above the mouth, and if it is skin below.
+        """
+        column = ((x - _LIPS_LEFT) / _LIPS_STEP_PX).astype(np.int32).clip(0, _LIPS.shape[1] - 1)
+        upper, gap, profile, chin = _LIPS.take(column, axis=1)
         seam = upper + 0.35 * gap  # where the lips of the closed mouth meet
-        profile = np.maximum(1 - ((x - middle) / 21.0) ** 2, 0) ** 0.7
         raised, lowered = UPPER_LIP_SHARE * drop_px * profile, (1 - UPPER_LIP_SHARE) * drop_px * profile
-        above, below = y - seam + raised, y - seam - lowered  # distance from the edges of the open lips
+        above, below = y - seam + raised, y - seam - lowered
 
         up = y + raised * _fade(above / 5.7) - 0.35 * gap * _fade(above / 4.3)
-        chin = _fade((x - middle) / 21) * (1 - UPPER_LIP_SHARE) * drop_px
         follows = _smoothstep(below / 14)
-        jaw = ((1 - follows) * lowered + follows * chin) * (1 - _smoothstep((y - 178 - drop_px) / 26))
-        down = y - jaw + 0.65 * gap * _fade(below / 10)
-        inside = self._rest.shape[0] / self._scale + TOP + np.clip(above, 0, MOUTH_DEPTH_PX - 1.5)
-        return np.where(above < 0, up, np.where(below < 0, inside, down)).astype(np.float32)
+        jaw = (1 - follows) * lowered + follows * (1 - UPPER_LIP_SHARE) * drop_px * chin
+        jaw *= 1 - _smoothstep((y - 178 - drop_px) / 26)
+        return above, below, up, y - jaw + 0.65 * gap * _fade(below / 10)
 
 
 def _field(bumps: tuple[Bump, ...], x: Floats, y: Floats) -> Floats:
@@ -144,16 +153,6 @@ def _field(bumps: tuple[Bump, ...], x: Floats, y: Floats) -> Floats:
     return field
 
 
-_LIP_STEP_PX = 0.125
-_LIP_TABLE = np.stack(lip_curves(np.arange(150, 300, _LIP_STEP_PX))).astype(np.float32)
-
-
-def _lips(x: Floats) -> tuple[Floats, Floats]:
-    """lip_curves by table look-up, as it is asked at thousands of points per frame."""
-    index = np.clip((x - 150) / _LIP_STEP_PX, 0, _LIP_TABLE.shape[1] - 1).astype(np.int32)
-    return _LIP_TABLE[0][index], _LIP_TABLE[1][index]
-
-
 def _fade(t: Floats) -> Floats:
     """1 at 0, falling smoothly to 0 at 2: much like exp(-t²/2), at a third of its price."""
     return np.asarray(np.maximum(1 - 0.25 * t * t, 0) ** 2)
@@ -162,6 +161,25 @@ def _fade(t: Floats) -> Floats:
 def _smoothstep(t: Floats) -> Floats:
     t = np.clip(t, 0, 1)
     return np.asarray(t * t * (3 - 2 * t))
+
+
+def _lip_table(x: Floats) -> Floats:
+    """What the mouth needs to know of each column of the portrait, float32. Shape: (N,) -> (4, N).
+
+    lip_curves; how far the lips open there, as a share of the middle's; how far the chin follows them.
+    """
+    aside = (x - FACE_CENTRE[0] + 1.0) / 21
+    table = np.stack([*lip_curves(x), np.maximum(1 - aside**2, 0) ** 0.7, _fade(aside)])
+    return np.asarray(table, dtype=np.float32)
+
+
+_LIPS_LEFT, _LIPS_STEP_PX = 150, 0.125
+_LIPS = _lip_table(np.arange(_LIPS_LEFT, 300, _LIPS_STEP_PX))
+
+
+def _per_pixel(blocks: Floats) -> Floats:
+    """What is known for every block of STEP_PX, for every pixel. Shape: (H, W) -> (STEP_PX H, STEP_PX W)."""
+    return np.asarray(cv2.resize(blocks, None, fx=STEP_PX, fy=STEP_PX, interpolation=cv2.INTER_LINEAR))
 
 
 def _opaque() -> Floats:

@@ -30,7 +30,7 @@ class Person:
         scale = looks.face_width_px / (FACE_WIDTH_PX * (1 + looks.width))
         portrait = load_portrait()
         self._express = ExpressionRig(portrait, colour_head(portrait, looks), scale)
-        self._turn = PoseMap(looks, scale, self._express.canvas_px)
+        self._turn = PoseMap(looks, scale, self._express.canvas_px, portrait.matte)
         self._corner = (round(neck[0] - self._turn.neck[0]), round(neck[1] - self._turn.neck[1]))
         clothes = paint_clothes(rng, looks, *frame_px, neck)
         self._collar_top = int(np.argmax(clothes[..., 3].any(axis=1)))
@@ -46,14 +46,17 @@ class Person:
             pose: shift x, shift y, roll, yaw, pitch (see Performance).
             shift_px: the whole person to the right by this much.
         """
-        head = cv2.remap(self._express(muscles, jaw), self._turn(pose), None, cv2.INTER_LINEAR)
-        _paint(picture, *_split(head), self._corner[0] + shift_px, self._corner[1])
+        warp_x, warp_y, right_px, down_px = self._turn(pose)
+        head = cv2.remap(self._express(muscles, jaw), warp_x, warp_y, cv2.INTER_LINEAR)
+        left, top = self._corner[0] + right_px + shift_px, self._corner[1] + down_px
+        _paint(picture, *_split(head), left, top)
         _paint(picture, *self._clothes, shift_px, self._collar_top)
 
 
 def _split(layer: Image) -> tuple[Image, Image]:
     """A premultiplied RGBA layer as its colour and the share of what is under it, both (H, W, 3)."""
-    return cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), cv2.cvtColor(255 - layer[..., 3], cv2.COLOR_GRAY2RGB)
+    keep = cv2.bitwise_not(cv2.extractChannel(layer, 3))
+    return cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), cv2.cvtColor(keep, cv2.COLOR_GRAY2RGB)
 
 
 def _paint(picture: Image, colour: Image, keep: Image, left: int, top: int) -> None:

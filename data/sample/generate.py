@@ -31,7 +31,9 @@ def generate(settings: Settings, out: Path) -> None:
         shutil.rmtree(out / part, ignore_errors=True)
     clips = plan(settings)
     longest_first = sorted(clips, key=lambda clip: -clip.duration_s * len(clip.roles))
-    counts = Parallel(n_jobs=settings.workers)(delayed(shoot)(clip, out) for clip in longest_first)
+    # Forked, as drawing takes less time than the imports of a fresh process would.
+    workers = Parallel(n_jobs=settings.workers, backend="multiprocessing")
+    counts = workers(delayed(shoot)(clip, out) for clip in longest_first)
     frames = {clip.name: count for clip, count in zip(longest_first, counts, strict=True)}
     tests = {role.subject: frames[clip.name] for clip in clips if clip.split == "test" for role in clip.roles}
     write_test_lists(out / "corpus" / "annotations", tests)

@@ -28,9 +28,10 @@ class PoseMap:
         looks: whose head.
         scale: output pixels per portrait pixel.
         canvas_px: width, height of the head canvas, output pixels.
+        matte: the portrait's.
     """
 
-    def __init__(self, looks: Looks, scale: float, canvas_px: tuple[int, int]) -> None:
+    def __init__(self, looks: Looks, scale: float, canvas_px: tuple[int, int], matte: Floats) -> None:
         width, height = canvas_px
         self.size = (width + 2 * MARGIN_PX, height + MARGIN_PX)
         self._looks, self._last_column = looks, width - 1
@@ -42,6 +43,10 @@ class PoseMap:
         self._nearness = (depth * scale).astype(np.float32)
         x, y = _blocks(*self.size)
         self._x, self._y = x - MARGIN_PX, y - MARGIN_PX
+        left, top, across, down = cv2.boundingRect((matte > 0).astype(np.uint8))
+        reach = 2 * MAP_STEP_PX + 2 * scale  # the warp's steps, and what enlarging adds around the head
+        self._first = (left * scale - reach, top * scale - reach)
+        self._last = ((left + across) * scale + reach, (top + down) * scale + reach)
 
     @property
     def neck(self) -> tuple[float, float]:
@@ -49,11 +54,14 @@ class PoseMap:
         x, y = self._pivot
         return (self._last_column - x if self._looks.mirrored else x) + MARGIN_PX, y + MARGIN_PX
 
-    def __call__(self, pose: Floats) -> Floats:
-        """The warp. Shape: (5,) -> (H, W, 2) float32.
+    def __call__(self, pose: Floats) -> tuple[Floats, Floats, int, int]:
+        """Where to look, for the part of the picture that shows the head.
 
         Args:
-            pose: shift x, shift y in face widths, roll, yaw, pitch (see Performance).
+            pose: shift x, y in face widths, roll, yaw, pitch (see Performance). Shape: (5,).
+
+        Returns:
+            Columns and rows of the canvas, each (H, W) float32; how far right and down that part begins.
         """
         shift_x, shift_y, roll, yaw, pitch = pose.astype(np.float32)
         x = self._x - shift_x * self._looks.face_width_px
@@ -61,10 +69,13 @@ class PoseMap:
         x, y = self._roll(self._last_column - x if self._looks.mirrored else x, y, roll)
         bend_x = self._shape[0] - yaw * YAW_PX * self._nearness
         bend_y = self._shape[1] - pitch * PITCH_PX * self._nearness
-        coarse = np.dstack([x, y]) + self._look_up(np.dstack([bend_x, bend_y]), x, y)
-        full = (coarse.shape[1] * MAP_STEP_PX, coarse.shape[0] * MAP_STEP_PX)
-        warp = cv2.resize(coarse.astype(np.float32), full, interpolation=cv2.INTER_LINEAR)
-        return np.asarray(warp[: self.size[1], : self.size[0]])
+        coarse = (np.dstack([x, y]) + self._look_up(np.dstack([bend_x, bend_y]), x, y)).astype(np.float32)
+        left, top, across, down = cv2.boundingRect(cv2.inRange(coarse, self._first, self._last))
+        warp_x, warp_y = (
+            cv2.resize(part, None, fx=MAP_STEP_PX, fy=MAP_STEP_PX, interpolation=cv2.INTER_LINEAR)
+            for part in cv2.split(coarse[top : top + down, left : left + across])
+        )
+        return warp_x, warp_y, left * MAP_STEP_PX, top * MAP_STEP_PX
 
     def _roll(self, x: Floats, y: Floats, roll: float) -> tuple[Floats, Floats]:
         cosine, sine = np.cos(roll * ROLL_RAD), np.sin(roll * ROLL_RAD)

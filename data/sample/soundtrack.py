@@ -47,13 +47,17 @@ def _music(rng: Generator, count: int) -> Floats:
     sound = np.zeros((2, count))
     root_hz, change_s = rng.uniform(180, 260), rng.uniform(1.6, 2.6)
     for start_s in np.arange(0, time_s[-1], change_s):
-        swell = np.clip(1 - np.abs(time_s - start_s - change_s / 2) / change_s, 0, 1)
-        span = np.flatnonzero(swell)
+        middle_s = start_s + change_s / 2
+        span = slice(*np.searchsorted(time_s, [middle_s - change_s, middle_s + change_s]))
+        heard_s = time_s[span]
+        swell = np.clip(1 - np.abs(heard_s - middle_s) / change_s, 0, 1) ** 2
         for semitones, side in zip(
             rng.choice([0, 3, 4, 7, 9, 12], size=3, replace=False), (-1.0, 1.0, -0.7), strict=True
         ):
-            note = np.sin(2 * np.pi * root_hz * 2 ** (semitones / 12) * time_s[span] + rng.uniform(0, 6.28))
-            sound[:, span] += swell[span] ** 2 * note * np.array([[0.5 + 0.5 * side], [-0.5 + 0.5 * side]])
+            note_hz = root_hz * 2 ** (semitones / 12)
+            note = swell * np.sin(2 * np.pi * note_hz * heard_s + rng.uniform(0, 6.28))
+            sound[0, span] += note * (0.5 + 0.5 * side)
+            sound[1, span] += note * (-0.5 + 0.5 * side)
     return sound
 
 
