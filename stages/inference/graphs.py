@@ -158,6 +158,7 @@ def _export(exported: Callable[[], Exported], folder: Path) -> None:
 
 def _converted(network: Exported, module: "nn.Module", tensors: tuple[Any, ...]) -> Any:
     import openvino
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     axes = network.free_axes
     free = [
@@ -167,7 +168,10 @@ def _converted(network: Exported, module: "nn.Module", tensors: tuple[Any, ...])
     try:
         with warnings.catch_warnings():  # PyTorch warns about its own tracing
             warnings.simplefilter("ignore")
-            return openvino.convert_model(module, example_input=tensors, input=free)
+            # PyTorch would check its trace by tracing and running the module again: `_require_equal` does.
+            unchecked = {"check_trace": False}
+            decoder = TorchScriptPythonDecoder(module, example_input=tensors, trace_kwargs=unchecked)
+            return openvino.convert_model(decoder, example_input=tensors, input=free)
     except Exception as refusal:  # e.g. an operation that OpenVINO doesn't support, or that can't be traced
         reason = " ".join(str(refusal).split())
         raise GraphMismatch(f"{network.code}: can't be exported ({reason:.200})") from None
