@@ -3,7 +3,7 @@
 Its siblings (FAMILIES: HuBERT, WavLM ...) have the same structure: strided convolutions, then Transformer
 layers.
 
-transformers is imported inside, only when a model is really built (over ten seconds with all it brings).
+transformers is imported inside, only when a model is really built (seconds, with all that it brings).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from stages.audio.convolutions import frames_of, receptive_field
 from stages.core.errors import BadInput
 from stages.core.weights import PDEM, PRETRAINED
+from stages.engine.lazy_imports import without_compiler
 
 TRAINING_NOISE = {"layerdrop": 0.0, "apply_spec_augment": False}
 """Switched off whatever the configuration says: frozen layers must give the same features every time."""
@@ -77,6 +78,7 @@ def _drawn(settings: Mapping[str, Any]) -> nn.Module:
 
 def _classes(family: str) -> tuple[Any, Any]:
     """The configuration and the bare model of a family."""
+    without_compiler()
     import transformers
 
     name = FAMILIES[family]

@@ -4,6 +4,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -130,22 +131,26 @@ class _Answering(ModuleType):
 
 
 def without_compiler() -> None:
-    """Let torch's optimisers and torchvision work without torch's compiler, whose import takes over a second.
+    """Let torch's optimisers, torchvision, timm and transformers work without torch's compiler.
 
-    Both load it only to keep it away from their functions. Code that compiles something still loads it.
+    Its import takes over a second, as does the collection of garbage that it needs at exit (`garbage`). They
+    load it only to tell it how to treat their functions. Code that compiles something still loads it.
     """
     if COMPILER in sys.modules:
         return
+    parts = {
+        part: _Answering(f"{COMPILER}.{part}", is_package=False)
+        for part in ("utils", "_trace_wrapped_higher_order_op")
+    }
+    for part, name in zip(parts.values(), ("is_compile_supported", "TransformGetItemToIndex"), strict=True):
+        setattr(part, name, partial(_call_of, part, name))
+    marks = dict.fromkeys(("disable", "allow_in_graph", "assume_constant_result"), _left_alone)
+    sys.modules[COMPILER] = _Answering(COMPILER, is_package=True, graph_break=lambda: None, **marks, **parts)
+    sys.modules |= {part.__name__: part for part in parts.values()}
 
-    def is_compile_supported(device: str) -> bool:
-        answer: bool = utilities.real().is_compile_supported(device)
-        return answer
 
-    utilities = _Answering(f"{COMPILER}.utils", is_package=False, is_compile_supported=is_compile_supported)
-    sys.modules[COMPILER] = _Answering(
-        COMPILER, is_package=True, disable=_left_alone, graph_break=lambda: None, utils=utilities
-    )
-    sys.modules[utilities.__name__] = utilities
+def _call_of(module: _Answering, name: str, *arguments: Any) -> Any:
+    return getattr(module.real(), name)(*arguments)
 
 
 COMPILER = "torch._dynamo"

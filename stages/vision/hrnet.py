@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.core.errors import ValaroError
+from stages.engine.lazy_imports import without_compiler
 
 JOINTS = ("nose", "left eye", "right eye", "left ear", "right ear", "left shoulder", "right shoulder",
           "left elbow", "right elbow", "left wrist", "right wrist", "left hip", "right hip",
@@ -50,7 +51,8 @@ class PoseHRNet(nn.Module):
     stage4: nn.Sequential
 
     def __init__(self, width: int = 32, modules: Sequence[int] = (1, 4, 3), blocks: int = 4) -> None:
-        from timm.models.hrnet import HighResolutionNet  # takes 6 s beyond torch's own import
+        without_compiler()
+        from timm.models.hrnet import HighResolutionNet
 
         super().__init__()
         trunk = HighResolutionNet(_layout(width, modules, blocks), num_classes=0, head="")

@@ -50,7 +50,8 @@ COMPILER = """
 import sys
 from stages.engine.lazy_imports import without_compiler
 without_compiler()
-import torch, torchvision, timm
+import torch, torchvision, timm, transformers
+transformers.Wav2Vec2Model
 weight = torch.nn.Parameter(torch.ones(2))
 optimiser = torch.optim.AdamW([weight], lr=0.5, weight_decay=0.0)
 (3 * weight).sum().backward()
@@ -59,6 +60,8 @@ print("torch._dynamo.convert_frame" in sys.modules, weight.tolist())
 doubled = torch.compile(lambda x: 2 * x, backend="eager")
 print(doubled(torch.ones(1)).item(), "torch._dynamo.convert_frame" in sys.modules)
 from torch._dynamo.utils import is_compile_supported
+from transformers.masking_utils import TransformGetItemToIndex
+print(type(TransformGetItemToIndex()).__mro__[1].__name__, torch._dynamo.allow_in_graph.__module__)
 print(sys.modules["torch._dynamo"].__name__, torch._dynamo.__spec__ is not None)
 """
 
@@ -66,4 +69,10 @@ print(sys.modules["torch._dynamo"].__name__, torch._dynamo.__spec__ is not None)
 @pytest.mark.long
 def test_optimisers_and_networks_need_no_compiler_and_who_compiles_gets_it() -> None:
     done = subprocess.run([sys.executable, "-c", COMPILER], capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n") == ["False [0.5, 0.5]", "2.0 True", "torch._dynamo True", ""]
+    assert done.stdout.split("\n") == [
+        "False [0.5, 0.5]",
+        "2.0 True",
+        "TorchFunctionMode torch._dynamo.decorators",
+        "torch._dynamo True",
+        "",
+    ]
