@@ -1,17 +1,19 @@
-"""Only one run of a stage at a time, which ends with the process that started it.
+"""Only one run of a stage at a time, which ends with the process that started it, and quickly.
 
 If `dvc` is killed by SIGKILL, its command keeps running and could overwrite the output of the next run. So a
 stage watches its parent and the `dvc` process above it, and exits when either ends; workers watch the stage.
 A lock makes a second run wait until the first one has ended.
 """
 
+import atexit
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from stages.core.errors import ValaroError
 
@@ -106,3 +108,16 @@ def _same_session(pid: int) -> bool:
         return os.getsid(pid) == os.getsid(0)
     except OSError:
         return False
+
+
+def leave() -> NoReturn:
+    """End this process with success, after its threads and all that is registered for its exit.
+
+    Python would then take every module apart, which takes PyTorch's libraries up to half a second and saves
+    nothing.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]  # these two are what Python itself calls first
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

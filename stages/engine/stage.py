@@ -30,7 +30,7 @@ from stages.engine.crashes import Marked, map_with_crash_recovery
 from stages.engine.fingerprint import FileHashes, key_of, remembered_code_of
 from stages.engine.garbage import collect_rarely
 from stages.engine.launch import broadcast, private_folders, processes, rank
-from stages.engine.lifetime import exit_with_parents, parents_of_this_stage, single_instance
+from stages.engine.lifetime import exit_with_parents, leave, parents_of_this_stage, single_instance
 from stages.engine.machine import machine_trouble
 from stages.engine.mapping import cores, map_units
 from stages.engine.memo import Memo, Record, dvc_cache
@@ -370,7 +370,8 @@ def main(name: str) -> None:
 
     Errors that the user can fix are printed as one line, without a traceback.
 
-    The stage is imported by its own name, because `__main__` is another module in worker processes.
+    The stage is imported by its own name, because `__main__` is another module in worker processes. A process
+    that does nothing else (`python -m stages.<name>`) ends here.
     """
     collect_rarely()
     try:
@@ -384,3 +385,6 @@ def main(name: str) -> None:
             say(f"error: {trouble}")
             raise SystemExit(1) from None
         raise
+    program = sys.modules["__main__"].__spec__
+    if program is not None and program.name == f"stages.{name}":
+        leave()

@@ -210,3 +210,31 @@ def test_a_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(ZeroDivisionError), single_instance(tmp_path / "lock", 0.0):
             raise ZeroDivisionError
+
+
+LEAVER = """
+import atexit, tempfile, threading, time
+from stages.engine.lifetime import leave
+from stages.engine.mapping import map_units
+
+class Kept:
+    def __del__(self):
+        print("taken apart")
+
+kept = Kept()
+folder = tempfile.TemporaryDirectory()
+print(folder.name)
+atexit.register(print, "registered")
+print(*sorted(map_units(abs, [-1, -2], 2)))
+threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+leave()
+print("still here")
+"""
+
+
+def test_a_process_leaves_when_all_that_is_due_is_done(start: Start) -> None:
+    process = start(LEAVER)
+    folder, *said = process.communicate(timeout=PATIENCE_S)[0].splitlines()
+    assert said == ["1 2", "thread", "registered"]
+    assert process.returncode == 0
+    assert not Path(folder).exists()

@@ -4,6 +4,7 @@ import hashlib
 import sys
 from collections.abc import Callable
 from contextvars import copy_context
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -360,3 +361,15 @@ def test_the_run_log_tells_the_entries_of_a_matrix_apart(monkeypatch: pytest.Mon
         monkeypatch.setattr(sys, "argv", ["stages.shout", entry])
         copy_context().run(main, "shout")
     assert {label for label, _ in history(Path(".valaro"))} == {"shout@b1", "shout@b4"}
+
+
+def test_a_program_that_is_nothing_but_a_stage_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[str] = []
+    monkeypatch.setattr(module, "leave", lambda: left.append("now"))
+    monkeypatch.setattr(module.importlib, "import_module", lambda _: SimpleNamespace(shout=lambda: None))
+    monkeypatch.setattr(sys, "argv", ["stages.shout"])
+    main("shout")
+    assert left == [], "this program is another"
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", ModuleSpec("stages.shout", None))
+    main("shout")
+    assert left == ["now"]
