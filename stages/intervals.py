@@ -6,7 +6,8 @@ Reads   data/index, data/faces, data/speech      labels, tracks and speaking tim
         data/embeddings/<subject>.h5             of training: what is familiar; of validation
         data/traces/<system>.out_of_fold/<subject>.h5, data/fused/<fusion>.out_of_fold/<subject>.h5
         data/degraded/<kind>/                    the same of worse recordings
-Writes  data/intervals/<system>/<subject>.h5     low_high (N, 2, 2) of validation, fitted on other recordings
+Writes  data/intervals/views/<kind>/<subject>.h5 what is known whichever system is asked about; truth (T, 2)
+        data/intervals/<system>/<subject>.h5     low_high (N, 2, 2) of validation, fitted on other recordings
         models/intervals/<system>.safetensors    regressions of both targets, calibrated
         models/intervals/landmarks.safetensors   embeddings of training that distances are measured to
         metrics/intervals/<system>.json          set of recordings -> target -> coverage and width, beside two
@@ -24,7 +25,7 @@ skin, a change that no fit has seen. There are two constant bands: of all record
 fitted on, and of those among them that are as they are (`clean`); widths are compared at equal coverage.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,12 +43,15 @@ from stages.core.systems import FUSIONS, SYSTEMS, out_of_fold_folder, parts_of, 
 from stages.core.times import nearest
 from stages.engine.stage import Stage, Unit, main
 from stages.evaluation.adaptive import Band, CrossFitted, measure, width_at
-from stages.evaluation.difficulty import FEATURES, VALUE, Seen, choose_landmarks, features_of
+from stages.evaluation.difficulty import FEATURES, VALUE, View, choose_landmarks, look, on_grid
 from stages.evaluation.sureness import FOLDER, LANDMARKS, on_frames
 
 DEGRADED, SHIFTED = ("noise", "occlusion", "dropped"), "shifted"
 CLEAN = "sample"
 """The recordings as they are; the others are copies by the stage degrade."""
+KINDS = (CLEAN, *DEGRADED, SHIFTED)
+VIEWS = "views"
+"""Folder beside those of the systems."""
 FEWEST_RECORDINGS = FEWEST_FOLDS = 2
 
 
@@ -108,7 +112,7 @@ def _measured(
             as_they_are = rows.errors[others & (rows.kind == CLEAN), column]
             clean[out, column] = np.quantile(as_they_are, [tail, 1 - tail])
         _write_bands(unit, bands, int(each))
-    sets = {kind: rows.kind == kind for kind in (CLEAN, *DEGRADED, SHIFTED)}
+    sets = {kind: rows.kind == kind for kind in KINDS}
     sets |= {"degraded": np.isin(rows.kind, DEGRADED), "all": rows.kind != SHIFTED}
     found: dict[str, Any] = {}
     for name, chosen in sets.items():
@@ -131,7 +135,7 @@ def _write_bands(unit: Unit, bands: list[Band], fold: int) -> None:
     for copy in unit.facts["copies"]:
         kind, name = copy.split("/", 1)
         if kind == CLEAN and unit.facts["folds"][name] == fold:
-            features, time_s = _features(unit, copy)
+            features, time_s, _ = _seen(unit, copy)
             errors = np.stack([band.errors(features[:, k]) for k, band in enumerate(bands)], axis=1)
             trace = read_arrays(unit.reads[f"trace@{copy}"], "valence_arousal", "time_s")
             low_high = on_frames(errors, time_s, trace["valence_arousal"], trace["time_s"])
@@ -160,34 +164,23 @@ def gather(unit: Unit) -> Rows:
     parts: list[tuple[Any, ...]] = []
     for copy, recording in unit.facts["copies"].items():
         kind, name = copy.split("/", 1)
-        features, time_s = _features(unit, copy)
-        labels = read_arrays(unit.reads[f"index@{CLEAN}/{name}"], "valence_arousal", "time_s")
-        truth = labels["valence_arousal"][nearest(labels["time_s"], time_s)].astype(np.float64)
-        trace = features[:, :, VALUE]
+        features, _, truth = _seen(unit, copy)
         known = ~np.isnan(truth).any(axis=1)
         count = int(known.sum())
-        labelled = (features[known], (truth - trace)[known])
+        labelled = (features[known], (truth - features[:, :, VALUE])[known])
         parts.append((*labelled, *(np.full(count, each) for each in (recording, kind, name))))
     return Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _features(unit: Unit, copy: str) -> tuple[Floats, Floats]:
-    """Of one copy of one subject. Shape: -> (T, 2, F), (T,)."""
-    from safetensors.numpy import load_file
-
-    ending = f"@{copy}"
-    own = {role.removesuffix(ending): path for role, path in unit.reads.items() if role.endswith(ending)}
-    return features_of(_seen(own, unit.facts["others"]), load_file(unit.reads["landmarks"])["landmarks"])
-
-
-def _seen(reads: Mapping[str, Path], others: Iterable[str]) -> Seen:
-    return Seen(
-        reads["faces"],
-        reads.get("speech"),
-        reads.get("embeddings"),
-        reads["trace"],
-        {name: reads[f"other:{name}"] for name in others if f"other:{name}" in reads},
-    )
+def _seen(unit: Unit, copy: str) -> tuple[Floats, Floats, Floats]:
+    """Features of one copy of one subject, times and truth of the steps. -> (T, 2, F), (T,), (T, 2)."""
+    known = read_arrays(unit.reads[f"view@{copy}"])
+    view = View.from_arrays(known)
+    others = [
+        unit.reads[role] for name in unit.facts["others"] if (role := f"other:{name}@{copy}") in unit.reads
+    ]
+    trace, *traces = (on_grid(path, view.time_s) for path in (unit.reads[f"trace@{copy}"], *others))
+    return view.around(trace, traces), view.time_s, known["truth"]
 
 
 def landmark_unit(workspace: Workspace, corpus: Corpus) -> Unit:
@@ -208,8 +201,46 @@ def take_landmarks(unit: Unit, settings: IntervalParams) -> list[Note]:
     return []
 
 
-def units(workspace: Workspace, corpus: Corpus, folds: dict[str, int]) -> list[Unit]:
-    """One unit per system with out-of-fold traces.
+def view_units(workspace: Workspace, corpus: Corpus, folds: Mapping[str, int]) -> list[Unit]:
+    """Looking at every copy of every subject of validation that has a fold.
+
+    Args:
+        workspace: of the run.
+        corpus: whose validation subjects.
+        folds: subject -> its fold.
+    """
+    landmarks = workspace.model(f"{FOLDER}/{LANDMARKS}.safetensors")
+    found = []
+    for kind in KINDS:
+        place = _place(workspace, kind)
+        for subject in corpus.of("validation"):
+            paths = {
+                "faces": place / "faces" / f"{subject.name}.h5",
+                "embeddings": place / "embeddings" / f"{subject.name}.h5",
+                "speech": workspace.artefact("speech", subject.name),
+            }
+            reads = {role: path for role, path in paths.items() if path.is_file()}
+            if "faces" in reads and subject.name in folds:
+                reads |= {"index": workspace.artefact("index", subject.name), "landmarks": landmarks}
+                view = {"view": _view_file(workspace, kind, subject)}
+                found.append(Unit(f"{kind}/{subject.name}", reads, view))
+    return found
+
+
+def take_view(unit: Unit, _settings: None) -> list[Note]:
+    """What is known of a copy whichever system is asked about, and the truth at its steps."""
+    from safetensors.numpy import load_file
+
+    reads, landmarks = unit.reads, load_file(unit.reads["landmarks"])["landmarks"]
+    view = look(reads["faces"], reads.get("speech"), reads.get("embeddings"), landmarks)
+    labels = read_arrays(reads["index"], "valence_arousal", "time_s")
+    truth = labels["valence_arousal"][nearest(labels["time_s"], view.time_s)].astype(np.float64)
+    write_arrays(unit.writes["view"], view.to_arrays() | {"truth": truth})
+    return []
+
+
+def units(workspace: Workspace, corpus: Corpus, folds: Mapping[str, int]) -> list[Unit]:
+    """One unit per system with out-of-fold traces, of copies that have a view.
 
     Args:
         workspace: of the run.
@@ -220,19 +251,17 @@ def units(workspace: Workspace, corpus: Corpus, folds: dict[str, int]) -> list[U
     return [unit for unit in found if unit]
 
 
-def _unit(workspace: Workspace, corpus: Corpus, folds: dict[str, int], system: str) -> Unit | None:
-    reads = {"landmarks": workspace.model(f"{FOLDER}/{LANDMARKS}.safetensors")}
+def _unit(workspace: Workspace, corpus: Corpus, folds: Mapping[str, int], system: str) -> Unit | None:
+    reads: dict[str, Path] = {}
     others = [name for name in parts_of(system) if name != system]
     copies: dict[str, str] = {}
-    for kind in (CLEAN, *DEGRADED, SHIFTED):
-        place = workspace.folder() if kind == CLEAN else workspace.folder("degraded", kind)
+    for kind in KINDS:
         for subject in corpus.of("validation"):
-            own = _own(workspace, place, subject, kind, system, others)
+            own = _own(workspace, subject, kind, system, others)
             if own and subject.name in folds:
                 copy = f"{kind}/{subject.name}"
                 copies[copy] = subject.recording
                 reads |= {f"{role}@{copy}": path for role, path in own.items()}
-                reads[f"index@{CLEAN}/{subject.name}"] = workspace.artefact("index", subject.name)
     writes = {
         "model": workspace.model(f"{FOLDER}/{system}.safetensors"),
         "measured": workspace.metrics(f"{FOLDER}/{system}.json"),
@@ -243,19 +272,25 @@ def _unit(workspace: Workspace, corpus: Corpus, folds: dict[str, int], system: s
 
 
 def _own(
-    workspace: Workspace, place: Path, subject: Subject, kind: str, system: str, others: list[str]
+    workspace: Workspace, subject: Subject, kind: str, system: str, others: list[str]
 ) -> dict[str, Path]:
     """Artefacts of one copy of one subject; empty where the system has no trace of it."""
-    folder = out_of_fold_folder if kind == CLEAN else traces_folder
+    place, folder = _place(workspace, kind), out_of_fold_folder if kind == CLEAN else traces_folder
     paths = {
-        "faces": place / "faces" / f"{subject.name}.h5",
-        "embeddings": place / "embeddings" / f"{subject.name}.h5",
-        "speech": workspace.artefact("speech", subject.name),
+        "view": _view_file(workspace, kind, subject),
         "trace": place / folder(system) / f"{subject.name}.h5",
         **{f"other:{name}": place / folder(name) / f"{subject.name}.h5" for name in others},
     }
     found = {role: path for role, path in paths.items() if path.is_file()}
-    return found if {"faces", "trace"} <= found.keys() else {}
+    return found if {"view", "trace"} <= found.keys() else {}
+
+
+def _place(workspace: Workspace, kind: str) -> Path:
+    return workspace.folder() if kind == CLEAN else workspace.folder("degraded", kind)
+
+
+def _view_file(workspace: Workspace, kind: str, subject: Subject) -> Path:
+    return workspace.folder("intervals", VIEWS, kind) / f"{subject.name}.h5"
 
 
 def intervals() -> None:
@@ -265,6 +300,7 @@ def intervals() -> None:
     folds = validation_folds(workspace, corpus, params.crossfit)
     with Stage("intervals") as stage:
         stage.run(take_landmarks, [landmark_unit(workspace, corpus)], params.intervals, jobs=1)
+        stage.run(take_view, view_units(workspace, corpus, folds), compute=params.compute)
         stage.run(fit_interval, units(workspace, corpus, folds), params.intervals, compute=params.compute)
 
 

@@ -1,7 +1,7 @@
-"""Read parameter files of earlier versions: renamed parameters, and values for parameters added since.
+"""Read parameter files of earlier versions: renamed and removed parameters, values for those added since.
 
-Every renamed or added parameter needs an entry below, so that an old file keeps its meaning; a test reads the
-parameters of version 0.1 and names missing entries.
+Every renamed, removed or added parameter needs an entry below, so that an old file keeps its meaning; a test
+reads the parameters of version 0.1 and names missing entries.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +14,8 @@ RENAMED_KEYS = ("fuse.voiced_window_s",)
 """Parameters (by their former name) whose last part has a new name."""
 RENAMED_VALUES = ("cross_attention.silence", "submission.system")
 """Parameters whose value may be a former name."""
+REMOVED_KEYS = ("intervals.share",)
+"""Parameters of a fit that goes by others now. Models that were fitted by them load all the same."""
 
 ADDED_KEYS: Mapping[str, Any] = {
     "index.lists": ".",
@@ -42,12 +44,11 @@ ADDED_KEYS: Mapping[str, Any] = {
     "crossfit": {"folds": 5, "seed": 0},  # this and intervals affect scores only, not traces
     "intervals": {
         "coverage": 0.9,
-        "trees": 40,
+        "trees": 20,
         "depth": 2,
-        "rate": 0.05,
-        "min_leaf": 40,
-        "share": 0.5,
-        "rows": 2000,
+        "rate": 0.1,
+        "min_leaf": 160,
+        "rows": 4000,
         "landmarks": 2000,
         "seed": 0,
     },
@@ -84,6 +85,9 @@ def upgraded(content: Any) -> Upgrade:
         for section, name in _section_of(content, key):
             if isinstance(section.get(name), str):
                 section[name] = present_name(section[name])
+    for key in REMOVED_KEYS:
+        for section, name in _section_of(content, key):
+            section.pop(name, None)
     for key, value in ADDED_KEYS.items():
         for section, name in _section_of(content, key):
             if name not in section:

@@ -100,6 +100,18 @@ class View:
     still: Floats | None
     mirrored: Floats | None
 
+    def to_arrays(self) -> dict[str, Floats]:
+        """Plain arrays, as `write_arrays` wants them."""
+        said = {"still": self.still, "mirrored": self.mirrored}
+        known = {name: array for name, array in said.items() if array is not None}
+        return {"time_s": self.time_s, "common": np.stack(self.common, axis=1)} | known
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Floats]) -> "View":
+        """The inverse of `to_arrays`."""
+        time_s, common = arrays["time_s"], tuple(arrays["common"].T)
+        return cls(time_s, _window_of(time_s), common, arrays.get("still"), arrays.get("mirrored"))
+
     def around(self, trace: Floats, others: Sequence[Floats] = ()) -> Floats:
         """Features of a trace on the grid. Shape: (T, 2), each other (T, 2) -> (T, 2, len(FEATURES))."""
         still = trace if self.still is None else self.still
@@ -119,20 +131,20 @@ class View:
 def look(faces: Path, speech: Path | None, embeddings: Path | None, landmarks: Floats) -> View:
     """Read what is known of a subject. The arguments are those of `Seen` and `features_of`."""
     found = read_arrays(faces, "time_s", "detected", "score", "box_xyxy")
+    own = read_arrays(embeddings) if embeddings else {}  # a model without estimates of its own wrote none
     time_s, detected = found["time_s"], found["detected"]
-    step_s = float(np.median(np.diff(time_s))) if len(time_s) > 1 else 1.0
-    window = max(1, round(AROUND_S / step_s))
+    window = _window_of(time_s)
     score, height_px = found["score"].astype(float), found["box_xyxy"][:, 3] - found["box_xyxy"][:, 1]
     size = _held(np.log(np.where(detected & (height_px > 0), height_px, np.nan)))
     common = (
         np.where(detected, np.nan_to_num(score), 0.0),
         size,
         _around((~detected).astype(float), window),
-        _time_unseen(detected, step_s),
+        _time_unseen(detected, _step_of(time_s)),
         _speaking(speech, time_s, window),
-        *_of_embeddings(embeddings, detected, landmarks, window),
+        *_of_embeddings(own.get("embedding"), detected, landmarks, window),
     )
-    still, mirrored = (_said(embeddings, name) for name in ("valence_arousal", "mirrored_valence_arousal"))
+    still, mirrored = (_said(own.get(name)) for name in ("valence_arousal", "mirrored_valence_arousal"))
     return View(time_s, window, common, still, mirrored if still is not None else None)
 
 
@@ -140,6 +152,14 @@ def choose_landmarks(embeddings: Floats, count: int, seed: int) -> Floats:
     """Embeddings of training that distances are measured to. Shape: (N, E) -> (M, E) float32."""
     rows = np.random.default_rng(seed).permutation(len(embeddings))[:count]
     return np.asarray(embeddings[np.sort(rows)], np.float32)
+
+
+def _step_of(time_s: Floats) -> float:
+    return float(np.median(np.diff(time_s))) if len(time_s) > 1 else 1.0
+
+
+def _window_of(time_s: Floats) -> int:
+    return max(1, round(AROUND_S / _step_of(time_s)))
 
 
 def _held(values: Floats) -> Floats:
@@ -177,14 +197,14 @@ def _speaking(speech: Path | None, time_s: Floats, window: int) -> Floats:
     return _around(np.interp(time_s, found["time_s"], found["speaking"].astype(float)), window)
 
 
-def _of_embeddings(path: Path | None, detected: Flags, landmarks: Floats, window: int) -> list[Floats]:
+def _of_embeddings(embedding: Floats | None, detected: Flags, landmarks: Floats, window: int) -> list[Floats]:
     """Distance from training's embeddings, and how much they jump from step to step.
 
     Then of the recording: its mean distance, and how far the embeddings lie from their own mean.
     """
-    if path is None or not len(landmarks):
+    if embedding is None or not len(landmarks):
         return [np.zeros(len(detected))] * 4
-    embedding = read_arrays(path, "embedding")["embedding"].astype(np.float32)
+    embedding = embedding.astype(np.float32)
     squares = (embedding**2).sum(axis=1)[:, None] + (landmarks**2).sum(axis=1) - 2 * embedding @ landmarks.T
     count = min(NEAREST, len(landmarks))
     nearest = np.sqrt(np.maximum(np.partition(squares, count - 1, axis=1)[:, :count], 0)).mean(axis=1)
@@ -201,11 +221,8 @@ def _of_traces(trace: Floats, others: list[Floats], window: int) -> list[Floats]
     return [trace, np.abs(trace), deviation, np.asarray(apart), *whole]
 
 
-def _said(embeddings: Path | None, name: str) -> Floats | None:
-    if embeddings is None:
-        return None
-    found = read_arrays(embeddings)  # those of a model without an estimate of its own hold none
-    return np.clip(found[name].astype(float), -1, 1) if name in found else None
+def _said(estimates: Floats | None) -> Floats | None:
+    return None if estimates is None else np.clip(estimates.astype(float), -1, 1)
 
 
 def _of_still(trace: Floats, still: Floats, window: int) -> list[Floats]:

@@ -43,7 +43,6 @@ class IntervalParams(Section):
     depth: Count
     rate: Annotated[float, Field(gt=0, le=1)]
     min_leaf: Count
-    share: Annotated[float, Field(gt=0, le=1)]
     rows: Count
     landmarks: Count
     seed: Annotated[int, Field(ge=0)]

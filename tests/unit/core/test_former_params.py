@@ -81,6 +81,15 @@ def test_a_value_in_the_file_goes_before_the_one_of_the_table(repository: Path) 
     assert "target" not in content["faces"], "the caller's content was changed"
 
 
+def test_a_parameter_that_is_gone_is_no_unknown_one(repository: Path, tmp_path: Path) -> None:
+    content = read_yaml(repository / "profiles" / "sample.yaml")
+    path = tmp_path / "params.yaml"
+    path.write_text(
+        yaml_text(content | {"intervals": content["intervals"] | {"share": 0.5}}), encoding="utf-8"
+    )
+    assert load_params(path) == load_params(repository / "profiles" / "sample.yaml")
+
+
 @pytest.mark.parametrize(
     ("section", "key", "value", "says"),
     [

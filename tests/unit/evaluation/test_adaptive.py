@@ -13,7 +13,6 @@ SETTINGS = IntervalParams(
     depth=2,
     rate=0.1,
     min_leaf=40,
-    share=0.5,
     rows=4000,
     landmarks=10,
     seed=0,
@@ -76,7 +75,7 @@ def test_errors_of_one_recording_calibrate_no_interval_of_its_own() -> None:
         return tells, level + rng.normal(0, 0.01, len(level)), np.repeat(np.arange(count), 50)
 
     seen, new = levels(14), levels(200)
-    by_heart = SETTINGS.model_copy(update={"trees": 50, "min_leaf": 5, "depth": 4, "share": 1.0})
+    by_heart = SETTINGS.model_copy(update={"trees": 50, "min_leaf": 5, "depth": 4})
     by_recording = fit_band(*seen, by_heart)
     by_frame = fit_band(*seen[:2], np.arange(len(seen[1])) % 50, by_heart)
     covered = [measure(found.errors(new[0]), new[1]).coverage for found in (by_recording, by_frame)]

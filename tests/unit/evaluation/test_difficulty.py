@@ -9,7 +9,7 @@ from stages.core.artefacts import write_arrays, write_tensors
 from stages.core.errors import ValaroError
 from stages.evaluation.adaptive import Band, Spread
 from stages.evaluation.boosting import Boosted
-from stages.evaluation.difficulty import FEATURES, Seen, choose_landmarks, features_of
+from stages.evaluation.difficulty import FEATURES, Seen, View, choose_landmarks, features_of, look
 from stages.evaluation.sureness import Interval, on_frames, read_interval
 from stages.fusion.forest import Forest
 
@@ -42,6 +42,14 @@ def seen(tmp_path: Path) -> Seen:
 
 def column(features: np.ndarray, name: str, target: int = 0) -> np.ndarray:
     return np.asarray(features[:, target, FEATURES.index(name)])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_view_comes_back_from_plain_arrays(seen: Seen, known: bool) -> None:
+    view = look(seen.faces, seen.speech, seen.embeddings if known else None, np.zeros((6, 8), np.float32))
+    again = View.from_arrays(view.to_arrays())
+    trace = np.random.default_rng(0).normal(size=(STEPS, 2))
+    np.testing.assert_array_equal(again.around(trace), view.around(trace))
 
 
 def test_features_by_hand(seen: Seen) -> None:

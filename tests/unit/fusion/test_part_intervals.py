@@ -9,9 +9,7 @@ from stages.fusion import part_intervals
 from stages.fusion.part_intervals import Evidence, PartFits, PartInterval, SystemWidths
 from stages.fusion.width import WIDEST
 
-SETTINGS = IntervalParams(
-    coverage=0.9, trees=3, depth=2, rate=0.5, min_leaf=5, share=0.5, rows=500, landmarks=1, seed=0
-)
+SETTINGS = IntervalParams(coverage=0.9, trees=3, depth=2, rate=0.5, min_leaf=5, rows=500, landmarks=1, seed=0)
 STEPS, FOLDS = 40, 4
 
 

@@ -42,7 +42,6 @@ INTERVALS = IntervalParams(
     depth=2,
     rate=0.9,
     min_leaf=5,
-    share=1.0,
     rows=1000,
     landmarks=10,
     seed=0,

@@ -10,10 +10,10 @@ from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.params import IntervalParams
 from stages.engine.stage import do_unit
 from stages.evaluation.sureness import read_interval
-from stages.intervals import fit_interval, units
+from stages.intervals import fit_interval, take_view, units, view_units
 
 SETTINGS = IntervalParams(
-    coverage=0.9, trees=12, depth=1, rate=0.4, min_leaf=20, share=1.0, rows=2000, landmarks=10, seed=0
+    coverage=0.9, trees=20, depth=1, rate=0.1, min_leaf=20, rows=2000, landmarks=10, seed=0
 )
 NAMES = [f"r{k}" for k in range(10)]
 STEPS = 60
@@ -44,10 +44,16 @@ def workspace(tmp_path: Path) -> Workspace:
     return workspace
 
 
-def test_it_is_narrow_where_errors_are_small_and_measured_beside_two_bands(workspace: Workspace) -> None:
+def fit(workspace: Workspace) -> None:
     corpus = Corpus([Subject(name, name, None, "validation") for name in NAMES], {})
+    for unit in view_units(workspace, corpus, FOLDS):
+        do_unit(take_view, unit, None)
     (unit,) = units(workspace, corpus, FOLDS)
     do_unit(fit_interval, unit, SETTINGS)
+
+
+def test_it_is_narrow_where_errors_are_small_and_measured_beside_two_bands(workspace: Workspace) -> None:
+    fit(workspace)
     found = read_json(workspace.metrics("intervals/dynamic.json"))
     assert {"sample", "noise", "degraded", "shifted", "all"} <= found.keys()
     for target in ("valence", "arousal"):
@@ -71,11 +77,9 @@ def test_it_is_narrow_where_errors_are_small_and_measured_beside_two_bands(works
 
 def test_the_interval_of_a_fold_has_not_seen_it(workspace: Workspace) -> None:
     """Whatever the errors of a recording are, its own band is as wide; those of the others change."""
-    corpus = Corpus([Subject(name, name, None, "validation") for name in NAMES], {})
 
     def widths() -> dict[str, float]:
-        (unit,) = units(workspace, corpus, FOLDS)
-        do_unit(fit_interval, unit, SETTINGS)
+        fit(workspace)
         folder = workspace.folder("intervals", "dynamic")
         return {
             name: float(np.diff(read_arrays(folder / f"{name}.h5")["low_high"], axis=2).mean())

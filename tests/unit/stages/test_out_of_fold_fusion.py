@@ -39,7 +39,6 @@ INTERVALS = IntervalParams(
     depth=1,
     rate=0.5,
     min_leaf=40,
-    share=1.0,
     rows=300,
     landmarks=10,
     seed=0,
