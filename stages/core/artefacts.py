@@ -64,17 +64,23 @@ def _is_own(path: Path) -> bool:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a hidden path beside `path`, and rename it to `path` after the block.
 
-    The block writes a file or a folder. If it raises, nothing remains.
+    The block writes a file or a folder. If it raises, nothing remains. If `path` is itself the hidden path of
+    another `whole`, that one flushes it.
+
+    Args:
+        path: the file or folder.
+        durable: flush it to the disk first, so that it is whole after a power cut too. It takes milliseconds;
+            readers who verify the content can do without.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
     remove(partial)
     try:
         yield partial
-        if not _is_own(path):
+        if durable and not path.name.startswith(PARTIAL) and not _is_own(path):
             _flush(partial)
         if path.is_dir():
             shutil.rmtree(path)
@@ -232,15 +238,16 @@ def _check_facts(file: Any) -> None:
     import h5py
 
     plain = (h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID, h5py.h5t.TypeEnumID, h5py.h5t.TypeStringID)
-    for name in file.attrs:
-        attribute = file.attrs.get_id(name)
+    facts = file.attrs  # h5py looks the root up at every access
+    for name in facts:
+        attribute = facts.get_id(name)
         kind = attribute.get_type()
         if not isinstance(kind, plain) or attribute.shape != ():
             raise ValueError(f"{name} is neither a number nor a string")
-        if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
-            raise ValueError(f"{name} is a string of variable length, as older versions wrote")
-        if isinstance(value := file.attrs[name], bytes):
-            value.decode()
+        if isinstance(kind, h5py.h5t.TypeStringID):
+            if kind.is_variable_str():
+                raise ValueError(f"{name} is a string of variable length, as older versions wrote")
+            facts[name].decode()
 
 
 def _check_arrays(file: Any, size: int) -> None:
@@ -336,12 +343,17 @@ def read_config(path: Path) -> dict[str, Any]:
     return dict(with_present_names(config))
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any, *, durable: bool = True) -> None:
     """Write JSON with sorted keys; floats are rounded to 6 decimals, for readable diffs.
 
     Don't read small numbers back from it: 0.0001953125 becomes 0.000195.
+
+    Args:
+        path: the file.
+        content: values of JSON types, or NumPy's.
+        durable: see `whole`.
     """
-    with whole(path) as partial:
+    with whole(path, durable=durable) as partial:
         text = json.dumps(_rounded(content), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         partial.write_text(text + "\n", encoding="utf-8")
 

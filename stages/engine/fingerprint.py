@@ -136,7 +136,7 @@ def remembered_code_of(module: str, memory: Path) -> str:
     if known.get(module, [None])[0] != mark:
         known = _read_codes(memory) | {module: [mark, code_of(module)]}
         with suppress(OSError):  # only a cache
-            write_json(memory, known)
+            write_json(memory, known, durable=False)
     return known[module][1]
 
 

@@ -8,7 +8,7 @@ of the main repository (also for experiments that run in a copy). The bytes are 
 2. Once DVC has committed the stage, its own cache has the same bytes under the same MD5, and the link here is
    removed (`release`).
 3. `recall` links the bytes from either place, but only if their MD5 still matches: with a damaged or missing
-   blob the result is computed again.
+   blob or record the result is computed again. So nothing here waits for the disk.
 """
 
 import configparser
@@ -93,7 +93,7 @@ class Memo:
                 files[role]["" if file == path else file.relative_to(path).as_posix()] = md5
                 self._keep(file, md5)
         record = Record(files, notes)
-        write_json(self._records / key[:2] / f"{key}.json", asdict(record))
+        write_json(self._records / key[:2] / f"{key}.json", asdict(record), durable=False)
         return record
 
     def release(self) -> None:
@@ -119,7 +119,7 @@ class Memo:
 
     def _keep(self, file: Path, md5: str) -> None:
         if self._find(md5) is None:
-            with whole(self._blobs / md5[:2] / md5[2:]) as partial:
+            with whole(self._blobs / md5[:2] / md5[2:], durable=False) as partial:
                 link(file, partial)
 
 

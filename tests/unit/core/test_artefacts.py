@@ -310,6 +310,17 @@ def test_no_byte_of_an_artefact_can_be_wrong_without_a_plain_answer(tmp_path: Pa
     assert outcomes == {3, "refused"}
 
 
+def test_what_is_written_inside_is_flushed_once_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(artefacts, "_flush", flushed.append)
+    with whole(tmp_path / "a.h5") as partial:
+        write_arrays(partial, ARRAYS)
+    write_json(tmp_path / "b.json", {}, durable=False)
+    assert flushed == [partial]
+
+
 def test_a_folder_of_ones_own_is_neither_flushed_nor_checked_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
