@@ -11,22 +11,19 @@ import importlib.metadata
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, NamedTuple
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from stages.core.artefacts import write_json
 
 PACKAGE = "stages"
 ROOT = Path(__file__).resolve().parents[2]
-CODES = TypeAdapter(dict[str, Annotated[list[str], Field(min_length=2, max_length=2)]])
-"""Module -> hash of the state of all files and library versions, hash of its code."""
-
 NOT_PART_OF_A_RESULT = (f"{PACKAGE}.engine", f"{PACKAGE}.core.params")
 """The engine affects when and where results are computed, not their content. `core.params` checks the
 parameters, whose values enter the key directly."""
@@ -55,6 +52,17 @@ def md5_of(path: Path) -> str:
     """MD5 of a file's bytes: the name of the content in DVC's cache, not a security measure."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+class Parsed(NamedTuple):
+    """What a file of code contributes: the hash of its syntax tree, and the names that it imports."""
+
+    syntax: str
+    imported: list[str]
+
+
+CODES = TypeAdapter(dict[str, tuple[str, Parsed]])
+"""File -> its state, and what it contributed in that state."""
 
 
 class FileHashes:
@@ -116,48 +124,51 @@ def key_of(**parts: Any) -> str:
 @cache
 def code_of(module: str) -> str:
     """Hash of the syntax trees of `module` and of its direct and indirect imports from this package."""
-    sources = {name: _source(name) for name in _closure(module)}
-    libraries = sorted({library for source in sources.values() for library in _libraries(source)})
-    versions = {library: importlib.metadata.version(LIBRARIES[library]) for library in libraries}
-    return key_of(code={name: _syntax(source) for name, source in sources.items()}, versions=versions)
+    return _code_of(module, _parsed)
 
 
 def remembered_code_of(module: str, memory: Path) -> str:
-    """`code_of`, cached until a file of the package or a library changes, since it parses many files.
+    """`code_of`, with what it takes from each file cached until the file changes.
 
     Args:
         module: name of the module.
         memory: JSON file of the cache, created if missing.
     """
-    files = sorted((ROOT / PACKAGE).rglob("*.py"))
-    marks = {path.relative_to(ROOT).as_posix(): _mark(path) for path in files}
-    mark = key_of(files=marks, versions={name: _version(name) for name in LIBRARIES.values()})
     known = _read_codes(memory)
-    if known.get(module, [None])[0] != mark:
-        known = _read_codes(memory) | {module: [mark, code_of(module)]}
+    before = dict(known)
+
+    def recall(path: Path) -> Parsed:
+        name, mark = path.relative_to(ROOT).as_posix(), _mark(path)
+        if known.get(name, ("",))[0] != mark:
+            known[name] = (mark, _parsed(path))
+        return known[name][1]
+
+    code = _code_of(module, recall)
+    if known != before:
         with suppress(OSError):  # only a cache
             write_json(memory, known, durable=False)
-    return known[module][1]
+    return code
 
 
-def _read_codes(memory: Path) -> dict[str, list[str]]:
+def _read_codes(memory: Path) -> dict[str, tuple[str, Parsed]]:
     try:
         return CODES.validate_json(memory.read_bytes())
     except (OSError, ValueError):
         return {}
 
 
-@cache
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+def _code_of(module: str, parse: Callable[[Path], Parsed]) -> str:
+    files = _closure(module, parse)
+    libraries = sorted(
+        {name.split(".")[0] for file in files.values() for name in file.imported} & set(LIBRARIES)
+    )
+    versions = {library: importlib.metadata.version(LIBRARIES[library]) for library in libraries}
+    return key_of(code={name: file.syntax for name, file in files.items()}, versions=versions)
 
 
 def files_of(module: str) -> list[Path]:
     """The files whose syntax enters `code_of(module)`."""
-    return [path for name in _closure(module) if (path := _file(name))]
+    return [_located(name) for name in _closure(module, _parsed)]
 
 
 def _mark(path: Path) -> str:
@@ -165,63 +176,53 @@ def _mark(path: Path) -> str:
     return f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
 
 
-def _closure(module: str) -> list[str]:
-    found: set[str] = set()
+def _closure(module: str, parse: Callable[[Path], Parsed]) -> dict[str, Parsed]:
+    """Module -> its file, sorted: the module, and what it imports from this package."""
+    found: dict[str, Parsed] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
         if name not in found and not _outside(name):
-            found.add(name)
-            waiting += _imports(_source(name))
-    return sorted(found)
+            found[name] = parse(_located(name))
+            waiting += [other for other in found[name].imported if _file(other)]
+    return dict(sorted(found.items()))
 
 
 def _outside(module: str) -> bool:
     return any(f"{module}.".startswith(f"{place}.") for place in NOT_PART_OF_A_RESULT)
 
 
-def _imports(source: str) -> Iterator[str]:
-    for name in _imported(source):
-        if name.split(".")[0] == PACKAGE and _file(name):
-            yield name
-
-
-def _libraries(source: str) -> Iterator[str]:
-    for name in _imported(source):
-        if name.split(".")[0] in LIBRARIES:
-            yield name.split(".")[0]
-
-
-@cache
-def _imported(source: str) -> tuple[str, ...]:
-    names: list[str] = []
-    for node in ast.walk(_bare(source)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(names)
-
-
-@cache
-def _syntax(source: str) -> str:
-    return ast.dump(_bare(source))
+def _located(module: str) -> Path:
+    path = _file(module)
+    if path is None:
+        raise ModuleNotFoundError(f"{module}: not a module of this package")
+    return path
 
 
 def _file(module: str) -> Path | None:
+    if module.split(".")[0] != PACKAGE:
+        return None
     stem = ROOT.joinpath(*module.split("."))
     candidates = (stem.with_suffix(".py"), stem / "__init__.py")
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _source(module: str) -> str:
-    path = _file(module)
-    if path is None:
-        raise ModuleNotFoundError(f"{module}: not a module of this package")
-    return path.read_text(encoding="utf-8")
+def _parsed(path: Path) -> Parsed:
+    return _parsed_source(path.read_text(encoding="utf-8"))
 
 
 @cache
+def _parsed_source(source: str) -> Parsed:
+    tree = _bare(source)
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return Parsed(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), names)
+
+
 def _bare(source: str) -> ast.Module:
     """The syntax tree without docstrings, including those below constants and attributes."""
     tree = ast.parse(source)

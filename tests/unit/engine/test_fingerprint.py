@@ -278,13 +278,25 @@ def test_a_remembered_hash_is_that_of_the_code_as_it_is(
     package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = tmp_path / "codes.json"
+    parsed: list[str] = []
+    really = fingerprint._parsed
+
+    def spy(path: Path) -> fingerprint.Parsed:
+        parsed.append(path.name)
+        return really(path)
+
+    monkeypatch.setattr(fingerprint, "_parsed", spy)
     first = package()
+    parsed.clear()
     assert remembered_code_of("stages.work", memory) == first
-    with monkeypatch.context() as patch:
-        patch.setattr(fingerprint, "code_of", lambda _module: "parsed again")
-        assert remembered_code_of("stages.work", memory) == first
-        file = tmp_path / "stages" / "work.py"
-        file.write_text(file.read_text() + "\nmore = 1\n")
-        assert remembered_code_of("stages.work", memory) == "parsed again"
-        memory.write_text('{"stages.work": "damaged"}')
-        assert remembered_code_of("stages.work", memory) == "parsed again"
+    assert sorted(set(parsed)) == ["__init__.py", "deep.py", "inner.py", "work.py"]
+    parsed.clear()
+    assert remembered_code_of("stages.work", memory) == first
+    assert parsed == []
+    deep = tmp_path / "stages" / "deep.py"
+    deep.write_text("FACTOR = 3\n")
+    changed = remembered_code_of("stages.work", memory)
+    assert parsed == ["deep.py"]
+    assert changed == package(**{"deep.py": "FACTOR = 3\n"}) != first
+    memory.write_text('{"stages/work.py": "damaged"}')
+    assert remembered_code_of("stages.work", memory) == changed
