@@ -203,7 +203,8 @@ class _Run:
             self.accelerator.backward(value)
             total += value.detach().float()
         if self.settings.max_grad_norm > 0:
-            self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
+            self.accelerator.unscale_gradients()  # its own clipping would import DTensor, and sympy (1 s)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
         self.optimizer.step()
         self.schedule.step()
         if self.average:

@@ -87,7 +87,10 @@ def build_optimizer(groups: Sequence[Sequence[nn.Parameter]], settings: OptimSet
     rates = group_learning_rates(len(groups), settings)
     parameters = [{"params": list(group), "lr": rate} for group, rate in zip(groups, rates, strict=True)]
     kind = LightAdamW if settings.optimizer == "adamw" else LightAdam
-    return kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    on_cpu = all(parameter.device.type == "cpu" for group in groups for parameter in group)
+    # On a processor the usual step loops over parameters, four times as slow; on a GPU the choice is torch's.
+    fused = True if on_cpu else None
+    return kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused)
 
 
 def build_schedule(optimizer: Optimizer, steps_per_epoch: int, settings: OptimSettings) -> LambdaLR:

@@ -107,6 +107,18 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, killed_after, schedule)
         assert fitted.best[name].weights.read_bytes() == best.weights.read_bytes()
 
 
+@pytest.mark.slow
+def test_it_imports_neither_the_compiler_nor_sympy(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from tests.unit.training.test_loop import Task;"
+        "Task(Path(sys.argv[1])).fit();"
+        "sys.exit('sympy' in sys.modules or 'torch.distributed.tensor' in sys.modules)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, check=False)
+    assert done.returncode == 0
+
+
 def test_a_state_of_other_settings_or_data_is_ignored(tmp_path):
     Task(tmp_path).fit()
     for settings, run_id in ((QUICK, "other data"), (QUICK.model_copy(update={"weight_decay": 0.5}), "data")):

@@ -1,5 +1,8 @@
 """The pose network: the published names and sizes, timm's own arithmetic, and nothing else let in."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -136,6 +139,16 @@ def test_the_trunk_stands_still_while_the_rest_learns():
     changed = {name.split(".")[0] for name, tensor in before.items() if not torch.equal(tensor, after[name])}
     assert changed == {"blocks", "head"}
     assert all(parameter.grad is None for parameter in model.trunk.parameters())
+
+
+@pytest.mark.slow
+def test_gradients_of_the_papers_size_end_no_process():
+    code = (
+        "import torch; from stages.vision.pose_model import PoseModel;"
+        f"model = PoseModel(256, options={NARROW!r}).train();"
+        "model(torch.rand(8, 13, 64, 64)).valence_arousal.sum().backward()"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_an_odd_size_is_refused():
