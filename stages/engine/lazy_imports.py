@@ -13,7 +13,14 @@ class _Deferred(ModuleType):
     """Placeholder for a module that is imported when an attribute is first used."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module(self.__name__), name)
+        return getattr(_real(self), name)
+
+
+def _real(placeholder: ModuleType) -> ModuleType:
+    """The module whose place another has taken, imported."""
+    if sys.modules.get(placeholder.__name__) is placeholder:
+        del sys.modules[placeholder.__name__]
+    return importlib.import_module(placeholder.__name__)
 
 
 @contextmanager
@@ -121,13 +128,7 @@ class _Answering(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and not (self._is_package and name == "__path__"):
             raise AttributeError(name)  # asked of every module by `inspect`, and at every import
-        return getattr(self.real(), name)
-
-    def real(self) -> ModuleType:
-        """The module itself, which takes the place of this."""
-        if sys.modules.get(self.__name__) is self:
-            del sys.modules[self.__name__]
-        return importlib.import_module(self.__name__)
+        return getattr(_real(self), name)
 
 
 def without_compiler() -> None:
@@ -150,7 +151,7 @@ def without_compiler() -> None:
 
 
 def _call_of(module: _Answering, name: str, *arguments: Any) -> Any:
-    return getattr(module.real(), name)(*arguments)
+    return getattr(_real(module), name)(*arguments)
 
 
 COMPILER = "torch._dynamo"

@@ -7,6 +7,7 @@ from typing import Any
 
 from stages.core.artefacts import write_json
 from stages.core.errors import ValaroError
+from stages.engine.lazy_imports import loaded_on_use
 from stages.engine.progress import say
 from stages.training.crossfit import is_by_fold
 from stages.training.loop import EpochRecord, Fitted
@@ -24,7 +25,8 @@ class Curves:
     """
 
     def __init__(self, name: str, folder: Path) -> None:
-        from dvclive import Live
+        with loaded_on_use("pandas"):  # for tables in plots, which are none of ours
+            from dvclive import Live
         from scmrepo.exceptions import SCMError
 
         self._name, self._folder = name, folder

@@ -24,6 +24,21 @@ def test_a_module_is_loaded_at_its_first_use() -> None:
     subprocess.run([sys.executable, "-c", CODE], check=True)
 
 
+USED_AT_ONCE = """
+import sys, xml.dom
+from stages.engine.lazy_imports import loaded_on_use
+with loaded_on_use("xml.dom.minidom"):
+    import xml.dom.minidom as dom
+    assert dom.__file__.endswith("minidom.py")
+import xml.dom.minidom
+assert xml.dom.minidom.Document is dom.Document
+"""
+
+
+def test_a_module_may_be_used_where_its_import_is_deferred() -> None:
+    subprocess.run([sys.executable, "-c", USED_AT_ONCE], check=True)
+
+
 MEDIAPIPE = """
 import sys
 from stages.engine.lazy_imports import slim_mediapipe
