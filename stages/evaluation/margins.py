@@ -18,6 +18,7 @@ from stages.core.artefacts import read_arrays
 from stages.core.corpus import Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.former_names import with_present_names
+from stages.evaluation.scoring import labels_of
 
 COVERAGE = 0.9
 FILE = "margins.json"
@@ -53,7 +54,7 @@ _MARGIN: TypeAdapter[Margin] = TypeAdapter(Margin)
 
 
 def margins_of(workspace: Workspace, subjects: Iterable[Subject], folder: str) -> dict[str, Margin]:
-    """Every recording's margin, from the others; none where no other has labels. One subject is in memory.
+    """Every recording's margin, from the others; none where no other has labels. One trace is in memory.
 
     Args:
         workspace: holds the labels and the traces.
@@ -107,7 +108,7 @@ def _errors(workspace: Workspace, subjects: Iterable[Subject], folder: str) -> d
     """Recording -> how often each error occurs, of valence and arousal. Shape: -> (2, B)."""
     counts: dict[str, Floats] = {}
     for subject in workspace.having(list(subjects), "index", folder):
-        truth = read_arrays(workspace.artefact("index", subject.name), "valence_arousal")["valence_arousal"]
+        truth = labels_of(workspace.artefact("index", subject.name))
         trace = read_arrays(workspace.artefact(folder, subject.name), "valence_arousal")["valence_arousal"]
         errors = np.clip((truth - trace)[~np.isnan(truth).any(axis=1)], -2, 2)
         if len(errors):

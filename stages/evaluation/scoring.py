@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from stages.core.arrays import Floats
 from stages.core.artefacts import read_arrays
 from stages.core.corpus import Subject, Workspace
+from stages.core.loaded import remembered
 from stages.core.measures import (
     TARGETS,
     Moments,
@@ -19,6 +21,13 @@ from stages.core.measures import (
 )
 from stages.core.params import EvaluateParams
 from stages.evaluation.intervals import ccc_intervals
+
+
+@remembered
+def labels_of(index: Path) -> Floats:
+    """A subject's labels, NaN where there are none; every system is compared with them. (T, 2) float32."""
+    labels: Floats = read_arrays(index, "valence_arousal")["valence_arousal"]
+    return labels
 
 
 @dataclass
@@ -51,7 +60,7 @@ def gather(workspace: Workspace, folder: str, subjects: Iterable[Subject]) -> Ga
     """
     found = Gathered()
     for subject in workspace.having(list(subjects), folder):
-        truth = read_arrays(workspace.artefact("index", subject.name), "valence_arousal")["valence_arousal"]
+        truth = labels_of(workspace.artefact("index", subject.name))
         trace = read_arrays(workspace.artefact(folder, subject.name), "valence_arousal")["valence_arousal"]
         labelled = int((~np.isnan(truth).any(axis=1)).sum())
         if not labelled:
@@ -117,7 +126,7 @@ def score_subjects(workspace: Workspace, folder: str) -> list[SubjectScore]:
     """CCC of every labelled validation subject with a trace in a folder, worst first."""
     found = []
     for subject in workspace.having(workspace.corpus().of("validation"), folder):
-        truth = read_arrays(workspace.artefact("index", subject.name), "valence_arousal")["valence_arousal"]
+        truth = labels_of(workspace.artefact("index", subject.name))
         trace = read_arrays(workspace.artefact(folder, subject.name), "valence_arousal")["valence_arousal"]
         labelled = ~np.isnan(truth).any(axis=1)
         if labelled.any():
