@@ -31,30 +31,20 @@ import numpy as np
 
 from stages.core.arrays import Flags, Floats
 from stages.core.artefacts import read_arrays, read_config, read_json, write_arrays, write_json, write_tensors
-from stages.core.corpus import LEAST_RECORDINGS, Corpus, Subject, Workspace
+from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.folds import Groups, validation_folds
 from stages.core.notes import Note
 from stages.core.params import ComputeParams, CrossfitParams, FuseParams, IntervalParams, load_params
 from stages.core.systems import FUSIONS, OUT_OF_FOLD
-from stages.core.times import nearest
 from stages.engine.stage import Stage, Unit, main
-from stages.evaluation.difficulty import FEATURES, View, look, on_grid
+from stages.evaluation.difficulty import FEATURES, on_grid
 from stages.fusion.grouped import cross_fitted
 from stages.fusion.methods import METHODS, Fitted
-from stages.fusion.part_intervals import (
-    PART,
-    Evidence,
-    PartFits,
-    PartInterval,
-    SystemWidths,
-    at_native,
-    stack_widths,
-)
-from stages.fusion.voice import speaking_share, split_by_speaking
+from stages.fusion.part_intervals import PART, PartInterval, SystemWidths, at_native, stack_widths
+from stages.fusion.stacks import of_subject, read_stack, read_stacks_by_fold, read_view, require_recordings
+from stages.fusion.system_widths import fit_widths
 
-FEWEST_RECORDINGS = LEAST_RECORDINGS["validation"]
-"""One to score on, two to fit on: the forest's own choice holds one of these out again."""
 SEEN = ("speech", "faces", "embeddings")
 """Stages whose results the intervals depend on."""
 WIDTHS = "widths/"
@@ -77,43 +67,9 @@ class _Rows(NamedTuple):
     subject: Groups
 
 
-def fit_widths(unit: Unit, settings: IntervalParams) -> list[Note]:
-    """Widths of the interval of one system at every step of validation, by fits on other recordings."""
-    _require_recordings(unit)
-    (system,), folds = unit.facts["systems"], sorted(set(unit.facts["folds"].values()))
-    shown = {name: _of_subject(unit, name) for name in unit.facts["subjects"]}
-    evidence = {name: _evidence(each, unit.facts["folds"][name]) for name, each in shown.items()}
-    fits = PartFits(evidence, settings)
-
-    def traces(fold: int | None) -> dict[str, Floats]:
-        return {
-            name: _at_steps(_trace(each, system, fold), _times(each, system), evidence[name].view.time_s)
-            for name, each in shown.items()
-            if system in each.reads
-        }
-
-    every, by_fold = traces(None), [fits.widths(traces(fold), fold) for fold in folds]
-    widths = SystemWidths(
-        fits.part(every),
-        fits.widths(every, None),
-        {name: np.stack([found[name] for found in by_fold]) for name in every},
-        {name: evidence[name].view.time_s for name in every},
-    )
-    write_tensors(unit.writes["widths"], widths.to_arrays())
-    return []
-
-
-def _require_recordings(unit: Unit) -> None:
-    recordings = len(set(unit.facts["subjects"].values()))
-    if recordings < FEWEST_RECORDINGS:
-        raise ValaroError(
-            f"fusion needs {FEWEST_RECORDINGS} labelled validation recordings, there are {recordings}"
-        )
-
-
 def fit_fusion(unit: Unit, settings: FuseParams) -> list[Note]:
     """Fit one fusion on all of validation, and predict every validation recording by a fit on the others."""
-    _require_recordings(unit)
+    require_recordings(unit)
     rows, parts = _gather(unit, settings)
     truth = rows.truth
     fusion = FUSIONS[unit.facts["fusion"]]
@@ -169,44 +125,9 @@ def _require_same_features(model: Path, arrays: Mapping[str, Floats], config: Ma
         raise ValaroError(f"{model}: {problem}. Run `dvc repro fuse` again.")
 
 
-def read_stack(
-    unit: Unit, systems: list[str], speaking_window_s: float | None = None, fold: int | None = None
-) -> tuple[Floats, Floats]:
-    """The traces of some systems side by side, and their times; abstentions filled.
-
-    Args:
-        unit: reads the traces by their systems, and `speech` if the stack is to be split.
-        systems: their order in the stack.
-        speaking_window_s: split the stack by the share of speaking time in this window; None: don't.
-        fold: take what this fold's others picked; None: what all of validation picked.
-
-    Returns:
-        (N, M, 2), or (N, 2 M, 2) if split; (N,).
-    """
-    traces = {name: _trace(unit, name, fold) for name in systems if name in unit.reads}
-    if not traces:
-        raise ValaroError(f"{unit.name}: none of {', '.join(systems)} has a trace to fuse")
-    mean = np.mean(list(traces.values()), axis=0)
-    columns = [traces.get(system, mean) for system in systems]
-    first = next(system for system in systems if system in traces)
-    stack, time_s = np.stack(columns, axis=1), read_arrays(unit.reads[first], "time_s")["time_s"]
-    if speaking_window_s is None:
-        return stack, time_s
-    speech = read_arrays(unit.reads["speech"], "speaking", "time_s")
-    return split_by_speaking(
-        stack, speaking_share(speech["speaking"], speech["time_s"], time_s, speaking_window_s)
-    ), time_s
-
-
-def _view(unit: Unit) -> View:
-    """What the systems' intervals look at; embeddings are compared with none of training's."""
-    reads = unit.reads
-    return look(reads["faces"], reads["speech"], reads.get("embeddings"), np.empty((0, 0)))
-
-
 def _widths(unit: Unit, parts: Mapping[str, PartInterval], time_s: Floats) -> Floats:
     """Widths of the systems' intervals at native frames. Shape: (N,) -> (N, M, 2)."""
-    view = _view(unit)
+    view = read_view(unit)
     found = [
         at_native(part.widths(view, on_grid(unit.reads[name], view.time_s)), view.time_s, time_s)
         if name in unit.reads
@@ -214,20 +135,6 @@ def _widths(unit: Unit, parts: Mapping[str, PartInterval], time_s: Floats) -> Fl
         for name, part in parts.items()
     ]
     return stack_widths(found, len(time_s))
-
-
-def _times(unit: Unit, system: str) -> Floats:
-    """Time of the native frames. Shape: -> (N,)."""
-    return np.asarray(read_arrays(unit.reads[system], "time_s")["time_s"])
-
-
-def _trace(unit: Unit, system: str, fold: int | None) -> Floats:
-    if fold is None:
-        trace: Floats = read_arrays(unit.reads[system], "valence_arousal")["valence_arousal"]
-        return trace
-    by_fold: Floats = read_arrays(unit.reads[f"{system}{OUT_OF_FOLD}"], "by_fold")["by_fold"]
-    own: Floats = by_fold[fold if len(by_fold) > 1 else 0]
-    return own
 
 
 def _save(unit: Unit, fitted: Fitted, parts: dict[str, PartInterval], speaking_window_s: float) -> None:
@@ -250,16 +157,16 @@ def _gather(unit: Unit, settings: FuseParams) -> tuple[_Rows, dict[str, PartInte
     """
     fusion, systems = FUSIONS[unit.facts["fusion"]], unit.facts["systems"]
     window_s = settings.speaking_window_s if fusion.by_speech else None
-    parts, folds = [], sorted(set(unit.facts["folds"].values()))
-    shown = {name: _of_subject(unit, name) for name in unit.facts["subjects"]}
+    parts, folds = [], len(set(unit.facts["folds"].values()))
+    shown = {name: of_subject(unit, name) for name in unit.facts["subjects"]}
     for name, recording in unit.facts["subjects"].items():
         stack, time_s = read_stack(shown[name], systems, window_s)
-        by_fold = [read_stack(shown[name], systems, window_s, fold)[0] for fold in folds]
+        by_fold = read_stacks_by_fold(shown[name], systems, time_s, folds, window_s)
         truth = read_arrays(shown[name].reads["index"], "valence_arousal")["valence_arousal"]
         parts.append(
             (
                 stack,
-                np.stack(by_fold),
+                by_fold,
                 truth,
                 time_s,
                 _on_grid(time_s, settings.rows_hz),
@@ -271,12 +178,6 @@ def _gather(unit: Unit, settings: FuseParams) -> tuple[_Rows, dict[str, PartInte
     joined = (np.concatenate(columns) for columns in others)
     rows = _Rows(np.concatenate(stacks), np.concatenate(by_fold, axis=1), *joined)
     return _weighed(unit, rows) if fusion.by_width else (rows, {})
-
-
-def _of_subject(unit: Unit, name: str) -> Unit:
-    """What fitting reads of one subject, by role alone."""
-    own = (role.split("/", 1) for role in unit.reads)
-    return Unit(name, {role: unit.reads[f"{role}/{name}"] for role, whose in own if whose == name}, {})
 
 
 def _weighed(unit: Unit, rows: _Rows) -> tuple[_Rows, dict[str, PartInterval]]:
@@ -304,17 +205,6 @@ def _weighed(unit: Unit, rows: _Rows) -> tuple[_Rows, dict[str, PartInterval]]:
     by_fold = np.stack([weigh(stacks, native(fold)) for fold, stacks in enumerate(rows.by_fold)])
     weighed = rows._replace(stacks=weigh(rows.stacks, native(None)), by_fold=by_fold)
     return weighed, {system: each.part for system, each in known.items()}
-
-
-def _evidence(subject: Unit, fold: int) -> Evidence:
-    view, index = _view(subject), read_arrays(subject.reads["index"], "valence_arousal", "time_s")
-    truth = index["valence_arousal"][nearest(index["time_s"], view.time_s)].astype(np.float64)
-    return Evidence(view, truth, fold)
-
-
-def _at_steps(trace: Floats, time_s: Floats, grid_s: Floats) -> Floats:
-    """A native trace at the steps of the grid. Shape: (N, 2), (N,), (T,) -> (T, 2)."""
-    return np.column_stack([np.interp(grid_s, time_s, column) for column in trace.T.astype(float)])
 
 
 def _on_grid(time_s: Floats, rows_hz: float | None) -> Flags:
@@ -442,17 +332,15 @@ def run(
     """Fit every fusion, then apply it to validation and test."""
     folds = validation_folds(workspace, corpus, crossfit)
     labelled = workspace.having(corpus.of("validation"), "traces/dynamic")
-    widths = width_units(workspace, labelled, folds)
-    stage.run(fit_widths, widths, intervals, compute=compute)
-    for by_workers, place in ((False, {"jobs": 1}), (True, {"compute": compute})):
-        fusions = [name for name in FUSIONS if METHODS[FUSIONS[name].method].by_workers == by_workers]
-        fitting = [fitting_unit(workspace, labelled, fusion, folds) for fusion in fusions]
-        stage.run(fit_fusion, fitting, settings, **place)
+    stage.run(fit_widths, width_units(workspace, labelled, folds), intervals, compute=compute)
+    slowest_first = sorted(FUSIONS, key=lambda name: METHODS[FUSIONS[name].method].thins, reverse=True)
+    fitting = [fitting_unit(workspace, labelled, fusion, folds) for fusion in slowest_first]
+    stage.run(fit_fusion, fitting, settings, compute=compute)
     source = read_json(workspace.corpus_file).get("source")
     write_json(workspace.model("fusion/provenance.json"), {"corpus": source})
     subjects = corpus.of("validation", "test")
     units = [unit for fusion in FUSIONS for unit in applying_units(workspace, workspace, subjects, fusion)]
-    stage.run(apply_fusion, units, jobs=1)
+    stage.run(apply_fusion, units, compute=compute)
 
 
 def fuse() -> None:

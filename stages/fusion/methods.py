@@ -164,15 +164,18 @@ def fit_forests(
 
 
 def _dirichlet(settings: FuseParams, blocks: int, stacks: Floats, truth: Floats, _groups: Groups) -> Fitted:
-    return fit_weighted(
-        stacks,
-        truth,
-        draws=settings.draws,
-        seed=settings.seed,
-        per_target=settings.per_target,
-        refine=settings.refine,
-        blocks=blocks,
-    )
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):  # the last digits of sums depend on how many threads add up
+        return fit_weighted(
+            stacks,
+            truth,
+            draws=settings.draws,
+            seed=settings.seed,
+            per_target=settings.per_target,
+            refine=settings.refine,
+            blocks=blocks,
+        )
 
 
 def _forests(choose_by: Literal["out_of_bag", "grouped"]) -> "Fit":
@@ -205,21 +208,18 @@ class Method:
         fit: fits it on labelled rows.
         load: the inverse of `Fitted.to_arrays`.
         thins: whether it is fitted on `fuse.rows_hz` rows per second instead of on every frame.
-        by_workers: whether worker processes may fit it. Workers have fewer threads. The last digits of sums
-            over all frames, by which weights are selected, depend on that; trees don't.
         weigh: adds the widths of the systems' intervals, (N, M, 2), to a stack (N, M, 2); see `width`.
     """
 
     fit: Fit
     load: Callable[[Mapping[str, Floats]], Fitted]
     thins: bool = False
-    by_workers: bool = False
     weigh: Callable[[Floats, Floats], Floats] = with_widths
 
 
 METHODS: Mapping[str, Method] = {
     "dirichlet": Method(_dirichlet, load_weighted, weigh=with_precision_weighted_mean),
-    "forest": Method(_forests("out_of_bag"), load_forests, thins=True, by_workers=True),
-    "grouped_forest": Method(_forests("grouped"), load_forests, thins=True, by_workers=True),
+    "forest": Method(_forests("out_of_bag"), load_forests, thins=True),
+    "grouped_forest": Method(_forests("grouped"), load_forests, thins=True),
 }
 """The methods by name."""

@@ -17,11 +17,17 @@ def rows(n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("min_leaf", [1, 7])
 @pytest.mark.parametrize("trees", [1, 12])
-def test_it_predicts_what_scikit_learn_predicts(min_leaf: int, trees: int) -> None:
+@pytest.mark.parametrize("max_samples", [1.0, 0.55])
+def test_it_predicts_what_scikit_learn_predicts(max_samples: float, min_leaf: int, trees: int) -> None:
     stack, truth = rows()
-    reference = RandomForestRegressor(trees, min_samples_leaf=min_leaf, random_state=3)
+    reference = RandomForestRegressor(
+        trees,
+        min_samples_leaf=min_leaf,
+        max_samples=None if max_samples == 1 else max_samples,
+        random_state=3,
+    )
     reference.fit(stack.astype(np.float32), truth)
-    forest, _ = grow(stack, truth, trees, Growth(min_leaf=min_leaf, seed=3))
+    forest, _ = grow(stack, truth, trees, Growth(min_leaf=min_leaf, max_samples=max_samples, seed=3))
     for new in (stack, rows(5000, 1)[0]):
         np.testing.assert_allclose(forest.predict(new), reference.predict(new), rtol=0, atol=1e-6)
 
