@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from stages import embed, fuse, predict, predict_cross_attention, smooth
-from stages.core.artefacts import files_of, read_arrays, read_facts, write_arrays
+from stages.core.artefacts import files_of, own_folder, read_arrays, read_facts, write_arrays
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import BadInput
 from stages.core.notes import Note
@@ -52,20 +52,26 @@ def degrade_validation(unit: Unit, settings: Settings) -> list[Note]:
     shown = [Subject(**subject) for subject in unit.facts["subjects"]]
     films = {subject.video: unit.reads.get(f"video/{subject.name}", "") for subject in shown}
     own = Corpus(shown, {video: str(path) for video, path in films.items()})
+    with own_folder(copy.root):
+        _predict(workspace, copy, own, unit.name, settings)
+    for stage in KEPT:
+        for file in sorted(copy.folder(stage).glob("*.h5")):
+            arrays = {name: array for name, array in read_arrays(file).items() if not name.startswith("jpeg")}
+            write_arrays(unit.writes["copies"] / stage / file.name, arrays, **read_facts(file))
+    return []
+
+
+def _predict(workspace: Workspace, copy: Workspace, own: Corpus, kind: str, settings: Settings) -> None:
+    """Degrade every recording and go through all steps, in the copy."""
     copy.write_corpus(own)
-    for seed, subject in enumerate(shown):
-        _lay(workspace, copy, subject, unit.name, seed)
+    for seed, subject in enumerate(own.subjects):
+        _lay(workspace, copy, subject, kind, seed)
     for work, units, given in steps(workspace, copy, own, settings):
         for each in units():
             try:
                 do_unit(work, each, given)
             except BadInput:  # it abstains here, as it does for the recording itself
                 continue
-    for stage in KEPT:
-        for file in sorted(copy.folder(stage).glob("*.h5")):
-            arrays = {name: array for name, array in read_arrays(file).items() if not name.startswith("jpeg")}
-            write_arrays(unit.writes["copies"] / stage / file.name, arrays, **read_facts(file))
-    return []
 
 
 def _lay(workspace: Workspace, copy: Workspace, subject: Subject, kind: str, seed: int) -> None:

@@ -46,7 +46,8 @@ def own_folder(folder: Path) -> Iterator[None]:
     """Declare a temporary folder that only this process writes to, for the length of the block.
 
     Files in it aren't flushed to the disk, and artefacts in it aren't checked before they are read: `valaro
-    predict` reads a recording's files many times, and a check takes six times as long as reading.
+    predict` reads a recording's files many times, and a check takes six times as long as reading. What a link
+    in it leads to is checked.
 
     Args:
         folder: the folder, as it begins the paths of its files (relative or absolute).
@@ -60,7 +61,7 @@ def own_folder(folder: Path) -> Iterator[None]:
 
 
 def _is_own(path: Path) -> bool:
-    return str(path).startswith(tuple(_own_folders))
+    return str(path).startswith(tuple(_own_folders)) and not path.is_symlink()
 
 
 @contextmanager
