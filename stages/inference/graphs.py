@@ -196,11 +196,16 @@ def _require_equal(outputs: Sequence[Any], file: Path, network: Exported) -> Non
             )
 
 
+def threads() -> int:
+    """Threads of a graph: OMP_NUM_THREADS, as in PyTorch; two by default."""
+    return int(os.environ.get("OMP_NUM_THREADS", "2"))
+
+
 def _compiled(file: Path, precision: Precision) -> Run:
-    """The graph as a function, with OMP_NUM_THREADS threads, as in PyTorch; two by default."""
+    """The graph as a function."""
     options = {
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
-        "INFERENCE_NUM_THREADS": int(os.environ.get("OMP_NUM_THREADS", "2")),
+        "INFERENCE_NUM_THREADS": threads(),
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,  # else all workers of a stage are pinned to the same cores
     }
