@@ -13,7 +13,6 @@ How a mixture at 44.1 kHz goes through, block by block (Spleeter 2.4's own steps
 
 from __future__ import annotations
 
-import ctypes
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from stages.core.arrays import Floats
+from stages.engine.garbage import keep_freed_memory
 from stages.inference.graphs import Run, threads
 from stages.separation.separation import Separator, clean
 from stages.separation.streaming import through_rate
@@ -199,18 +199,3 @@ def _overlap_added(frames: Floats) -> Floats:
 
 def _rows(voice: Floats) -> Floats:
     return np.ascontiguousarray(voice.T)
-
-
-def keep_freed_memory() -> None:
-    """Let glibc reuse large blocks instead of handing each back to the system and zeroing it anew.
-
-    Every pass asks for the same buffers of some ten megabytes; keeping them makes it two to three times
-    quicker on a CPU, and the peak stays what it is. Elsewhere than on glibc nothing happens.
-    """
-    mmap_threshold, trim_threshold, most = -3, -1, 2**31 - 1  # of malloc.h
-    try:
-        tune = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return
-    tune(mmap_threshold, most)
-    tune(trim_threshold, most)

@@ -37,6 +37,7 @@ from torch.utils.data import DataLoader
 from stages.core.errors import ValaroError
 from stages.core.optimisation import OptimSettings
 from stages.engine.device import torch_device
+from stages.engine.garbage import keep_freed_memory
 from stages.engine.lazy_imports import without_compiler
 from stages.training.average import Average
 from stages.training.freezing import Groups, check_groups, one_group, train_mode, unfreeze_top
@@ -100,6 +101,8 @@ def fit(
     """
     if not len(train_batches):
         raise ValueError("train_batches holds no batch; at least one is needed")
+    if torch_device() == "cpu":
+        keep_freed_memory()
     with _deterministic(torch_device()):
         wanted = sorted({stop_on, *keep})
         fingerprint = f"{settings.model_dump_json()} {stop_on} {wanted} {lower_is_better} {run_id}"
