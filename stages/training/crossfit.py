@@ -20,6 +20,7 @@ from stages.core.arrays import Floats
 from stages.core.artefacts import write_arrays
 from stages.core.measures import TARGETS, Moments, merge_all
 from stages.training.run_state import Fitted
+from stages.training.threads import threads_for
 
 WITHOUT = "_without_fold_"
 Parts = Mapping[str, tuple[Moments, Moments]]
@@ -106,10 +107,11 @@ def write_out_of_fold(
     places, subjects = sorted(set(folds.values())), list(names)
     wanted = [[f"{name}{WITHOUT}{fold}" for name in chosen_by] for fold in places]
     by_epoch = {fitted.best[score].epoch: score for pair in wanted for score in pair}
-    predicted = {
-        epoch: {name: predict(fitted.restore(model, score), name) for name in subjects}
-        for epoch, score in sorted(by_epoch.items())
-    }
+    with threads_for(model):
+        predicted = {
+            epoch: {name: predict(fitted.restore(model, score), name) for name in subjects}
+            for epoch, score in sorted(by_epoch.items())
+        }
     for name in subjects if places else []:
         epochs = [[fitted.best[score].epoch for score in pair] for pair in wanted]
         by_fold = [

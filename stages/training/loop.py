@@ -37,21 +37,18 @@ from torch.utils.data import DataLoader
 from stages.core.errors import ValaroError
 from stages.core.optimisation import OptimSettings
 from stages.engine.device import torch_device
-from stages.engine.garbage import keep_freed_memory
 from stages.engine.lazy_imports import without_compiler
 from stages.training.average import Average
 from stages.training.freezing import Groups, check_groups, one_group, train_mode, unfreeze_top
 from stages.training.run_state import Best, EpochRecord, Fitted, load_run, save_run, weights_file
 from stages.training.schedule import build_optimizer, build_schedule
+from stages.training.threads import threads_for
 
 __all__ = ["EpochRecord", "Fitted", "fit"]
 
 without_compiler()
 
 SEEDS = 2**32
-SMALL = 1_000_000
-"""Parameters below which a network trains on one thread. Two would spend as long on meeting as on work: hardly
-quicker on idle cores, they take twice the processor's time, and eight times as long on busy cores."""
 Loss = Callable[[nn.Module, Any], Tensor]
 Validate = Callable[[nn.Module], Mapping[str, float]]
 
@@ -104,8 +101,7 @@ def fit(
     """
     if not len(train_batches):
         raise ValueError("train_batches holds no batch; at least one is needed")
-    device = torch_device()
-    with _deterministic(device), _on_processor(model) if device == "cpu" else nullcontext():
+    with _deterministic(torch_device()), threads_for(model):
         wanted = sorted({stop_on, *keep})
         fingerprint = f"{settings.model_dump_json()} {stop_on} {wanted} {lower_is_better} {run_id}"
         run = _Run(model, train_batches, settings, groups or one_group(model), scratch, fingerprint, at_once)
@@ -296,19 +292,6 @@ def _accelerator(settings: OptimSettings) -> Accelerator:
         dataloader_config=loading,
         kwargs_handlers=[parallel],
     )
-
-
-@contextmanager
-def _on_processor(model: nn.Module) -> Iterator[None]:
-    """Train with as many threads as `model` is worth, and keep the memory of a step for the next."""
-    keep_freed_memory()
-    before = torch.get_num_threads()
-    if sum(parameter.numel() for parameter in model.parameters()) < SMALL:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

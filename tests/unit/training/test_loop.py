@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from stages.core.errors import ValaroError
 from stages.core.optimisation import OptimSettings
-from stages.training import loop
+from stages.training import threads as threads_module
 from stages.training.loop import fit, parts_of
 from stages.training.losses import log_cosh_loss
 
@@ -110,7 +110,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, killed_after, schedule)
 
 @pytest.mark.parametrize(("small", "threads"), [(True, 1), (False, 2)])
 def test_a_small_network_trains_on_one_thread(tmp_path, monkeypatch, small, threads):
-    monkeypatch.setattr(loop, "SMALL", 1_000 if small else 10)
+    monkeypatch.setattr(threads_module, "SMALL", 1_000 if small else 10)
     before, seen, task = torch.get_num_threads(), [], Task(tmp_path)
     torch.set_num_threads(2)
     try:
@@ -241,7 +241,7 @@ from pathlib import Path
 from stages.training.loop import fit, parts_of
 from stages.training.losses import log_cosh_loss
 from stages.core.optimisation import OptimSettings
-from stages.training import loop
+from stages.training import threads as threads_module
 from torch import distributed, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
