@@ -37,6 +37,7 @@ from stages.engine.stage import Stage, Unit, main
 from stages.fusion.postprocessing import smooth_to_native
 from stages.fusion.streams import Streams, read_streams, step_of
 from stages.temporal.normalisation import Normaliser
+from stages.training.kept import Kept
 
 CHOSEN_BY = ("valence_ccc", "arousal_ccc")
 """Each target has an epoch of its own."""
@@ -177,6 +178,7 @@ class _Scorer:
     ) -> None:
         self._unit, self._names, self._normaliser, self._folds = unit, names, normaliser, folds
         self._window, self._step_s, self._smooth_s = window, step_s, smooth_s
+        self._shown, self._labels = Kept(self._read_shown), Kept(self._read_labels)
 
     def __call__(self, model: Any) -> dict[str, float]:
         from stages.training.crossfit import fold_scores
@@ -184,9 +186,9 @@ class _Scorer:
         parts = {}
         for name in self._names:
             predicted, time_s = self.predict(model, name)
-            index = read_arrays(self._unit.reads[f"index/{name}"])
-            trace = smooth_to_native(predicted, time_s, index["time_s"], self._smooth_s)
-            parts[name] = moments_per_target(index["valence_arousal"], trace)
+            valence_arousal, native_s = self._labels(name)
+            trace = smooth_to_native(predicted, time_s, native_s, self._smooth_s)
+            parts[name] = moments_per_target(valence_arousal, trace)
         return fold_scores(parts, self._folds)
 
     def predict(self, model: Any, name: str) -> tuple[Floats, Floats]:
@@ -194,16 +196,26 @@ class _Scorer:
         from stages.temporal.dynamic import saying
         from stages.temporal.recording import predict_runs
 
-        streams = _streams(self._unit, name)
+        shown, time_s = self._shown(name)
         predicted = predict_runs(
             saying(model),
-            streams.scaled(self._normaliser.apply),
-            streams.time_s,
+            shown,
+            time_s,
             step_s=self._step_s,
             window=self._window,
             hop=max(1, self._window // 2),
         )
-        return predicted, streams.time_s
+        return predicted, time_s
+
+    def _read_shown(self, name: str) -> tuple[Floats, Floats]:
+        """The model's input, and its times."""
+        streams = _streams(self._unit, name)
+        return streams.scaled(self._normaliser.apply), streams.time_s
+
+    def _read_labels(self, name: str) -> tuple[Floats, Floats]:
+        """Of the native frames, and their times."""
+        index = read_arrays(self._unit.reads[f"index/{name}"], "valence_arousal", "time_s")
+        return index["valence_arousal"], index["time_s"]
 
 
 def unit_of(workspace: Workspace, corpus: Corpus, crossfit: CrossfitParams) -> Unit:

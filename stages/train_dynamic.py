@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stages.core.arrays import Floats
+from stages.core.arrays import Flags, Floats
 from stages.core.artefacts import read_arrays, read_facts, write_tensors
 from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
@@ -33,6 +33,7 @@ from stages.engine.stage import Stage, Unit, main
 from stages.fusion.postprocessing import smooth_to_native
 from stages.temporal.missing import Missing, fitted_on, model_input
 from stages.temporal.normalisation import Normaliser
+from stages.training.kept import Kept
 
 CHOSEN_BY = ("valence_ccc", "arousal_ccc")
 """Each target has an epoch of its own."""
@@ -186,6 +187,7 @@ class _Scorer:
     ) -> None:
         self._unit, self._names, self._normaliser = unit, names, normaliser
         self._window, self._settings, self._folds = window, settings, folds
+        self._shown, self._labels = Kept(self._read_shown), Kept(self._read_labels)
 
     def __call__(self, model: Any) -> dict[str, float]:
         from stages.training.crossfit import fold_scores
@@ -193,9 +195,9 @@ class _Scorer:
         parts = {}
         for name in self._names:
             predicted, time_s = self.predict(model, name)
-            index = read_arrays(self._unit.reads[f"index/{name}"])
-            trace = smooth_to_native(predicted, time_s, index["time_s"], self._settings.validation_smooth_s)
-            parts[name] = moments_per_target(index["valence_arousal"], trace)
+            valence_arousal, native_s = self._labels(name)
+            trace = smooth_to_native(predicted, time_s, native_s, self._settings.validation_smooth_s)
+            parts[name] = moments_per_target(valence_arousal, trace)
         return fold_scores(parts, self._folds)
 
     def predict(self, model: Any, name: str) -> tuple[Floats, Floats]:
@@ -203,13 +205,21 @@ class _Scorer:
         from stages.temporal.dynamic import saying
         from stages.temporal.recording import predict_sequence
 
-        embedded = read_arrays(self._unit.reads[f"embeddings/{name}"])
-        shown, known = model_input(
-            self._normaliser, embedded["embedding"], embedded["detected"], self._settings.missing
-        )
+        shown, known, time_s = self._shown(name)
         hop = max(1, self._window // 2)
-        said = predict_sequence(saying(model), shown, self._window, hop, known=known)
-        return said, embedded["time_s"]
+        return predict_sequence(saying(model), shown, self._window, hop, known=known), time_s
+
+    def _read_shown(self, name: str) -> tuple[Floats, Flags | None, Floats]:
+        """The model's input, the steps that it may attend to, and their times."""
+        embedded = read_arrays(self._unit.reads[f"embeddings/{name}"], "embedding", "detected", "time_s")
+        missing = self._settings.missing
+        shown, known = model_input(self._normaliser, embedded["embedding"], embedded["detected"], missing)
+        return shown, known, embedded["time_s"]
+
+    def _read_labels(self, name: str) -> tuple[Floats, Floats]:
+        """Of the native frames, and their times."""
+        index = read_arrays(self._unit.reads[f"index/{name}"], "valence_arousal", "time_s")
+        return index["valence_arousal"], index["time_s"]
 
 
 def unit_of(workspace: Workspace, corpus: Corpus, crossfit: CrossfitParams) -> Unit:
