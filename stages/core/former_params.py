@@ -44,10 +44,10 @@ ADDED_KEYS: Mapping[str, Any] = {
     "crossfit": {"folds": 5, "seed": 0},  # this and intervals affect scores only, not traces
     "intervals": {
         "coverage": 0.9,
-        "trees": 20,
+        "trees": 25,
         "depth": 2,
-        "rate": 0.1,
-        "min_leaf": 160,
+        "rate": 0.12,
+        "min_leaf": 100,
         "rows": 4000,
         "landmarks": 2000,
         "seed": 0,

@@ -1,7 +1,7 @@
 """Regression by gradient-boosted trees (Friedman, 2001), kept as plain arrays.
 
 Small trees one after the other, each fitted to the slope of the loss, each a small step. scikit-learn grows
-them by histograms, on the ranks of the features: of 32 intervals with equally many rows, the one that a value
+them by histograms, on the ranks of the features: of 128 intervals with equally many rows, which one a value
 lies in. What is kept is the nodes laid end to end, as of a random forest, which compare the values again.
 """
 
@@ -15,7 +15,7 @@ from stages.core.arrays import Floats, Integers
 from stages.core.params import IntervalParams
 from stages.fusion.forest import Forest, checked_once
 
-INTERVALS = 32
+INTERVALS = 128
 """Of every feature: the trees split between them alone."""
 
 

@@ -50,10 +50,14 @@ def test_one_more_video_costs_one_all_the_way(
     counts = computed(project.dvc("repro"))
     once = {"embed": (1, 8), "predict": (4, 31), "predict_cross_attention": (1, 7), "smooth": (5, 38 + 5 * 3)}
     # (smooth: besides every trace, five systems' out-of-fold traces of three subjects)
-    once["fuse"] = (7, 7 + 7 * 4)  # every fusion is fitted, and applied to four subjects so far
+    once["fuse"] = (
+        7,
+        3 + 7 + 7 * 4,
+    )  # three widths and all fusions are fitted, and applied to four subjects so far
     trainings = ("finetune", "train_dynamic", "kelm", "train_audio", "train_cross_attention")
     models = dict.fromkeys(trainings, (0, 1)) | {"finetune_folds": (0, 0)}
-    models |= {"degrade": (0, 4), "intervals": (0, 1 + 5 + 7), "report": (0, 3)}  # validation alone
+    # intervals: landmarks, views of three subjects and their four copies each, a fit per system and fusion
+    models |= {"degrade": (0, 4), "intervals": (0, 1 + 3 * 5 + 5 + 7), "report": (0, 3)}  # validation alone
     assert counts == ONE_MORE | models | once
     assert project.digests("models") == before
     assert "newcomer/00001.jpg" in (project / "data/submission/submission.csv").read_text()

@@ -13,7 +13,7 @@ from stages.evaluation.sureness import read_interval
 from stages.intervals import fit_interval, take_view, units, view_units
 
 SETTINGS = IntervalParams(
-    coverage=0.9, trees=20, depth=1, rate=0.1, min_leaf=20, rows=2000, landmarks=10, seed=0
+    coverage=0.9, trees=25, depth=1, rate=0.12, min_leaf=20, rows=2000, landmarks=10, seed=0
 )
 NAMES = [f"r{k}" for k in range(10)]
 STEPS = 60
