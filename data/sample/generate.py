@@ -18,9 +18,8 @@ from pathlib import Path
 from joblib import Parallel, delayed
 
 from data.sample.annotations import write_test_lists
-from data.sample.cast import plan
+from data.sample.cast import Clip, plan
 from data.sample.settings import SPLITS, Settings, load_settings
-from data.sample.shoot import shoot
 
 HERE = Path(__file__).parent
 
@@ -31,12 +30,16 @@ def generate(settings: Settings, out: Path) -> None:
         shutil.rmtree(out / part, ignore_errors=True)
     clips = plan(settings)
     longest_first = sorted(clips, key=lambda clip: -clip.duration_s * len(clip.roles))
-    # Forked, as drawing takes less time than the imports of a fresh process would.
-    workers = Parallel(n_jobs=settings.workers, backend="multiprocessing")
-    counts = workers(delayed(shoot)(clip, out) for clip in longest_first)
+    counts = Parallel(n_jobs=settings.workers)(delayed(_shoot)(clip, out) for clip in longest_first)
     frames = {clip.name: count for clip, count in zip(longest_first, counts, strict=True)}
     tests = {role.subject: frames[clip.name] for clip in clips if clip.split == "test" for role in clip.roles}
     write_test_lists(out / "corpus" / "annotations", tests)
+
+
+def _shoot(clip: Clip, out: Path) -> int:
+    from data.sample.shoot import shoot  # takes half a second to import, which only the workers need
+
+    return shoot(clip, out)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
