@@ -21,8 +21,8 @@ class ResidualBlock(nn.Module):
 
     Shape: (B, C, H, W) -> (B, K, H / 2, W / 2), rounded up.
 
-    The projection takes every second pixel by a slice: as a convolution with a stride, of 13 channels, oneDNN
-    (3.13, AVX-512) writes beyond its memory in the backward pass.
+    The projection takes every second pixel by a slice: as a convolution with a stride, PyTorch's library for
+    processors (oneDNN 3.13) ended the process in the backward pass.
     """
 
     def __init__(self, channels_in: int, channels: int) -> None:
