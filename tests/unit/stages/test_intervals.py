@@ -44,12 +44,12 @@ def workspace(tmp_path: Path) -> Workspace:
     return workspace
 
 
-def fit(workspace: Workspace) -> None:
+def fit(workspace: Workspace, settings: IntervalParams = SETTINGS) -> None:
     corpus = Corpus([Subject(name, name, None, "validation") for name in NAMES], {})
     for unit in view_units(workspace, corpus, FOLDS):
         do_unit(take_view, unit, None)
     (unit,) = units(workspace, corpus, FOLDS)
-    do_unit(fit_interval, unit, SETTINGS)
+    do_unit(fit_interval, unit, settings)
 
 
 def test_it_is_narrow_where_errors_are_small_and_measured_beside_two_bands(workspace: Workspace) -> None:
@@ -79,7 +79,7 @@ def test_the_interval_of_a_fold_has_not_seen_it(workspace: Workspace) -> None:
     """Whatever the errors of a recording are, its own band is as wide; those of the others change."""
 
     def widths() -> dict[str, float]:
-        fit(workspace)
+        fit(workspace, SETTINGS.model_copy(update={"trees": 4}))
         folder = workspace.folder("intervals", "dynamic")
         return {
             name: float(np.diff(read_arrays(folder / f"{name}.h5")["low_high"], axis=2).mean())
