@@ -89,6 +89,7 @@ def build_optimizer(groups: Sequence[Sequence[nn.Parameter]], settings: OptimSet
     kind = LightAdamW if settings.optimizer == "adamw" else LightAdam
     on_cpu = all(parameter.device.type == "cpu" for group in groups for parameter in group)
     # On a processor the usual step loops over parameters, four times as slow; on a GPU the choice is torch's.
+    # The fused one walks through memory as it lies: autograd gives a gradient the strides of its parameter.
     fused = True if on_cpu else None
     return kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused)
 

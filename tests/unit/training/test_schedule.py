@@ -99,6 +99,24 @@ def test_the_light_optimizers_compute_what_torchs_do(ours, theirs):
     assert torch.equal(*ends)
 
 
+def test_a_step_on_a_processor_is_torchs_plain_one_however_weights_lie_in_memory():
+    ends = []
+    for plain in (True, False):
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(torch.nn.Conv2d(5, 8, 3, stride=2), torch.nn.Conv2d(8, 4, 1)).double()
+        net.to(memory_format=torch.channels_last)
+        settings = OptimSettings(learning_rate=0.01, weight_decay=0.1)
+        optimizer = build_optimizer([list(net.parameters())], settings)
+        if plain:
+            optimizer = torch.optim.AdamW(net.parameters(), lr=0.01, weight_decay=0.1, fused=False)
+        for _ in range(5):
+            optimizer.zero_grad()
+            net(torch.randn(2, 5, 9, 9).double()).square().sum().backward()
+            optimizer.step()
+        ends.append(torch.cat([parameter.detach().flatten() for parameter in net.parameters()]))
+    assert torch.allclose(*ends, rtol=0, atol=1e-12)
+
+
 @pytest.mark.slow
 def test_a_step_imports_no_compiler():
     code = (
