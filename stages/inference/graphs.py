@@ -62,7 +62,7 @@ class Exported:
         code: name of the module whose code, with its imports, determines what the network computes.
         build: returns the PyTorch module with its weights, in eval mode on the CPU; it takes and returns
             tensors, several outputs as a tuple.
-        examples: inputs of a batch of two, for conversion and comparison.
+        examples: inputs for conversion and comparison, of a batch of two if batches may have any size.
         free_axes: number of leading axes of the inputs that may have any length.
         lay_out: makes OpenVINO's model from the module; None: OpenVINO's converter does.
     """

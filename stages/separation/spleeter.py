@@ -163,7 +163,7 @@ class SpleeterGraph(Spleeter):
 
     @property
     def _frames(self) -> int:
-        return SEGMENTS["cpu"] * self.segment_frames
+        return self.segment_frames
 
     @cached_property
     def _window(self) -> Floats:

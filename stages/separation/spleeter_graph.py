@@ -12,7 +12,9 @@ CODE = __name__
 
 
 def open_spleeter(file: Path, precision: Precision, segment_frames: int = 512) -> Run:
-    """Spleeter's networks: magnitudes (B, 2, T, 1024) float32 -> the voice's mask (B, 2, T, 1024).
+    """Spleeter's networks: magnitudes (1, 2, T, 1024) float32 -> the voice's mask (1, 2, T, 1024).
+
+    A processor takes one segment at a time; a graph of nothing but that is quicker.
 
     Args:
         file: converted weights.
@@ -26,7 +28,7 @@ def open_spleeter(file: Path, precision: Precision, segment_frames: int = 512) -
     def exported() -> Exported:
         from stages.separation.spleeter_weights import load_net
 
-        noise = np.random.default_rng(SEED).standard_normal((2, 2, segment_frames, 1024))
-        return Exported(CODE, lambda: load_net(file), [np.abs(noise).astype(np.float32)])
+        noise = np.random.default_rng(SEED).standard_normal((1, 2, segment_frames, 1024))
+        return Exported(CODE, lambda: load_net(file), [np.abs(noise).astype(np.float32)], free_axes=0)
 
     return open_graph(file, exported, CODE, precision, part=f"{segment_frames} frames")
