@@ -7,7 +7,7 @@
    differs.
 3. Later, neither PyTorch nor the libraries of the architecture are imported.
 
-Exporting takes about ten seconds of CPU time per network and 900 MB, opening half a second. It is done in a
+Exporting takes a few seconds of CPU time per network and 900 MB, opening half a second. It is done in a
 separate process that ends soon after, so that workers don't keep PyTorch in memory beside their videos.
 """
 
@@ -106,7 +106,7 @@ def graph_file(weights: Path, exported: Callable[[], Exported], code: str, part:
         torch=version("torch"),
     )
     if not (folder / MODEL).is_file():
-        say(f"{weights.name}: converting for this CPU, about ten seconds; only the first time")
+        say(f"{weights.name}: converting for this CPU, a few seconds; only the first time")
         _export_apart(exported, folder)
         _prune(folders)
     os.utime(folder)
