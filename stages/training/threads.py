@@ -9,9 +9,9 @@ from torch import nn
 from stages.engine.device import torch_device
 from stages.engine.garbage import keep_freed_memory
 
-SMALL = 1_000_000
-"""Parameters below which a network has one thread. Two would spend as long on meeting as on work: hardly
-quicker on idle cores, they take twice the processor's time, and eight times as long on busy cores."""
+SMALL = 200_000
+"""Parameters below which a network has one thread. On two idle cores a second one saves a tenth of the time
+at most (the sample's models); where cores are busy, the two wait for each other: five times as long."""
 
 
 @contextmanager
