@@ -34,8 +34,8 @@ class Cost(NamedTuple):
 
 TIMM = "timm's results, RTX 3090, mixed precision, PyTorch 1.12"
 THROUGHPUT = "throughput-2026-11-26, two cores"
-LOADING = "loading-2026-11-27, one core"
-SAMPLE_RUN = "a whole `dvc repro` of the sample, 2026-11-27, two idle cores"
+LOADING = "loading-2026-11-28, one core"
+SAMPLE_RUN = "a whole `dvc repro` of the sample, 2026-11-28, two idle cores"
 MEASURED_ON = "two cores of an AMD EPYC"
 
 COSTS: dict[str, Cost] = {
@@ -44,9 +44,9 @@ COSTS: dict[str, Cost] = {
     "decode": Cost(0.0156, "core s per s of 640 x 480 video, frames kept", "CPU", THROUGHPUT),
     "grid": Cost(0.005, "core s per s of video: stamps and sound, no frame", "CPU", THROUGHPUT + ", scaled"),
     "pictures": Cost(0.011, "core s per s of 640 x 480 video read", "CPU", THROUGHPUT + ", scaled"),
-    "jpeg": Cost(0.0046, "core s per megapixel decoded", "CPU", LOADING),
+    "jpeg": Cost(0.0031, "core s per megapixel decoded", "CPU", LOADING),
     "detector": Cost(0.0309, "core s per megapixel searched", "CPU", "detection-2026-11-26, less the JPEG"),
-    "crop": Cost(0.002, "core s per crop cut and encoded", "CPU", THROUGHPUT + ", scaled"),
+    "crop": Cost(0.001, "core s per crop cut and encoded", "CPU", SAMPLE_RUN),
     "mesh": Cost(0.00332, "core s per crop", "CPU", "mesh-2026-11-26"),
     "mesh start": Cost(0.18, "core s per video", "CPU", SAMPLE_RUN),
     "speech": Cost(0.0002, "core s per s of a subject", "CPU", THROUGHPUT),
@@ -56,15 +56,15 @@ COSTS: dict[str, Cost] = {
     "dense macs": Cost(40e9, "multiplications per core s", "CPU", "windows-2026-11-26: 10.2e9 a s of window"),
     "backward": Cost(2.0, "times a forward pass", "ESTIMATED", "two products for one"),
     # reading images for training
-    "load": Cost(0.0230, "core s per megapixel of the square, augmented", "CPU", LOADING),
-    "load image": Cost(0.0007, "core s per image besides", "CPU", LOADING),
+    "load": Cost(0.0161, "core s per megapixel of the square, augmented", "CPU", LOADING),
+    "load image": Cost(0.00025, "core s per image besides", "CPU", LOADING),
     # KELM and forests
     "solve": Cost(2.74 / 6000**3, "core s per cubed window", "CPU", "kelm-2026-11-26"),
-    "tree": Cost(4.5e-6, "core s per row of a tree", "CPU", LOADING),
-    "draw": Cost(1e-5, "s per draw of Dirichlet weights, all fusions", "CPU", SAMPLE_RUN),
+    "tree": Cost(3.7e-6, "core s per row of a tree", "CPU", LOADING),
+    "draw": Cost(1e-6, "s per draw of Dirichlet weights, all fusions", "CPU", SAMPLE_RUN),
     # what every stage takes besides, however short its work
-    "stage start": Cost(2.8, "s per stage", "CPU", SAMPLE_RUN),
-    "network start": Cost(4.0, "s per stage with a network, for its libraries", "CPU", SAMPLE_RUN),
+    "stage start": Cost(0.9, "s per stage", "CPU", SAMPLE_RUN),
+    "network start": Cost(2.2, "s per stage with a network, for its libraries", "CPU", SAMPLE_RUN),
     # GPUs
     "gpu": Cost(165.0, "times a core", "ESTIMATED", "EfficientNet-B1: 4403 images/s against 26.6"),
     "gpu step": Cost(0.015, "s per step of a small network", "ESTIMATED", "its time is the launching"),
@@ -142,7 +142,7 @@ def value(name: str) -> float:
 def forward_core_s(architecture: str, size_px: int) -> float:
     """Seconds of one core for a forward pass: measured for EfficientNet-B1, the others by multiplications."""
     net, _ = network(architecture, size_px)
-    dense = architecture.startswith(("vit", "pose"))
+    dense = architecture.startswith(("vit", "pose")) or "resnet" in architecture
     return net.macs / value("dense macs" if dense else "macs")
 
 

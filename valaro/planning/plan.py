@@ -37,7 +37,7 @@ MEGA = 1e6
 EMBEDDING_BYTES = (256 + 2) * 4
 KINDS = 4
 """In which `degrade` makes validation worse."""
-SMALL_STAGES = 20.0
+SMALL_STAGES = 15.0
 """Seconds of those that take a few each: inputs, speech, smooth, intervals, evaluate, tables, submission."""
 SMALL_COUNT = 11
 """How many they are."""

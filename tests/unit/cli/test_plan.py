@@ -79,7 +79,7 @@ def test_time_on_a_processor(params: Params, stage: str, seconds: float) -> None
         ("vit_base_patch16_224", GPU, "bf16", 18_000 / 393 + 9_000 / 1133),
         ("efficientnet_b4", replace(GPU, gpu_speed=2.0), "bf16", (18_000 / 242 + 9_000 / 923) / 2),
         # two cores leave one reader, which is slower than the GPU
-        (B1, replace(GPU, cores=2), "bf16", 27_000 * (0.0007 + 0.0230 * 0.0576)),
+        (B1, replace(GPU, cores=2), "bf16", 27_000 * (0.00025 + 0.0161 * 0.0576)),
     ],
 )
 def test_an_epoch_on_a_gpu(
@@ -167,19 +167,19 @@ def test_a_voice_costs_what_its_record_says(params: Params, backend: str) -> Non
 
 
 def test_the_sample_is_planned_as_it_ran(repository: Path) -> None:
-    """254 s from the first unit to the last, all of `dvc repro`, on the two cores that the costs are of."""
+    """127 s from the first unit to the last, all of `dvc repro`, on the two cores that the costs are of."""
     sample = load_params(repository / "profiles" / "sample.yaml")
     totals = Totals(
-        "data/index, 2026-11-27",
-        videos=21,
-        video_s=239.0,
-        megapixel_s=239 * 0.15,
-        subject_s={"train": 148.1, "validation": 67.2, "test": 34.8},
-        labelled_s={"train": 146.9, "validation": 66.0, "test": 0.0},
+        "data/index, 2026-11-28",
+        videos=27,
+        video_s=307.7,
+        megapixel_s=45.4,
+        subject_s={"train": 143.8, "validation": 139.1, "test": 38.5},
+        labelled_s={"train": 142.4, "validation": 137.7, "test": 0.0},
     )
     plan = make_plan(sample, totals, Machine(gpu=False, cores=2, jobs=2, threads=2))
-    assert 254 / 1.5 < plan.seconds < 254 * 1.5
-    ran = {"faces": 4.6, "mouth": 4.8, "voice": 7.6, "finetune@test_resnet": 32.2, "fuse": 17.3}
+    assert 127 / 1.5 < plan.seconds < 127 * 1.5
+    ran = {"faces": 2.9, "mouth": 3.6, "voice": 5.9, "finetune@test_resnet": 12.8, "fuse": 10.2}
     planned = {item.stage: item.seconds for item in plan.items}
     assert {stage: planned[stage] / seconds for stage, seconds in ran.items()} == {
         stage: pytest.approx(1.25, abs=0.75) for stage in ran
