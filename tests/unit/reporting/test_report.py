@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from stages import report
-from stages.core.artefacts import write_arrays, write_json
+from stages.core.artefacts import read_json, write_arrays, write_json
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.measures import ccc_per_target
 from stages.core.systems import FUSIONS, OUT_OF_FOLD, SYSTEMS
@@ -199,6 +199,22 @@ def test_it_says_that_it_is_the_sample_and_names_what_was_set_aside(index: Page)
     assert f"{HOSTILE}.mp4" in index.text
     assert "0.400 to 0.600" in index.text
     assert "90 % intervals" in index.text
+
+
+def test_the_systems_within_the_noise_are_named_beside_the_highest(workspace: Workspace) -> None:
+    def said() -> str:
+        report.report()
+        return " ".join(Page(workspace.metrics("report/index.html")).text.split())
+
+    assert "is the highest, and is used for test." in said()
+    scores = read_json(workspace.metrics("evaluate.json"))
+    write_json(
+        workspace.metrics("evaluate.json"), scores | {"within_noise": [BEST, "dynamic"], "best": "dynamic"}
+    )
+    assert re.search(
+        r"(\S.*) is the highest; within its noise: 1 face\. The simplest of all these, 1 face, is used for test\.",
+        said(),
+    )
 
 
 def test_names_are_text_wherever_they_stand(index: Page) -> None:
