@@ -116,6 +116,14 @@ def test_a_curve_can_be_put_away(opened: Browser) -> None:
     assert opened.run("return document.getElementById('video').paused"), "the space bar was the button's"
 
 
+def test_the_keys_of_the_curves_are_as_large_as_drawn(opened: Browser) -> None:
+    shown = opened.run(
+        """const size = (e) => { const box = e.getBoundingClientRect(); return [box.width, box.height]; };
+        return [...document.querySelectorAll("#legend .swatch")].map(size)"""
+    )
+    assert shown and all(each == [26, 10] for each in shown)
+
+
 def test_a_gap_stays_a_gap(opened: Browser) -> None:
     """Truth and band are unknown for a second: two strokes each, not one across."""
     strokes = "document.querySelector('#timeline path.%s').getAttribute('d').split('M').length - 1"
