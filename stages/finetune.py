@@ -34,7 +34,7 @@ from stages.core.labels import resample_labels
 from stages.core.notes import Note
 from stages.core.params import CrossfitParams, FinetuneParams, load_params
 from stages.engine.device import torch_device
-from stages.engine.launch import processes
+from stages.engine.launch import processes, trainings_at_once
 from stages.engine.stage import Stage, Unit, main
 from stages.media.pictures import frame_files, open_pictures
 from stages.vision.backbones import Input, describe, only, require_same, static_config, with_statistics_of
@@ -241,13 +241,17 @@ def unit_of(
 def finetune(backbone: str) -> None:
     """Run the stage on params.yaml for one of finetune.compare."""
     params, workspace = load_params(), Workspace()
-    settings = params.finetune
-    shown = describe(settings, backbone).input
-    unit = unit_of(workspace, workspace.corpus(), backbone, shown, params.crossfit)
-    if not unit.reads["start"].is_file():
-        raise ValaroError(f"{unit.reads['start']} is missing. Run `dvc repro pretrain` first.")
+    corpus, settings = workspace.corpus(), params.finetune
+
+    def described(backbone: str) -> tuple[Unit, FinetuneParams]:
+        shown = describe(settings, backbone).input
+        unit = unit_of(workspace, corpus, backbone, shown, params.crossfit)
+        if not unit.reads["start"].is_file():
+            raise ValaroError(f"{unit.reads['start']} is missing. Run `dvc repro pretrain` first.")
+        return unit, only(settings, backbone)
+
     with Stage("finetune") as stage:
-        stage.run(train, [unit], only(settings, backbone), jobs=1)
+        stage.run_entry(train, backbone, settings.compare, described, trainings_at_once(params.compute))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from stages.core.folds import assign_folds
 from stages.core.notes import Note
 from stages.core.params import FinetuneParams, Params, load_params
 from stages.engine.device import torch_device
+from stages.engine.launch import trainings_at_once
 from stages.engine.stage import Stage, Unit, main
 from stages.finetune import train, unit_of
 from stages.media.pictures import open_pictures
@@ -126,7 +127,8 @@ def finetune_folds() -> None:
     params, workspace = load_params(), Workspace()
     units, folds = fold_units(workspace, workspace.corpus(), params)
     with Stage("finetune_folds", workspace.model(FOLDER)) as stage:
-        stage.run(train_fold, units, only(params.finetune, params.embed.backbone), jobs=1)
+        settings, at_once = only(params.finetune, params.embed.backbone), trainings_at_once(params.compute)
+        stage.run(train_fold, units, settings, jobs=at_once)
         write_json(workspace.model(f"{FOLDER}/{FOLDS}"), folds)
         stage.claim(workspace.model(f"{FOLDER}/{FOLDS}"))
 

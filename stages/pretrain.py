@@ -42,6 +42,7 @@ from stages.corpora.emotion_scores import emotion_scores
 from stages.corpora.labelled_faces import LabelledFaces, emotion_counts, gathered
 from stages.corpora.table import EMOTIONS, NO_EMOTION
 from stages.engine.device import torch_device
+from stages.engine.launch import trainings_at_once
 from stages.engine.progress import say
 from stages.engine.stage import Stage, Unit, main
 from stages.vision.backbones import OF_FACES, describe, pretrained_weights, static_config
@@ -337,13 +338,17 @@ def unit_of(workspace: Workspace, backbone: str, settings: FinetuneParams, first
 def pretrain(backbone: str) -> None:
     """Run the stage on params.yaml for one of finetune.compare."""
     params, workspace = load_params(), Workspace()
-    unit = unit_of(workspace, backbone, params.finetune, params.pretrain.start)
-    described = describe(params.finetune, backbone)
-    config = static_config(described, params.finetune.dropout, params.finetune.tanh_output)
     without_place = params.pretrain.model_copy(update={"corpora": "", "start": None})
-    settings = Settings(pretrain=without_place, config=config, statistics=described.statistics)
+
+    def described(backbone: str) -> tuple[Unit, Settings]:
+        unit = unit_of(workspace, backbone, params.finetune, params.pretrain.start)
+        description = describe(params.finetune, backbone)
+        config = static_config(description, params.finetune.dropout, params.finetune.tanh_output)
+        return unit, Settings(pretrain=without_place, config=config, statistics=description.statistics)
+
+    entries = params.finetune.compare
     with Stage("pretrain") as stage:
-        stage.run(train, [unit], settings, jobs=1)
+        stage.run_entry(train, backbone, entries, described, trainings_at_once(params.compute))
 
 
 if __name__ == "__main__":

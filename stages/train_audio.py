@@ -32,6 +32,7 @@ from stages.core.folds import validation_folds
 from stages.core.measures import moments_per_target
 from stages.core.notes import Note
 from stages.core.params import AudioParams, CrossfitParams, load_params
+from stages.engine.launch import trainings_at_once
 from stages.engine.prefetch import loader_workers
 from stages.engine.stage import Stage, Unit, main
 
@@ -86,7 +87,7 @@ def train(unit: Unit, settings: AudioParams) -> list[Note]:
         num_workers=workers,
         persistent_workers=workers > 0,
     )
-    with Curves("audio", unit.scratch / "live") as curves:
+    with Curves(f"audio {settings.version}", unit.scratch / "live") as curves:
         fitted = fit(
             model,
             loss,
@@ -247,12 +248,14 @@ def settings_of(settings: AudioParams, version: str) -> AudioParams:
 def train_audio(version: str = "") -> None:
     """Run the stage on params.yaml, for one version of the model."""
     params, workspace = load_params(), Workspace()
-    unit, settings = (
-        unit_of(workspace, workspace.corpus(), version, params.crossfit),
-        settings_of(params.audio, version),
-    )
+    corpus = workspace.corpus()
+
+    def described(version: str) -> tuple[Unit, AudioParams]:
+        settings = settings_of(params.audio, version)
+        return unit_of(workspace, corpus, version, params.crossfit), settings
+
     with Stage("train_audio") as stage:
-        stage.run(train, [unit], settings, jobs=1)
+        stage.run_entry(train, version, params.audio.compare, described, trainings_at_once(params.compute))
 
 
 if __name__ == "__main__":

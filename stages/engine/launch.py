@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stages.core.params import ComputeParams
 from stages.engine.device import torch_device
+from stages.engine.mapping import cores
 
 
 def rank() -> int:
@@ -24,6 +26,16 @@ def rank() -> int:
 def processes() -> int:
     """Number of processes launched together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def trainings_at_once(compute: ComputeParams) -> int:
+    """Number of trainings side by side, each in a process: compute.trainings_at_once.
+
+    null: one per core, but only one on a GPU. In several processes that train one model together: one.
+    """
+    if processes() > 1:
+        return 1
+    return compute.trainings_at_once or (cores() if torch_device() == "cpu" else 1)
 
 
 def broadcast(value: Any) -> Any:

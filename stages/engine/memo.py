@@ -83,6 +83,10 @@ class Memo:
             return None
         return record
 
+    def knows(self, key: str) -> bool:
+        """Whether there is a record of this result. Its files may be damaged: only `recall` looks at them."""
+        return self._read(key) is not None
+
     def remember(self, key: str, writes: dict[str, Path], notes: list[Note]) -> Record:
         """Cache the files at `writes` as the result with this key."""
         files: dict[str, dict[str, str]] = {}

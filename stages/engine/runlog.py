@@ -8,6 +8,7 @@ don't mix; a line that a full disk truncated is ignored. Errors of the log never
 import json
 import platform
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -94,40 +95,47 @@ RUN = TypeAdapter(Run)
 
 
 class Stopwatch:
-    """Adds up the costs of a run."""
+    """Adds up the costs of a run, for each entry of the stage's matrix by itself."""
 
-    def __init__(self, stage: str, work: str, workers: str, entry: str = "") -> None:
-        self._stage, self._work, self._workers, self._entry = stage, work, workers, entry
+    def __init__(self, stage: str, work: str, workers: str) -> None:
+        self._stage, self._work, self._workers = stage, work, workers
         self._began, self._clock = datetime.now(UTC), time.monotonic()
-        self._costs: list[Cost] = []
+        self._costs: dict[str, list[Cost]] = {}
+        self._failed: Counter[str] = Counter()
 
-    def add(self, cost: Cost) -> None:
+    def add(self, cost: Cost, entry: str = "", *, failed: bool = False) -> None:
         """Add a finished unit."""
-        self._costs.append(cost)
+        self._costs.setdefault(entry, []).append(cost)
+        self._failed[entry] += failed
 
-    def stop(self, remembered: int, failed: int) -> Run:
-        """The run so far.
+    def stop(self, remembered: int) -> list[Run]:
+        """The runs so far: one per entry that was computed, which share the wall-clock time as their work.
 
         Args:
-            remembered: number of units with a cached result.
-            failed: number of failed units.
+            remembered: number of units with a cached result; they belong to the first entry.
         """
-        return Run(
-            stage=self._stage,
-            work=self._work,
-            began=self._began.isoformat(timespec="seconds"),
-            wall_s=round(time.monotonic() - self._clock, 3),
-            work_s=round(sum(cost.work_s for cost in self._costs), 3),
-            computed=len(self._costs) - failed,
-            remembered=remembered,
-            failed=failed,
-            frames=sum(cost.frames for cost in self._costs),
-            media_s=round(sum(cost.media_s for cost in self._costs), 3),
-            peak_mb=max(cost.peak_mb for cost in [Cost(0, peak_mb()), *self._costs]),
-            workers=self._workers,
-            host=platform.node(),
-            entry=self._entry,
-        )
+        wall_s = time.monotonic() - self._clock
+        work_s = {entry: sum(cost.work_s for cost in costs) for entry, costs in self._costs.items()}
+        total_s = sum(work_s.values())
+        return [
+            Run(
+                stage=self._stage,
+                work=self._work,
+                began=self._began.isoformat(timespec="seconds"),
+                wall_s=round(wall_s * work_s[entry] / total_s if total_s else wall_s, 3),
+                work_s=round(work_s[entry], 3),
+                computed=len(costs) - self._failed[entry],
+                remembered=0 if position else remembered,
+                failed=self._failed[entry],
+                frames=sum(cost.frames for cost in costs),
+                media_s=round(sum(cost.media_s for cost in costs), 3),
+                peak_mb=max(cost.peak_mb for cost in [Cost(0, peak_mb()), *costs]),
+                workers=self._workers,
+                host=platform.node(),
+                entry=entry,
+            )
+            for position, (entry, costs) in enumerate(self._costs.items())
+        ]
 
 
 def append(home: Path, run: Run) -> None:

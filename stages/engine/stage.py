@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
@@ -74,8 +75,29 @@ class Unit:
 Work = Callable[..., list[Note]]
 """`work(unit, settings)` reads `unit.reads`, writes `unit.writes`, returns notes; may raise BadInput."""
 
-Call = tuple[Unit, str]
-"""A unit and its key."""
+Described = Callable[[str], tuple[Unit, BaseModel]]
+"""Entry of a stage's matrix -> its unit, and its settings."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A unit to compute.
+
+    Args:
+        unit: the unit.
+        key: key of its result.
+        settings: the parameters that affect the result.
+        entry: entry of the matrix that it belongs to.
+        ahead: it belongs to another entry than the stage runs for: its result is cached, and nothing else.
+    """
+
+    unit: Unit
+    key: str
+    settings: BaseModel | None
+    entry: str
+    ahead: bool = False
+
+
 Outcome = tuple[str, Record | str, Cost]
 """Name of the unit; its result, or the traceback of an unexpected error; its cost."""
 
@@ -130,6 +152,7 @@ class Stage:
         *,
         jobs: int | None = None,
         compute: ComputeParams | None = None,
+        ahead: Callable[[], list[Call]] = list,
     ) -> list[Note]:
         """Compute every unit without a cached result; return the notes of all units.
 
@@ -139,6 +162,7 @@ class Stage:
             settings: the parameters that affect the results.
             jobs: number of worker processes on this machine; 1: compute in this process; None: as `compute`.
             compute: where units are computed; None: on this machine, with one worker per core.
+            ahead: further calls, to cache their results, if any unit is computed at all; see `run_entry`.
 
         Raises:
             ValaroError: a unit failed, or an unusable input in a strict stage.
@@ -153,18 +177,57 @@ class Stage:
         records = {
             unit.name: _named(record, unit) for unit in units if (record := remembered[unit.name]) is not None
         }
-        do = partial(_do, work, settings, self._memo, self._home / "scratch" / self.name)
-        calls = [(unit, keys[unit.name]) for unit in units if unit.name not in records]
+        do = partial(_do, work, self._memo, self._home / "scratch" / self.name)
+        entry = "-".join(ARGUMENTS.get())
+        calls = [Call(unit, keys[unit.name], settings, entry) for unit in units if unit.name not in records]
         engine = compute or HERE
         jobs = 1 if processes() > 1 else jobs or engine.jobs or cores()
-        broadcast([(unit.name, key) for unit, key in calls])
-        records |= self._compute(do, calls, engine, jobs, len(records))
+        broadcast([(call.unit.name, call.key) for call in calls])
+        records |= self._compute(do, [*calls, *(ahead() if calls else [])], engine, jobs, len(records))
         notes = [note for unit in units for note in records[unit.name].notes]
         self._notes += notes
         self._written |= {
             path for unit in units for role, path in unit.writes.items() if role in records[unit.name].files
         }
         return notes
+
+    def run_entry(
+        self, work: Work, entry: str, entries: Sequence[str], described: Described, at_once: int
+    ) -> list[Note]:
+        """Compute the one unit of an entry of the matrix, and at the same time those of other entries.
+
+        DVC runs one entry after the other, and one training of a small network fills no machine. So with
+        `at_once` above 1, units of other entries are computed beside it in processes of their own. Their
+        results are only cached: they appear when their own entry runs, and their errors do so too.
+
+        Args:
+            work: as in `run`.
+            entry: the entry.
+            entries: all entries.
+            described: describes them; raises ValaroError for an entry whose inputs aren't there yet.
+            at_once: number of processes.
+
+        Raises:
+            ValaroError: as `run`.
+        """
+
+        def others() -> list[Call]:
+            found = (self._ahead(work, other, described) for other in entries if other != entry)
+            return [call for call in found if call is not None]
+
+        unit, settings = described(entry)
+        return self.run(work, [unit], settings, jobs=at_once, ahead=others if at_once > 1 else list)
+
+    def _ahead(self, work: Work, entry: str, described: Described) -> Call | None:
+        """The call of another entry; None if its result is cached, or its inputs aren't there yet."""
+        try:
+            unit, settings = described(entry)
+        except ValaroError:
+            return None
+        if not all(path.exists() for path in unit.reads.values()):
+            return None
+        key = self._keys(work, [unit], settings)[unit.name]
+        return None if self._memo.knows(key) else Call(unit, key, settings, entry, ahead=True)
 
     def _help(self, work: Work, units: Sequence[Unit], settings: BaseModel | None) -> list[Note]:
         """Compute the same as the first of several processes; see `launch`."""
@@ -188,15 +251,19 @@ class Stage:
         hidden = f"{PARTIAL}{uuid4().hex}"
         records: dict[str, Record] = {}
         failures: list[str] = []
-        units = {unit.name: unit for unit, _ in calls}
-        workers = _workers(engine, jobs, len(calls))
-        watch = Stopwatch(self.name, do.args[0].__name__, workers, entry="-".join(ARGUMENTS.get()))
+        by_name = {call.unit.name: call for call in calls}
+        watch = Stopwatch(self.name, do.args[0].__name__, _workers(engine, jobs, len(calls)))
+        if others := [call.entry for call in calls if call.ahead]:
+            say(f"{self.name}: computes {', '.join(others)} at the same time (compute.trainings_at_once)")
         try:
             with Progress(self.name, len(calls) + remembered, remembered) as progress:
                 for name, outcome, cost in self._map(partial(do, hidden), calls, engine, jobs, hidden):
-                    watch.add(cost)
-                    if isinstance(outcome, Record):
-                        _put_in_place(units[name], outcome, hidden)
+                    call = by_name[name]
+                    watch.add(cost, call.entry, failed=not isinstance(outcome, Record))
+                    if call.ahead:
+                        pass  # its own entry puts its result in place, or meets its error again
+                    elif isinstance(outcome, Record):
+                        _put_in_place(call.unit, outcome, hidden)
                         records[name] = outcome
                         self._refuse(outcome.notes)
                     else:
@@ -206,10 +273,10 @@ class Stage:
                     rest = f" ({len(failures)} units failed; the others are kept)" if failures[1:] else ""
                     raise ValaroError(f"{self.name} failed at {failures[0]}{rest}")
         finally:
-            for folder in _folders(units.values()):
+            for folder in _folders(call.unit for call in calls):
                 remove(folder / hidden)
-            if calls:
-                append(self._home, watch.stop(remembered, len(failures)))
+            for run in watch.stop(remembered):
+                append(self._home, run)
         return records
 
     def _map(
@@ -217,16 +284,30 @@ class Stage:
     ) -> Iterator[Outcome]:
         """Compute the units. In stages with one result per video, a unit whose process dies is set aside."""
         apply = partial(map_units, jobs=jobs, backend=engine.backend, address=engine.address)
+        if any(call.ahead for call in calls):
+            return self._beside_others(do, calls, jobs)
         if self.out is None or engine.backend != "local" or processes() > 1:
             return apply(do, calls)
         marked = Marked(do, self._home / "at work" / self.name, _name_and_file, engine.unit_time_limit_s)
 
         def finished(call: Call) -> Outcome | None:
-            unit, key = call
-            record = self._memo.recall(key, _away(unit, hidden))
-            return (unit.name, _named(record, unit), Cost(0.0, 0.0)) if record else None
+            record = self._memo.recall(call.key, _away(call.unit, hidden))
+            return (call.unit.name, _named(record, call.unit), Cost(0.0, 0.0)) if record else None
 
         return map_with_crash_recovery(marked, calls, apply, finished, _lost)
+
+    def _beside_others(
+        self, do: Callable[[Call], Outcome], calls: list[Call], jobs: int
+    ) -> Iterator[Outcome]:
+        """Compute the units in processes; if one dies (lack of memory?), only the stage's own."""
+        left = {call.unit.name: call for call in calls if not call.ahead}
+        try:
+            for outcome in map_units(do, calls, jobs=jobs):
+                left.pop(outcome[0], None)
+                yield outcome
+        except BrokenProcessPool:
+            say(f"{self.name}: a process died; set compute.trainings_at_once to 1 if memory is short")
+            yield from map(do, left.values())
 
     def note(self, *notes: Note) -> None:
         """Add notes that belong to no unit."""
@@ -294,8 +375,7 @@ def _away(unit: Unit, hidden: str) -> dict[str, Path]:
 
 
 def _name_and_file(call: Call) -> tuple[str, Path]:
-    unit, _ = call
-    return unit.name, next(iter(unit.reads.values()), Path(unit.name))
+    return call.unit.name, next(iter(call.unit.reads.values()), Path(call.unit.name))
 
 
 def _lost(call: Call, cause: str) -> Outcome:
@@ -306,20 +386,20 @@ def _lost(call: Call, cause: str) -> Outcome:
     return name, Record({}, [Note(name, str(file), problem, remedy, quarantined=True)]), Cost(0.0, 0.0)
 
 
-def _do(
-    work: Work, settings: BaseModel | None, memo: Memo, scratch: Path, hidden: str, call: Call
-) -> Outcome:
+def _do(work: Work, memo: Memo, scratch: Path, hidden: str, call: Call) -> Outcome:
     """Compute one unit and cache it. An unexpected error is returned as a traceback; other units go on."""
-    unit, key = call
+    unit, key = call.unit, call.key
     began = time.monotonic()
     away = _away(unit, hidden)
     try:
         broadcast(None)
-        notes = do_unit(work, replace(unit, writes=away, scratch=scratch / key), settings)
+        notes = do_unit(work, replace(unit, writes=away, scratch=scratch / key), call.settings)
     except BadInput as error:
         note = Note(unit.name, error.file, error.problem, error.remedy, quarantined=True)
         return unit.name, Record({}, [note]), Cost(time.monotonic() - began, peak_mb())
-    except ValaroError:
+    except ValaroError as error:
+        if call.ahead:
+            return unit.name, str(error), Cost(time.monotonic() - began, peak_mb())
         raise
     except Exception as error:
         if trouble := machine_trouble(error, _folder(unit)):

@@ -31,6 +31,7 @@ OTHERWISE_THEN: dict[str, Any] = {
     "speech.min_mouth_motion": 0.0,
     "dynamic.missing": "as_seen",
     "predict.max_gap_s": None,
+    "compute.trainings_at_once": 1,
 }
 """Parameters that came later, whose value for version 0.1 isn't that of the sample's profile."""
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -23,11 +24,25 @@ def test_sums_of_a_run() -> None:
     watch = Stopwatch("faces", "find_faces", "2 here")
     watch.add(Cost(work_s=2.0, peak_mb=1e6, frames=100, media_s=20.0))
     watch.add(Cost(work_s=3.0, peak_mb=5.0, frames=150, media_s=30.0))
-    watch.add(Cost(work_s=0.5, peak_mb=5.0))
-    run = watch.stop(remembered=7, failed=1)
+    watch.add(Cost(work_s=0.5, peak_mb=5.0), failed=True)
+    (run,) = watch.stop(remembered=7)
     assert (run.computed, run.remembered, run.failed) == (2, 7, 1)
     assert (run.work_s, run.frames, run.media_s, run.peak_mb) == (5.5, 250, 50.0, 1e6)
     assert 0 <= run.wall_s < 1
+
+
+def test_entries_computed_at_the_same_time_share_its_length() -> None:
+    watch = Stopwatch("finetune", "train", "2 here")
+    watch.add(Cost(work_s=3.0, peak_mb=5.0), "b1")
+    time.sleep(0.04)
+    watch.add(Cost(work_s=1.0, peak_mb=5.0), "b4", failed=True)
+    runs = {run.entry: run for run in watch.stop(remembered=0)}
+    assert {name: (run.computed, run.failed, run.work_s) for name, run in runs.items()} == {
+        "b1": (1, 0, 3.0),
+        "b4": (0, 1, 1.0),
+    }
+    assert runs["b1"].wall_s == pytest.approx(3 * runs["b4"].wall_s, abs=0.004)
+    assert runs["b1"].wall_s >= 0.03
 
 
 def test_rates() -> None:

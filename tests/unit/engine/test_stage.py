@@ -2,7 +2,8 @@
 
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextvars import copy_context
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -15,6 +16,7 @@ from stages.core.artefacts import PARTIAL, files_of, read_json
 from stages.core.errors import BadInput, ValaroError
 from stages.core.notes import Note
 from stages.engine import stage as module
+from stages.engine.mapping import _end_workers
 from stages.engine.runlog import history
 from stages.engine.stage import NOTES, Stage, Unit, do_unit, main
 
@@ -262,7 +264,15 @@ def test_damaged_memory_is_mended(run: Run, damage: str) -> None:
     assert outputs() == {"a.h5": "X", "b.h5": "Y"}
 
 
-def test_several_processes_give_the_same(place: Path) -> None:
+@pytest.fixture
+def workers() -> Iterator[None]:
+    """End the workers after the test: those of the next one begin in its own folder."""
+    yield
+    _end_workers()
+
+
+@pytest.mark.usefixtures("workers")
+def test_several_processes_give_the_same() -> None:
     """Through worker processes: real work of the package, as functions of this file don't travel."""
     import numpy as np
 
@@ -287,6 +297,96 @@ def test_several_processes_give_the_same(place: Path) -> None:
             if path.parent.name != "locks":
                 path.unlink()
     assert digests[0] == digests[1]
+
+
+@pytest.mark.usefixtures("workers")
+def test_entries_of_a_matrix_are_computed_in_processes_side_by_side() -> None:
+    """Real work of the package again; the entry's own result appears, that of the other is cached."""
+    import numpy as np
+
+    from stages.core.artefacts import write_arrays
+    from stages.core.params import SmoothParams
+    from stages.smooth import smooth_subject
+
+    time_s = np.arange(3.0)
+    for role in ("predictions", "index"):
+        values = np.zeros((len(time_s), 2), np.float32)
+        write_arrays(Path("in", f"{role}.h5"), {"time_s": time_s, "valence_arousal": values})
+
+    def described(entry: str) -> tuple[Unit, SmoothParams]:
+        reads = {role: Path("in", f"{role}.h5") for role in ("predictions", "index")}
+        return Unit(entry, reads, {"trace": Path("out", f"{entry}.h5")}), SmoothParams(window_s=float(entry))
+
+    with Stage("smooth") as stage:
+        stage.run_entry(smooth_subject, "0.5", ["0.5", "1.5"], described, at_once=2)
+    assert [path.name for path in files_of(Path("out"))] == ["0.5.h5"]
+    assert len(files_of(Path(".valaro/memo/smooth"))) == 2
+    with Stage("smooth") as stage:
+        stage.run_entry(smooth_subject, "1.5", ["0.5", "1.5"], described, at_once=2)
+    assert [path.name for path in files_of(Path("out"))] == ["0.5.h5", "1.5.h5"]
+    computed = {
+        label: [run.computed for run in runs] for (label, _), runs in history(Path(".valaro")).items()
+    }
+    assert computed == {"smooth": [1], "smooth@1.5": [1]}
+
+
+@pytest.fixture
+def entry(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Run the stage for one entry of a matrix, beside the others, as though this were several processes."""
+    monkeypatch.setattr(module, "map_units", lambda function, items, **_: map(function, items))
+
+    def once(name: str, texts: dict[str, str], at_once: int = 2) -> list[str]:
+        WORKED.clear()
+        Path("in").mkdir(exist_ok=True)
+        for path in Path("in").iterdir():
+            path.unlink()
+        for other, text in texts.items():
+            Path("in", other).write_text(text)
+        every = ["a", "b", "c"]
+        with Stage("shout") as stage:
+            stage.run_entry(shout, name, every, lambda name: (unit(name), Settings()), at_once)
+        return list(WORKED)
+
+    return once
+
+
+def test_an_entry_computes_the_others_that_can_be_computed(
+    entry: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert entry("a", {"a": "x", "b": "y"}) == ["a", "b"], "the input of c isn't there yet"
+    assert "shout: computes b at the same time" in capsys.readouterr().err
+    assert outputs() == {"a.h5": "X"}
+    assert entry("b", {"a": "x", "b": "y", "c": "z"}) == [], "its result is cached, so nothing is computed"
+    assert outputs() == {"a.h5": "X", "b.h5": "Y"}
+    assert entry("c", {"a": "x", "b": "y", "c": "z"}) == ["c"], "the others are cached"
+    assert entry("a", {"a": "new", "b": "new", "c": "z"}, at_once=1) == ["a"]
+
+
+@pytest.mark.parametrize("trouble", ["stop", "defect", "unusable"])
+def test_an_error_of_another_entry_waits_for_its_own_run(
+    entry: Callable[..., list[str]], trouble: str
+) -> None:
+    assert entry("a", {"a": "x", "b": trouble}) == ["a", "b"]
+    assert outputs() == {"a.h5": "X"}
+    if trouble == "unusable":
+        assert entry("b", {"a": "x", "b": trouble}) == ["b"]
+        assert outputs() == {"a.h5": "X"}
+    else:
+        with pytest.raises(ValaroError):
+            entry("b", {"a": "x", "b": trouble})
+
+
+def test_an_entry_goes_on_alone_if_a_process_dies(
+    entry: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def dies(function: object, items: list[object], **_: object) -> Iterator[object]:
+        raise BrokenProcessPool("killed")
+        yield
+
+    monkeypatch.setattr(module, "map_units", dies)
+    assert entry("a", {"a": "x", "b": "y"}) == ["a"]
+    assert outputs() == {"a.h5": "X"}
+    assert "set compute.trainings_at_once to 1" in capsys.readouterr().err
 
 
 def test_a_unit_alone_writes_all_or_nothing(place: Path) -> None:
