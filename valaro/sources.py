@@ -9,26 +9,32 @@ from pathlib import Path
 from typing import Literal
 
 from stages.core.errors import BadInput, ValaroError
+from stages.core.suffixes import VIDEO_SUFFIXES
 
 Source = str | os.PathLike[str]
 """A file, a folder (the recordings in it, none of folders below), or a pattern such as `clips/**/*.mp4`."""
 Kind = Literal["video", "picture", "sound"]
 
-VIDEOS = frozenset(
+VIDEOS = VIDEO_SUFFIXES
+PICTURES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
+SOUNDS = frozenset(
     [
-        *(".3gp", ".asf", ".avi", ".dv", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg"),
-        *(".mpg", ".mts", ".mxf", ".nut", ".ogv", ".rm", ".ts", ".vob", ".webm", ".wmv"),
+        *(".aac", ".ac3", ".aif", ".aiff", ".amr", ".caf", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".ogg"),
+        *(".opus", ".wav", ".weba", ".wma"),
     ]
 )
-PICTURES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
-SOUNDS = frozenset([".aac", ".ac3", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"])
 """Endings, in small letters, that make a file of a folder a recording. A file that is named may have any."""
 
 
 def is_many(source: Source) -> bool:
     """Whether a source can stand for several recordings: a folder, or a pattern."""
     path = Path(source)
-    return path.is_dir() or (not os.path.lexists(path) and has_magic(os.fspath(path)))
+    return _is_folder(path) or (not os.path.lexists(path) and has_magic(os.fspath(path)))
+
+
+def _is_folder(path: Path) -> bool:
+    """Unlike `Path.is_dir`, no error for a name that is too long or in a folder that may not be entered."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def recordings_in(sources: Iterable[Source]) -> list[Path]:
@@ -48,7 +54,7 @@ def _recordings_of(source: Source) -> Iterator[Path]:
     if not is_many(source):
         yield path
         return
-    if path.is_dir():
+    if _is_folder(path):
         names, problem = sorted(path.iterdir()), "holds no video, picture or sound"
     else:
         matches = glob(os.fspath(source), recursive=True)  # noqa: PTH207, a pattern may be absolute
@@ -62,7 +68,7 @@ def _recordings_of(source: Source) -> Iterator[Path]:
 
 def _is_recording(path: Path) -> bool:
     suffix, hidden = path.suffix.lower(), path.name.startswith(".")
-    return suffix in VIDEOS | PICTURES | SOUNDS and not hidden and path.is_file()
+    return suffix in VIDEOS | PICTURES | SOUNDS and not hidden and os.path.isfile(path)  # noqa: PTH113, see _is_folder
 
 
 def name_of(recording: Path) -> str:
@@ -79,14 +85,25 @@ def require_distinct(recordings: Iterable[Path], out: Path) -> None:
     by_name: dict[str, list[Path]] = defaultdict(list)
     for recording in recordings:
         by_name[unicodedata.normalize("NFC", name_of(recording)).casefold()].append(recording)
-    for same in by_name.values():
-        if len(same) > 1:
-            named = " and ".join(map(str, same))
-            raise ValaroError(
-                f"{named} would share the folder {out / name_of(same[0])}. Run them with different --out."
-            )
+    shared = [
+        f"{' and '.join(map(str, same))} would share the folder {out / name_of(same[0])}"
+        for same in by_name.values()
+        if len(same) > 1
+    ]
+    if shared:
+        raise ValaroError(f"{'; '.join(shared)}. Run them with different --out.")
 
 
 def missing(recordings: Iterable[Path]) -> list[Path]:
     """Those that aren't there; found out before anything heavy is imported."""
-    return [path for path in recordings if not path.exists()]
+    return [path for path in recordings if _is_missing(path)]
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except PermissionError:  # of its folder; the code that opens it says so
+        return False
+    except OSError:
+        return True
+    return False

@@ -4,12 +4,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import av
+import av.filter
+import av.sidedata.sidedata
 import numpy as np
 
 from stages.core.arrays import Image
 from stages.media.colour import range_of, to_sdr
 
 _MAX_ASPECT = 5  # of a pixel; the widest in use is 2 : 1, and some headers hold impossible values
+_NEWER_KINDS = 20  # of side data; FFmpeg adds one or two a year
 _SQUARE = 0.01  # pixels as square as this are taken for square: encoders round
 
 
@@ -37,8 +41,30 @@ def display_matrix(frame: Any) -> bytes | None:
     In PyAV, asking for side data makes a reference cycle with the frame, and a picture in a cycle stays in
     memory until Python's garbage collector runs, hundreds of pictures later.
     """
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV gives none at all where one is of a kind that it doesn't know, such as EXIF
+        matrix = _with_known_side_data(frame).side_data.get("DISPLAYMATRIX")
     return None if matrix is None else bytes(matrix)
+
+
+def _with_known_side_data(frame: Any) -> Any:
+    """The frame without the kinds of side data that are newer than PyAV's list of them."""
+    newest = max(kind.value for kind in av.sidedata.sidedata.Type)
+    graph = av.filter.Graph()
+    chain = [
+        graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format.name, time_base=frame.time_base
+        ),
+        *(
+            graph.add("sidedata", f"mode=delete:type={kind}")
+            for kind in range(newest + 1, newest + 1 + _NEWER_KINDS)
+        ),
+        graph.add("buffersink"),
+    ]
+    graph.link_nodes(*chain).configure()
+    graph.push(frame)
+    return graph.pull()
 
 
 def sensible_aspect(stated: Fraction | None) -> Fraction:

@@ -13,13 +13,16 @@ from stages.media.clock import Clock
 
 FORMATS = (
     "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,asf,mxf,nut,ogg,dv,rm,ivf,h264,hevc,m4v,yuv4mpegpipe,gif,"
-    "wav,mp3,aac,ac3,flac"
+    "wav,mp3,aac,ac3,flac,aiff,amr,caf"
 )
 """FFmpeg's names of the formats we read. Playlists and lists (hls, dash, concat, image2 …) are not among
 them, since they make the reader open other files, even over the network, that the user never named."""
 
 ONLY_THIS_FILE = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 """Options for FFmpeg by which a file can't make it open another."""
+_HEIC = {b"heic", b"heix", b"heim", b"heis", b"mif1"}
+"""Brands of still pictures in MP4 (ISO/IEC 23008-12). Those of phones are in tiles, each a stream of its own:
+one would be taken for the whole."""
 _INT_MAX = 2**31 - 1
 
 
@@ -31,6 +34,8 @@ def open_media(path: Path) -> Iterator[Any]:
         BadInput: not an ordinary, readable file, or not in one of FORMATS.
     """
     head = _first_bytes(path)
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
+        raise BadInput(path, "a HEIC picture, which isn't read", "Convert it to JPEG or PNG")
     try:
         # The protocol is named, so that no part of a file name can be taken for one; names and tags
         # that aren't UTF-8 are common in old files and no reason to refuse the pictures.

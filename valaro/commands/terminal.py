@@ -67,8 +67,12 @@ def report_user_errors() -> Iterator[None]:
         with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())  # what is flushed at the end goes there
         raise typer.Exit(0) from None
-    except (ValaroError, OSError) as error:
+    except ValaroError as error:
         fail(str(error))
+        raise typer.Exit(1) from None
+    except OSError as error:
+        said = error.strerror and error.filename is not None
+        fail(f"{error.filename}: {error.strerror}." if said else str(error))
         raise typer.Exit(1) from None
 
 

@@ -1,6 +1,8 @@
 """Several recordings, one at a time: a folder each, that appears whole or not at all."""
 
+import errno
 import glob
+import json
 import os
 import tempfile
 import traceback
@@ -12,13 +14,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from stages.core.artefacts import own_folder, remove
+from stages.core.artefacts import PARTIAL, own_folder, remove
 from stages.core.corpus import Workspace
 from stages.core.errors import BadInput, ValaroError
 from stages.engine.advance import watched
 from stages.engine.mapping import map_units
 from valaro.recordings.chain import Findings, analyse
-from valaro.recordings.formats import SUFFIXES
+from valaro.recordings.formats import COPY, PAGE, SUFFIXES
 from valaro.recordings.kinds import kind_of
 from valaro.recordings.outputs import summarise, trace_of, write_outputs
 from valaro.recordings.presence import EVERYONE
@@ -113,13 +115,47 @@ def _predict(task: Task, video: Path, folder: Path | None) -> list[Outcome]:
     with tempfile.TemporaryDirectory(dir=task.scratch) as private, own_folder(Path(private) / "data"):
         workspace = Workspace(Path(private))
         if task.files and folder:
+            _refuse_a_long_name(folder, video, task.files.formats)
             for place in _places(folder, task.person):
                 _refuse_to_replace(place, video, task.files.force)
         kind = kind_of(video)
         trained = for_kind(task.trained, kind, video)
         tell = partial(task.tell, video)
-        people = analyse(video, workspace, trained, tell, kind, person=task.person, hold=task.hold)
+        with _unchanged(video):
+            people = analyse(video, workspace, trained, tell, kind, person=task.person, hold=task.hold)
         return [_hand_over(task, video, folder, workspace, found, trained) for found in people]
+
+
+@contextmanager
+def _unchanged(video: Path) -> Iterator[None]:
+    """The steps read a recording several times: refuse one that isn't the same all the while.
+
+    Raises:
+        BadInput: it was removed, replaced or written to.
+    """
+    before = _state(video)
+    try:
+        yield
+    except ValaroError:
+        _require_state(video, before)
+        raise
+    _require_state(video, before)
+
+
+def _require_state(video: Path, before: tuple[int, ...] | None) -> None:
+    now = _state(video)
+    if now != before:
+        what = "changed" if now else "was removed"
+        raise BadInput(video, f"it {what} while it was read", "Try again when no program writes to it")
+
+
+def _state(video: Path) -> tuple[int, ...] | None:
+    """Which file it is, its length and the time of its last change; None where there is none."""
+    try:
+        known = video.stat()
+    except OSError:
+        return None
+    return known.st_dev, known.st_ino, known.st_size, known.st_mtime_ns
 
 
 def _hand_over(
@@ -133,7 +169,7 @@ def _hand_over(
     place, result = folder.with_name(f"{folder.name}{number}"), workspace.root / f"results{number}"
     _refuse_to_replace(place, video, task.files.force)
     task.tell(video, RESULTS, 0.0)
-    with watched(partial(task.tell, video, RESULTS)):
+    with _unchanged(video), watched(partial(task.tell, video, RESULTS)):
         trace = write_outputs(
             result,
             place,
@@ -153,6 +189,16 @@ def _places(folder: Path, person: str | None) -> list[Path]:
     if person != EVERYONE:
         return [folder]
     return sorted(folder.parent.glob(f"{glob.escape(folder.name)}{PERSON}*"))
+
+
+def _refuse_a_long_name(folder: Path, video: Path, formats: Sequence[str]) -> None:
+    """Say before the work that the file system doesn't take the names of the files."""
+    longest = max((*formats, "json", COPY if PAGE in formats else ""), key=len)
+    try:
+        (folder.parent / f"{PARTIAL}{os.getpid()}-{folder.name}.{longest}").lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise BadInput(video, "its name is too long for the names of the results", "Shorten it") from None
 
 
 def _defect(video: Path, error: Exception) -> ValaroError:
@@ -199,11 +245,26 @@ def _refuse_to_replace(folder: Path, video: Path, force: bool) -> None:
         return
     if not force:
         raise BadInput(video, f"{folder} exists already", "Use --force to replace it, or another --out")
-    ours = {f"{folder.name}{suffix}" for suffix in SUFFIXES}
-    others = [p.name for p in folder.iterdir() if p.name not in ours] if folder.is_dir() else [folder.name]
-    if others:
-        problem = f"{folder} holds a file that no earlier run wrote: {sorted(others)[0]!r}"
+    if others := _not_ours(folder, video):
+        problem = f"{folder} holds a file that no earlier run wrote: {others[0]!r}"
         raise BadInput(video, problem, "Move it away, or use another --out")
+
+
+def _not_ours(folder: Path, video: Path) -> list[str]:
+    """Names in a folder of results that no earlier run wrote; a recording may have the name of its film."""
+    if not folder.is_dir():
+        return [folder.name]
+    names = {f"{folder.name}{suffix}" for suffix in SUFFIXES} if _is_summary(folder) else set()
+    return sorted(p.name for p in folder.iterdir() if p.name not in names or video.samefile(p))
+
+
+def _is_summary(folder: Path) -> bool:
+    """Whether the folder holds the summary that every run writes."""
+    try:
+        summary = json.loads((folder / f"{folder.name}.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(summary, dict) and "valaro" in summary.get("versions", ())
 
 
 def _put_in_place(result: Path, folder: Path, private: Path) -> None:

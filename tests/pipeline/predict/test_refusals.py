@@ -1,5 +1,6 @@
 """What can't be done is one line that says why, and leaves nothing behind."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+import valaro
 from valaro.cli import app
 
 from .conftest import Run, record
@@ -88,6 +90,57 @@ def test_results_are_replaced_only_on_demand_and_strangers_never(
     assert (folder / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("recorded", ["the recording", "another one"])
+def test_a_recording_named_like_a_result_is_never_removed(
+    recorded: str, run: Run, portrait: Path, tmp_path: Path
+) -> None:
+    """A folder per recording, out/talk/talk.mp4, is a usual order; the results would go there too."""
+    mine = tmp_path / "out/talk/talk.mp4"
+    mine.parent.mkdir(parents=True)
+    shutil.copy(portrait, mine)
+    asked = mine if recorded == "the recording" else Path(shutil.copy(portrait, tmp_path / "talk.mp4"))
+    before = mine.read_bytes()
+    refused = run(asked, "--no-overlay", "--force")
+    assert refused.exit_code == 1
+    assert "'talk.mp4'" in refused.stderr
+    assert mine.read_bytes() == before
+
+
+def test_the_film_of_an_earlier_run_is_not_removed_while_it_is_the_recording(
+    run: Run, portrait: Path, tmp_path: Path
+) -> None:
+    assert run(portrait).exit_code == 0
+    film = tmp_path / "out/portrait/portrait.mp4"
+    refused = run(film, "--no-overlay", "--force")
+    assert refused.exit_code == 1
+    assert film.is_file()
+
+
+def test_a_name_too_long_for_its_results_is_refused_before_the_work(
+    run: Run, portrait: Path, tmp_path: Path
+) -> None:
+    result = run(shutil.copy(portrait, tmp_path / f"{'n' * 251}.mp4"), "--no-overlay")
+    assert result.exit_code == 1
+    assert "its name is too long" in result.stderr
+    assert [*tmp_path.glob("out/*")] == []
+
+
+@pytest.mark.parametrize(("happens", "said"), [("written to", "changed"), ("removed", "was removed")])
+def test_a_recording_that_changes_while_it_is_read_is_refused(
+    happens: str, said: str, portrait: Path, trained: Path, tmp_path: Path
+) -> None:
+    """The steps read it one after the other: a trace could be of two halves."""
+    clip = Path(shutil.copy(portrait, tmp_path / "clip.mp4"))
+
+    def meddle(progress: valaro.Progress) -> None:
+        if progress.step == "speech":  # every step has read it by then
+            clip.unlink(missing_ok=True) if happens == "removed" else os.utime(clip, ns=(1, 1))
+
+    model = valaro.load_model(trained, device="cpu")
+    with pytest.raises(valaro.BadInput, match=f"it {said} while it was read"):
+        valaro.predict(clip, model=model, progress=meddle)
+
+
 def test_a_submission_is_replaced_only_on_demand(run: Run, portrait: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     submission = tmp_path / "out/submission.csv"
@@ -124,6 +177,12 @@ def test_a_command_that_makes_no_sense_ends_with_2(case: str, run: Run, tmp_path
 
 def test_an_out_that_is_a_file_ends_with_2(portrait: Path) -> None:
     assert CliRunner().invoke(app, ["predict", str(portrait), "--out", str(portrait)]).exit_code == 2
+
+
+def test_an_out_that_cannot_be_made_is_named(run: Run, portrait: Path) -> None:
+    result = run(portrait, "--out", portrait / "traces")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == f"error: {portrait / 'traces'}: Not a directory."
 
 
 MISSING = [

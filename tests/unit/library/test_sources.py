@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.core.errors import BadInput
-from valaro.sources import is_many, recordings_in
+from stages.core.errors import BadInput, ValaroError
+from stages.core.suffixes import VIDEO_SUFFIXES
+from valaro.sources import is_many, missing, recordings_in, require_distinct
 from valaro.suggestions import unknown
 
 
@@ -49,6 +50,25 @@ def test_a_file_whose_name_looks_like_a_pattern_is_itself(tmp_path: Path) -> Non
     odd.touch()
     assert not is_many(odd)
     assert recordings_in([odd]) == [odd]
+
+
+def test_all_names_that_would_share_a_folder_are_said_at_once(tmp_path: Path) -> None:
+    named = [tmp_path / name for name in ("a.mp4", "b.mp4", "a.wav", "c.mp4", "b.jpg")]
+    with pytest.raises(ValaroError) as refused:
+        require_distinct(named, tmp_path / "out")
+    assert all(str(tmp_path / name) in str(refused.value) for name in ("a.mp4", "a.wav", "b.mp4", "b.jpg"))
+    assert "c.mp4" not in str(refused.value)
+
+
+def test_a_name_that_no_file_system_takes_is_a_file_that_is_missing(tmp_path: Path) -> None:
+    long = tmp_path / f"{'q' * 300}.mp4"
+    assert missing(recordings_in([long])) == [long]
+
+
+def test_every_video_of_a_corpus_counts_in_a_folder_too(tmp_path: Path) -> None:
+    for suffix in VIDEO_SUFFIXES:
+        (tmp_path / f"clip{suffix}").touch()
+    assert len(recordings_in([tmp_path])) == len(VIDEO_SUFFIXES)
 
 
 @pytest.mark.parametrize(

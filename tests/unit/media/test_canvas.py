@@ -1,5 +1,6 @@
 """Pixels that aren't square, and pictures that change their size."""
 
+import io
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -138,3 +139,28 @@ def test_pixels_change_their_shape_with_the_frame_not_with_the_decoder(
     assert len(shapes) == 10
     assert shapes[:5] == [pytest.approx((160, 160), abs=4)] * 5
     assert shapes[5:] == [pytest.approx(later, abs=4)] * 5
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 6, 8])
+def test_pictures_with_exif_data_are_turned_and_mirrored_as_it_says(tmp_path: Path, orientation: int) -> None:
+    """Cameras write MJPEG of whole JPEG files; PyAV 18 gives no side data of a frame that has EXIF."""
+    from PIL import Image, ImageOps
+
+    stored = Image.fromarray(np.zeros((48, 64, 3), np.uint8))
+    stored.paste((255, 255, 255), (0, 0, 32, 16))  # in one corner, wider than high
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    jpeg = io.BytesIO()
+    stored.save(jpeg, "JPEG", quality=95, exif=exif)
+    path = tmp_path / "camera.avi"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        packet = av.Packet(jpeg.getvalue())
+        packet.stream, packet.pts, packet.dts, packet.time_base = stream, 0, 0, Fraction(1, 10)
+        out.mux(packet)
+    with Image.open(jpeg) as picture:
+        upright = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    (frame,) = decode_grid(path, 5)
+    assert frame.image.shape == upright.shape
+    assert np.abs(frame.image.astype(int) - upright).mean() < 2

@@ -24,6 +24,7 @@ MP4_HEAD = b"\0\0\0\x18ftypisom" + bytes(2000)
             b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nclip.mp4\n#EXT-X-ENDLIST\n",
             "playlist",
         ),
+        ("photo.heic", b"\0\0\0\x1cftypheic" + bytes(2000), "HEIC"),
         ("picture.mp4", b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(500), "picture"),
     ],
     ids=lambda value: value if isinstance(value, str) and "." in value else "",
