@@ -156,19 +156,24 @@ def test_embed(project: Any, finished: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("target", "section"),
+    ("target", "section", "changes"),
     [
-        ("finetune@test_resnet", "finetune"),
-        ("train_dynamic", "dynamic"),
-        ("train_audio@v3", "audio"),
-        ("train_cross_attention", "cross_attention"),
+        ("finetune@test_resnet", "finetune", {}),
+        ("train_dynamic", "dynamic", {}),
+        ("train_audio@v3", "audio", {}),
+        ("train_audio@v3", "audio", {"compare": ["v1", "v3"], "versions": {"v1": {"heads": [2, 2]}}}),
+        ("train_cross_attention", "cross_attention", {}),
     ],
 )
-def test_a_training_goes_on_where_it_was(project: Any, target: str, section: str) -> None:
+def test_a_training_goes_on_where_it_was(
+    project: Any, target: str, section: str, changes: dict[str, Any]
+) -> None:
+    """The fourth one beside another (compute.trainings_at_once is null); both go on."""
     stage = target.partition("@")[0]
-    project.set({section: {"optimisation": {"epochs": 6, "patience": 6}}})
+    project.set({section: {"optimisation": {"epochs": 6, "patience": 6}, **changes}})
     command = ("dvc", "repro", "--single-item", "--no-run-cache", target)
-    assert project.run(*command).count(": epoch ") == 6
+    told = 6 * len(changes.get("compare", ["one"]))
+    assert project.run(*command).count(": epoch ") == told
     before = project.digests("models", "metrics")
     for folder in (f".valaro/memo/{stage}", f".valaro/scratch/{stage}"):
         shutil.rmtree(project / folder, ignore_errors=True)
@@ -177,7 +182,7 @@ def test_a_training_goes_on_where_it_was(project: Any, target: str, section: str
         os.killpg(run.pid, signal.SIGKILL)
         run.stdout.read()
     assert files_of(project / ".valaro/scratch" / stage), "its state waits for the next run"
-    assert project.run(*command, "--force").count(": epoch ") == 6, "past epochs are told again"
+    assert project.run(*command, "--force").count(": epoch ") == told, "past epochs are told again"
     assert project.digests("models", "metrics") == before
     assert not (project / ".valaro/scratch" / stage).is_dir() or not files_of(
         project / ".valaro/scratch" / stage
