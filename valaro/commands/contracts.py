@@ -19,6 +19,17 @@ _PREDICTION: Contract = {"time_s": ("float64", ("T",)), "valence_arousal": ("flo
 _PICTURES: Contract = {"jpeg": ("uint8", ("bytes",)), "jpeg_offset": ("int64", ("images + 1",))}
 """Whatever file has the one must have the other."""
 
+_FACES: Contract = {
+    "time_s": ("float64", ("T",)),
+    "detected": ("bool", ("T",)),
+    "box_xyxy": ("float32", ("T", 4)),
+    "score": ("float32", ("T",)),
+    "crop_index": ("int64", ("T",)),
+    "faces_in_frame": ("int32", ("T",)),
+    "jump": ("bool", ("T",)),
+    "others": ("uint8", ("T",)),
+}
+
 CONTRACTS: dict[str, Contract] = {
     "index": _TRACE | {"labelled": ("bool", ("N",)), "row": ("int64", ("N",))},
     "decode": {
@@ -30,17 +41,8 @@ CONTRACTS: dict[str, Contract] = {
         "shift_packet": ("int64", ("shifts",)),
         "shift_s": ("float64", ("shifts",)),
     },
-    "faces": {
-        "time_s": ("float64", ("T",)),
-        "detected": ("bool", ("T",)),
-        "box_xyxy": ("float32", ("T", 4)),
-        "score": ("float32", ("T",)),
-        "crop_index": ("int64", ("T",)),
-        "faces_in_frame": ("int32", ("T",)),
-        "jump": ("bool", ("T",)),
-        "others": ("uint8", ("T",)),
-        **_PICTURES,
-    },
+    "degraded/*/faces": _FACES,  # of the degraded copies no pictures are kept
+    "faces": _FACES | _PICTURES,
     "mouth": {
         "time_s": ("float64", ("T",)),
         "detected": ("bool", ("T",)),
@@ -60,7 +62,7 @@ CONTRACTS: dict[str, Contract] = {
     "traces/*": _TRACE,
     "fused/*": _TRACE,
 }
-"""By folder below `data/`. N: native frames of the subject, T: points of its 5 Hz grid; both are the same in
+"""By folder below `data/`; of several that match, the first counts. N: native frames of the subject, T: points of its 5 Hz grid; both are the same in
 every stage. The other letters are a file's own."""
 ACROSS = {"N", "T"}
 

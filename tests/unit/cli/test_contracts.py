@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.core.artefacts import write_arrays
-from valaro.commands.contracts import CONTRACTS, Lengths, faults_of
+from valaro.commands.contracts import CONTRACTS, Lengths, contract_of, faults_of
 
 
 def test_offsets_without_the_images_they_point_into_are_listed(tmp_path: Path) -> None:
@@ -28,3 +28,18 @@ def test_a_file_that_cannot_be_opened_is_one_fault(tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_bytes(b"photos")
     (fault,) = faults_of(tmp_path / "a.h5", CONTRACTS["decode"], ["a"], Lengths())
     assert fault.startswith("damaged, or not an artefact")
+
+
+def test_degraded_copies_keep_no_pictures_of_faces_and_the_recordings_do(tmp_path: Path) -> None:
+    times, flags = np.arange(3) / 5, np.zeros(3, bool)
+    arrays = {"time_s": times, "detected": flags, "score": times.astype(np.float32), "jump": flags}
+    arrays |= {"box_xyxy": np.zeros((3, 4), np.float32), "crop_index": np.full(3, -1)}
+    arrays |= {"faces_in_frame": np.zeros(3, np.int32), "others": np.zeros(3, np.uint8)}
+    write_arrays(tmp_path / "a.h5", arrays)
+    faults = {}
+    for folder in ("degraded/noise/faces", "faces"):
+        contract = contract_of(Path(folder))
+        assert contract is not None
+        faults[folder] = faults_of(tmp_path / "a.h5", contract, ["a"], Lengths())
+    assert faults["degraded/noise/faces"] == []
+    assert faults["faces"] == ["no array jpeg", "no array jpeg_offset"]
