@@ -23,3 +23,7 @@ class BadInput(ValaroError):
     def __reduce__(self) -> tuple[type["BadInput"], tuple[str, str, str]]:
         """Pickle all arguments, for other processes; by default an exception pickles its message only."""
         return BadInput, (self.file, self.problem, self.remedy)
+
+
+class NotFinite(ValueError):
+    """Values that must be finite aren't: a training has diverged, or a program is at fault."""

@@ -2,19 +2,19 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from stages.core.section import Section
 
 MixedPrecision = Literal["no", "fp16", "bf16"]
 """Accelerate's names of the number format of a forward pass."""
 
 
-class OptimSettings(BaseModel):
+class OptimSettings(Section):
     """Parameters of the training of one model; defaults are the paper's (section 4.4) if it names a value.
 
     Learning rates are those of the topmost layer group; lower groups scale them by a common factor.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     optimizer: Literal["adamw", "adam"] = "adamw"
     schedule: Literal["cyclic", "one_cycle", "constant"] = "cyclic"

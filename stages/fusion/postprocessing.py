@@ -3,6 +3,7 @@
 import numpy as np
 
 from stages.core.arrays import Floats
+from stages.core.errors import NotFinite
 
 
 def to_native(valence_arousal: Floats, time_s: Floats, native_time_s: Floats) -> Floats:
@@ -102,4 +103,4 @@ def smooth_to_native(
 def _require_finite(values: Floats) -> None:
     unusable = ~np.isfinite(values).all(axis=1)
     if unusable.any():
-        raise ValueError(f"{unusable.sum()} rows aren't finite, the first is {np.flatnonzero(unusable)[0]}")
+        raise NotFinite(f"{unusable.sum()} rows aren't finite, the first is {np.flatnonzero(unusable)[0]}")

@@ -34,7 +34,7 @@ from accelerate.utils import (
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from stages.core.errors import ValaroError
+from stages.core.errors import NotFinite, ValaroError
 from stages.core.optimisation import OptimSettings
 from stages.engine.device import torch_device
 from stages.engine.lazy_imports import without_compiler
@@ -97,7 +97,7 @@ def fit(
 
     Raises:
         ValueError: `groups` don't fit the model, there is no batch, or `validate` lacks a kept score.
-        ValaroError: the loss became infinite or NaN.
+        ValaroError: the loss, the weights or the predictions became infinite or NaN.
     """
     if not len(train_batches):
         raise ValueError("train_batches holds no batch; at least one is needed")
@@ -214,18 +214,26 @@ class _Run:
 
     def _checked(self, mean_loss: float) -> float:
         if not math.isfinite(mean_loss):
-            epoch = len(self.outcome.history) + 1
-            raise ValaroError(
-                f"the training loss became {mean_loss} in epoch {epoch}: lower learning_rate "
-                f"(now {self.settings.learning_rate}) or lengthen warmup_steps ({self.settings.warmup_steps})"
-            )
+            raise self._diverged(f"training loss became {mean_loss}")
+        if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):  # by the last step
+            raise self._diverged("weights became infinite or NaN")
         return mean_loss
+
+    def _diverged(self, what: str) -> ValaroError:
+        epoch, settings = len(self.outcome.history) + 1, self.settings
+        return ValaroError(
+            f"the {what} in epoch {epoch}: lower learning_rate (now {settings.learning_rate}) or lengthen "
+            f"warmup_steps ({settings.warmup_steps})"
+        )
 
     def score(self, validate: Validate) -> dict[str, float]:
         """Validate in every process; all take the first one's scores, so that all stop at the same epoch."""
         self.model.eval()
         with torch.no_grad(), self.average.in_place(self.model) if self.average else nullcontext():
-            scores = [{name: float(value) for name, value in validate(self.model).items()}]
+            try:
+                scores = [{name: float(value) for name, value in validate(self.model).items()}]
+            except NotFinite:
+                raise self._diverged("predictions became infinite or NaN") from None
         broadcast_object_list(scores)
         return scores[0]
 

@@ -62,8 +62,8 @@ CONTRACTS: dict[str, Contract] = {
     "traces/*": _TRACE,
     "fused/*": _TRACE,
 }
-"""By folder below `data/`; of several that match, the first counts. N: native frames of the subject, T: points of its 5 Hz grid; both are the same in
-every stage. The other letters are a file's own."""
+"""By folder below `data/`; the first that matches counts. N: native frames of the subject, T: points of its
+5 Hz grid; both are the same in every stage. The other letters are a file's own."""
 ACROSS = {"N", "T"}
 
 

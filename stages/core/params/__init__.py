@@ -47,7 +47,7 @@ from stages.core.params.results import (
     SmoothParams,
     SubmissionParams,
 )
-from stages.core.params.sections import Section
+from stages.core.section import Section
 
 __all__ = [
     "PARAMS_FILE",

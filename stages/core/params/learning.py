@@ -13,10 +13,11 @@ from stages.core.params.sections import (
     Names,
     Normalisation,
     Positive,
-    Section,
     Share,
+    divides,
     known_names,
 )
+from stages.core.section import Section
 
 
 class Augmentation(Section):
@@ -175,6 +176,12 @@ class DynamicParams(Section):
     validation_smooth_s: Annotated[float, Field(ge=0)]
     optimisation: OptimSettings
 
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> "DynamicParams":
+        if self.kind == "transformer":
+            divides(self.heads, self.d_model)
+        return self
+
 
 class KelmParams(Section):
     """Functionals and the kernel extreme learning machine (paper, section 3.2.2, eq. 1)."""
@@ -250,3 +257,8 @@ class CrossAttentionParams(Section):
     batch_size: Count
     validation_smooth_s: Annotated[float, Field(ge=0)]
     optimisation: OptimSettings
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> "CrossAttentionParams":
+        divides(self.heads, self.d_model)
+        return self

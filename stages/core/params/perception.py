@@ -6,7 +6,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from stages.core.detectors import known_detector
 from stages.core.layouts import known_layout
-from stages.core.params.sections import Count, Positive, Section, Share
+from stages.core.params.sections import Count, Positive, Share
+from stages.core.section import Section
 from stages.core.voices import known_voice
 
 

@@ -35,7 +35,8 @@ from stages.core.params.results import (
     SmoothParams,
     SubmissionParams,
 )
-from stages.core.params.sections import Section, known_names
+from stages.core.params.sections import known_names
+from stages.core.section import Section
 from stages.core.yaml_text import read_yaml
 
 PARAMS_FILE = Path("params.yaml")

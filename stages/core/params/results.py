@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stages.core.params.sections import Count, Positive, Section
+from stages.core.params.sections import Count, Positive
+from stages.core.section import Section
 
 
 class SmoothParams(Section):

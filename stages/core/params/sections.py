@@ -1,9 +1,9 @@
-"""Common types of the parameters with their valid ranges, and the base class of a section."""
+"""Common types of the parameters with their valid ranges, and what several sections check."""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -15,10 +15,14 @@ Normalisation = Literal["none", "minmax", "per_video_minmax", "standard", "per_v
 CGrid = Annotated[list[Positive], Field(min_length=1)]
 
 
-class Section(BaseModel):
-    """A section of params.yaml: without unknown keys, immutable."""
+def divides(heads: int, d_model: int) -> None:
+    """Check that attention heads share a width evenly.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Raises:
+        ValueError: they don't.
+    """
+    if d_model % heads:
+        raise ValueError(f"heads is {heads}, which doesn't divide d_model, {d_model}")
 
 
 def known_names(key: str, names: Iterable[str], among: Iterable[str]) -> None:

@@ -82,6 +82,10 @@ def test_a_profile_survives_the_way_through_the_types(profile: dict[str, Any], l
         ("faces.detector", "viola_jones", "retinaface, centerface, "),
         ("faces.min_score", -0.1, "greater than or equal to 0"),
         ("faces.pad_px", None, "must be a number"),
+        ("decode.fps_hz", True, "must be no flag"),
+        ("dynamic.window_s", float("inf"), "must be a finite number"),
+        ("dynamic.optimisation.seed", True, "must be no flag"),
+        ("dynamic.optimisation.learning_rate", float("inf"), "must be a finite number"),
         ("mouth.min_confidence", 2, "less than or equal to 1"),
         ("voice.rate_hz", 16000.5, "must be an integer"),
         ("speech.hop_s", -1, "greater than 0"),
@@ -140,6 +144,8 @@ def test_an_illegal_value_is_named_with_its_key_and_what_is_legal(
         ("kelm.compare", ["mean_max"], "functionals names 'mean_min_max', which is none of mean_max"),
         ("audio.compare", ["v1"], "version names 'v3', which is none of v1"),
         ("audio.versions", {}, "compare names 'v1'"),
+        ("dynamic.heads", 3, "dynamic: heads is 3, which doesn't divide d_model, 64"),
+        ("cross_attention.heads", 3, "cross_attention: heads is 3, which doesn't divide d_model, 32"),
     ],
 )
 def test_what_goes_on_must_be_among_what_is_compared_and_described(

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from stages.core.errors import ValaroError
 from stages.core.optimisation import OptimSettings
+from stages.fusion.postprocessing import to_native
 from stages.training import threads as threads_module
 from stages.training.loop import fit, parts_of
 from stages.training.losses import log_cosh_loss
@@ -216,6 +217,24 @@ def test_a_loss_that_explodes_says_what_to_do(tmp_path):
     task.loss = lambda model, batch: log_cosh_loss(model(batch[0]), batch[1]) * math.inf
     with pytest.raises(ValaroError, match=r"became (inf|nan) in epoch 1: lower learning_rate \(now 0.05\)"):
         task.fit()
+
+
+@pytest.mark.parametrize("what", ["weights", "predictions"])
+def test_a_last_step_that_spoils_them_says_the_same(tmp_path, what):
+    """The loss of an epoch is that of before its last step."""
+    task, steps, times_s = Task(tmp_path), [], np.arange(2.0)
+
+    def spoil():
+        steps.append(1)
+        if len(steps) == 4:
+            nn.init.constant_(task.model[1].weight, math.nan)
+
+    unusable = {
+        "weights": {"after_step": spoil},
+        "predictions": {"validate": lambda _: to_native(np.full((2, 2), math.nan), times_s, times_s)},
+    }
+    with pytest.raises(ValaroError, match=f"{what} became infinite or NaN in epoch 1: lower learning_rate"):
+        task.fit(**unusable[what])
 
 
 def test_misuse_is_named(tmp_path):
