@@ -97,6 +97,7 @@ def train(unit: Unit, settings: FinetuneParams) -> list[Note]:
 def _heat_maps(unit: Unit, settings: FinetuneParams, model: Any, training: Any, validation: Any) -> Any:
     """The outputs of a frozen trunk, in place of the pictures: it computes each once, not in every epoch."""
     from stages.training.loop import epoch_seed
+    from stages.training.threads import threads_for
     from stages.vision.frozen_maps import keep_maps
 
     model.to(torch_device())
@@ -104,10 +105,11 @@ def _heat_maps(unit: Unit, settings: FinetuneParams, model: Any, training: Any, 
     draws = range(settings.frozen_draws or 0)
     seeds = [epoch_seed(settings.optimisation.seed, epoch) for epoch in draws]
     files = (unit.scratch / "maps_train.bin", unit.scratch / "maps_validation.bin")
-    return (
-        keep_maps(model, training, files[0], seeds, at_once, precision),
-        keep_maps(model, validation, files[1], seeds[:1], at_once, precision),
-    )
+    with threads_for(model):
+        return (
+            keep_maps(model, training, files[0], seeds, at_once, precision),
+            keep_maps(model, validation, files[1], seeds[:1], at_once, precision),
+        )
 
 
 def _predictor(unit: Unit, settings: FinetuneParams) -> Callable[[Any, str], tuple[Floats, Floats]]:

@@ -34,6 +34,7 @@ from stages.core.notes import Note
 from stages.core.params import FinetuneParams, Params, load_params
 from stages.engine.device import torch_device
 from stages.engine.launch import trainings_at_once
+from stages.engine.mapping import network_threads
 from stages.engine.stage import Stage, Unit, main
 from stages.finetune import train, unit_of
 from stages.media.pictures import open_pictures
@@ -128,7 +129,7 @@ def finetune_folds() -> None:
     units, folds = fold_units(workspace, workspace.corpus(), params)
     with Stage("finetune_folds", workspace.model(FOLDER)) as stage:
         settings, at_once = only(params.finetune, params.embed.backbone), trainings_at_once(params.compute)
-        stage.run(train_fold, units, settings, jobs=at_once)
+        stage.run(train_fold, units, settings, jobs=at_once, threads=network_threads())
         write_json(workspace.model(f"{FOLDER}/{FOLDS}"), folds)
         stage.claim(workspace.model(f"{FOLDER}/{FOLDS}"))
 

@@ -18,17 +18,25 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def network_threads() -> int:
+    """Threads of a network on a processor: OMP_NUM_THREADS, two by default.
+
+    The last digits of its results depend on them, and training magnifies these.
+    """
+    return int(os.environ.get("OMP_NUM_THREADS", "2"))
+
+
 def map_units(
     function: Callable[[Item], Result],
     items: Iterable[Item],
     jobs: int,
     backend: Backend = "local",
     address: str | None = None,
+    threads: int | None = None,
 ) -> Iterator[Result]:
     """Yield `function(item)` for every item, in order of completion; in this process if `jobs` is 1.
 
-    Every worker gets cores / jobs threads (oversubscribed cores are up to ten times slower), and ends when
-    this process ends.
+    Workers end when this process ends.
 
     Args:
         function: a pure function; picklable if `jobs` > 1 or on a cluster.
@@ -37,6 +45,8 @@ def map_units(
         backend: where the workers are. Workers of a cluster use as many threads as this process would, and
             outlive it.
         address: address of the cluster, see `cluster.map_on_cluster`.
+        threads: of each worker on this machine; None: cores / jobs, since oversubscribed cores are up to ten
+            times slower.
     """
     waiting = list(items)
     jobs = min(jobs, len(waiting))
@@ -50,7 +60,7 @@ def map_units(
         return
     from joblib import Parallel, delayed, parallel_config
 
-    threads = max(1, cores() // jobs)
+    threads = threads or max(1, cores() // jobs)
     beginning = {"initializer": _begin, "initargs": (os.getpid(), threads)}
     with parallel_config(backend="loky", inner_max_num_threads=threads, **beginning):
         calls = (delayed(function)(item) for item in waiting)

@@ -33,7 +33,7 @@ from stages.engine.garbage import collect_rarely
 from stages.engine.launch import broadcast, private_folders, processes, rank
 from stages.engine.lifetime import exit_with_parents, leave, parents_of_this_stage, single_instance
 from stages.engine.machine import machine_trouble
-from stages.engine.mapping import cores, map_units
+from stages.engine.mapping import cores, map_units, network_threads
 from stages.engine.memo import Memo, Record, dvc_cache
 from stages.engine.progress import Progress, say, say_notes
 from stages.engine.runlog import Cost, Stopwatch, append, extent, peak_mb
@@ -151,6 +151,7 @@ class Stage:
         settings: BaseModel | None = None,
         *,
         jobs: int | None = None,
+        threads: int | None = None,
         compute: ComputeParams | None = None,
         ahead: Callable[[], list[Call]] = list,
     ) -> list[Note]:
@@ -161,6 +162,7 @@ class Stage:
             units: all units, cached or not, with unique names.
             settings: the parameters that affect the results.
             jobs: number of worker processes on this machine; 1: compute in this process; None: as `compute`.
+            threads: of each of several processes; None: cores / jobs.
             compute: where units are computed; None: on this machine, with one worker per core.
             ahead: further calls, to cache their results, if any unit is computed at all; see `run_entry`.
 
@@ -181,9 +183,9 @@ class Stage:
         entry = "-".join(ARGUMENTS.get())
         calls = [Call(unit, keys[unit.name], settings, entry) for unit in units if unit.name not in records]
         engine = compute or HERE
-        jobs = 1 if processes() > 1 else jobs or engine.jobs or cores()
+        place = _Place(engine, 1 if processes() > 1 else jobs or engine.jobs or cores(), threads)
         broadcast([(call.unit.name, call.key) for call in calls])
-        records |= self._compute(do, [*calls, *(ahead() if calls else [])], engine, jobs, len(records))
+        records |= self._compute(do, [*calls, *(ahead() if calls else [])], place, len(records))
         notes = [note for unit in units for note in records[unit.name].notes]
         self._notes += notes
         self._written |= {
@@ -198,7 +200,8 @@ class Stage:
 
         DVC runs one entry after the other, and one training of a small network fills no machine. So with
         `at_once` above 1, units of other entries are computed beside it in processes of their own. Their
-        results are only cached: they appear when their own entry runs, and their errors do so too.
+        results are only cached: they appear when their own entry runs, and their errors do so too. Each has
+        the threads that it has alone, so `at_once` affects no result.
 
         Args:
             work: as in `run`.
@@ -216,7 +219,8 @@ class Stage:
             return [call for call in found if call is not None]
 
         unit, settings = described(entry)
-        return self.run(work, [unit], settings, jobs=at_once, ahead=others if at_once > 1 else list)
+        ahead = others if at_once > 1 else list
+        return self.run(work, [unit], settings, jobs=at_once, threads=network_threads(), ahead=ahead)
 
     def _ahead(self, work: Work, entry: str, described: Described) -> Call | None:
         """The call of another entry; None if its result is cached, or its inputs aren't there yet."""
@@ -241,7 +245,7 @@ class Stage:
         return []
 
     def _compute(
-        self, do: "partial[Any]", calls: list[Call], engine: ComputeParams, jobs: int, remembered: int
+        self, do: "partial[Any]", calls: list[Call], place: "_Place", remembered: int
     ) -> dict[str, Record]:
         """Compute the units, move their results to their places, and log the costs.
 
@@ -252,12 +256,12 @@ class Stage:
         records: dict[str, Record] = {}
         failures: list[str] = []
         by_name = {call.unit.name: call for call in calls}
-        watch = Stopwatch(self.name, do.args[0].__name__, _workers(engine, jobs, len(calls)))
+        watch = Stopwatch(self.name, do.args[0].__name__, place.words(len(calls)))
         if others := [call.entry for call in calls if call.ahead]:
             say(f"{self.name}: computes {', '.join(others)} at the same time (compute.trainings_at_once)")
         try:
             with Progress(self.name, len(calls) + remembered, remembered) as progress:
-                for name, outcome, cost in self._map(partial(do, hidden), calls, engine, jobs, hidden):
+                for name, outcome, cost in self._map(partial(do, hidden), calls, place, hidden):
                     call = by_name[name]
                     watch.add(cost, call.entry, failed=not isinstance(outcome, Record))
                     if call.ahead:
@@ -280,29 +284,29 @@ class Stage:
         return records
 
     def _map(
-        self, do: Callable[[Call], Outcome], calls: list[Call], engine: ComputeParams, jobs: int, hidden: str
+        self, do: Callable[[Call], Outcome], calls: list[Call], place: "_Place", hidden: str
     ) -> Iterator[Outcome]:
         """Compute the units. In stages with one result per video, a unit whose process dies is set aside."""
-        apply = partial(map_units, jobs=jobs, backend=engine.backend, address=engine.address)
         if any(call.ahead for call in calls):
-            return self._beside_others(do, calls, jobs)
-        if self.out is None or engine.backend != "local" or processes() > 1:
-            return apply(do, calls)
-        marked = Marked(do, self._home / "at work" / self.name, _name_and_file, engine.unit_time_limit_s)
+            return self._beside_others(do, calls, place)
+        if self.out is None or place.engine.backend != "local" or processes() > 1:
+            return place.apply(do, calls)
+        limit_s = place.engine.unit_time_limit_s
+        marked = Marked(do, self._home / "at work" / self.name, _name_and_file, limit_s)
 
         def finished(call: Call) -> Outcome | None:
             record = self._memo.recall(call.key, _away(call.unit, hidden))
             return (call.unit.name, _named(record, call.unit), Cost(0.0, 0.0)) if record else None
 
-        return map_with_crash_recovery(marked, calls, apply, finished, _lost)
+        return map_with_crash_recovery(marked, calls, place.apply, finished, _lost)
 
     def _beside_others(
-        self, do: Callable[[Call], Outcome], calls: list[Call], jobs: int
+        self, do: Callable[[Call], Outcome], calls: list[Call], place: "_Place"
     ) -> Iterator[Outcome]:
         """Compute the units in processes; if one dies (lack of memory?), only the stage's own."""
         left = {call.unit.name: call for call in calls if not call.ahead}
         try:
-            for outcome in map_units(do, calls, jobs=jobs):
+            for outcome in place.apply(do, calls):
                 left.pop(outcome[0], None)
                 yield outcome
         except BrokenProcessPool:
@@ -361,12 +365,24 @@ def _folders(units: Iterable[Unit]) -> set[Path]:
     return {path.parent for unit in units for path in unit.writes.values()}
 
 
-def _workers(engine: ComputeParams, jobs: int, units: int) -> str:
-    return (
-        f"{min(jobs, units)} here"
-        if engine.backend == "local"
-        else f"{engine.backend} {engine.address or 'here'}"
-    )
+@dataclass(frozen=True)
+class _Place:
+    """Where units are computed: in `jobs` processes of some threads (None: cores / jobs), or on a cluster."""
+
+    engine: ComputeParams
+    jobs: int
+    threads: int | None
+
+    def apply(self, do: Callable[[Any], Any], calls: list[Any]) -> Iterator[Any]:
+        """Map a function over calls, see `map_units`."""
+        backend, address = self.engine.backend, self.engine.address
+        return map_units(do, calls, jobs=self.jobs, backend=backend, address=address, threads=self.threads)
+
+    def words(self, units: int) -> str:
+        """For the run log, e.g. `2 here`."""
+        if self.engine.backend == "local":
+            return f"{min(self.jobs, units)} here"
+        return f"{self.engine.backend} {self.engine.address or 'here'}"
 
 
 def _away(unit: Unit, hidden: str) -> dict[str, Path]:

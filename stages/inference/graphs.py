@@ -31,6 +31,7 @@ from stages.core.artefacts import remove, whole
 from stages.core.errors import ValaroError
 from stages.engine.fingerprint import key_of, md5_of, remembered_code_of
 from stages.engine.lifetime import exit_with_parents
+from stages.engine.mapping import network_threads
 from stages.engine.progress import say
 from stages.inference.engines import Precision, graphs_folder
 from stages.inference.runtime import openvino_core
@@ -196,16 +197,11 @@ def _require_equal(outputs: Sequence[Any], file: Path, network: Exported) -> Non
             )
 
 
-def threads() -> int:
-    """Threads of a graph: OMP_NUM_THREADS, as in PyTorch; two by default."""
-    return int(os.environ.get("OMP_NUM_THREADS", "2"))
-
-
 def _compiled(file: Path, precision: Precision) -> Run:
     """The graph as a function."""
     options = {
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
-        "INFERENCE_NUM_THREADS": threads(),
+        "INFERENCE_NUM_THREADS": network_threads(),
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,  # else all workers of a stage are pinned to the same cores
     }

@@ -23,7 +23,8 @@ import numpy as np
 
 from stages.core.arrays import Floats
 from stages.engine.garbage import keep_freed_memory
-from stages.inference.graphs import Run, threads
+from stages.engine.mapping import network_threads
+from stages.inference.graphs import Run
 from stages.separation.separation import Separator, clean
 from stages.separation.streaming import through_rate
 
@@ -175,14 +176,14 @@ class SpleeterGraph(Spleeter):
         from scipy import fft  # in single precision, unlike NumPy's before its version 2
 
         frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME, axis=1)[:, ::HOP]
-        spectrum = fft.rfft(frames * self._window, workers=threads())
+        spectrum = fft.rfft(frames * self._window, workers=network_threads())
         magnitude = np.abs(spectrum[..., :BINS])
         segments = magnitude.reshape(2, -1, self.segment_frames, BINS).swapaxes(0, 1)
         mask = self.run(segments)[0].swapaxes(0, 1).reshape(magnitude.shape)
         spectrum[..., :BINS] *= mask
         above = mask.mean(axis=-1, keepdims=True) if self.mask_extension == "average" else np.float32(0)
         spectrum[..., BINS:] *= above
-        pieces: Floats = fft.irfft(spectrum, n=FRAME, workers=threads())
+        pieces: Floats = fft.irfft(spectrum, n=FRAME, workers=network_threads())
         pieces *= self._window * np.float32(GAIN)
         return pieces
 

@@ -9,9 +9,10 @@ from torch import nn
 from stages.engine.device import torch_device
 from stages.engine.garbage import keep_freed_memory
 
-SMALL = 200_000
-"""Parameters below which a network has one thread. On two idle cores a second one saves a tenth of the time
-at most (the sample's models); where cores are busy, the two wait for each other: five times as long."""
+SMALL = 2_000_000
+"""Parameters below which a network has one thread: the sample's. On two idle cores a second one saves a tenth
+of the time below 200,000 parameters and a fifth above; where cores are busy, with other trainings (see
+`compute.trainings_at_once`) or other work, the two wait for each other: five times as long and more."""
 
 
 @contextmanager

@@ -6,7 +6,6 @@ under the threshold are dropped; the rest are decoded. 3. Of overlapping boxes t
 """
 
 import math
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages.core.arrays import Floats, Image, Integers
+from stages.engine.mapping import network_threads
 from stages.inference.graphs import GraphMismatch
 from stages.vision.detection import Detections, require_images
 from stages.vision.retinaface_anchors import anchors_cxcywh, decode_boxes, decode_landmarks
@@ -67,7 +67,7 @@ class RetinaFace:
         self.overlap, self.batch_size, self.scales = overlap, batch_size, scales
         self.least_logit = math.log(threshold / (1 - threshold))
         self._buffer: Tensor | None = None
-        self._threads = int(os.environ.get("OMP_NUM_THREADS", "2"))
+        self._threads = network_threads()
         self._by_frame = device == "cpu" and str(precision) in ("None", "torch.float32")
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:

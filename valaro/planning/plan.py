@@ -104,8 +104,8 @@ class _Planner:
         mesh = value("mesh") * self.crops + value("mesh start") * self.totals.videos
         yield Item("mouth", self._by_workers(mesh), memory_bytes=self._peak("mouth"))
         yield self._voice()
-        yield from self._pretrain()
-        yield from (self._finetune(backbone) for backbone in self.params.finetune.compare)
+        yield from self._at_once(list(self._pretrain()))
+        yield from self._at_once([self._finetune(backbone) for backbone in self.params.finetune.compare])
         if self.params.embed.folds:
             yield self._finetune_folds()
         yield self._embed()
@@ -113,7 +113,7 @@ class _Planner:
             "train_dynamic", self.params.dynamic.optimisation, self.params.dynamic.window_s
         )
         yield from (self._kelm(functionals) for functionals in self.params.kelm.compare)
-        yield from (self._train_audio(version) for version in self.params.audio.compare)
+        yield from self._at_once([self._train_audio(version) for version in self.params.audio.compare])
         yield self._predict()
         yield self._small_training(
             "train_cross_attention",
@@ -123,6 +123,14 @@ class _Planner:
         yield self._fuse()
         yield self._degrade()
         yield from self._repeated()
+
+    def _at_once(self, trainings: list[Item]) -> Iterator[Item]:
+        """Trainings side by side: each counts the memory of all, and the time that it takes alone."""
+        most = self.params.compute.trainings_at_once or (1 if self.machine.gpu else self.machine.cores)
+        count = min(most, len(trainings))
+        for item in trainings:
+            gpu_bytes = None if item.gpu_bytes is None else item.gpu_bytes * count
+            yield replace(item, memory_bytes=item.memory_bytes * count, gpu_bytes=gpu_bytes)
 
     def _by_workers(self, core_s: float) -> float:
         return core_s / min(self.machine.jobs, self.machine.cores)

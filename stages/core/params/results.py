@@ -73,11 +73,7 @@ class PredictParams(Section):
 
 
 class ComputeParams(Section):
-    """Where and with which library to compute; only `engine` and `precision` change results.
-
-    `jobs` and `trainings_at_once` decide, as the number of cores does, how many threads compute a result, and
-    with it the last digits.
-    """
+    """Where and with which library to compute; only `engine` and `precision` change results."""
 
     jobs: Count | None
     trainings_at_once: Count | None = 1

@@ -193,6 +193,22 @@ def test_memory_of_a_gpu_is_that_of_images_at_once(params: Params) -> None:
     assert items(params, CPU)["embed"].gpu_bytes is None
 
 
+def test_memory_counts_trainings_side_by_side(params: Params) -> None:
+    alone, both = (
+        items(changed(params, compute={"trainings_at_once": count}), GPU)[f"finetune@{B1}"]
+        for count in (1, 2)
+    )
+    assert alone.gpu_bytes is not None
+    assert both.memory_bytes == 2 * alone.memory_bytes
+    assert both.gpu_bytes == 2 * alone.gpu_bytes
+    no_limit = changed(params, compute={"trainings_at_once": None})
+    assert items(no_limit, GPU)[f"finetune@{B1}"] == alone, "one on a GPU"
+    assert (
+        items(no_limit, CPU)["train_audio@v3"].memory_bytes
+        == 2 * items(params, CPU)["train_audio@v3"].memory_bytes
+    )
+
+
 def test_memory_counts_every_worker_and_pytorch_beside_a_gpu(params: Params) -> None:
     assert items(params, CPU)["faces"].memory_bytes == pytest.approx(4 * 253e6)
     assert items(params, CPU)["embed"].memory_bytes == pytest.approx(418e6), "one process on all cores"
