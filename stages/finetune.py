@@ -20,6 +20,7 @@ trains, as JPEGs of its own size in the stage's scratch.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from stages.core.params import CrossfitParams, FinetuneParams, load_params
 from stages.engine.device import torch_device
 from stages.engine.launch import processes, trainings_at_once
 from stages.engine.stage import Stage, Unit, main
+from stages.inference.after_training import STATIC, exporting
 from stages.media.pictures import frame_files, open_pictures
 from stages.vision.backbones import Input, describe, only, require_same, static_config, with_statistics_of
 
@@ -250,6 +252,8 @@ def finetune(backbone: str) -> None:
         unit = unit_of(workspace, corpus, backbone, shown, params.crossfit)
         if not unit.reads["start"].is_file():
             raise ValaroError(f"{unit.reads['start']} is missing. Run `dvc repro pretrain` first.")
+        if backbone == params.embed.backbone:
+            unit = replace(unit, when_computed=exporting(STATIC, params.compute))
         return unit, only(settings, backbone)
 
     with Stage("finetune") as stage:

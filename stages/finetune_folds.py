@@ -20,6 +20,7 @@ recordings that both have seen.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from stages.engine.launch import trainings_at_once
 from stages.engine.mapping import network_threads
 from stages.engine.stage import Stage, Unit, main
 from stages.finetune import train, unit_of
+from stages.inference.after_training import STATIC, exporting
 from stages.media.pictures import open_pictures
 from stages.vision.backbones import describe, only
 from stages.vision.fold_extractors import FOLDER, FOLDS, alignment
@@ -119,7 +121,8 @@ def fold_units(workspace: Workspace, corpus: Corpus, params: Params) -> tuple[li
             "alignment": workspace.model(f"{FOLDER}/alignment_{fold}.safetensors"),
         }
         facts = template.facts | {"train": kept, "folds": {}}
-        units.append(Unit(f"{backbone} without fold {fold}", reads | {"whole": whole}, writes, facts))
+        unit = Unit(f"{backbone} without fold {fold}", reads | {"whole": whole}, writes, facts)
+        units.append(replace(unit, when_computed=exporting(STATIC, params.compute)))
     return units, folds
 
 

@@ -19,6 +19,7 @@ can't be compared with the CCC over whole videos, silence included, that `evalua
 `audio` (table 5's protocol; metrics/evaluate.json).
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from stages.core.params import AudioParams, CrossfitParams, load_params
 from stages.engine.launch import trainings_at_once
 from stages.engine.prefetch import loader_workers
 from stages.engine.stage import Stage, Unit, main
+from stages.inference.after_training import AUDIO, exporting
 
 PREFIX = "speaking_window_"
 MEAN = f"{PREFIX}mean_ccc"
@@ -252,7 +254,10 @@ def train_audio(version: str = "") -> None:
 
     def described(version: str) -> tuple[Unit, AudioParams]:
         settings = settings_of(params.audio, version)
-        return unit_of(workspace, corpus, version, params.crossfit), settings
+        unit = unit_of(workspace, corpus, version, params.crossfit)
+        if version == params.audio.version:
+            unit = replace(unit, when_computed=exporting(AUDIO, params.compute))
+        return unit, settings
 
     with Stage("train_audio") as stage:
         stage.run_entry(train, version, params.audio.compare, described, trainings_at_once(params.compute))

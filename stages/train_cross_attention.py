@@ -19,6 +19,7 @@ audio model whose epochs all of validation chose: of that choice its out-of-fold
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from stages.core.params import CrossAttentionParams, CrossfitParams, load_params
 from stages.engine.stage import Stage, Unit, main
 from stages.fusion.postprocessing import smooth_to_native
 from stages.fusion.streams import Streams, read_streams, step_of
+from stages.inference.after_training import CROSS_ATTENTION, exporting
 from stages.temporal.normalisation import Normaliser
 from stages.training.kept import Kept
 
@@ -242,6 +244,7 @@ def train_cross_attention() -> None:
     """Run the stage on params.yaml."""
     params, workspace = load_params(), Workspace()
     unit = unit_of(workspace, workspace.corpus(), params.crossfit)
+    unit = replace(unit, when_computed=exporting(CROSS_ATTENTION, params.compute))
     with Stage("train_cross_attention") as stage:
         stage.run(train, [unit], params.cross_attention, jobs=1)
 

@@ -17,6 +17,7 @@ interpolation and smoothing; for the out-of-fold figure, by that of all folds bu
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from stages.core.notes import Note
 from stages.core.params import CrossfitParams, DynamicParams, load_params
 from stages.engine.stage import Stage, Unit, main
 from stages.fusion.postprocessing import smooth_to_native
+from stages.inference.after_training import DYNAMIC, exporting
 from stages.temporal.missing import Missing, fitted_on, model_input
 from stages.temporal.normalisation import Normaliser
 from stages.training.kept import Kept
@@ -244,6 +246,7 @@ def train_dynamic() -> None:
     """Run the stage on params.yaml."""
     params, workspace = load_params(), Workspace()
     unit = unit_of(workspace, workspace.corpus(), params.crossfit)
+    unit = replace(unit, when_computed=exporting(DYNAMIC, params.compute))
     with Stage("train_dynamic") as stage:
         stage.run(train, [unit], params.dynamic, jobs=1)
 

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stages.audio.convolutions import RATE_HZ
 from stages.core.arrays import Floats
 from stages.inference.engines import Precision
-from stages.inference.graphs import Exported, Run, open_graph
+from stages.inference.graphs import Exported, Run, graph_file, open_graph
 from stages.inference.modules import SEED, some_padding, with_forward
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 CODE = __name__
 
 
-def open_audio(file: Path, samples: int, precision: Precision) -> tuple[Run, Run]:
+def open_audio(file: Path, config: dict[str, Any], precision: Precision) -> tuple[Run, Run]:
     """An audio model in two graphs, so that windows that overlap can share the first.
 
     The convolutions: (B, n) float32 -> (B, c, F), n free. The rest: (B, c, F), real samples (B, n) bool ->
@@ -24,12 +25,19 @@ def open_audio(file: Path, samples: int, precision: Precision) -> tuple[Run, Run
 
     Args:
         file: the weights.
-        samples: n, of a window.
+        config: of their header: `window_s` holds n samples.
         precision: of the layers.
 
     Raises:
-        GraphMismatch: see `graphs.open_graph`.
+        GraphMismatch: see `graphs.graph_file`.
     """
+    convolutions, rest = audio_graphs(file, config)
+    return open_graph(convolutions, precision), open_graph(rest, precision)
+
+
+def audio_graphs(file: Path, config: dict[str, Any]) -> tuple[Path, Path]:
+    """The files of the graphs; see `open_audio`."""
+    samples = round(config["window_s"] * RATE_HZ)
 
     def model() -> Any:
         from stages.audio.backbone import build_backbone
@@ -53,8 +61,8 @@ def open_audio(file: Path, samples: int, precision: Precision) -> tuple[Run, Run
         return Exported(CODE, lambda: with_forward(whole, _of_convolved), [convolved, real])
 
     return (
-        open_graph(file, convolutions, CODE, precision, part="convolutions"),
-        open_graph(file, rest, CODE, precision, part="rest"),
+        graph_file(file, convolutions, CODE, "convolutions"),
+        graph_file(file, rest, CODE, "rest"),
     )
 
 

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+RATE_HZ = 16_000
+"""Of the stage voice, and of every audio backbone."""
 Counts = TypeVar("Counts")
 """An array or a tensor of integers, of any shape."""
 

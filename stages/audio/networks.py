@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from stages.audio.convolutions import Anatomy, Convolutions, frames_of
+from stages.audio.convolutions import RATE_HZ, Anatomy, Convolutions, frames_of
 from stages.core.arrays import Flags, Floats
 from stages.inference.engines import Engine
 
 if TYPE_CHECKING:
     from torch import nn
 
-RATE_HZ = 16_000
-"""Of the stage voice, and of every audio backbone."""
 MOST_ON_A_PROCESSOR = 4
 """Windows per batch on a processor. 16 were no faster, and OpenVINO keeps the memory of the largest batch:
 1.1 GB instead of 0.6 (windows of 4 s, 12 layers of 1024, bfloat16)."""
@@ -56,9 +54,8 @@ class GraphAudio:
         from stages.audio.audio_graph import open_audio
 
         self.convolutions, self.most = Convolutions.of(config["backbone"]), MOST_ON_A_PROCESSOR
-        length = round(config["window_s"] * RATE_HZ)
-        self._part = -(-length // PARTS)
-        self._convolve, self._rest = open_audio(file, length, engine.precision)
+        self._part = -(-round(config["window_s"] * RATE_HZ) // PARTS)
+        self._convolve, self._rest = open_audio(file, config, engine.precision)
 
     def windows(self, waveform: Floats, real: Flags) -> Floats:
         """See `AudioNetwork`."""

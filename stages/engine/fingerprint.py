@@ -24,9 +24,9 @@ from stages.core.artefacts import write_json
 
 PACKAGE = "stages"
 ROOT = Path(__file__).resolve().parents[2]
-NOT_PART_OF_A_RESULT = (f"{PACKAGE}.engine", f"{PACKAGE}.core.params")
+NOT_PART_OF_A_RESULT = (f"{PACKAGE}.engine", f"{PACKAGE}.core.params", f"{PACKAGE}.inference.after_training")
 """The engine affects when and where results are computed, not their content. `core.params` checks the
-parameters, whose values enter the key directly."""
+parameters, whose values enter the key directly. `inference.after_training` runs when a result is finished."""
 
 LIBRARIES = {  # module -> distribution
     "PIL": "pillow",

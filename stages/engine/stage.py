@@ -58,6 +58,8 @@ class Unit:
             it when the unit is done.
         unkeyed: values that don't affect the result and don't enter its key, e.g. a path where one unit
             leaves intermediate data for the next.
+        when_computed: called with the unit by the process that has computed it, after the result is cached;
+            not for cached results. It doesn't affect the result either.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Unit:
     facts: dict[str, Any] = field(default_factory=dict)
     scratch: Path = Path()
     unkeyed: dict[str, Any] = field(default_factory=dict)
+    when_computed: "Callable[[Unit], None] | None" = None
 
     def warn(self, file: Path | str, problem: str, remedy: str) -> Note:
         """A note on this unit, which is still computed."""
@@ -426,6 +429,8 @@ def _do(work: Work, memo: Memo, scratch: Path, hidden: str, call: Call) -> Outco
     except OSError as error:
         raise machine_trouble(error, _folder(unit)) or error from None
     remove(scratch / key)
+    if unit.when_computed:
+        unit.when_computed(replace(unit, writes=away))
     return unit.name, _named(record, unit), Cost(time.monotonic() - began, peak_mb(), *extent(away))
 
 

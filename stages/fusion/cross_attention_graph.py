@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from stages.inference.engines import Precision
-from stages.inference.graphs import Exported, Run, open_graph
+from stages.inference.graphs import Exported, Run, graph_file, open_graph
 from stages.inference.modules import SEED, some_padding
 
 CODE = __name__
@@ -24,8 +24,13 @@ def open_cross_attention(file: Path, config: dict[str, Any], precision: Precisio
         precision: number format of the layers.
 
     Raises:
-        GraphMismatch: see `graphs.open_graph`.
+        GraphMismatch: see `graphs.graph_file`.
     """
+    return open_graph(cross_attention_graph(file, config), precision)
+
+
+def cross_attention_graph(file: Path, config: dict[str, Any]) -> Path:
+    """The file of the graph; see `open_cross_attention`."""
 
     def exported() -> Exported:
         from stages.fusion.cross_attention import CrossAttentionModel
@@ -37,4 +42,4 @@ def open_cross_attention(file: Path, config: dict[str, Any], precision: Precisio
         values[..., -1] = random.random((2, window)) > 0.5  # steps with speech
         return Exported(CODE, lambda: model, [values, some_padding(window, 0.3)])
 
-    return open_graph(file, exported, CODE, precision)
+    return graph_file(file, exported, CODE)

@@ -75,29 +75,19 @@ class Exported:
     lay_out: Callable[[Any], "openvino.Model"] | None = None
 
 
-def open_graph(
-    weights: Path, exported: Callable[[], Exported], code: str, precision: Precision, *, part: str = ""
-) -> Run:
-    """Open the network of a weights file as a function of arrays; export it first if necessary.
-
-    Shape of the function: one array per input (B, ...) -> one array per output (B, ...), float32.
+def graph_file(weights: Path, exported: Callable[[], Exported], code: str, part: str = "") -> Path:
+    """The file of a network's graph; it is exported first if necessary.
 
     Args:
         weights: the weights file.
         exported: called if the graph must be exported.
         code: name of the module whose code determines what the network computes.
-        precision: number format of the layers.
         part: name of the graph, if the weights have several.
 
     Raises:
         GraphMismatch: the network can't be exported with the same results.
         ValaroError: the exporting process was killed.
     """
-    return _compiled(graph_file(weights, exported, code, part), precision)
-
-
-def graph_file(weights: Path, exported: Callable[[], Exported], code: str, part: str = "") -> Path:
-    """The file of a graph, for callers that compile it themselves; see `open_graph`."""
     folders = graphs_folder()
     folder = folders / key_of(
         weights=md5_of(weights),
@@ -187,7 +177,7 @@ def _save(graph: Any, file: Path) -> None:
 def _require_equal(outputs: Sequence[Any], file: Path, network: Exported) -> None:
     """Refuse a graph whose outputs differ from those of the module."""
     for k, (wanted, found) in enumerate(
-        zip(outputs, _compiled(file, "float32")(*network.examples), strict=True)
+        zip(outputs, open_graph(file, "float32")(*network.examples), strict=True)
     ):
         right = wanted.float().numpy()
         off = float(np.abs(found - right).max() / max(1.0, np.abs(right).max()))
@@ -197,8 +187,15 @@ def _require_equal(outputs: Sequence[Any], file: Path, network: Exported) -> Non
             )
 
 
-def _compiled(file: Path, precision: Precision) -> Run:
-    """The graph as a function."""
+def open_graph(file: Path, precision: Precision) -> Run:
+    """A graph as a function of arrays.
+
+    Shape of the function: one array per input (B, ...) -> one array per output (B, ...), float32.
+
+    Args:
+        file: see `graph_file`.
+        precision: number format of the layers.
+    """
     options = {
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
         "INFERENCE_NUM_THREADS": network_threads(),

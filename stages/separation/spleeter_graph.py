@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.inference.engines import Precision
-from stages.inference.graphs import Exported, Run, open_graph
+from stages.inference.graphs import Exported, Run, graph_file, open_graph
 from stages.inference.modules import SEED
 
 CODE = __name__
@@ -22,7 +22,7 @@ def open_spleeter(file: Path, precision: Precision, segment_frames: int = 512) -
         segment_frames: T.
 
     Raises:
-        GraphMismatch: see `graphs.open_graph`.
+        GraphMismatch: see `graphs.graph_file`.
     """
 
     def exported() -> Exported:
@@ -31,4 +31,4 @@ def open_spleeter(file: Path, precision: Precision, segment_frames: int = 512) -
         noise = np.random.default_rng(SEED).standard_normal((1, 2, segment_frames, 1024))
         return Exported(CODE, lambda: load_net(file), [np.abs(noise).astype(np.float32)], free_axes=0)
 
-    return open_graph(file, exported, CODE, precision, part=f"{segment_frames} frames")
+    return open_graph(graph_file(file, exported, CODE, f"{segment_frames} frames"), precision)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.inference.engines import Precision
-from stages.inference.graphs import Exported, Run, open_graph
+from stages.inference.graphs import Exported, Run, graph_file, open_graph
 from stages.inference.modules import SEED, some_padding, with_forward
 
 if TYPE_CHECKING:
@@ -24,8 +24,13 @@ def open_dynamic(file: Path, config: dict[str, Any], precision: Precision) -> Ru
         precision: of the layers.
 
     Raises:
-        GraphMismatch: see `graphs.open_graph`.
+        GraphMismatch: see `graphs.graph_file`.
     """
+    return open_graph(dynamic_graph(file, config), precision)
+
+
+def dynamic_graph(file: Path, config: dict[str, Any]) -> Path:
+    """The file of the graph; see `open_dynamic`."""
     window, features = int(config["window"]), int(config["model"].get("features", 256))
 
     def exported() -> Exported:
@@ -36,7 +41,7 @@ def open_dynamic(file: Path, config: dict[str, Any], precision: Precision) -> Ru
         model = load_model(file, lambda config: DynamicModel(**config["model"]))
         return Exported(CODE, lambda: with_forward(model, _of_steps), [values, some_padding(window, 0.3)])
 
-    return open_graph(file, exported, CODE, precision)
+    return graph_file(file, exported, CODE)
 
 
 def _of_steps(model: Any, values: "Tensor", valid: "Tensor") -> tuple["Tensor", "Tensor"]:

@@ -57,9 +57,10 @@ class GraphNetwork:
     def __init__(self, file: Path, engine: Engine) -> None:
         from stages.vision.static_graph import open_static
 
-        self.image_size: int = header_of(file)["image_size"]
+        config = header_of(file)
+        self.image_size: int = config["image_size"]
         self.threads, self.most, self.full_batches = decoding_threads("cpu"), MOST_IN_A_GRAPH, False
-        self._run = open_static(file, self.image_size, engine.precision)
+        self._run = open_static(file, config, engine.precision)
 
     def answer(self, images: NDArray[np.uint8]) -> list[Floats]:
         """See `StaticNetwork`."""

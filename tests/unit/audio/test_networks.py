@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from stages.audio import audio_graph, networks
-from stages.audio.convolutions import Convolutions, frames_of
-from stages.audio.networks import RATE_HZ, GraphAudio
+from stages.audio.convolutions import RATE_HZ, Convolutions, frames_of
+from stages.audio.networks import GraphAudio
 from stages.audio.recording import predict_recording
 from stages.audio.speaking import tiling_windows
 from stages.core.arrays import Floats

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextvars import copy_context
+from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import SimpleNamespace
@@ -95,6 +96,20 @@ def test_what_is_remembered_is_not_computed(run: Run, capsys: pytest.CaptureFixt
     assert capsys.readouterr().err.splitlines()[-1].startswith("shout: 2 computed in")
     assert run({"a": "x", "b": "y"}) == []
     assert capsys.readouterr().err.splitlines()[-1].endswith("0 computed in 0.0 s, 2 remembered")
+
+
+def test_what_was_computed_is_told_once_and_complete() -> None:
+    Path("in").mkdir()
+    Path("in", "a").write_text("x")
+    told: list[str] = []
+
+    def tell(done: Unit) -> None:
+        told.append(done.writes["loud"].read_text())
+
+    for _ in range(2):
+        with Stage("shout", Path("out")) as stage:
+            stage.run(shout, [replace(unit("a"), when_computed=tell)], Settings(), jobs=1)
+    assert told == ["X"], "not when the result is remembered"
 
 
 def test_one_more_input_costs_one_and_one_less_costs_nothing(run: Run) -> None:

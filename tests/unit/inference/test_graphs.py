@@ -8,21 +8,25 @@ import pytest
 import torch
 from joblib.externals.loky.backend.reduction import dumps
 
+from stages.audio import audio_graph
 from stages.audio.audio_graph import open_audio
 from stages.audio.networks import GraphAudio, TorchAudio
 from stages.audio.recording import predict_recording
 from stages.core.errors import ValaroError
 from stages.core.params import ComputeParams
+from stages.fusion import cross_attention_graph
 from stages.fusion.cross_attention_graph import open_cross_attention
 from stages.inference import engines, graphs
 from stages.inference.engines import TORCH, Engine, engine_of, graphs_folder
-from stages.inference.graphs import Exported, GraphMismatch, open_graph
+from stages.inference.graphs import Exported, GraphMismatch, graph_file, open_graph
 from stages.inference.modules import joined_outputs
+from stages.separation import spleeter_graph
 from stages.separation.spleeter_graph import open_spleeter
+from stages.temporal import dynamic_graph
 from stages.temporal.dynamic import saying
 from stages.temporal.dynamic_graph import open_dynamic
 from stages.training.checkpoints import save_model
-from stages.vision import retinaface_graph
+from stages.vision import retinaface_graph, static_graph
 from stages.vision.retinaface_graph import open_retinaface
 from stages.vision.static_graph import open_static
 
@@ -66,16 +70,16 @@ def weights(tmp_path, content=b"weights"):
 
 
 def test_a_graph_takes_any_number_of_rows_and_is_exported_once(tmp_path):
-    run = open_graph(weights(tmp_path), exported(Twice()), CODE, "float32")
+    run = open_graph(graph_file(weights(tmp_path), exported(Twice()), CODE), "float32")
     assert run(np.full((5, 3), 1.5, np.float32))[0].tolist() == [[3.0] * 3] * 5
 
     def never():
         raise AssertionError("it is there")
 
-    again = open_graph(weights(tmp_path), never, CODE, "float32")
+    again = open_graph(graph_file(weights(tmp_path), never, CODE), "float32")
     assert again(np.ones((5, 3), np.float32))[0].shape == (5, 3)
     with pytest.raises(AssertionError):
-        open_graph(weights(tmp_path, b"others"), never, CODE, "float32")
+        graph_file(weights(tmp_path, b"others"), never, CODE)
 
 
 @pytest.mark.parametrize(("module", "tolerance"), [(Moody(), 1e-3), (Twice(), -1.0)])
@@ -84,14 +88,14 @@ def test_a_graph_that_differs_from_its_module_is_refused_and_not_kept(
 ):
     monkeypatch.setattr(graphs, "TOLERANCE", tolerance)
     with pytest.raises(GraphMismatch, match=r"differs by (0.5, over 0.001|0, over -1)"):
-        open_graph(weights(tmp_path), exported(module), CODE, "float32")
+        graph_file(weights(tmp_path), exported(module), CODE)
     assert not list(graphs_folder().rglob("*.xml"))
 
 
 def test_the_graphs_used_longest_ago_go_first(tmp_path, monkeypatch):
     monkeypatch.setattr(graphs, "MOST_GRAPHS", 2)
     for content in (b"1", b"2", b"3"):
-        open_graph(weights(tmp_path, content), exported(Twice()), CODE, "float32")
+        graph_file(weights(tmp_path, content), exported(Twice()), CODE)
     assert len(list(graphs_folder().iterdir())) == 2
 
 
@@ -209,8 +213,8 @@ def test_a_cross_attention_heeds_speech_and_padding_as_a_graph_too(tmp_path, sil
 
 
 OPENED = {
-    "static": lambda file: open_static(file, 32, "float32"),
-    "audio": lambda file: open_audio(file, 400, "float32"),
+    "static": lambda file: open_static(file, {"image_size": 32}, "float32"),
+    "audio": lambda file: open_audio(file, {"window_s": 0.025}, "float32"),
     "dynamic": lambda file: open_dynamic(file, {"window": 6, "model": {}}, "float32"),
     "cross_attention": lambda file: open_cross_attention(file, {"window": 6, "model": {}}, "float32"),
     "spleeter": lambda file: open_spleeter(file, "float32", 64),
@@ -227,7 +231,8 @@ def test_every_network_can_be_exported_elsewhere(tmp_path, monkeypatch, network)
         folder.mkdir(parents=True)
 
     monkeypatch.setattr(graphs, "_export_apart", send)
-    monkeypatch.setattr(graphs, "_compiled", lambda *_: None)
+    for module in (audio_graph, cross_attention_graph, dynamic_graph, spleeter_graph, static_graph):
+        monkeypatch.setattr(module, "open_graph", lambda *_: None)
     monkeypatch.setattr(retinaface_graph, "compile_retinaface", lambda *_: None)
     OPENED[network](weights(tmp_path))
     assert len(sent) == (2 if network == "audio" else 1)
@@ -241,7 +246,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.core.errors import ValaroError
-from stages.inference.graphs import GraphMismatch, open_graph
+from stages.inference.graphs import GraphMismatch, graph_file
 from stages.temporal.dynamic_graph import open_dynamic
 
 def dies():
@@ -253,7 +258,7 @@ def refuses():
 file = Path("valence.safetensors")
 for exported in (refuses, dies):
     try:
-        open_graph(file, exported, "stages.temporal.dynamic_graph", "float32")
+        graph_file(file, exported, "stages.temporal.dynamic_graph")
     except ValaroError as error:
         print(type(error).__name__, error)
 said, _ = open_dynamic(file, {GRU}, "float32")(np.ones((1, 6, 8), np.float32), np.ones((1, 6), bool))
