@@ -119,6 +119,8 @@ def _serve_recordings(app: FastAPI, shelf: Shelf) -> None:
             raise HTTPException(400, f"{name}: the upload was broken off") from None
         except ValaroError as error:
             raise HTTPException(409, str(error)) from None
+        except OSError as error:
+            raise HTTPException(507, f"{name}: it can't be kept ({error.strerror})") from None
         return JSONResponse(_facts(shelf, file.recording), 201)
 
     @app.delete("/recordings/{id_}")
@@ -212,7 +214,7 @@ class _Guard:
     def _refusal(self, scope: Scope) -> str:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
-        if urlsplit(f"//{host}").hostname not in HOSTS:
+        if _name_of(host) not in HOSTS:
             return "This server answers to 127.0.0.1 only."
         changes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")
         if changes and headers.get("origin") != f"http://{host}":
@@ -222,6 +224,13 @@ class _Guard:
         ):
             return "The address lacks its token: take the one that `valaro app` printed."
         return ""
+
+
+def _name_of(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:  # half an IPv6 address
+        return None
 
 
 def _tokens(scope: Scope, headers: dict[str, str]) -> list[str]:

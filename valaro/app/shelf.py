@@ -20,7 +20,8 @@ from valaro.app.analysis import Choice, start
 from valaro.sources import name_of
 
 State = Literal["waiting", "running", "done", "failed"]
-LONGEST_NAME = 120
+LONGEST_NAME, LONGEST_ENDING = 120, 20
+"""In bytes."""
 NAMELESS = "recording"
 
 
@@ -218,5 +219,11 @@ def safe_name(name: str) -> str:
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     plain = printable(last).replace("\\", "_").replace(":", "_").strip(" .")
     stem, dot, ending = plain.rpartition(".")
-    longest = LONGEST_NAME - len(ending) - 1
-    return (f"{stem[:longest]}{dot}{ending}" if stem else plain[:LONGEST_NAME]) or NAMELESS
+    if not stem or len(ending.encode()) > LONGEST_ENDING:
+        return _cut(plain, LONGEST_NAME) or NAMELESS
+    return f"{_cut(stem, LONGEST_NAME - LONGEST_ENDING)}{dot}{ending}"
+
+
+def _cut(text: str, longest: int) -> str:
+    """The beginning that takes at most so many bytes: file systems count those."""
+    return text.encode()[:longest].decode(errors="ignore").rstrip(" .")

@@ -130,6 +130,7 @@ def test_a_sound_file_needs_a_system_that_listens(run: Run, clips: Path) -> None
     result = run(clips / "sound.m4a", "--system", "dynamic")
     assert result.exit_code == 1
     assert "no pictures, and dynamic needs them" in result.stderr
+    assert "the starter has none" in result.stderr
 
 
 BAD_PICTURES = {

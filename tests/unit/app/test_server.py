@@ -1,11 +1,13 @@
 """The server as an ASGI application, without a port or a browser: who is let in, and what is answered."""
 
 import asyncio
+import errno
 import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 
@@ -233,3 +235,25 @@ def test_a_frame_that_cannot_be_used_ends_the_camera_with_its_reason(
     assert [one["type"] for one in sent] == ["websocket.accept", "websocket.close"]
     assert sent[1]["code"] == code
     assert sent[1]["reason"]
+
+
+@pytest.mark.parametrize("name", ["日" * 119 + ".mp4", "🎬" * 110, "a." + "x" * 300, "." + "x" * 300])
+def test_a_name_is_cut_to_what_file_systems_take(app: Asgi, name: str) -> None:
+    """They count bytes, and the results have longer endings."""
+    answer = ask(app, "PUT", f"/recordings?name={quote(name)}", body=b"x")
+    assert answer.status == 201
+    assert 50 < len(answer.json()["name"].encode()) <= 124
+
+
+def test_a_full_disk_is_said(app: Asgi, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_self: object, _chunk: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.Upload, "write", full)
+    answer = ask(app, "PUT", "/recordings?name=a.mp4", body=b"x")
+    assert (answer.status, "No space left" in answer.json()["detail"]) == (507, True)
+    assert ask(app, "GET", "/recordings").json() == []
+
+
+def test_a_host_that_is_none_is_refused(app: Asgi) -> None:
+    assert ask(app, "GET", "/", {**OURS, "host": "["}).status == 403
