@@ -139,7 +139,8 @@ def for_kind(trained: Trained, kind: Kind, recording: Path) -> Trained:
     listening = [name for name in listening if not SYSTEMS[name].sees]
     if not listening:
         problem = f"no pictures, and {trained.system} needs them"
-        raise BadInput(recording, problem, "Choose the system audio of models that you trained; the starter has none")
+        remedy = "Choose the system audio of models that you trained; the starter has none"
+        raise BadInput(recording, problem, remedy)
     system = listening[0]
     files = set(model_files(system, trained.params))
     said = "" if system == trained.system else f"a sound file: by {system} alone; "
