@@ -1,11 +1,11 @@
-"""Write what DVC must know of the code: imports of each stage, metrics of every fusion, files of no stage.
+"""Write what DVC must know of the code: what each stage imports, and the files of no stage.
 
     python -m stages.engine.dependencies          (make deps)
 
-If a stage uses a third or more of a folder, dvc.yaml lists the folder, else each file. An unrelated edit in a
-listed folder then only costs looking up the cached results, while each entry costs time in every stage that
-runs: DVC reads and writes the whole of dvc.lock after it. .dvcignore names the files of listed folders that
-affect no stage's results.
+If a stage uses a quarter or more of the files in a folder that affect results, dvc.yaml lists the folder,
+else each file. An unrelated edit in a listed folder then only costs looking up the cached results, while each
+entry costs time in every stage that runs: DVC reads and writes the whole of dvc.lock after it. .dvcignore
+names the files of listed folders that affect no stage's results.
 """
 
 import re
@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from stages.core.systems import FUSIONS
 from stages.engine import fingerprint
 from stages.engine.fingerprint import PACKAGE, ROOT
 
@@ -21,13 +20,12 @@ DVC_FILE = "dvc.yaml"
 IGNORE_FILE = ".dvcignore"
 UNUSED = "# Code that affects no result of a stage (make deps)."
 """The line of .dvcignore before the files; everything behind it is written anew."""
-LISTED_SHARE = 1 / 3
-"""A folder is listed if a stage uses at least this share of its modules."""
+LISTED_SHARE = 1 / 4
+"""A folder is listed if a stage uses at least this share of its modules that any stage uses."""
 TYPES_ONLY = {f"{PACKAGE}/core/arrays.py"}
 """Files that only define types."""
 _STAGE = re.compile(r"^  (\w+):$")
 _CODE = re.compile(rf"^      - {PACKAGE}/\S+$")
-_FUSION = re.compile(r"^      - metrics/fusion/\w+\.json: {cache: false}$")
 
 
 @cache
@@ -47,39 +45,35 @@ def dependencies_of(stage: str) -> list[str]:
 
 def _named(file: str, used: frozenset[str]) -> str:
     folder = str(Path(file).parent)
-    held = _modules_in(folder)
+    held = {other for other in _used() if str(Path(other).parent) == folder}
     listed = folder != PACKAGE and len(held & used) >= LISTED_SHARE * len(held)
     return folder if listed else file
 
 
 @cache
-def _modules_in(folder: str) -> frozenset[str]:
-    paths = (ROOT / folder).glob("*.py")
-    return frozenset(f"{folder}/{path.name}" for path in paths if path.stem != "__init__")
+def _used() -> frozenset[str]:
+    return frozenset().union(*map(modules_of, _stages()))
+
+
+def _stages() -> list[str]:
+    return [path.stem for path in (ROOT / PACKAGE).glob("*.py") if path.stem != "__init__"]
 
 
 def rewritten(text: str) -> str:
-    """The content of dvc.yaml with updated code dependencies and fusions."""
+    """The content of dvc.yaml with updated code dependencies."""
     return "\n".join(_lines(text.split("\n")))
 
 
 def _lines(lines: list[str]) -> Iterator[str]:
-    stage, written = "", set[re.Pattern[str]]()
+    stage, written = "", False
     for line in lines:
         if match := _STAGE.match(line):
-            stage = match[1]
-            written.clear()
-        pattern = next((pattern for pattern in (_CODE, _FUSION) if pattern.match(line)), None)
-        if pattern is None:
+            stage, written = match[1], False
+        if not _CODE.match(line):
             yield line
-        elif pattern not in written:  # in place of the first one
-            written.add(pattern)
-            paths = dependencies_of(stage) if pattern is _CODE else _metrics_of_fusions()
-            yield from (f"      - {path}" for path in paths)
-
-
-def _metrics_of_fusions() -> list[str]:
-    return [f"metrics/fusion/{fusion}.json: {{cache: false}}" for fusion in FUSIONS]
+        elif not written:  # in place of the first one
+            written = True
+            yield from (f"      - {path}" for path in dependencies_of(stage))
 
 
 def ignoring(text: str) -> str:
@@ -88,9 +82,8 @@ def ignoring(text: str) -> str:
 
 
 def _unused() -> list[str]:
-    stages = [path.stem for path in (ROOT / PACKAGE).glob("*.py") if path.stem != "__init__"]
-    used = {ROOT / file for stage in stages for file in modules_of(stage)}
-    folders = {path for stage in stages for path in dependencies_of(stage) if not path.endswith(".py")}
+    used = {ROOT / file for file in _used()}
+    folders = {path for stage in _stages() for path in dependencies_of(stage) if not path.endswith(".py")}
     files = {file for folder in folders for file in (ROOT / folder).rglob("*.py")}
     kept = used | {file.with_name("__init__.py") for file in used}
     return sorted(f"/{file.relative_to(ROOT).as_posix()}" for file in files - kept)

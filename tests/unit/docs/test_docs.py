@@ -34,7 +34,6 @@ EXAMPLES = {
     "stages/fusion/plain_mean.py",
     "stages/exports/plain_text.py",
     "stages/layouts/beside.py",
-    "metrics/fusion/dwf_dynamic_kelm.json",
     "finetune@convnext_tiny",
     "finetune@plain",
     "data/mine",
