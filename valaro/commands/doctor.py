@@ -157,6 +157,9 @@ def _repository() -> Iterator[Finding]:
         )
     elif not Path("metrics/evaluate.json").is_file():
         yield Finding(Grade.NOTE, "dvc", "the pipeline hasn't run yet", "Run `dvc repro`.")
+    elif not Path("models/fusion/provenance.json").is_file():  # git keeps figures, not models
+        words = "the figures here are the commit's: the pipeline hasn't run on this machine yet"
+        yield Finding(Grade.NOTE, "dvc", words, "Run `dvc repro`.")
     else:
         yield Finding(Grade.OK, "dvc", "the pipeline has run; `dvc status` says whether it is up to date")
 

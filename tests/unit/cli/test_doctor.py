@@ -52,6 +52,18 @@ def test_before_the_first_run_nothing_is_missing(root: Path) -> None:
     assert "\x1b" not in result.stdout
 
 
+def test_figures_of_the_commit_are_no_run_of_this_machine(root: Path) -> None:
+    """A fresh clone has them, and no models."""
+    for file in ("metrics/evaluate.json", "models/fusion/provenance.json"):
+        (root / file).parent.mkdir(parents=True)
+        (root / file).write_text("{}")
+        said = line_of(run(), "dvc")
+        assert ("hasn't run" in said, "has run" in said) == (
+            file.startswith("metrics"),
+            file.startswith("models"),
+        )
+
+
 def test_the_papers_profile_says_what_it_lacks(root: Path) -> None:
     shutil.copy(root / "profiles/affwild2.yaml", root / "params.yaml")
     result = run()
