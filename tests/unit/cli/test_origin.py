@@ -55,5 +55,23 @@ def test_other_parameters_are_named(root: Path) -> None:
     assert "(faces.pad_px)" in said
 
 
+def test_a_run_that_stopped_before_the_evaluation_is_said(root: Path) -> None:
+    """Its index is of the new corpus, the figures are still those of the old one."""
+    lock = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))
+    evaluate, index = lock["stages"]["evaluate"], {"outs": [{"path": "data/index", "md5": "1.dir"}]}
+    evaluate["deps"] = [{"path": "data/fused", "md5": "3.dir"}, {"path": "stages", "md5": "9.dir"}]
+    fuse = {
+        "deps": [{"path": "data/index", "md5": "1.dir"}],
+        "outs": [{"path": "data/fused", "md5": "3.dir"}],
+    }
+    lock["stages"] = {"index": index, "fuse": fuse, "evaluate": evaluate}
+    (root / "dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
+    assert other_origin(Workspace(root)) == []
+    index["outs"][0]["md5"] = "2.dir"
+    (root / "dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
+    [said] = other_origin(Workspace(root))
+    assert said.startswith("these figures are of an earlier run: index ran since then")
+
+
 def test_without_parameters_nothing_can_be_said(tmp_path: Path) -> None:
     assert other_origin(Workspace(tmp_path)) == []
