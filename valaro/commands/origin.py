@@ -1,23 +1,16 @@
 """Whether the figures in this repository are of the corpus and the parameters that are active now."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from stages.core.artefacts import read_json
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import PARAMS_FILE, load_params
 from stages.core.profiles import active_profile, find_profiles
-from stages.core.yaml_text import read_yaml
 from stages.evaluation.upstream import PARAMS, flat
+from valaro.runs import Stages, listed, locked_stages, newer_than
 
-LOCK = "dvc.lock"
-EVALUATION = "evaluate"
-SHOWN = 3
-"""Names shown of those that differ."""
-Stages = Mapping[str, Mapping[str, Any]]
-"""Of dvc.lock, by name."""
+FIGURES = "metrics/evaluate.json"
 
 
 def other_origin(workspace: Workspace) -> list[str]:
@@ -29,48 +22,22 @@ def other_origin(workspace: Workspace) -> list[str]:
         params = load_params(workspace.root / PARAMS_FILE)
     except ValaroError:
         return []
-    lock = workspace.root / LOCK
-    stages = (read_yaml(lock) or {}).get("stages") or {} if lock.is_file() else {}
+    stages = locked_stages(workspace.root)
     recorded = _recorded(stages)
     corpus, now = _corpus_of_figures(workspace, recorded), params.index.corpus
     if corpus and corpus != now:
         named = f"params.yaml{_profile(workspace.root)} now names {now}"
         return [f"these figures are of the corpus {corpus}; {named}: run `dvc repro`"]
-    if newer := _newer_than_figures(stages):
-        return [f"these figures are of an earlier run: {_listed(newer)} ran since then: run `dvc repro`"]
+    if newer := newer_than(stages, [FIGURES]):
+        return [f"these figures are of an earlier run: {listed(newer)} ran since then: run `dvc repro`"]
     active = dict(flat(params.model_dump(mode="json")))
     changed = sorted(key for key, value in recorded.items() if key in active and active[key] != value)
     if not changed:
         return []
     return [
         f"these figures were made with other parameters than params.yaml{_profile(workspace.root)} holds now "
-        f"({_listed(changed)}): run `dvc repro`"
+        f"({listed(changed)}): run `dvc repro`"
     ]
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{', '.join(names[:SHOWN])}{more}"
-
-
-def _newer_than_figures(stages: Stages) -> list[str]:
-    """Stages behind the evaluation that have made something else since: a run stopped before its end.
-
-    By dvc.lock alone: what each stage has read, against what is recorded of it as an output.
-    """
-    makers = {
-        out["path"]: (name, out["md5"]) for name, one in stages.items() for out in one.get("outs") or ()
-    }
-    waiting, behind, newer = {EVALUATION} & stages.keys(), set[str](), set[str]()
-    while waiting:
-        name = waiting.pop()
-        behind.add(name)
-        for read in stages[name].get("deps") or ():
-            maker, md5 = makers.get(read["path"], (None, None))
-            if maker:
-                waiting |= {maker} - behind
-                newer |= {maker} if read.get("md5") != md5 else set()
-    return [name for name in stages if name in newer]
 
 
 def _recorded(stages: Stages) -> dict[str, object]:

@@ -18,6 +18,7 @@ from stages.engine.fingerprint import ROOT, md5_of
 from stages.evaluation.margins import FILE, Margin, read_margin
 from stages.evaluation.sureness import FOLDER, LANDMARKS, Interval, read_interval
 from stages.exports.origins import SAMPLE_NOTICE
+from valaro.runs import listed, locked_stages, newer_than
 from valaro.sources import Kind
 from valaro.suggestions import unknown
 from valaro.systems import BEST
@@ -114,6 +115,9 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
     system = _resolve(present_name(system), models)
     interval = None if other_faces else read_interval(models.model(FOLDER), system)
     files = [*model_files(system, params), *(interval_files(system) if interval else ())]
+    if newer := newer_than(locked_stages(models.root), [f"{folder.name}/{name}" for name in files]):
+        ran = f"{listed(newer)} ran again, and what follows didn't"
+        notes.append(f"the models don't belong together: {ran}: run `dvc repro`")
     return Trained(
         models=models,
         params=params.model_copy(update={"faces": faces}),

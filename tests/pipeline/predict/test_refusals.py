@@ -11,12 +11,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 import valaro
 from valaro.cli import app
 
-from .conftest import Run, record
+from .conftest import Run, record, summary
 
 
 def _empty(folder: Path) -> Path:
@@ -207,6 +208,27 @@ def test_an_incomplete_training_says_what_to_do(
     assert missing in result.stderr
     assert ("make repro" if missing != "params.yaml" else "profile") in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_models_of_two_runs_get_a_note(run: Run, trained: Path, portrait: Path, tmp_path: Path) -> None:
+    """A run that stopped half way: the dynamic model learnt from embeddings that aren't there any more."""
+    root = tmp_path / "mixed"
+    shutil.copytree(trained, root)
+    embed = {"outs": [{"path": "data/embeddings", "md5": "1.dir"}]}
+    dynamic = {
+        "deps": [{"path": "data/embeddings", "md5": "1.dir"}],
+        "outs": [{"path": "models/dynamic", "md5": "2.dir"}],
+    }
+    for md5, notes in [("1.dir", 0), ("3.dir", 1)]:
+        embed["outs"][0]["md5"] = md5
+        (root / "dvc.lock").write_text(yaml.safe_dump({"stages": {"embed": embed, "train_dynamic": dynamic}}))
+        result = run(portrait, "--no-overlay", "--force", "--system", "dynamic", models=root / "models")
+        assert result.exit_code == 0, result.stderr
+        said = "the models don't belong together: embed ran again"
+        assert sum(said in line for line in result.stderr.splitlines()) == 2 * notes, (
+            "at the recording, at the end"
+        )
+        assert sum(said in one for one in summary(tmp_path / "out/portrait")["notes"]) == notes
 
 
 def test_damaged_weights_are_one_line(run: Run, trained: Path, portrait: Path, tmp_path: Path) -> None:
