@@ -17,6 +17,7 @@ from stages.exports.trace import Trace, file_name
 from valaro.commands.submission import require_free, write_submission
 from valaro.commands.terminal import detail, note, result
 from valaro.recordings.formats import ABAW, SUBMISSION
+from valaro.runs import listed
 from valaro.suggestions import unknown
 from valaro.systems import BEST
 
@@ -114,9 +115,15 @@ def _finished(workspace: Workspace, system: str, split: str | None, names: Seque
     chosen = [known[name] for name in names] if names else corpus.subjects
     folder = folder_of(system, workspace)
     notice = SAMPLE_NOTICE if is_sample(str(read_json(workspace.corpus_file).get("source"))) else ""
-    for subject in [one for one in chosen if split in (None, one.split)]:
+    wanted, without = [one for one in chosen if split in (None, one.split)], []
+    for subject in wanted:
         if _has_trace(workspace, folder, subject, asked=bool(names)):
             yield trace_of_subject(workspace, folder, subject, notice)
+        else:
+            without.append(subject.name)
+    if 0 < len(without) < len(wanted):
+        left_out = f"{len(without)} of {len(wanted)} subjects have no trace in {workspace.folder(folder)}"
+        note(f"note: {left_out}: {listed(without)}. See data/*/notes.json; else run `valaro verify`.")
 
 
 def _has_trace(workspace: Workspace, folder: str, subject: Subject, *, asked: bool) -> bool:

@@ -80,6 +80,7 @@ def test_a_split_and_a_system_can_be_chosen(root: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     rows = rows_of(tmp_path / "out/submission.csv")
     assert [row["image_location"] for row in rows] == [f"../{k + 1:05d}.jpg" for k in range(FRAMES)]
+    assert "note: 1 of 2 subjects have no trace in data/traces/audio: mute." in result.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"submission.csv"}
 
 
