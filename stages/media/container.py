@@ -22,6 +22,7 @@ from stages.media.timestamps import decoded_stamps, frame_times, seconds_since
 Count = Literal["packets", "decoding"]
 
 _ON_THE_CLOCK = {"mov", "matroska"}
+_LITTLE_S, _LITTLE_SHARE = 1.0, 0.01
 _STATES_ITS_LENGTH = {"mov", "matroska", "flv", "asf", "avi"}
 
 
@@ -96,6 +97,8 @@ class ContainerFacts(PictureFacts):
     """Where the file's clock starts anew, seconds from the first frame."""
     unread_share: float = 0.0
     """Of the file's bytes, those behind the last packet that was read."""
+    missing_s: float = 0.0
+    """By how much the header says that it goes on after what could be read; 0 where that isn't sure."""
 
 
 def probe(
@@ -144,6 +147,7 @@ def _probed(path: Path, _identity: object, count: Count, limits: Limits, hearing
         facts = _facts(container, stream, scan, scan.first_frame, pts)
         if "matroska" in container.format.name and scan.end_byte is not None:  # elsewhere an index may follow
             facts = replace(facts, unread_share=1 - scan.end_byte / max(path.stat().st_size, 1))
+        facts = replace(facts, missing_s=_missing_s(container, stream, scan))
         known_s = max(scan.sound_end_s - _origin_s(facts), _stated_s(container, stream))
     limits.check_size(path, facts.width, facts.height)
     limits.check_length(path, facts.frame_count, facts.duration_s)
@@ -181,6 +185,21 @@ def _stated_s(container: Any, stream: Any) -> float:
         return 0.0
     own_s = float((stream.duration or 0) * stream.time_base)
     return max(own_s, float(container.duration or 0) / 1e6)  # AV_TIME_BASE
+
+
+def _missing_s(container: Any, stream: Any, scan: Scan) -> float:
+    """What the header says of the length, less what is there; 0 for little, and where other streams count."""
+    if scan.clock.joints_s or not set(container.format.name.split(",")) & (_STATES_ITS_LENGTH | {"mxf"}):
+        return 0.0
+    if stream.duration:
+        stated_s = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+        missing_s = stated_s - scan.ends_s[stream.index]
+    elif {one.type for one in container.streams} <= {"video", "audio"}:  # subtitles may be longer
+        stated_s = float(container.duration or 0) / 1e6
+        missing_s = stated_s - max(scan.ends_s.values())
+    else:
+        return 0.0
+    return missing_s if missing_s > max(_LITTLE_S, _LITTLE_SHARE * stated_s) else 0.0
 
 
 def _origin_s(facts: ContainerFacts) -> float:

@@ -43,10 +43,16 @@ def _of_the_clock(facts: ContainerFacts) -> Iterator[Oddity]:
         problem = f"its time stamps start anew at {_places(facts.joints_s)}"
         yield f"{problem}: the takes are joined end to end", _NOTHING
     if facts.unread_share > MOST_UNREAD:
-        problem = (
-            f"the last {facts.unread_share:.0%} of the file are not read: several recordings were joined"
-        )
-        yield problem, "Split it into its recordings, or convert it with the program that joined it"
+        problem = f"the last {facts.unread_share:.0%} of the file are not read"
+        if facts.missing_s:
+            yield f"{problem}: it is damaged there", _INTACT
+        else:
+            remedy = "Split it into its recordings, or convert it with the program that joined it"
+            yield f"{problem}: several recordings were joined", remedy
+    if facts.missing_s:
+        end_s = facts.duration_s + facts.missing_s
+        problem = f"it ends after {facts.duration_s:.1f} s, its header says about {end_s:.1f} s"
+        yield f"{problem}: a copy or recording that stopped early, or damage", _INTACT
     for start_s, end_s in long_gaps(facts.time_s, LONG_GAP_S):
         yield still_words(start_s, end_s), "Nothing to do: the last frame stands in"
 

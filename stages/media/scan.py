@@ -44,6 +44,7 @@ class Scan:
         starts_s: first stamp of each audio stream, by its index.
         sound_end_s: last stamp of the sound on the continuous clock; -inf without sound.
         end_byte: where the last packet ends in the file; None where the scan was broken off.
+        ends_s: where the last packet of each stream ends, by its index; before any shift.
     """
 
     pts: list[int | None]
@@ -56,6 +57,7 @@ class Scan:
     starts_s: dict[int, float]
     sound_end_s: float
     end_byte: int | None = None
+    ends_s: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -125,6 +127,7 @@ def scan_packets(container: Any, stream: Any, max_frames: int, max_pixels: int, 
     listeners = _listeners(container, hearing)
     seen = tracks[stream.index]
     end_byte: int | None = 0
+    ends = dict.fromkeys(tracks, 0)
     for place, packet in enumerate(packets(container, stream, *audio)):
         index = packet.stream.index
         end_byte = max(end_byte or 0, (packet.pos or 0) + packet.size)
@@ -133,11 +136,14 @@ def scan_packets(container: Any, stream: Any, max_frames: int, max_pixels: int, 
         else:
             listeners[index].hear(packet)
         tracks[index].add(packet, place)
+        ends[index] = max(ends[index], (packet.pts or 0) + (packet.duration or 0))
         if len(seen.pts) - len(picture.discarded) > max_frames:
             end_byte = None
             break
     picture.see(None, 0)
-    return replace(_scan_of(container, stream, tracks, picture, listeners, hearing), end_byte=end_byte)
+    ends_s = {index: float(end * tracks[index].tick) for index, end in ends.items()}
+    found = _scan_of(container, stream, tracks, picture, listeners, hearing)
+    return replace(found, end_byte=end_byte, ends_s=ends_s)
 
 
 def _listeners(container: Any, hearing: Hearing) -> dict[int, _Listener]:

@@ -58,6 +58,8 @@ def described(video: Path, facts: ContainerFacts) -> Iterator[tuple[str, str]]:
     told = facts.declared_frames
     header = f" (its header says {told})" if told and told != facts.frame_count else ""
     yield "length", f"{facts.duration_s:.2f} s, {facts.frame_count} frames{header}"
+    if facts.missing_s:
+        yield "missing", f"{facts.missing_s:.1f} s at the end, by the header: it stopped early, or is damaged"
     yield from _clock(facts)
     yield from _sound(video, facts)
     if facts.video_streams > 1:

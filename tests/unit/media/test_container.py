@@ -10,6 +10,7 @@ from stages.core.errors import BadInput
 from stages.media import container
 from stages.media.container import probe, time_base
 from stages.media.limits import Limits
+from stages.media.oddities import oddities
 
 CLIPS = {
     "01_grid_male_bbaf2n.mpg": 75,
@@ -206,3 +207,42 @@ def test_a_long_gap_that_nothing_bears_out_is_refused_without_talk_of_damage(mak
 @pytest.mark.parametrize("name", ["clip.mkv", "clip.mp4"])
 def test_a_long_gap_is_taken_where_the_header_states_the_length(make_clip, name: str) -> None:
     assert probe(make_clip(name, STILL_S)).time_s.tolist() == pytest.approx(STILL_S, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.flv"])
+def test_a_file_that_breaks_off_says_what_its_header_promised(make_clip, tmp_path: Path, name: str) -> None:
+    """A copy or a recording that stopped early: the trace would be of a part, without a word."""
+    path = make_clip(name, np.arange(150) / 25, sound=np.zeros((6 * 44_100, 2)))
+    whole = probe(path)
+    assert (whole.missing_s, whole.frame_count) == (0, 150)
+    data = path.read_bytes()
+    if name == "a.mp4":
+        front = tmp_path / "front.mp4"
+        with av.open(str(path)) as source, av.open(str(front), "w", options={"movflags": "faststart"}) as out:
+            to = {stream.index: out.add_stream_from_template(stream) for stream in source.streams}
+            for packet in source.demux():
+                if packet.dts is not None:
+                    packet.stream = to[packet.stream.index]
+                    out.mux(packet)
+        data = front.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    cut = probe(path)
+    assert cut.duration_s + cut.missing_s == pytest.approx(6, abs=0.1)
+    assert cut.missing_s > 1
+    [said] = [problem for problem, _ in oddities(cut, None, None) if "stopped early" in problem]
+    assert f"ends after {cut.duration_s:.1f} s, its header says about 6.0 s" in said
+
+
+def test_a_last_frame_that_stays_is_not_missing(make_clip, tmp_path: Path) -> None:
+    """Recordings of a screen write a frame only when something changes."""
+    path, still = make_clip("a.mp4", np.arange(50) / 25), tmp_path / "still.mp4"
+    with av.open(str(path)) as source, av.open(str(still), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        packets = [packet for packet in source.demux() if packet.dts is not None]
+        packets[-1].duration = round(10 / packets[-1].time_base)
+        for packet in packets:
+            packet.stream = stream
+            out.mux(packet)
+    with av.open(str(still)) as container_:
+        assert container_.duration > 11e6
+    assert probe(still).missing_s == 0
