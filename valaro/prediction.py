@@ -52,6 +52,8 @@ class Predictions(Iterator[Trace]):
         self.model, self.recordings, self.failures = model, recordings, list[ValaroError]()
         self.scratch: Path | None = None
         """The private folder while the work goes on."""
+        self.table: TracesTable | None = None
+        """The table over all recordings, where files are written."""
         self._files, self._jobs = files, jobs
         shown = sys.stderr.isatty() if progress is None else progress is True
         self.bar = Bar(len(recordings)) if shown else None
@@ -109,9 +111,9 @@ class Predictions(Iterator[Trace]):
             tell = self._meter if self._jobs == 1 else nobody
             trained = self.model.trained
             task = Task(self.scratch, trained, self._files, tell, self._person, self._hold)
-            table = None
+            table = self.table
             if self._files:
-                table = TracesTable(self._files.out, self.scratch, self._files.formats)
+                table = self.table = TracesTable(self._files.out, self.scratch, self._files.formats)
                 stack.callback(table.finish, self.recordings)
             for outcome in predict_all(task, self.recordings, self._jobs):
                 if not outcome.more:

@@ -205,8 +205,9 @@ def _in_brief(summary: dict[str, Any]) -> str:
 def _ended_by_signals(found: "Predictions") -> Iterator[None]:
     """Let SIGTERM and Ctrl-C end the program at once, workers included, and leave no unfinished files.
 
-    Not by an exception: it may strike while C++ has called Python (MediaPipe does at its import), and is then
-    taken for a failed import, or ends the program without any `finally`.
+    What is finished goes into the table. It isn't done by an exception: that may strike while C++ has called
+    Python (MediaPipe does at its import), and is then taken for a failed import, or ends the program without
+    any `finally`.
     """
     import psutil
 
@@ -218,6 +219,9 @@ def _ended_by_signals(found: "Predictions") -> Iterator[None]:
             with suppress(psutil.NoSuchProcess):
                 worker.kill()
         psutil.wait_procs(workers, timeout=5)
+        if found.table:
+            with suppress(OSError):
+                found.table.finish(found.recordings)
         if found.scratch:
             shutil.rmtree(found.scratch, ignore_errors=True)
         sys.stdout.flush()

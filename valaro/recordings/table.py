@@ -41,7 +41,7 @@ class TracesTable:
     def __init__(self, out: Path, scratch: Path, formats: Collection[str]) -> None:
         self._scratch, self._recordings = scratch, list[Path]()
         self.files = [out / f"{STEM}{suffix}" for suffix in SUFFIXES if suffix[1:] in formats]
-        self._notices = set[str]()
+        self._notices, self._finishing = set[str](), False
         for file in self.files:
             if file.exists():
                 _require_ours(file)
@@ -58,7 +58,13 @@ class TracesTable:
         return self._scratch / f"part-{number}{file.suffix}"
 
     def finish(self, order: Sequence[Path]) -> None:
-        """Write the tables; the recordings of this run come last, in the order given."""
+        """Write the tables; the recordings of this run come last, in the order given.
+
+        Once: a signal may ask for it again while it is at work.
+        """
+        if self._finishing:
+            return
+        self._finishing = True
         numbers = [k for wanted in order for k, name in enumerate(self._recordings) if name == wanted]
         for file in self.files if numbers else ():
             parts = [self._part(number, file) for number in numbers]

@@ -172,7 +172,7 @@ def table(folder: Path) -> tuple[list[str], np.ndarray]:
     """Header, and the columns of a result that are numbers: those of its own, and the interval."""
     with (folder / f"{folder.name}.csv").open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
-    return header, np.array([[float(value) for value in row] for row in rows])
+    return header, np.array([[float(value or "nan") for value in row] for row in rows])
 
 
 def summary(folder: Path) -> dict:

@@ -250,6 +250,24 @@ def test_what_a_killed_run_left_is_removed(run: Run, portrait: Path, tmp_path: P
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["portrait", "traces.csv"]
 
 
+def test_what_was_finished_before_a_signal_is_in_the_table(
+    trained: Path, portrait: Path, repository: Path, tmp_path: Path
+) -> None:
+    """A rerun refuses it as finished, so that it would be missing there for good."""
+    out, code = tmp_path / "out", "from valaro.cli import app; app()"
+    others = [shutil.copy(portrait, tmp_path / f"{k}.mp4") for k in range(20)]
+    command = [sys.executable, "-c", code, "predict", portrait, *others, "--out", out, "--format", "csv"]
+    process = subprocess.Popen([*map(str, command), "--models", trained / "models"], cwd=repository)
+    deadline = time.monotonic() + 120
+    while len(list(out.glob("*/*.csv"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(120) == 128 + signal.SIGINT
+    rows = (out / "traces.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert "portrait" in {row.partition(",")[0] for row in rows}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
