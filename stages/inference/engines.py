@@ -4,8 +4,12 @@ The choice changes the last digits of a result (in bfloat16 the third one), so i
 cached result that a network computed: `Engine.facts`.
 """
 
+import atexit
 import os
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 from stages.core.errors import ValaroError
 from stages.core.params import ComputeParams
 from stages.engine.device import torch_device
+from stages.engine.progress import say
 from stages.inference.runtime import openvino_core
 
 Library = Literal["torch", "openvino"]
@@ -75,9 +80,35 @@ def has_bfloat16() -> bool:
 def graphs_folder() -> Path:
     """Folder of exported graphs: `.valaro/graphs` of the repository, else in the user's cache.
 
-    A graph's name is a hash of everything that determines it, so the folder only affects how long it is kept.
+    Where neither can be written (a container without a home, a shared checkout), it is a temporary one. A
+    graph's name is a hash of everything that determines it, so the folder only affects how long it is kept.
     """
+    return next((folder for folder in _folders() if _can_be_written(folder)), None) or _temporary()
+
+
+def _folders() -> Iterator[Path]:
     root = os.environ.get("DVC_ROOT")
     if root or Path("dvc.yaml").is_file():
-        return Path(root or ".") / ".valaro" / "graphs"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "valaro" / "graphs"
+        yield Path(root or ".") / ".valaro" / "graphs"
+    with suppress(RuntimeError):  # a user without a home
+        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "valaro" / "graphs"
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Whether it can, or could be made."""
+    above = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.exists(place))  # noqa: PTH110, no error where a folder may not be entered
+    return above.is_dir() and os.access(above, os.W_OK | os.X_OK)
+
+
+def _temporary() -> Path:
+    """A folder for this process and its workers, which find it by the environment."""
+    folder = tempfile.mkdtemp(prefix="valaro-cache-")
+    atexit.register(_remove, folder, os.getpid())
+    os.environ["XDG_CACHE_HOME"] = folder
+    say("no folder for converted networks can be written: they are converted each time. Set XDG_CACHE_HOME.")
+    return Path(folder) / "valaro" / "graphs"
+
+
+def _remove(folder: str, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +99,26 @@ def test_the_graphs_used_longest_ago_go_first(tmp_path, monkeypatch):
     for content in (b"1", b"2", b"3"):
         graph_file(weights(tmp_path, content), exported(Twice()), CODE)
     assert len(list(graphs_folder().iterdir())) == 2
+
+
+@pytest.mark.parametrize("without", ["a home", "a cache that can be written"])
+def test_where_nothing_can_be_written_graphs_lie_in_a_temporary_folder(tmp_path, monkeypatch, without):
+    """In a container, say: predictions go on."""
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", "" if without == "a home" else str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = graphs_folder()
+    assert folder.is_relative_to(tmp_path)
+    assert graphs_folder() == folder, "workers find the same"
+    graph_file(weights(tmp_path), exported(Twice()), CODE)
+    assert len(list(folder.iterdir())) == 1
 
 
 def settings(engine="auto", precision="auto"):
