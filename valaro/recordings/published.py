@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.artefacts import whole, write_json, write_tensors
-from stages.core.errors import BadInput
+from stages.core.errors import BadInput, ValaroError
 from stages.exports.origins import PUBLISHED
+from valaro.recordings.trained import corpus_of
 
 FPS_HZ = 5.0
 DYNAMIC_WINDOW = 30
@@ -51,9 +52,11 @@ def import_checkpoint(kind: str, file: Path, root: Path, profile: Path) -> list[
 
     Raises:
         BadInput: the file can't be read, or is no checkpoint of this kind; names what is missing or differs.
+        ValaroError: other models lie there.
     """
     from valaro.recordings.state_dicts import state_dict_of
 
+    _require_theirs(root)
     state = state_dict_of(file)
     try:
         written = KINDS[kind](state, root / "models")
@@ -63,6 +66,15 @@ def import_checkpoint(kind: str, file: Path, root: Path, profile: Path) -> list[
     write_json(root / "models" / "fusion" / "provenance.json", {"corpus": PUBLISHED})
     _write_params(root / "params.yaml", profile, kind)
     return written
+
+
+def _require_theirs(root: Path) -> None:
+    """Models that somebody has trained are never replaced by theirs, nor mixed with them."""
+    models = root / "models"
+    trained = any(models.rglob("*.safetensors")) and corpus_of(models) != PUBLISHED
+    if trained or (root / "dvc.yaml").is_file():
+        what = "holds trained models" if trained else "is a repository, whose models the pipeline makes"
+        raise ValaroError(f"{root} {what}. Choose another --out: a new folder, or one of earlier imports.")
 
 
 def _write_params(path: Path, profile: Path, kind: str) -> None:

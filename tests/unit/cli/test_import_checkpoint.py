@@ -64,6 +64,18 @@ def test_the_dynamic_models_estimate_as_theirs(target: str, system: Path, shared
     assert read_config(path)["window"] == 30, "6 s at 5 Hz, as in their submission"
 
 
+@pytest.mark.parametrize("of", ["trained models", "the pipeline"])
+def test_a_folder_of_others_is_left_alone(of: str, tmp_path: Path) -> None:
+    mine = tmp_path / ("models/audio/v3.safetensors" if of == "trained models" else "dvc.yaml")
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_bytes(b"days of work")
+    save_file({"weight": torch.zeros(2)}, tmp_path / "theirs.safetensors")
+    result = run("dynamic", tmp_path / "theirs.safetensors", "--out", tmp_path)
+    assert result.exit_code == 1
+    assert "Choose another --out" in result.stderr
+    assert mine.read_bytes() == b"days of work"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["v1", "v2", "v3"])
 def test_the_audio_models_estimate_as_theirs_and_predict(
