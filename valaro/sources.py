@@ -14,6 +14,8 @@ from stages.core.suffixes import VIDEO_SUFFIXES
 Source = str | os.PathLike[str]
 """A file, a folder (the recordings in it, none of folders below), or a pattern such as `clips/**/*.mp4`."""
 Kind = Literal["video", "picture", "sound"]
+SHOWN = 5
+"""Names shown of many."""
 
 VIDEOS = VIDEO_SUFFIXES
 PICTURES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
@@ -86,12 +88,18 @@ def require_distinct(recordings: Iterable[Path], out: Path) -> None:
     for recording in recordings:
         by_name[unicodedata.normalize("NFC", name_of(recording)).casefold()].append(recording)
     shared = [
-        f"{' and '.join(map(str, same))} would share the folder {out / name_of(same[0])}"
+        f"{_some(' and ', [str(path) for path in same])} would share the folder {out / name_of(same[0])}"
         for same in by_name.values()
         if len(same) > 1
     ]
     if shared:
-        raise ValaroError(f"{'; '.join(shared)}. Run them with different --out.")
+        raise ValaroError(f"{_some('; ', shared)}. Run them with different --out.")
+
+
+def _some(between: str, named: list[str]) -> str:
+    """A few of them, and how many more there are."""
+    more = [f"{len(named) - SHOWN} more"] if len(named) > SHOWN else []
+    return between.join([*named[:SHOWN], *more])
 
 
 def missing(recordings: Iterable[Path]) -> list[Path]:

@@ -60,6 +60,13 @@ def test_all_names_that_would_share_a_folder_are_said_at_once(tmp_path: Path) ->
     assert "c.mp4" not in str(refused.value)
 
 
+def test_of_hundreds_that_would_share_a_folder_a_few_are_said(tmp_path: Path) -> None:
+    """A folder per session, each with a cam.mp4, and a pattern over all."""
+    with pytest.raises(ValaroError, match=r"s4.cam\.mp4 and 295 more would share the folder") as refused:
+        require_distinct([tmp_path / f"s{k}/cam.mp4" for k in range(300)], tmp_path / "out")
+    assert len(str(refused.value)) < 2000
+
+
 def test_a_name_that_no_file_system_takes_is_a_file_that_is_missing(tmp_path: Path) -> None:
     long = tmp_path / f"{'q' * 300}.mp4"
     assert missing(recordings_in([long])) == [long]
