@@ -18,6 +18,7 @@ from stages.core.artefacts import PARTIAL, own_folder, remove
 from stages.core.corpus import Workspace
 from stages.core.errors import BadInput, ValaroError
 from stages.engine.advance import watched
+from stages.engine.crashes import Marked, call_in_own_process, map_with_crash_recovery
 from stages.engine.mapping import map_units
 from valaro.recordings.chain import Findings, analyse
 from valaro.recordings.formats import COPY, PAGE, SUFFIXES
@@ -89,9 +90,39 @@ class Outcome:
 
 
 def predict_all(task: Task, videos: Sequence[Path], jobs: int = 1) -> Iterator[Outcome]:
-    """Every recording by itself, as they finish; a failure stops none of the others."""
-    for outcomes in map_units(partial(predict_one, task), videos, jobs):
+    """Every recording by itself, as they finish; a failure stops none of the others.
+
+    With several jobs, neither does the death of a process: what it was at is tried again, in one of its own.
+    """
+    do = partial(predict_one, task)
+    if min(jobs, len(videos)) <= 1:
+        found = map_units(do, videos, jobs)
+    else:
+        marked = Marked(do, task.scratch / "at work", _name_and_file, limit_s=None)
+        found = map_with_crash_recovery(marked, videos, partial(_in_processes, jobs), _unknown, _lost)
+    for outcomes in found:
         yield from outcomes
+
+
+def _name_and_file(video: Path) -> tuple[str, Path]:
+    return str(video), video
+
+
+def _in_processes(
+    jobs: int, function: Callable[[Path], list[Outcome]], videos: list[Path]
+) -> Iterator[list[Outcome]]:
+    if len(videos) == 1:
+        return iter([call_in_own_process(function, videos[0])])
+    return map_units(function, videos, jobs)
+
+
+def _unknown(_video: Path) -> None:
+    """Nothing remains of what a process had found."""
+
+
+def _lost(video: Path, cause: str) -> list[Outcome]:
+    problem = f"its process was killed twice ({cause}), perhaps because memory ran out"
+    return [Outcome(video, error=BadInput(video, problem, "Try it alone, or with fewer --jobs"))]
 
 
 def predict_one(task: Task, video: Path) -> list[Outcome]:

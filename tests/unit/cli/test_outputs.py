@@ -1,6 +1,8 @@
 """The table and the summary of a recording, and the folder they go to."""
 
 import fcntl
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ from stages.core.errors import ValaroError
 from stages.core.params import load_params
 from stages.core.times import nearest
 from stages.exports.tables import write_csv
-from valaro.recordings.batch import HIDDEN, LOCK, private_folder
+from valaro.recordings import batch
+from valaro.recordings.batch import HIDDEN, LOCK, Outcome, Task, private_folder
 from valaro.recordings.chain import Findings
 from valaro.recordings.outputs import trace_of
 from valaro.recordings.trained import find_trained
@@ -86,6 +89,25 @@ def test_distinct_names_pass(names: list[str]) -> None:
 def test_names_that_would_share_a_folder_are_refused(names: list[str]) -> None:
     with pytest.raises(ValaroError, match="share the folder"):
         require_distinct([Path(name) for name in names], Path("out"))
+
+
+def test_a_process_that_dies_takes_no_other_recording_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several jobs, when memory runs out say."""
+
+    def deadly(_task: Task, video: Path) -> list[Outcome]:
+        if video.stem == "deadly":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [Outcome(video)]
+
+    monkeypatch.setattr(batch, "predict_one", deadly)
+    task = Task(tmp_path, None, None, print)  # type: ignore[arg-type]
+    videos = [tmp_path / f"{name}.mp4" for name in ("a", "deadly", "b", "c", "d")]
+    found = {one.video: one.error for one in batch.predict_all(task, videos, jobs=2)}
+    assert found.keys() == set(videos)
+    assert [video.stem for video, error in found.items() if error] == ["deadly"]
+    assert "its process was killed twice (exit status SIGKILL(-9))" in str(found[videos[1]])
 
 
 def test_a_private_folder_goes_when_the_block_fails(tmp_path: Path) -> None:
