@@ -186,10 +186,14 @@ def _checked(columns: Columns) -> Columns:
     lengths = {len(column) for column in columns.values()}
     if len(lengths) != 1 or lengths == {0}:
         raise ValueError(f"columns of {sorted(lengths)} rows")
+    estimates = {name: columns[name] for name in (*TARGETS, *BOUNDS) if name in columns}
     if np.isinf([*columns.values()]).any() or not all(
-        np.isfinite(column).all() for name, column in columns.items() if name not in TARGETS
+        np.isfinite(column).all() for name, column in columns.items() if name not in estimates
     ):
         raise ValueError("a value isn't a finite number")
+    nobody = np.isnan([*estimates.values()])
+    if (nobody.any(axis=0) != nobody.all(axis=0)).any():
+        raise ValueError("a part of a frame's estimate is missing")
     if (np.diff(columns["time_s"]) <= 0).any():
         raise ValueError("times don't increase")
     return columns

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,8 +125,8 @@ def test_files_are_replaced_only_on_demand(root: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out/mute.vtt").read_text().startswith("WEBVTT")
 
 
-def prediction(out: Path, name: str, format_name: str) -> Trace:
-    """What `valaro predict` leaves for a recording."""
+def prediction(out: Path, name: str, format_name: str, *, gap: slice | None = None) -> Trace:
+    """What `valaro predict` leaves for a recording; with an interval, if nobody is there for a while."""
     values = np.random.default_rng(7).uniform(-1, 1, (FRAMES, 2)).astype(np.float32).round(6)
     summary = {
         "file": f"{name}.mp4",
@@ -138,6 +139,9 @@ def prediction(out: Path, name: str, format_name: str) -> Trace:
     trace = Trace(
         name, Path(f"{name}.mp4"), np.arange(FRAMES) / 30, values, seen, ~seen, 1.0, summary=summary
     )
+    if gap:
+        values[gap] = np.nan
+        trace = replace(trace, interval=values[:, :, None] + np.array([-0.25, 0.25]))
     (out / name).mkdir(parents=True)
     write_json(out / name / f"{name}.json", summary)
     write = {"csv": write_csv, "parquet": write_parquet, "json": write_frames_json}[format_name]
@@ -157,6 +161,18 @@ def test_an_earlier_prediction_comes_back_from_any_table(format_name: str, tmp_p
         "dynamic",
         trace.speaking.astype(int).tolist(),
     )
+
+
+@pytest.mark.parametrize("format_name", ["csv", "parquet", "json"])
+def test_frames_without_anybody_come_back_without_value_and_interval(
+    format_name: str, tmp_path: Path
+) -> None:
+    trace = prediction(tmp_path / "traces", "a", format_name, gap=slice(10, 20))
+    result = run(tmp_path / "traces", "--format", "csv", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    write_csv(tmp_path / "expected.csv", trace)
+    assert (tmp_path / "out/a.csv").read_bytes() == (tmp_path / "expected.csv").read_bytes()
+    assert [row["valence_low"] == "" for row in rows_of(tmp_path / "out/a.csv")].count(True) == 10
 
 
 @pytest.mark.parametrize("format_name", ["csv", "parquet", "json"])
