@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import typer
 
 from stages.core.artefacts import read_json, whole
@@ -76,6 +77,12 @@ def export(
         result(f"{out}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
     if ABAW in formats:
         write_submission(out / SUBMISSION, traces)
+        nobody = sum(int(np.isnan(trace.valence_arousal).any(axis=1).sum()) for trace in traces)
+        if nobody and folders:
+            note(
+                f"note: {nobody} frames without anybody have the last value before them; "
+                "`valaro predict --format abaw` gives them the model's own."
+            )
     for notice in dict.fromkeys(trace.notice for trace in traces if trace.notice):
         note(f"note: {notice}")
 

@@ -172,6 +172,8 @@ def test_frames_without_anybody_come_back_without_value_and_interval(
     assert result.exit_code == 0, result.output
     write_csv(tmp_path / "expected.csv", trace)
     assert (tmp_path / "out/a.csv").read_bytes() == (tmp_path / "expected.csv").read_bytes()
+    submission = run(tmp_path / "traces", "--format", "abaw", "--out", tmp_path / "out")
+    assert "note: 10 frames without anybody have the last value before them" in submission.stderr
     assert [row["valence_low"] == "" for row in rows_of(tmp_path / "out/a.csv")].count(True) == 10
 
 
