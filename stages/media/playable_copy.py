@@ -14,6 +14,7 @@ from stages.media.container import ContainerFacts
 from stages.media.source import ONLY_THIS_FILE, choose_video, open_media
 
 _MAX_HEIGHT_PX = 720
+_KNEE = 0.8
 _WHITE_NITS = 203  # SDR's white in HDR (ITU-R BT.2408)
 _CODING = {
     "format": "mp4",
@@ -66,10 +67,14 @@ def _shaped(picture: Any, facts: ContainerFacts) -> Any:
 
 
 def _in_sdr(picture: Any, kind: Range) -> Any:
-    """Tone-mapped in linear light by Hable's curve, BT.2020 to BT.709."""
+    """Tone-mapped in linear light, BT.2020 to BT.709.
+
+    As bright as what the analysis sees, see `stages.media.colour`: linear up to 0.8 of white. Hable's curve,
+    which is usual, shows faces half as bright.
+    """
     if kind == "SDR":
         return picture
     linear = picture.filter("zscale", transfer="linear", npl=_WHITE_NITS).filter("format", "gbrpf32le")
     narrow = linear.filter("zscale", primaries="bt709")
-    mapped = narrow if kind == "BT.2020" else narrow.filter("tonemap", tonemap="hable", desat=0)
+    mapped = narrow if kind == "BT.2020" else narrow.filter("tonemap", tonemap="mobius", param=_KNEE, desat=0)
     return mapped.filter("zscale", transfer="bt709", matrix="bt709", range="limited")

@@ -46,10 +46,12 @@ def test_a_tall_picture_shrinks_and_a_turned_one_stands_upright(make_clip, tmp_p
     assert not shown.has_audio
 
 
-@pytest.mark.parametrize("transfer", [16, 18])
-def test_hdr_becomes_sdr(make_clip, tmp_path: Path, transfer: int) -> None:
-    """Grey as bright as SDR's white: near to what the analysis sees, and coded as SDR."""
-    level = {16: 148, 18: 191}[transfer]  # 203 cd/m² (ITU-R BT.2408) in eight bits
+@pytest.mark.parametrize(("transfer", "level"), [(16, 148), (18, 191), (16, 100), (18, 110)])
+def test_hdr_becomes_sdr(make_clip, tmp_path: Path, transfer: int, level: int) -> None:
+    """As bright as what the analysis sees, and coded as SDR; the first two levels are SDR's white.
+
+    That is 203 cd/m² (ITU-R BT.2408); levels are in eight bits.
+    """
     params = f"log-level=0:colorprim=9:transfer={transfer}:colormatrix=9"
     video = make_clip(
         "hdr.mkv",
@@ -64,7 +66,9 @@ def test_hdr_becomes_sdr(make_clip, tmp_path: Path, transfer: int) -> None:
     shown = probe(tmp_path / "copy.mp4")
     assert shown.dynamic_range == "SDR"
     picture = next(iter(decode_grid(tmp_path / "copy.mp4", 5))).image
-    assert picture.mean() > 150, "not the dull grey that unmapped HDR shows"
+    seen = next(iter(decode_grid(video, 5))).image.mean()
+    assert seen > (60 if level < 120 else 200)
+    assert picture.mean() == pytest.approx(seen, rel=0.12)
 
 
 def test_a_file_whose_clock_starts_anew_is_refused(make_clip, tmp_path: Path) -> None:
