@@ -29,7 +29,9 @@ def project(
     params["finetune"] |= json.loads(finetune_params().model_dump_json(exclude={"optimisation"}))
     params["finetune"]["optimisation"]["epochs"] = params["pretrain"]["optimisation"]["epochs"] = 2
     params["embed"]["backbone"] = "small"
-    params["compute"]["jobs"] = 1
+    params["compute"]["jobs"] = params["compute"]["trainings_at_once"] = (
+        1  # workers keep the folder of another test
+    )
     (people.root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     (people.root / "data/pretraining").mkdir()
     (people.root / "data/pretraining/README.md").touch()
