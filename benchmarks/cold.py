@@ -38,7 +38,7 @@ def run(*command: str, folder: Path) -> None:
         "PYTHONPATH": str(folder),
         "DVC_NO_ANALYTICS": "1",
     }
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as the Makefile: else every stage compiles its code again
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as the Makefile: else each stage compiles its code
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
