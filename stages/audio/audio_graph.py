@@ -57,6 +57,7 @@ def audio_graphs(file: Path, config: dict[str, Any]) -> tuple[Path, Path]:
         from stages.audio.backbone import convolve
 
         whole = model()
+        whole.backbone.loss_function = None  # else it warns when tracing looks at it
         convolved = convolve(whole.backbone, _tensor(waveform)).detach().numpy()
         return Exported(CODE, lambda: with_forward(whole, _of_convolved), [convolved, real])
 
