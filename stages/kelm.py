@@ -1,6 +1,6 @@
 """Fit the kernel extreme learning machine on functionals of short windows (system "functionals").
 
-    python -m stages.kelm mean_min_max          (dvc repro kelm)
+    python -m stages.kelm          (dvc repro kelm)
 
 Reads   data/embeddings/<subject>.h5             embedding (T, 256) at fps_hz
         data/index/<subject>.h5                  labels on native frames
@@ -11,8 +11,8 @@ Writes  models/kelm/<functionals>.safetensors    the machine, the standardisatio
 Params  kelm, crossfit
 
 Paper, section 3.2.2 and equation 1: non-overlapping 2 s windows; the target is a window's mean label. The
-functionals are joined by underscores (mean_min_max: table 4's three sets, and mean, min_max); one set is a
-run of its own, and what else is compared changes nothing in it. C and gamma are chosen by cross-validation
+functionals are joined by underscores (mean_min_max: table 4's three sets, and mean, min_max). Each set has a
+machine of its own; what else is compared changes nothing in it. C and gamma are chosen by cross-validation
 over the training videos (the default) or, as in the paper, on validation: that figure is optimistic, and
 metrics say so. `validation` is what table 4 reports: the CCC over all labelled native frames of validation
 after interpolation and smoothing, by the machine fitted on all training windows.
@@ -67,7 +67,13 @@ class _Windows(NamedTuple):
 
 
 def fit(unit: Unit, settings: KelmParams) -> list[Note]:
-    """Gather the windows, choose C and gamma, fit on all training windows."""
+    """Gather the windows, choose C and gamma, fit on all training windows.
+
+    Args:
+        unit: of one set of functionals.
+        settings: `common` to all.
+    """
+    settings = _of_set(unit, settings)
     training = _windows(unit, "train", settings)
     solution, cost = plan_solution(
         *training.features.shape,
@@ -127,12 +133,17 @@ def constants_of(path: Path) -> tuple[float, float]:
 
 def refit(unit: Unit, settings: KelmParams) -> list[Note]:
     """Fit on all windows of the split `train` of a unit, with the C and gamma among its facts."""
+    settings = _of_set(unit, settings)
     training = _windows(unit, "train", settings)
     normaliser = Normaliser.fit("standard" if settings.standardise else "none", [training.features])
     features = normaliser.apply(training.features)
     machine = _machine(settings, features, training.targets, unit.facts["c"], unit.facts["gamma"])
     write_machine(unit.writes["model"], machine, normaliser, settings)
     return []
+
+
+def _of_set(unit: Unit, settings: KelmParams) -> KelmParams:
+    return settings.model_copy(update={"functionals": unit.facts["functionals"]})
 
 
 def _machine(settings: KelmParams, features: Floats, targets: Floats, c: float, gamma: float) -> Kelm:
@@ -267,7 +278,7 @@ def _windows(unit: Unit, split: str, settings: KelmParams) -> _Windows:
 
 
 def unit_of(workspace: Workspace, corpus: Corpus, functionals_name: str, crossfit: CrossfitParams) -> Unit:
-    """The one unit of this stage: everything it reads and writes."""
+    """One set of functionals: everything that its machine reads and writes."""
     fitted = workspace.fitted(corpus, "embeddings", "embeddings")
     names: dict[str, Any] = {
         split: {s.name: s.recording for s in subjects} for split, subjects in fitted.items()
@@ -281,29 +292,22 @@ def unit_of(workspace: Workspace, corpus: Corpus, functionals_name: str, crossfi
         "metrics": workspace.metrics(f"kelm/{functionals_name}.json"),
         "out_of_fold": workspace.folder("out_of_fold", "kelm", functionals_name),
     }
-    names["folds"] = validation_folds(workspace, corpus, crossfit)
+    names |= {"folds": validation_folds(workspace, corpus, crossfit), "functionals": functionals_name}
     return Unit(f"kelm/{functionals_name}", reads, writes, names)
 
 
-def settings_of(settings: KelmParams, functionals_name: str) -> KelmParams:
-    """The settings of one set of functionals, as though it were the only one.
-
-    Raises:
-        ValaroError: it isn't among those compared.
-    """
-    if functionals_name not in settings.compare:
-        legal = ", ".join(settings.compare)
-        raise ValaroError(f"kelm: {functionals_name!r} is none of kelm.compare: {legal}.")
-    return settings.model_copy(update={"compare": [functionals_name], "functionals": functionals_name})
+def common(settings: KelmParams) -> KelmParams:
+    """What all sets of functionals share: which others are compared changes nothing in the result of one."""
+    return settings.model_copy(update={"compare": [], "functionals": ""})
 
 
-def kelm(functionals_name: str = "") -> None:
-    """Run the stage on params.yaml, for one set of functionals."""
+def kelm() -> None:
+    """Run the stage on params.yaml, for each set of functionals."""
     params, workspace = load_params(), Workspace()
-    settings = settings_of(params.kelm, functionals_name)
-    unit = unit_of(workspace, workspace.corpus(), functionals_name, params.crossfit)
+    corpus = workspace.corpus()
+    units = [unit_of(workspace, corpus, name, params.crossfit) for name in params.kelm.compare]
     with Stage("kelm") as stage:
-        stage.run(fit, [unit], settings, jobs=1)
+        stage.run(fit, units, common(params.kelm), jobs=1)
 
 
 if __name__ == "__main__":

@@ -85,10 +85,10 @@ def fit_all(stage: Stage, workspace: Workspace, corpus: Corpus, params: Params) 
     stage.run(
         train_dynamic.train, [unit], params.dynamic.model_copy(update={"optimisation": optimisation}), jobs=1
     )
-    settings = kelm.settings_of(params.kelm, params.kelm.functionals)
-    c, gamma = kelm.constants_of(workspace.model(f"kelm/{settings.functionals}.safetensors"))
-    unit = kelm.unit_of(workspace, corpus, settings.functionals, params.crossfit)
-    stage.run(kelm.refit, [both(unit, c=c, gamma=gamma)], settings, jobs=1)
+    functionals = params.kelm.functionals
+    c, gamma = kelm.constants_of(workspace.model(f"kelm/{functionals}.safetensors"))
+    unit = kelm.unit_of(workspace, corpus, functionals, params.crossfit)
+    stage.run(kelm.refit, [both(unit, c=c, gamma=gamma)], kelm.common(params.kelm), jobs=1)
     audio = train_audio.settings_of(params.audio, params.audio.version)
     epochs = chosen(workspace.metrics(f"audio/{audio.version}/metrics.json"))
     unit = both(

@@ -43,7 +43,7 @@ and brows, are under it; hair, wall and clothes are left in the corners."""
 PERCEPTION = ("index", "decode", "faces", "mouth", "voice", "speech")
 FACE_MODELS = ("pretrain test_resnet", "finetune test_resnet", "embed", "train_dynamic")
 THE_REST = (
-    "kelm mean_min_max",
+    "kelm",
     "train_audio v3",
     "predict",
     "train_cross_attention",

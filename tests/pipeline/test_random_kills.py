@@ -31,7 +31,7 @@ CLIP_S = tuple(k / 25 for k in range(60))
 WORKER = "joblib.externals.loky.backend.popen_loky_posix"
 TARGETS = (
     *("index", "decode", "faces", "mouth", "voice", "speech", "embed", "predict", "smooth"),
-    *("finetune@test_resnet", "train_dynamic", "kelm@mean_min_max", "train_audio@v3"),
+    *("finetune@test_resnet", "train_dynamic", "kelm", "train_audio@v3"),
     "train_cross_attention",
 )
 LONGER: dict[str, Any] = {

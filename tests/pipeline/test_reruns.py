@@ -20,9 +20,9 @@ LAST = ["smooth", *FUSED]
 SMOOTHED = ["seeds", *LAST]
 CROSSED = ["train_cross_attention", "predict_cross_attention", *LAST]
 PREDICTED = ["predict", *CROSSED]
-KELM, AUDIO = "kelm@mean_min_max", "train_audio@v3"
+AUDIO = "train_audio@v3"
 DYNAMIC = ["train_dynamic", "seeds", *PREDICTED]  # the seeds train the dynamic model again
-EMBEDDED = ["embed", KELM, *DYNAMIC]
+EMBEDDED = ["embed", "kelm", *DYNAMIC]
 HEARD = [AUDIO, *PREDICTED]
 FINETUNED = ["finetune@test_resnet", "finetune_folds", *EMBEDDED]
 DECODED = ["decode", "faces", "mouth", "voice", "speech", AUDIO, *FINETUNED]
@@ -40,7 +40,7 @@ SECTIONS: dict[str, tuple[str, Any, list[str]]] = {
     "finetune": ("batch_size", 8, FINETUNED),
     "embed": ("batch_size", 8, EMBEDDED),
     "dynamic": ("window_s", 2, DYNAMIC),
-    "kelm": ("standardise", False, [KELM, *PREDICTED]),
+    "kelm": ("standardise", False, ["kelm", *PREDICTED]),
     "audio": ("batch_size", 4, HEARD),
     "cross_attention": ("window_s", 2.0, CROSSED),
     "smooth": ("window_s", 1.0, SMOOTHED),

@@ -112,7 +112,7 @@ class _Planner:
         yield self._small_training(
             "train_dynamic", self.params.dynamic.optimisation, self.params.dynamic.window_s
         )
-        yield from (self._kelm(functionals) for functionals in self.params.kelm.compare)
+        yield self._kelm(len(self.params.kelm.compare))
         yield from self._at_once([self._train_audio(version) for version in self.params.audio.compare])
         yield self._predict()
         yield self._small_training(
@@ -302,15 +302,15 @@ class _Planner:
         likely, most = self._epochs(settings)
         return Item(stage, likely * epoch, self.where, basis, most * epoch)
 
-    def _kelm(self, functionals: str) -> Item:
+    def _kelm(self, sets: int) -> Item:
+        """So many sets of functionals, one after the other."""
         settings = self.params.kelm
         windows = self.totals.labelled_s["train"] / settings.window_s
         exact = windows <= settings.max_exact_windows
         size = windows if exact else float(settings.landmarks)
         search = settings.folds * len(settings.gamma_scale) * min(windows, settings.landmarks) ** 3
         core_s = value("solve") * (size**3 + search)
-        only = "" if functionals == settings.functionals else "table 4"
-        return Item(f"kelm@{functionals}", self._by_threads(core_s), memory_bytes=4 * size**2, only_for=only)
+        return Item("kelm", self._by_threads(sets * core_s), memory_bytes=4 * size**2)
 
     def _train_audio(self, version: str) -> Item:
         settings, speech = self.params.audio, self.params.speech
@@ -372,7 +372,7 @@ class _Planner:
         if self.params.submission.refit != "none":
             again = [
                 self._small_training("train_dynamic", dynamic.optimisation, dynamic.window_s),
-                self._kelm(self.params.kelm.functionals),
+                self._kelm(1),
                 self._train_audio(self.params.audio.version),
             ]
             more = 1 + self.images["validation"] / max(1.0, self.images["train"])
