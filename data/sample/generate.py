@@ -11,15 +11,18 @@ Writes  OUT/corpus/videos/batch*/<video>.mp4|avi                          25, 29
 """
 
 import argparse
+import os
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-
-from joblib import Parallel, delayed
 
 from data.sample.annotations import write_test_lists
 from data.sample.cast import Clip, plan
 from data.sample.settings import SPLITS, Settings, load_settings
+from stages.engine.garbage import collect_rarely, keep_freed_memory
+from stages.engine.lifetime import exit_with_parents
 
 HERE = Path(__file__).parent
 
@@ -28,16 +31,29 @@ def generate(settings: Settings, out: Path) -> None:
     """Write `out/corpus` and `out/truth`; what was there before goes."""
     for part in ("corpus", "truth"):
         shutil.rmtree(out / part, ignore_errors=True)
-    clips = plan(settings)
-    longest_first = sorted(clips, key=lambda clip: -clip.duration_s * len(clip.roles))
-    counts = Parallel(n_jobs=settings.workers)(delayed(_shoot)(clip, out) for clip in longest_first)
-    frames = {clip.name: count for clip, count in zip(longest_first, counts, strict=True)}
+    # Fresh processes: forked ones can hang where this one has used OpenCV's threads.
+    fresh = get_context("spawn")
+    with ProcessPoolExecutor(settings.workers, fresh, _get_ready, (os.getpid(),)) as workers:
+        for _ in range(settings.workers):
+            workers.submit(bool)  # so that they start, and import while the clips are planned
+        clips = plan(settings)
+        longest_first = sorted(clips, key=lambda clip: -clip.duration_s * len(clip.roles))
+        counts = workers.map(_shoot, longest_first, [out] * len(clips))
+        frames = {clip.name: count for clip, count in zip(longest_first, counts, strict=True)}
     tests = {role.subject: frames[clip.name] for clip in clips if clip.split == "test" for role in clip.roles}
     write_test_lists(out / "corpus" / "annotations", tests)
 
 
+def _get_ready(parent: int) -> None:
+    """Begin a worker, which ends with its parent."""
+    exit_with_parents([parent])
+    collect_rarely()
+    keep_freed_memory()
+    import data.sample.shoot  # noqa: F401  # takes half a second, and only the workers need it
+
+
 def _shoot(clip: Clip, out: Path) -> int:
-    from data.sample.shoot import shoot  # takes half a second to import, which only the workers need
+    from data.sample.shoot import shoot
 
     return shoot(clip, out)
 

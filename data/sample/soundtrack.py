@@ -6,9 +6,12 @@ something to hold on to.
 
 import numpy as np
 from numpy.random import Generator
-from scipy.signal import butter, resample_poly, sosfilt
 
 from stages.core.arrays import Flags, Floats
+from stages.engine.lazy_imports import slim_signal
+
+with slim_signal():
+    from scipy.signal import butter, resample_poly, sosfilt
 
 MIX_RATE_HZ = 44_100
 PEAK = 0.85

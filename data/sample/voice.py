@@ -10,11 +10,14 @@ of which survive scaling a window to unit variance. Valence: formants up, less b
 
 import numpy as np
 from numpy.random import Generator
-from scipy.signal import butter, sosfilt
 
 from data.sample.looks import Looks
 from data.sample.trajectories import RATE_HZ, Performance
 from stages.core.arrays import Flags, Floats
+from stages.engine.lazy_imports import slim_signal
+
+with slim_signal():
+    from scipy.signal import butter, sosfilt
 
 VOICE_RATE_HZ = 16_000
 HARMONICS = 36

@@ -91,3 +91,38 @@ def test_optimisers_and_networks_need_no_compiler_and_who_compiles_gets_it() -> 
         "torch._dynamo True",
         "",
     ]
+
+
+SIGNAL = """
+import importlib, sys
+from threading import Thread
+from stages.engine.lazy_imports import slim_signal
+with slim_signal():
+    import scipy.signal
+    print([name for name in ("scipy.ndimage._filters", "scipy.stats._stats_py") if name in sys.modules])
+    other = Thread(target=lambda: importlib.import_module("scipy.ndimage._filters"))
+    other.start()
+    other.join()
+print("scipy.ndimage._filters" in sys.modules, "scipy.interpolate" in sys.modules)
+print(scipy.signal.resample_poly([1.0, 1.0], 2, 1).shape, round(scipy.signal.gauss_spline(0.0, 3), 6))
+print(scipy.signal.savgol_filter([0.0, 0, 3, 0, 0], 3, 1, mode="nearest").tolist())
+print(scipy.signal.find_peaks_cwt([0, 0, 1, 5, 1, 0, 0], [1, 2]).tolist())
+print(scipy.signal.buttord([0.2, 0.5], [0.1, 0.6], 3, 40)[0])
+from scipy.stats import norm
+import scipy.interpolate
+print(norm.ppf(0.5), scipy.interpolate.BSpline.__name__, scipy.stats.norm is norm)
+"""
+
+
+def test_signal_processing_loads_alone_and_gives_its_functions_the_rest() -> None:
+    done = subprocess.run([sys.executable, "-c", SIGNAL], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == [
+        "[]",
+        "True False",
+        "(4,) 0.690988",
+        "[0.0, 1.0, 1.0, 1.0, 0.0]",
+        "[3]",
+        "9",
+        "0.0 BSpline True",
+        "",
+    ]
