@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from stages.audio.convolutions import frames_of, receptive_field
 from stages.core.errors import BadInput
 from stages.core.weights import PDEM, PRETRAINED
-from stages.engine.lazy_imports import without_compiler
+from stages.engine.lazy_imports import slim_transformers, without_compiler
 
 TRAINING_NOISE = {"layerdrop": 0.0, "apply_spec_augment": False}
 """Switched off whatever the configuration says: frozen layers must give the same features every time."""
@@ -79,10 +80,11 @@ def _drawn(settings: Mapping[str, Any]) -> nn.Module:
 def _classes(family: str) -> tuple[Any, Any]:
     """The configuration and the bare model of a family."""
     without_compiler()
-    import transformers
-
-    name = FAMILIES[family]
-    return getattr(transformers, f"{name}Config"), getattr(transformers, f"{name}Model")
+    name = family.replace("-", "_")
+    with slim_transformers():
+        configurations = import_module(f"transformers.models.{name}.configuration_{name}")
+        networks = import_module(f"transformers.models.{name}.modeling_{name}")
+    return getattr(configurations, f"{FAMILIES[family]}Config"), getattr(networks, f"{FAMILIES[family]}Model")
 
 
 def _loaded(source: str, offline: bool) -> nn.Module:

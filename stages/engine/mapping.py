@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Literal, TypeVar
 
+from stages.engine.garbage import collect_rarely
 from stages.engine.lifetime import exit_with_parents
 
 Item = TypeVar("Item")
@@ -72,6 +73,7 @@ def map_units(
 def _begin(parent: int, threads: int) -> None:
     """Initialise a worker, even if it never gets an item."""
     exit_with_parents([parent])
+    collect_rarely()
     import cv2
 
     cv2.setNumThreads(threads)

@@ -126,3 +126,31 @@ def test_signal_processing_loads_alone_and_gives_its_functions_the_rest() -> Non
         "0.0 BSpline True",
         "",
     ]
+
+
+TRANSFORMERS = """
+import sys, torch
+from stages.engine.lazy_imports import slim_transformers, without_compiler
+without_compiler()
+with slim_transformers():
+    from transformers.models.wav2vec2.configuration_wav2vec2 import Wav2Vec2Config
+    from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2Model
+small = dict(hidden_size=16, num_attention_heads=2, num_hidden_layers=1, intermediate_size=8, conv_dim=[8] * 7)
+model = Wav2Vec2Model(Wav2Vec2Config(**small)).eval()
+print(*model(torch.zeros(1, 800), attention_mask=torch.ones(1, 800)).last_hidden_state.shape)
+left_out = ("scipy", "sympy", "torch.distributed.tensor", "torch.distributed.fsdp", "transformers.models.bert")
+print([name for name in left_out if name in sys.modules], "AutoModel" in vars(sys.modules["transformers"]))
+from transformers.loss.loss_for_object_detection import linear_sum_assignment
+print(*linear_sum_assignment([[1, 2], [0, 5]])[1], "scipy.optimize._lsap" in sys.modules)
+import transformers, transformers.utils
+from transformers import AutoModel, BertConfig
+print(transformers.Wav2Vec2Model is Wav2Vec2Model, type(AutoModel.from_config(model.config)) is Wav2Vec2Model)
+print(transformers.BertModel(BertConfig(**{**small, "vocab_size": 9})).config.vocab_size)
+print(transformers.utils.is_torch_distributed_available() == torch.distributed.is_available())
+"""
+
+
+@pytest.mark.long
+def test_networks_of_transformers_load_what_they_use_and_who_uses_more_gets_it() -> None:
+    done = subprocess.run([sys.executable, "-c", TRANSFORMERS], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["1 2 16", "[] False", "1 0 True", "True True", "9", "True", ""]

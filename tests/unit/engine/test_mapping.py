@@ -1,10 +1,13 @@
 """The same results from one process or several, and no threads fighting for the cores."""
 
+import gc
 import math
 import os
+from typing import Any
 
 import pytest
 
+from stages.engine.garbage import NEW_OBJECTS
 from stages.engine.mapping import cores, map_units
 
 
@@ -26,6 +29,14 @@ def test_one_item_stays_in_this_process() -> None:
 def test_every_worker_gets_its_share_of_the_cores(library: str) -> None:
     share = str(max(1, cores() // 2))
     assert list(map_units(os.getenv, [f"{library}_NUM_THREADS"] * 2, 2)) == [share, share]
+
+
+def _threshold(_: Any) -> int:
+    return gc.get_threshold()[0]
+
+
+def test_workers_collect_garbage_as_rarely_as_a_stage() -> None:
+    assert list(map_units(_threshold, [1, 2], 2)) == [NEW_OBJECTS, NEW_OBJECTS]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
