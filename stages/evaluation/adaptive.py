@@ -19,7 +19,7 @@ import numpy as np
 from stages.core.arrays import Floats, Integers
 from stages.core.folds import Groups
 from stages.core.params import IntervalParams
-from stages.evaluation.boosting import Boosted, fit_boosted
+from stages.evaluation.boosting import Boosted, Ranked, fit_boosted
 
 THIRDS = 3
 LEAST_WIDTH = 0.02
@@ -226,9 +226,10 @@ def fit_spread(
     thinned = slice(None, None, -(-len(errors) // settings.rows))
     rows, rest = features[thinned], errors[thinned]
     weights = None if kinds is None else _evened(rest, kinds[thinned])
-    middle = fit_boosted(rows, rest, "absolute_error", settings, weights)
+    ranked = Ranked.of(rows)
+    middle = fit_boosted(ranked, rest, "absolute_error", settings, weights)
     left = np.abs(rest - middle.predict(rows))
-    size = fit_boosted(rows, np.log(left + LEAST_WIDTH), "squared_error", settings)
+    size = fit_boosted(ranked, np.log(left + LEAST_WIDTH), "squared_error", settings)
     stretch = float(np.quantile(left / np.exp(size.predict(rows)), coverage))
     return Spread(middle, size, stretch)
 

@@ -1,14 +1,13 @@
 """Random forest fusion: per target, the models' predictions of that target in, one value out (paper, 3.3).
 
-scikit-learn grows the trees, on the bootstrap samples of its own forests, which take longer to copy settings
-than to grow a tree of a few hundred rows. Trees are stored as plain arrays, without pickle and independent of
-scikit-learn's version. The first 10, 20 or 50 trees of a forest of 100 are the smaller forests that the same
-seed gives, so one fit covers the whole grid.
+scikit-learn grows the trees, on the bootstrap samples of its own forests. Trees are stored as plain arrays,
+without pickle and independent of scikit-learn's version. The first 10, 20 or 50 trees of a forest of 100 are
+the smaller forests that the same seed gives, so one fit covers the whole grid.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -164,7 +163,7 @@ def grow(
     Raises:
         ValueError: the criterion is unknown, there is no row, or a value isn't finite.
     """
-    from joblib import Parallel, delayed
+    from joblib import Parallel, delayed, effective_n_jobs
 
     if growth.criterion not in CRITERIA:
         raise ValueError(f"criterion is {growth.criterion!r}, must be one of {', '.join(CRITERIA)}")
@@ -172,36 +171,33 @@ def grow(
         raise ValueError(f"{len(stack)} rows to grow on: there must be some, labelled and finite")
     rows, values = np.ascontiguousarray(stack, np.float32), np.asarray(truth, np.float64)
     seeds = np.random.RandomState(growth.seed).randint(np.iinfo(np.int32).max, size=trees)
-    one = delayed(_grow_one)
-    grown = Parallel(n_jobs, require="sharedmem")(one(rows, values, growth, seed) for seed in seeds.tolist())
-    return flattened([tree for tree, _ in grown]), [drawn for _, drawn in grown]
+    shares, some = np.array_split(seeds, effective_n_jobs(n_jobs)), delayed(_grow_some)
+    grown = Parallel(n_jobs, require="sharedmem")(some(rows, values, growth, share) for share in shares)
+    return flattened([tree for tree, _ in chain(*grown)]), [drawn for _, drawn in chain(*grown)]
 
 
-def _grow_one(rows: Floats, values: Floats, growth: Growth, seed: int) -> tuple[Any, Integers]:
-    """One of scikit-learn's trees, and the rows of its bootstrap sample."""
-    from sklearn.tree import DecisionTreeRegressor
+def _grow_some(rows: Floats, values: Floats, growth: Growth, seeds: Integers) -> list[tuple[Any, Integers]]:
+    """For each seed one of scikit-learn's trees, and the rows of its bootstrap sample.
 
-    count, state = len(rows), np.random.RandomState(seed)
-    drawn = state.randint(0, count, max(1, int(count * growth.max_samples)))
-    state.seed(seed)  # as in scikit-learn's forests, the tree draws from the beginning again
-    with checked_once():
-        tree = DecisionTreeRegressor(
-            criterion=CRITERIA[growth.criterion], min_samples_leaf=growth.min_leaf, random_state=state
-        )
-        times = np.bincount(drawn, minlength=count).astype(np.float64)
-        tree.fit(rows, values, sample_weight=times, check_input=False)
-    return tree.tree_, drawn.astype(np.int32)
-
-
-def checked_once() -> AbstractContextManager[None]:
-    """Let scikit-learn grow trees without checking rows and parameters again for every tree.
-
-    The caller checks that all values are finite.
+    By what its estimators grow trees with: they themselves check rows and parameters for as long again as a
+    tree of a few hundred rows takes to grow.
     """
-    from sklearn import config_context
+    from sklearn.tree._criterion import MSE
+    from sklearn.tree._splitter import BestSplitter
+    from sklearn.tree._tree import DepthFirstTreeBuilder, Tree
 
-    quick: AbstractContextManager[None] = config_context(assume_finite=True, skip_parameter_validation=True)
-    return quick
+    (count, columns), state, leaf = rows.shape, np.random.RandomState(), growth.min_leaf
+    splitter = BestSplitter(MSE(1, count), columns, leaf, 0.0, state, None)
+    builder = DepthFirstTreeBuilder(splitter, max(2, 2 * leaf), leaf, 0.0, np.iinfo(np.int32).max, 0.0)
+    grown: list[tuple[Any, Integers]] = []
+    for seed in seeds.tolist():
+        state.seed(seed)
+        drawn = state.randint(0, count, max(1, int(count * growth.max_samples)))
+        state.seed(seed)  # as in scikit-learn's forests, the tree draws from the beginning again
+        tree = Tree(columns, np.ones(1, np.intp), 1)
+        builder.build(tree, rows, values[:, None], np.bincount(drawn, minlength=count).astype(np.float64))
+        grown.append((tree, drawn.astype(np.int32)))
+    return grown
 
 
 def out_of_bag(forest: Forest, bootstraps: list[Integers], stack: Floats) -> Iterator[tuple[Floats, Flags]]:
