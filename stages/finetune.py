@@ -43,6 +43,8 @@ from stages.vision.backbones import Input, describe, only, require_same, static_
 
 CHOSEN_BY = ("mean_rmse", "mean_rmse")
 """Both targets have one epoch."""
+SCORED_AT_ONCE = 4
+"""Times the images that train at once: nothing is kept for gradients, and larger batches take less time."""
 
 
 def train(unit: Unit, settings: FinetuneParams) -> list[Note]:
@@ -62,6 +64,7 @@ def train(unit: Unit, settings: FinetuneParams) -> list[Note]:
 
     augment = build_augmentation(settings.augmentation.names, settings.augmentation.probability)
     training, validation = _images(unit, "train", settings, augment), _images(unit, "validation", settings)
+    scored_at_once = SCORED_AT_ONCE * (settings.images_at_once or settings.batch_size)
     folds = unit.facts["folds"] if "out_of_fold" in unit.writes else {}
     names = unit.facts["validation"]
     fold_of_image = np.array([folds.get(name, -1) for name in names])[validation.file_index]
@@ -73,7 +76,7 @@ def train(unit: Unit, settings: FinetuneParams) -> list[Note]:
             model,
             lambda net, batch: log_cosh_loss(net(batch.image).valence_arousal, batch.target),
             training_batches(training, settings.batch_size, settings.max_frames_per_epoch),
-            lambda net: _score(net, validation, settings.batch_size, fold_of_image),
+            lambda net: _score(net, validation, scored_at_once, fold_of_image),
             settings.optimisation,
             stop_on="mean_rmse",
             keep=kept_scores(folds, CHOSEN_BY),
@@ -190,13 +193,13 @@ def _images(unit: Unit, split: str, settings: FinetuneParams, augment: Any = Non
     return FaceImages(files, *parts, description.image_size, augment, shown_xyxy, antialias)
 
 
-def _score(model: Any, images: Any, batch_size: int, fold: Integers) -> dict[str, float]:
+def _score(model: Any, images: Any, at_once: int, fold: Integers) -> dict[str, float]:
     """RMSE (paper, table 3) and CCC over all validation images; the mean RMSE outside each fold.
 
     Args:
         model: to be scored.
         images: of validation.
-        batch_size: images at a time.
+        at_once: images at a time.
         fold: (N,) of each image's recording; -1 of one without.
     """
     import torch
@@ -206,7 +209,7 @@ def _score(model: Any, images: Any, batch_size: int, fold: Integers) -> dict[str
 
     device = next(model.parameters()).device
     truth, estimated = [], []
-    for batch in scoring_batches(images, batch_size):
+    for batch in scoring_batches(images, at_once):
         with torch.no_grad():
             estimated.append(model(batch.image.to(device)).valence_arousal.float().cpu().numpy())
         truth.append(batch.target.numpy())
