@@ -69,7 +69,7 @@ def whole(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a hidden path beside `path`, and rename it to `path` after the block.
 
     The block writes a file or a folder. If it raises, nothing remains. If `path` is itself the hidden path of
-    another `whole`, that one flushes it.
+    another `whole`, or lies in one, that one flushes it.
 
     Args:
         path: the file or folder.
@@ -81,13 +81,19 @@ def whole(path: Path, *, durable: bool = True) -> Iterator[Path]:
     remove(partial)
     try:
         yield partial
-        if durable and not path.name.startswith(PARTIAL) and not _is_own(path):
+        if durable and not _is_in_another(path) and not _is_own(path):
             _flush(partial)
         if path.is_dir():
             shutil.rmtree(path)
         partial.replace(path)
     finally:
         remove(partial)
+
+
+def _is_in_another(path: Path) -> bool:
+    """Whether another `whole` flushes it."""
+    hidden = f"{PARTIAL}{os.getpid()}-"
+    return path.name.startswith(PARTIAL) or any(parent.name.startswith(hidden) for parent in path.parents)
 
 
 def remove(path: Path) -> None:

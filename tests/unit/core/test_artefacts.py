@@ -317,8 +317,10 @@ def test_what_is_written_inside_is_flushed_once_from_outside(
     monkeypatch.setattr(artefacts, "_flush", flushed.append)
     with whole(tmp_path / "a.h5") as partial:
         write_arrays(partial, ARRAYS)
+    with whole(tmp_path / "folder") as folder:
+        write_arrays(folder / "deeper" / "c.h5", ARRAYS)
     write_json(tmp_path / "b.json", {}, durable=False)
-    assert flushed == [partial]
+    assert flushed == [partial, folder]
 
 
 def test_a_folder_of_ones_own_is_neither_flushed_nor_checked_and_no_other(
