@@ -7,6 +7,7 @@ attention projections have no bias; the feed-forward part is d → d → d with 
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,13 @@ def sinusoidal_positions(steps: int, features: int, device: torch.device | None 
     even = torch.arange(0, features, 2, dtype=torch.float32, device=device)
     angle = step * torch.exp(even * (-math.log(LONGEST_WAVE) / features))
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :features]
+
+
+@lru_cache(maxsize=16)
+def _kept_positions(steps: int, features: int, device: torch.device) -> Tensor:
+    """The same table from memory. Traced to a graph it is a constant, not 30 operations in every layer."""
+    with torch.inference_mode(False):  # training uses it too
+        return sinusoidal_positions(steps, features, device)
 
 
 class Attention(nn.Module):
@@ -107,7 +115,7 @@ class TransformerLayer(nn.Module):
 
     def _place(self, x: Tensor) -> Tensor:
         """Add the positions, then apply dropout."""
-        positions = sinusoidal_positions(x.shape[1], x.shape[2], x.device).to(self.position_dtype)
+        positions = _kept_positions(int(x.shape[1]), int(x.shape[2]), x.device).to(self.position_dtype)
         placed: Tensor = self.dropout(x + positions.to(x.dtype))
         return placed
 

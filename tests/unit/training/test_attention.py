@@ -40,6 +40,16 @@ def test_the_residual_carries_the_positions():
     assert torch.allclose(layer(x), norm(norm(x + sinusoidal_positions(5, 8))), atol=1e-6)
 
 
+def test_positions_computed_in_inference_serve_training_too():
+    layer, x = TransformerLayer(6, 3), torch.randn(1, 41, 6)  # of a size that no other test has
+    with torch.inference_mode():
+        inferred = layer.eval()(x)
+    (trained := layer.train()(x.requires_grad_())).sum().backward()
+    assert x.grad is not None
+    assert torch.equal(layer.eval()(x), inferred)
+    assert not torch.equal(trained, inferred)  # dropout
+
+
 def test_masked_keys_change_nothing_and_real_ones_do():
     torch.manual_seed(1)
     layer = TransformerLayer(8, 2).eval()
