@@ -15,7 +15,7 @@ def rows(n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return stack, np.tanh(2 * stack[:, 0] * stack[:, 1]) + rng.normal(0, 0.1, n)
 
 
-@pytest.mark.parametrize("min_leaf", [1, 7])
+@pytest.mark.parametrize("min_leaf", [1, 7, 90])
 @pytest.mark.parametrize("trees", [1, 12])
 @pytest.mark.parametrize("max_samples", [1.0, 0.55])
 def test_it_predicts_what_scikit_learn_predicts(max_samples: float, min_leaf: int, trees: int) -> None:
@@ -28,7 +28,7 @@ def test_it_predicts_what_scikit_learn_predicts(max_samples: float, min_leaf: in
     )
     reference.fit(stack.astype(np.float32), truth)
     forest, _ = grow(stack, truth, trees, Growth(min_leaf=min_leaf, max_samples=max_samples, seed=3))
-    for new in (stack, rows(5000, 1)[0]):
+    for new in (stack, rows(40_000, 1)[0]):
         np.testing.assert_allclose(forest.predict(new), reference.predict(new), rtol=0, atol=1e-6)
 
 
