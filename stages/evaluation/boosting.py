@@ -13,6 +13,7 @@ import numpy as np
 
 from stages.core.arrays import Floats, Integers
 from stages.core.params import IntervalParams
+from stages.engine.lazy_imports import slim_sklearn
 from stages.fusion.forest import Forest
 
 INTERVALS = 128
@@ -98,7 +99,8 @@ def fit_boosted(
     Raises:
         ValueError: a value isn't finite.
     """
-    from sklearn.ensemble._hist_gradient_boosting.grower import TreeGrower
+    with slim_sklearn():
+        from sklearn.ensemble._hist_gradient_boosting.grower import TreeGrower
 
     if not np.isfinite(values).all():
         raise ValueError("values to boost on must be finite")

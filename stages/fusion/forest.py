@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.arrays import Flags, Floats, Integers
+from stages.engine.lazy_imports import slim_sklearn
 
 ROWS_AT_ONCE = 1 << 15
 FEW_NODES = 7
@@ -106,13 +107,12 @@ class Forest:
             at = roots + node
             inner = self.left[at] >= 0
             if not inner.any():
-                return self.value[at][:, None]
+                return np.asarray(self.value[at, None])
             goes_left = columns[self.feature[at]] <= self.threshold[at][:, None]
             left, right = (np.where(inner, child[at], node) for child in (self.left, self.right))
             return np.where(goes_left, below(left), below(right))
 
-        predicted = below(np.zeros_like(roots)).astype(np.float64)
-        return np.broadcast_to(predicted, (len(roots), len(rows)))
+        return np.broadcast_to(below(np.zeros_like(roots)).astype(np.float64), (len(roots), len(rows)))
 
     def _descend(self, first: int, stop: int, rows: Floats) -> Floats:
         """Predictions of some trees at once: with few rows, calls cost more than sums. -> (trees, N)."""
@@ -189,7 +189,7 @@ def grow(
         raise ValueError(f"criterion is {growth.criterion!r}, must be one of {', '.join(CRITERIA)}")
     if not (len(stack) and np.isfinite(stack).all() and np.isfinite(truth).all()):
         raise ValueError(f"{len(stack)} rows to grow on: there must be some, labelled and finite")
-    rows, values = np.ascontiguousarray(stack, np.float32), np.asarray(truth, np.float64)
+    rows, values = np.ascontiguousarray(stack, np.float32), np.ascontiguousarray(truth, np.float64)
     seeds = np.random.RandomState(growth.seed).randint(np.iinfo(np.int32).max, size=trees)
     shares, some = np.array_split(seeds, effective_n_jobs(n_jobs)), delayed(_grow_some)
     grown = Parallel(n_jobs, require="sharedmem")(some(rows, values, growth, share) for share in shares)
@@ -202,9 +202,10 @@ def _grow_some(rows: Floats, values: Floats, growth: Growth, seeds: Integers) ->
     By what its estimators grow trees with: they themselves check rows and parameters for as long again as a
     tree of a few hundred rows takes to grow.
     """
-    from sklearn.tree._criterion import MSE
-    from sklearn.tree._splitter import BestSplitter
-    from sklearn.tree._tree import DepthFirstTreeBuilder, Tree
+    with slim_sklearn():
+        from sklearn.tree._criterion import MSE
+        from sklearn.tree._splitter import BestSplitter
+        from sklearn.tree._tree import DepthFirstTreeBuilder, Tree
 
     (count, columns), state, leaf = rows.shape, np.random.RandomState(), growth.min_leaf
     splitter = BestSplitter(MSE(1, count), columns, leaf, 0.0, state, None)

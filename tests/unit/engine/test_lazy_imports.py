@@ -154,3 +154,28 @@ print(transformers.utils.is_torch_distributed_available() == torch.distributed.i
 def test_networks_of_transformers_load_what_they_use_and_who_uses_more_gets_it() -> None:
     done = subprocess.run([sys.executable, "-c", TRANSFORMERS], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n") == ["1 2 16", "[] False", "1 0 True", "True True", "9", "True", ""]
+
+
+TREES = """
+import sys
+from stages.engine.lazy_imports import slim_sklearn
+with slim_sklearn():
+    from sklearn.ensemble._hist_gradient_boosting.grower import TreeGrower
+    from sklearn.tree._tree import Tree
+left_out = ("scipy.stats", "pandas", "sklearn.tree._classes", "sklearn.ensemble._forest", "sklearn.metrics")
+print([name for name in left_out if name in sys.modules])
+import sklearn.ensemble
+from sklearn.tree import DecisionTreeRegressor, _tree
+print(type(DecisionTreeRegressor().fit([[0], [1]], [2.0, 3.0]).tree_) is Tree, _tree.Tree is Tree)
+print(sklearn.ensemble.HistGradientBoostingRegressor().fit([[0], [1]], [2.0, 3.0]).predict([[0]]))
+print(sklearn.ensemble._hist_gradient_boosting.gradient_boosting.TreeGrower is TreeGrower)
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.utils import fixes
+print(KNeighborsRegressor(1).fit([[0], [1]], [2.0, 3.0]).predict([[1]]))
+print(fixes.pd.Series([1]).sum(), fixes.scipy.stats.norm.ppf(0.5))
+"""
+
+
+def test_trees_load_alone_and_who_uses_an_estimator_gets_it() -> None:
+    done = subprocess.run([sys.executable, "-c", TREES], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["[]", "True True", "[2.5]", "True", "[3.]", "1 0.0", ""]

@@ -64,6 +64,13 @@ def test_the_seed_decides_and_threads_do_not() -> None:
     assert not np.array_equal(one.predict(stack), other.predict(stack))
 
 
+def test_labels_may_be_a_column_of_a_table() -> None:
+    stack, truth = rows()
+    column = np.column_stack([truth, truth])[:, 0]
+    one, _ = grow(stack, truth, 2, Growth())
+    np.testing.assert_array_equal(grow(stack, column, 2, Growth())[0].predict(stack), one.predict(stack))
+
+
 def test_friedman_mse_grows_the_same_trees_without_a_warning() -> None:
     stack, truth = rows()
     with warnings.catch_warnings():
