@@ -32,7 +32,8 @@ from stages.core.measures import TARGETS
 from stages.core.params import IntervalParams, Params, load_params
 from stages.core.systems import traces_folder
 from stages.core.times import nearest
-from stages.engine.stage import HERE, do_unit
+from stages.engine.stage import HERE
+from stages.engine.units import do_unit
 from stages.evaluation.adaptive import Band, CrossFitted, measure, width_at
 from stages.evaluation.difficulty import VALUE, Seen, features_of
 from stages.layouts.readers import list_corpus

@@ -22,7 +22,7 @@ from stages.core.artefacts import read_arrays, read_facts, read_json, write_arra
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.measures import merge_all, moments_per_target
 from stages.core.params import CrossfitParams, DynamicParams
-from stages.engine.stage import do_unit
+from stages.engine.units import do_unit
 from stages.train_dynamic import train, unit_of
 
 FPS_HZ, STEPS, WIDTH, LOST = 5.0, 300, 32, 0.2

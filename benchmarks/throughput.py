@@ -52,7 +52,7 @@ from stages import embed, predict
 from stages.core.corpus import Workspace
 from stages.core.params import load_params
 try:
-    from stages.engine.stage import do_unit
+    from stages.engine.units import do_unit
 except ImportError:  # an earlier checkout
     from stages.core.stage import do_unit
 params, place = load_params(), Workspace()

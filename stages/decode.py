@@ -33,7 +33,8 @@ from stages.core.corpus import Corpus, Workspace
 from stages.core.notes import Note
 from stages.core.params import DecodeParams, load_params
 from stages.engine.advance import counted
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 
 if TYPE_CHECKING:
     from stages.media.frames import GridDecoding

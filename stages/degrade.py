@@ -27,7 +27,8 @@ from stages.core.errors import BadInput
 from stages.core.notes import Note
 from stages.core.params import ComputeParams, EmbedParams, Section, SmoothParams, load_params
 from stages.core.systems import FUSIONS, SYSTEMS, traces_folder
-from stages.engine.stage import HERE, Stage, Unit, do_unit, main
+from stages.engine.stage import HERE, Stage, main
+from stages.engine.units import Unit, do_unit
 from stages.inference.engines import engine_of
 from stages.media.pictures import frame_files
 from stages.vision.backbones import input_of

@@ -30,7 +30,8 @@ from stages.core.notes import Note
 from stages.core.optimisation import MixedPrecision
 from stages.core.params import ComputeParams, EmbedParams, load_params
 from stages.engine.device import torch_device
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.inference.engines import Engine, engine_of
 from stages.media.pictures import frame_files, open_pictures
 from stages.vision.backbones import input_of, mirrors

@@ -44,7 +44,8 @@ from stages.core.errors import BadInput
 from stages.core.notes import Note
 from stages.core.params import ComputeParams, FacesParams, load_params
 from stages.core.weights import PRETRAINED, find_weights
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.media.jpeg import encode_jpeg
 from stages.media.pictures import frame_files, open_pictures
 from stages.vision.crops import crop_face, reuse_last

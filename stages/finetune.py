@@ -36,7 +36,8 @@ from stages.core.notes import Note
 from stages.core.params import CrossfitParams, FinetuneParams, load_params
 from stages.engine.device import torch_device
 from stages.engine.launch import processes, trainings_at_once
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.inference.after_training import STATIC, exporting
 from stages.media.pictures import frame_files, open_pictures
 from stages.vision.backbones import Input, describe, only, require_same, static_config, with_statistics_of

@@ -36,7 +36,8 @@ from stages.core.params import FinetuneParams, Params, load_params
 from stages.engine.device import torch_device
 from stages.engine.launch import trainings_at_once
 from stages.engine.mapping import network_threads
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.finetune import train, unit_of
 from stages.inference.after_training import STATIC, exporting
 from stages.media.pictures import open_pictures

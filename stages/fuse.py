@@ -37,7 +37,8 @@ from stages.core.folds import Groups, validation_folds
 from stages.core.notes import Note
 from stages.core.params import ComputeParams, CrossfitParams, FuseParams, IntervalParams, load_params
 from stages.core.systems import FUSIONS, OUT_OF_FOLD
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.evaluation.difficulty import FEATURES, on_grid
 from stages.fusion.grouped import cross_fitted
 from stages.fusion.methods import METHODS, Fitted

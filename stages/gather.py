@@ -34,7 +34,8 @@ from stages.corpora.labelled_faces import write_shard
 from stages.corpora.shards import shards
 from stages.corpora.table import Problems, Sample
 from stages.engine.progress import say
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.faces import jobs_for
 from stages.media.jpeg import pack_jpegs
 from stages.vision.detectors import detector_of

@@ -27,7 +27,8 @@ from stages.core.labels import RowMatch, align_labels, match_rows, read_labels
 from stages.core.notes import Note
 from stages.core.params import DecodeParams, IndexParams, Params, load_params
 from stages.engine.progress import say
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.layouts.listing import Found
 from stages.layouts.readers import list_corpus
 

@@ -41,7 +41,8 @@ from stages.core.notes import Note
 from stages.core.params import IntervalParams, load_params
 from stages.core.systems import FUSIONS, SYSTEMS, out_of_fold_folder, parts_of, traces_folder
 from stages.core.times import nearest
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.evaluation.adaptive import Band, CrossFitted, measure, width_at
 from stages.evaluation.difficulty import FEATURES, VALUE, View, choose_landmarks, look, on_grid
 from stages.evaluation.sureness import FOLDER, LANDMARKS, on_frames

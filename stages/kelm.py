@@ -38,7 +38,8 @@ from stages.core.notes import Note
 from stages.core.params import CrossfitParams, KelmParams, load_params
 from stages.engine.device import torch_device
 from stages.engine.progress import say
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.fusion.postprocessing import smooth_to_native
 from stages.temporal.functionals import (
     functionals,

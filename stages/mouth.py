@@ -19,7 +19,8 @@ from stages.core.artefacts import open_arrays, read_arrays, read_facts, write_ar
 from stages.core.corpus import Corpus, Workspace
 from stages.core.notes import Note
 from stages.core.params import MouthParams, load_params
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.media.jpeg import Jpegs
 
 

@@ -38,7 +38,8 @@ from stages.core.measures import TARGETS
 from stages.core.notes import Note
 from stages.core.params import ComputeParams, load_params
 from stages.engine.device import torch_device
-from stages.engine.stage import Stage, Unit, Work, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit, Work
 from stages.inference.engines import Engine, engine_of
 from stages.temporal.missing import model_input
 from stages.temporal.normalisation import Normaliser

@@ -44,7 +44,8 @@ from stages.corpora.table import EMOTIONS, NO_EMOTION
 from stages.engine.device import torch_device
 from stages.engine.launch import trainings_at_once
 from stages.engine.progress import say
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.vision.backbones import OF_FACES, describe, pretrained_weights, static_config
 
 NO_CORPORA = "no pre-training corpus is there"

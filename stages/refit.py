@@ -33,7 +33,8 @@ from stages.core.measures import TARGETS
 from stages.core.notes import Note
 from stages.core.params import Params, load_params
 from stages.core.systems import FUSIONS, traces_folder
-from stages.engine.stage import Stage, Unit, do_unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit, do_unit
 
 FOLDER = "refit"
 SYSTEMS = ("dynamic", "kelm", "audio")

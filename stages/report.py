@@ -35,7 +35,8 @@ from stages.core.measures import SCORED
 from stages.core.notes import Note
 from stages.core.params import load_params
 from stages.core.systems import FUSIONS, OUT_OF_FOLD, SYSTEMS, out_of_fold_folder
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.evaluation.margins import Margin, margins_of
 from stages.reporting.cards import CARDS, write_cards
 from stages.reporting.inventory import Made

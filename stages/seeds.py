@@ -24,7 +24,8 @@ from stages.core.corpus import Workspace
 from stages.core.measures import merge_all, moments_per_target
 from stages.core.notes import Note
 from stages.core.params import DynamicParams, load_params
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.fusion.postprocessing import smooth_to_native
 from stages.train_dynamic import train, unit_of
 

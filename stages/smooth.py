@@ -20,7 +20,8 @@ from stages.core.corpus import Corpus, Workspace
 from stages.core.notes import Note
 from stages.core.params import SmoothParams, load_params
 from stages.core.systems import OUT_OF_FOLD, SYSTEMS
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.fusion.postprocessing import smooth_to_native
 
 

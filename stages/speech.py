@@ -24,7 +24,8 @@ from stages.core.corpus import Corpus, Workspace
 from stages.core.labels import resample_labels
 from stages.core.notes import Note
 from stages.core.params import SpeechParams, load_params
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 
 
 def find_speech(unit: Unit, settings: SpeechParams) -> list[Note]:

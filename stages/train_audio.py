@@ -35,7 +35,8 @@ from stages.core.notes import Note
 from stages.core.params import AudioParams, CrossfitParams, load_params
 from stages.engine.launch import trainings_at_once
 from stages.engine.prefetch import loader_workers
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.inference.after_training import AUDIO, exporting
 
 PREFIX = "speaking_window_"

@@ -34,7 +34,8 @@ from stages.core.labels import resample_labels
 from stages.core.measures import TARGETS, moments_per_target
 from stages.core.notes import Note
 from stages.core.params import CrossAttentionParams, CrossfitParams, load_params
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.fusion.postprocessing import smooth_to_native
 from stages.fusion.streams import Streams, read_streams, step_of
 from stages.inference.after_training import CROSS_ATTENTION, exporting

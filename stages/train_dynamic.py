@@ -30,7 +30,8 @@ from stages.core.labels import resample_labels
 from stages.core.measures import TARGETS, moments_per_target
 from stages.core.notes import Note
 from stages.core.params import CrossfitParams, DynamicParams, load_params
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.fusion.postprocessing import smooth_to_native
 from stages.inference.after_training import DYNAMIC, exporting
 from stages.temporal.missing import Missing, fitted_on, model_input

@@ -17,7 +17,8 @@ from stages.core.notes import Note
 from stages.core.params import ComputeParams, VoiceParams, load_params
 from stages.core.voices import VOICES
 from stages.core.weights import PRETRAINED
-from stages.engine.stage import Stage, Unit, main
+from stages.engine.stage import Stage, main
+from stages.engine.units import Unit
 from stages.inference.engines import engine_of
 from stages.media.limits import Limits
 from stages.media.sound import to_mono

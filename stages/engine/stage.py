@@ -8,13 +8,11 @@ The stage computes the units without a cached result, writes every result atomic
 import importlib
 import os
 import sys
-import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -23,9 +21,9 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from stages.core.artefacts import FORMAT, PARTIAL, remove, sweep, whole, write_json
+from stages.core.artefacts import FORMAT, PARTIAL, remove, sweep, write_json
 from stages.core.errors import BadInput, ValaroError
-from stages.core.notes import Note, printable
+from stages.core.notes import Note
 from stages.core.params import ComputeParams
 from stages.engine.crashes import Marked, map_with_crash_recovery
 from stages.engine.fingerprint import FileHashes, key_of, remembered_code_of
@@ -36,73 +34,28 @@ from stages.engine.machine import machine_trouble
 from stages.engine.mapping import cores, map_units, network_threads
 from stages.engine.memo import Memo, Record, dvc_cache
 from stages.engine.progress import Progress, say, say_notes
-from stages.engine.runlog import Cost, Stopwatch, append, extent, peak_mb
+from stages.engine.runlog import Cost, Stopwatch, append
+from stages.engine.units import (
+    Call,
+    Outcome,
+    Unit,
+    Work,
+    away_of,
+    do_call,
+    do_unit,
+    folders_of,
+    lost,
+    name_and_file,
+    named,
+    put_in_place,
+)
 
 NOTES = "notes.json"
-ROLE = "role of the file: "
-"""Begins the placeholder of a file name in cached notes."""
 ARGUMENTS: ContextVar[tuple[str, ...]] = ContextVar("arguments", default=())
 """Arguments of the stage's command: the entry of its matrix."""
 
-
-@dataclass(frozen=True)
-class Unit:
-    """One unit of work.
-
-    Args:
-        name: name on the console and in notes: a subject, a video, or system/subject.
-        reads: role -> input file.
-        writes: role -> output file or folder.
-        facts: further values that affect the result, of JSON types.
-        scratch: folder for unfinished state, named by the key of the result; the stage sets it, and removes
-            it when the unit is done.
-        unkeyed: values that don't affect the result and don't enter its key, e.g. a path where one unit
-            leaves intermediate data for the next.
-        when_computed: called with the unit by the process that has computed it, after the result is cached;
-            not for cached results. It doesn't affect the result either.
-    """
-
-    name: str
-    reads: dict[str, Path]
-    writes: dict[str, Path]
-    facts: dict[str, Any] = field(default_factory=dict)
-    scratch: Path = Path()
-    unkeyed: dict[str, Any] = field(default_factory=dict)
-    when_computed: "Callable[[Unit], None] | None" = None
-
-    def warn(self, file: Path | str, problem: str, remedy: str) -> Note:
-        """A note on this unit, which is still computed."""
-        return Note(self.name, str(file), problem, remedy)
-
-
-Work = Callable[..., list[Note]]
-"""`work(unit, settings)` reads `unit.reads`, writes `unit.writes`, returns notes; may raise BadInput."""
-
 Described = Callable[[str], tuple[Unit, BaseModel]]
 """Entry of a stage's matrix -> its unit, and its settings."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """A unit to compute.
-
-    Args:
-        unit: the unit.
-        key: key of its result.
-        settings: the parameters that affect the result.
-        entry: entry of the matrix that it belongs to.
-        ahead: it belongs to another entry than the stage runs for: its result is cached, and nothing else.
-    """
-
-    unit: Unit
-    key: str
-    settings: BaseModel | None
-    entry: str
-    ahead: bool = False
-
-
-Outcome = tuple[str, Record | str, Cost]
-"""Name of the unit; its result, or the traceback of an unexpected error; its cost."""
 
 HERE = ComputeParams(jobs=None, backend="local", address=None, unit_time_limit_s=None)
 
@@ -175,14 +128,14 @@ class Stage:
         """
         if rank():
             return self._help(work, units, settings)
-        for folder in _folders(units):
+        for folder in folders_of(units):
             sweep(folder)
         keys = self._keys(work, units, settings)
         remembered = {unit.name: self._memo.recall(keys[unit.name], unit.writes) for unit in units}
         records = {
-            unit.name: _named(record, unit) for unit in units if (record := remembered[unit.name]) is not None
+            unit.name: named(record, unit) for unit in units if (record := remembered[unit.name]) is not None
         }
-        do = partial(_do, work, self._memo, self._home / "scratch" / self.name)
+        do = partial(do_call, work, self._memo, self._home / "scratch" / self.name)
         entry = "-".join(ARGUMENTS.get())
         calls = [Call(unit, keys[unit.name], settings, entry) for unit in units if unit.name not in records]
         engine = compute or HERE
@@ -241,7 +194,10 @@ class Stage:
         by_name = {unit.name: unit for unit in units}
         for name, key in broadcast(None):
             unit = by_name[name]
-            with private_folders(self._home / "scratch" / self.name / key, unit.writes) as (scratch, writes):
+            with private_folders(self._home / "scratch" / self.name / key, unit.writes) as (
+                scratch,
+                writes,
+            ):
                 broadcast(None)  # the copy is complete: the first process may begin
                 with suppress(BadInput):  # the first process sets it aside
                     do_unit(work, replace(unit, scratch=scratch, writes=writes), settings)
@@ -270,7 +226,7 @@ class Stage:
                     if call.ahead:
                         pass  # its own entry puts its result in place, or meets its error again
                     elif isinstance(outcome, Record):
-                        _put_in_place(call.unit, outcome, hidden)
+                        put_in_place(call.unit, outcome, hidden)
                         records[name] = outcome
                         self._refuse(outcome.notes)
                     else:
@@ -280,7 +236,7 @@ class Stage:
                     rest = f" ({len(failures)} units failed; the others are kept)" if failures[1:] else ""
                     raise ValaroError(f"{self.name} failed at {failures[0]}{rest}")
         finally:
-            for folder in _folders(call.unit for call in calls):
+            for folder in folders_of(call.unit for call in calls):
                 remove(folder / hidden)
             for run in watch.stop(remembered):
                 append(self._home, run)
@@ -295,13 +251,13 @@ class Stage:
         if self.out is None or place.engine.backend != "local" or processes() > 1:
             return place.apply(do, calls)
         limit_s = place.engine.unit_time_limit_s
-        marked = Marked(do, self._home / "at work" / self.name, _name_and_file, limit_s)
+        marked = Marked(do, self._home / "at work" / self.name, name_and_file, limit_s)
 
         def finished(call: Call) -> Outcome | None:
-            record = self._memo.recall(call.key, _away(call.unit, hidden))
-            return (call.unit.name, _named(record, call.unit), Cost(0.0, 0.0)) if record else None
+            record = self._memo.recall(call.key, away_of(call.unit, hidden))
+            return (call.unit.name, named(record, call.unit), Cost(0.0, 0.0)) if record else None
 
-        return map_with_crash_recovery(marked, calls, place.apply, finished, _lost)
+        return map_with_crash_recovery(marked, calls, place.apply, finished, lost)
 
     def _beside_others(
         self, do: Callable[[Call], Outcome], calls: list[Call], place: "_Place"
@@ -364,10 +320,6 @@ class Stage:
         return path in self._written or any(parent in self._written for parent in path.parents)
 
 
-def _folders(units: Iterable[Unit]) -> set[Path]:
-    return {path.parent for unit in units for path in unit.writes.values()}
-
-
 @dataclass(frozen=True)
 class _Place:
     """Where units are computed: in `jobs` processes of some threads (None: cores / jobs), or on a cluster."""
@@ -386,84 +338,6 @@ class _Place:
         if self.engine.backend == "local":
             return f"{min(self.jobs, units)} here"
         return f"{self.engine.backend} {self.engine.address or 'here'}"
-
-
-def _away(unit: Unit, hidden: str) -> dict[str, Path]:
-    """Role -> hidden path of a unit's result, until it is moved to its place."""
-    return {role: path.parent / hidden / path.name for role, path in unit.writes.items()}
-
-
-def _name_and_file(call: Call) -> tuple[str, Path]:
-    return call.unit.name, next(iter(call.unit.reads.values()), Path(call.unit.name))
-
-
-def _lost(call: Call, cause: str) -> Outcome:
-    """The result of a unit whose process died twice."""
-    name, file = _name_and_file(call)
-    problem = f"its process died twice ({cause})"
-    remedy = "It crashes, hangs or needs too much memory: convert the file, or leave it out"
-    return name, Record({}, [Note(name, str(file), problem, remedy, quarantined=True)]), Cost(0.0, 0.0)
-
-
-def _do(work: Work, memo: Memo, scratch: Path, hidden: str, call: Call) -> Outcome:
-    """Compute one unit and cache it. An unexpected error is returned as a traceback; other units go on."""
-    unit, key = call.unit, call.key
-    began = time.monotonic()
-    away = _away(unit, hidden)
-    try:
-        broadcast(None)
-        notes = do_unit(work, replace(unit, writes=away, scratch=scratch / key), call.settings)
-    except BadInput as error:
-        note = Note(unit.name, error.file, error.problem, error.remedy, quarantined=True)
-        return unit.name, Record({}, [note]), Cost(time.monotonic() - began, peak_mb())
-    except ValaroError as error:
-        if call.ahead:
-            return unit.name, str(error), Cost(time.monotonic() - began, peak_mb())
-        raise
-    except Exception as error:
-        if trouble := machine_trouble(error, _folder(unit)):
-            raise trouble from None
-        return unit.name, traceback.format_exc(), Cost(time.monotonic() - began, peak_mb())
-    try:
-        record = memo.remember(key, away, [_nameless(note, unit) for note in notes])
-    except OSError as error:
-        raise machine_trouble(error, _folder(unit)) or error from None
-    remove(scratch / key)
-    if unit.when_computed:
-        unit.when_computed(replace(unit, writes=away))
-    return unit.name, _named(record, unit), Cost(time.monotonic() - began, peak_mb(), *extent(away))
-
-
-def _nameless(note: Note, unit: Unit) -> Note:
-    """The note with the role of its file instead of the path, since a corpus may be moved."""
-    roles = {printable(str(path)): f"{ROLE}{role}" for role, path in unit.reads.items()}
-    return replace(note, file=roles.get(note.file, note.file))
-
-
-def _named(record: Record, unit: Unit) -> Record:
-    """The record with the current paths in its notes."""
-    paths = {f"{ROLE}{role}": str(path) for role, path in unit.reads.items()}
-    return replace(record, notes=[replace(n, file=paths.get(n.file, n.file)) for n in record.notes])
-
-
-def _put_in_place(unit: Unit, record: Record, hidden: str) -> None:
-    """Move a unit's results to their places; remove earlier results that it no longer has."""
-    for role, path in unit.writes.items():
-        if path.is_dir() or role not in record.files:
-            remove(path)
-        if role in record.files:
-            (path.parent / hidden / path.name).replace(path)
-
-
-def _folder(unit: Unit) -> Path:
-    return next(iter(unit.writes.values())).parent
-
-
-def do_unit(work: Work, unit: Unit, settings: BaseModel | None) -> list[Note]:
-    """Compute one unit in this process: all its outputs appear complete, or none does."""
-    with ExitStack() as outputs:
-        hidden = {role: outputs.enter_context(whole(path)) for role, path in unit.writes.items()}
-        return work(replace(unit, writes=hidden), settings)
 
 
 def main(name: str) -> None:

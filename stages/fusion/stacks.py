@@ -13,7 +13,7 @@ from stages.core.artefacts import read_arrays
 from stages.core.corpus import LEAST_RECORDINGS
 from stages.core.errors import ValaroError
 from stages.core.systems import OUT_OF_FOLD
-from stages.engine.stage import Unit
+from stages.engine.units import Unit
 from stages.evaluation.difficulty import View, look
 from stages.fusion.voice import speaking_share, split_by_speaking
 

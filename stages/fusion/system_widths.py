@@ -10,7 +10,7 @@ from stages.core.artefacts import read_arrays, write_tensors
 from stages.core.notes import Note
 from stages.core.params import IntervalParams
 from stages.core.times import nearest
-from stages.engine.stage import Unit
+from stages.engine.units import Unit
 from stages.fusion.part_intervals import Evidence, PartFits, SystemWidths
 from stages.fusion.stacks import (
     of_subject,

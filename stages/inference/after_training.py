@@ -16,7 +16,7 @@ from pkgutil import resolve_name
 from stages.core.artefacts import files_of, read_config
 from stages.core.errors import ValaroError
 from stages.core.params import ComputeParams
-from stages.engine.stage import Unit
+from stages.engine.units import Unit
 from stages.inference.engines import engine_of
 
 STATIC = "stages.vision.static_graph:static_graph"

@@ -19,7 +19,7 @@ from stages.core.notes import Note
 from stages.core.params import DetectionParams
 from stages.engine.advance import advance
 from stages.engine.prefetch import decoding_threads
-from stages.engine.stage import Unit
+from stages.engine.units import Unit
 from stages.media.jpeg import encode_jpeg
 from stages.media.pictures import FilmedPictures, Pictures, open_pictures
 from stages.vision.crops import crop_face

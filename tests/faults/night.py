@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from stages.core.artefacts import write_arrays
 from stages.core.notes import Note
 from stages.engine import stage as module
-from stages.engine.stage import Stage, Unit
+from stages.engine.stage import Stage
+from stages.engine.units import Unit
 
 
 class Settings(BaseModel):

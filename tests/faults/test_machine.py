@@ -22,7 +22,8 @@ from stages.core.notes import Note
 from stages.engine import stage as module
 from stages.engine.fingerprint import md5_of
 from stages.engine.machine import MachineTrouble
-from stages.engine.stage import Stage, Unit
+from stages.engine.stage import Stage
+from stages.engine.units import Unit
 from stages.media.sound import write_flac, write_wav
 
 KIB = 1024

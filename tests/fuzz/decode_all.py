@@ -21,7 +21,7 @@ from stages.core.errors import BadInput
 from stages.core.params import load_params
 from stages.decode import decode_video, units
 from stages.engine.runlog import peak_mb
-from stages.engine.stage import do_unit
+from stages.engine.units import do_unit
 from stages.index import index_subject, unit_of
 from stages.layouts.listing import Found
 from stages.separation.streaming import rate_of, read_blocks

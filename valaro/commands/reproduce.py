@@ -18,7 +18,8 @@ from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import ComputeParams, Params, load_params
 from stages.engine.progress import plain_table
-from stages.engine.stage import Stage, Unit, Work
+from stages.engine.stage import Stage
+from stages.engine.units import Unit, Work
 from stages.evaluation.published import SYSTEMS
 from stages.evaluation.scoring import gather, score
 from stages.layouts.listing import Found

@@ -35,7 +35,7 @@ from stages.core.notes import Note
 from stages.core.params import FacesParams, Params
 from stages.core.systems import FUSIONS, SYSTEMS
 from stages.engine.advance import watched
-from stages.engine.stage import Unit, Work, do_unit
+from stages.engine.units import Unit, Work, do_unit
 from stages.evaluation.difficulty import Seen
 from stages.evaluation.sureness import Interval
 from stages.layouts.listing import Found

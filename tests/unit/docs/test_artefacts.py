@@ -24,7 +24,7 @@ from stages.core.params import BackboneParams, Params, load_params
 from stages.core.systems import FUSIONS
 from stages.corpora.labelled_faces import write_shard
 from stages.corpora.table import Sample
-from stages.engine.stage import Unit, Work, do_unit
+from stages.engine.units import Unit, Work, do_unit
 from stages.layouts.affwild2 import list_corpus
 from stages.media.jpeg import pack_jpegs
 from stages.temporal.dynamic import DynamicModel

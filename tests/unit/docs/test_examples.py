@@ -111,7 +111,7 @@ from pathlib import Path
 import numpy as np
 from stages.core.artefacts import read_arrays, write_arrays
 from stages.core.params import load_params
-from stages.engine.stage import Unit, do_unit
+from stages.engine.units import Unit, do_unit
 from stages.smooth import smooth_subject
 
 time_s = np.arange(50) / 5

@@ -24,7 +24,8 @@ from stages.core.errors import ValaroError
 from stages.core.params import ComputeParams, SmoothParams
 from stages.engine import cluster
 from stages.engine.mapping import map_units
-from stages.engine.stage import Stage, Unit
+from stages.engine.stage import Stage
+from stages.engine.units import Unit
 from stages.smooth import smooth_subject
 
 UNITS = 24

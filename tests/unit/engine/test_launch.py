@@ -19,7 +19,8 @@ import torch
 from torch import distributed
 from stages.engine import stage as module
 from stages.engine.launch import rank
-from stages.engine.stage import Stage, Unit
+from stages.engine.stage import Stage
+from stages.engine.units import Unit
 
 module.remembered_code_of = lambda name, memory: "code"  # this file is no part of the package
 

@@ -19,7 +19,8 @@ from stages.core.notes import Note
 from stages.engine import stage as module
 from stages.engine.mapping import _end_workers
 from stages.engine.runlog import history
-from stages.engine.stage import NOTES, Stage, Unit, do_unit, main
+from stages.engine.stage import NOTES, Stage, main
+from stages.engine.units import Unit, do_unit
 
 WORKED: list[str] = []  # names of the units that were really computed
 

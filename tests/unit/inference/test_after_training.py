@@ -12,7 +12,8 @@ from stages.audio.audio_graph import open_audio
 from stages.audio.backbone import build_backbone
 from stages.audio.model import AudioModel
 from stages.core.artefacts import write_tensors
-from stages.engine.stage import HERE, Unit
+from stages.engine.stage import HERE
+from stages.engine.units import Unit
 from stages.fusion.cross_attention import CrossAttentionModel
 from stages.fusion.cross_attention_graph import open_cross_attention
 from stages.inference import graphs

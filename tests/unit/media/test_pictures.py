@@ -12,7 +12,7 @@ from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import BadInput, ValaroError
 from stages.core.params import DecodeParams, load_params
 from stages.decode import decode_video, units
-from stages.engine.stage import do_unit
+from stages.engine.units import do_unit
 from stages.media.container import PictureFacts, probe
 from stages.media.frames import decode_grid
 from stages.media.jpeg import encode_jpeg

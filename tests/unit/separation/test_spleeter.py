@@ -19,7 +19,8 @@ from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import BadInput, ValaroError
 from stages.core.params import VoiceParams
 from stages.core.weights import Weights
-from stages.engine.stage import HERE, do_unit
+from stages.engine.stage import HERE
+from stages.engine.units import do_unit
 from stages.separation import spleeter_checkpoint
 from stages.separation.separation import sdr_db
 from stages.separation.spleeter import SpleeterGraph, SpleeterTorch

@@ -12,7 +12,8 @@ from stages.core.errors import BadInput, ValaroError
 from stages.core.measures import ccc_per_target
 from stages.core.optimisation import OptimSettings
 from stages.core.params import CrossAttentionParams, CrossfitParams
-from stages.engine.stage import HERE, Unit, do_unit
+from stages.engine.stage import HERE
+from stages.engine.units import Unit, do_unit
 from stages.predict_cross_attention import predict_subject, units
 from stages.train_cross_attention import train, unit_of
 

@@ -12,7 +12,8 @@ from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import EmbedParams
 from stages.embed import embed_subject, units
-from stages.engine.stage import HERE, do_unit
+from stages.engine.stage import HERE
+from stages.engine.units import do_unit
 from stages.media.jpeg import unpack_jpeg
 from stages.training.checkpoints import load_model, save_model
 from stages.vision.architectures import build_static

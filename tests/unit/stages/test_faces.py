@@ -14,7 +14,7 @@ from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.params import Params, load_params
 from stages.decode import decode_video
 from stages.decode import units as decode_units
-from stages.engine.stage import do_unit
+from stages.engine.units import do_unit
 from stages.media import frames
 from stages.media.frames import decode_grid
 from stages.media.jpeg import encode_jpeg, unpack_jpeg

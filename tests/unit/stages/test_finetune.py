@@ -15,7 +15,7 @@ from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
 from stages.core.labels import resample_labels
 from stages.core.params import CrossfitParams, FinetuneParams
-from stages.engine.stage import Unit, do_unit
+from stages.engine.units import Unit, do_unit
 from stages.training.checkpoints import load_model, save_model
 from stages.training.curves import Curves
 from stages.vision.architectures import build_static

@@ -14,7 +14,7 @@ from stages.core.artefacts import read_json, write_arrays
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import CrossfitParams, KelmParams, Params, load_params
-from stages.engine.stage import do_unit
+from stages.engine.units import do_unit
 from stages.kelm import fit, unit_of
 from stages.training.checkpoints import save_model
 from stages.vision.architectures import build_static

@@ -13,7 +13,7 @@ from stages.core.errors import ValaroError
 from stages.core.measures import ccc_per_target
 from stages.core.params import FuseParams, IntervalParams
 from stages.core.systems import FUSIONS
-from stages.engine.stage import Unit, do_unit
+from stages.engine.units import Unit, do_unit
 from stages.fuse import (
     apply_fusion,
     applying_units,

@@ -8,7 +8,7 @@ import pytest
 from stages.core.artefacts import read_arrays, read_config, read_json, write_arrays, write_tensors
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.params import IntervalParams
-from stages.engine.stage import do_unit
+from stages.engine.units import do_unit
 from stages.evaluation.sureness import read_interval
 from stages.intervals import fit_interval, take_view, units, view_units
 

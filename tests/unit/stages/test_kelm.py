@@ -12,7 +12,7 @@ from stages.core.artefacts import read_arrays, write_arrays
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import CrossfitParams, KelmParams
-from stages.engine.stage import do_unit
+from stages.engine.units import do_unit
 from stages.kelm import common, constants_of, fit, unit_of
 from stages.temporal.functionals import functionals, window_of_step
 

@@ -15,7 +15,7 @@ from stages.core.folds import validation_folds
 from stages.core.measures import ccc_per_target
 from stages.core.params import CrossfitParams, EvaluateParams, FuseParams, IntervalParams
 from stages.core.systems import FUSIONS
-from stages.engine.stage import do_unit
+from stages.engine.units import do_unit
 from stages.evaluate import score_all
 from stages.fuse import apply_fusion, applying_units, fit_fusion, fit_widths, fitting_unit, width_units
 

@@ -18,7 +18,7 @@ from stages.core.optimisation import OptimSettings
 from stages.core.params import Augmentation, BatchAugmentation, FinetuneParams, PretrainParams
 from stages.corpora.labelled_faces import write_shard
 from stages.corpora.table import EMOTIONS, Part, Sample, emotion
-from stages.engine.stage import Unit, do_unit
+from stages.engine.units import Unit, do_unit
 from stages.media.jpeg import pack_jpegs
 from stages.pretrain import NO_CORPORA, NO_FACE, Settings, scores_of
 from stages.training.checkpoints import load_model, save_model

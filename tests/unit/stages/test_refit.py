@@ -7,7 +7,7 @@ import pytest
 from stages.core.artefacts import write_json
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
-from stages.engine.stage import Unit
+from stages.engine.units import Unit
 from stages.refit import Refitted, both, chosen
 from stages.seeds import spread
 from stages.submission import refitted

@@ -11,7 +11,7 @@ import pytest
 from stages import embed, faces, finetune_folds, mouth
 from stages.core.artefacts import Spool, open_arrays, read_arrays, write_arrays
 from stages.core.params import load_params
-from stages.engine.stage import Unit
+from stages.engine.units import Unit
 from stages.media.jpeg import pack_jpegs, spool_jpegs
 from stages.vision import search
 from stages.vision.crops import reuse_last

@@ -14,7 +14,8 @@ from stages.core.errors import ValaroError
 from stages.core.measures import ccc_per_target
 from stages.core.optimisation import OptimSettings
 from stages.core.params import CrossfitParams, DynamicParams
-from stages.engine.stage import HERE, do_unit
+from stages.engine.stage import HERE
+from stages.engine.units import do_unit
 from stages.predict import dynamic_units, predict_dynamic
 from stages.train_dynamic import train, unit_of
 

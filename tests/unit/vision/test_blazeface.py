@@ -104,7 +104,7 @@ def test_a_stage_that_uses_it_does_without_pytorch(tmp_path: Path) -> None:
         "from stages.core.artefacts import read_arrays, write_arrays\n"
         "from stages.core.params import load_params\n"
         "from stages.faces import search_video\n"
-        "from stages.engine.stage import Unit\n"
+        "from stages.engine.units import Unit\n"
         "from stages.media.jpeg import pack_jpegs\n"
         "jpeg, offset = pack_jpegs([np.zeros((90, 160, 3), np.uint8)])\n"
         "frames, found = Path(sys.argv[1]) / 'frames.h5', Path(sys.argv[1]) / 'found.h5'\n"

@@ -8,7 +8,7 @@ import pytest
 from stages.core.artefacts import read_arrays, write_arrays, write_tensors
 from stages.core.corpus import Subject, Workspace
 from stages.corpora.table import EMOTIONS
-from stages.engine.stage import do_unit
+from stages.engine.units import do_unit
 from stages.predict import predict_static, static_units
 from stages.vision.doubt import Doubt, Seen, features_of, fit_doubt, read_doubt, vote_moments
 
