@@ -334,7 +334,8 @@ def run(
     folds = validation_folds(workspace, corpus, crossfit)
     labelled = workspace.having(corpus.of("validation"), "traces/dynamic")
     stage.run(fit_widths, width_units(workspace, labelled, folds), intervals, compute=compute)
-    slowest_first = sorted(FUSIONS, key=lambda name: METHODS[FUSIONS[name].method].thins, reverse=True)
+    cost = {name: (METHODS[fusion.method].thins, fusion.by_width) for name, fusion in FUSIONS.items()}
+    slowest_first = sorted(FUSIONS, key=cost.__getitem__, reverse=True)
     fitting = [fitting_unit(workspace, labelled, fusion, folds) for fusion in slowest_first]
     stage.run(fit_fusion, fitting, settings, compute=compute)
     source = read_json(workspace.corpus_file).get("source")

@@ -7,8 +7,9 @@ quadratic one, hence quasiconcave where it is positive: every local maximum is t
 search from the best draw finds it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from stages.core.arrays import Floats
 from stages.core.measures import Moments, concordance
 
 CHUNK = 1 << 16
+KEPT_DRAWS = 1 << 20
+"""So many are kept for the next fit, in some 60 MB: a fusion is fitted for every fold, by the same ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +83,10 @@ def best_weights(
     models = sizes.pop()
     if blocks < 1 or models % blocks:
         raise ValueError(f"{blocks} blocks of {models} columns: all blocks must have the same length")
-    generator = np.random.default_rng(seed)
     best = np.full((models, len(moments)), np.nan)
     reached = np.full(len(moments), -np.inf)
-    for begin in range(0, draws, CHUNK):
-        shape = (min(CHUNK, draws - begin), len(moments), blocks, models // blocks)
-        drawn = generator.standard_exponential(shape)
-        drawn /= drawn.sum(axis=3, keepdims=True)
-        drawn = drawn.reshape(*shape[:2], models)
+    draw = _kept if draws <= KEPT_DRAWS else _drawn
+    for drawn in draw(draws, seed, len(moments), blocks, models // blocks):
         scores = np.stack([ccc_of_weights(each, drawn[:, t]) for t, each in enumerate(moments)], axis=1)
         leaders = scores.argmax(axis=0) if per_target else np.full(len(moments), scores.mean(axis=1).argmax())
         leading = scores[leaders, np.arange(len(moments))]
@@ -97,6 +96,21 @@ def best_weights(
     if refine:
         best = np.column_stack([_climb(each, best[:, t], blocks) for t, each in enumerate(moments)])
     return Chosen(best, np.array([each.fused(best[:, t]).ccc() for t, each in enumerate(moments)]))
+
+
+def _drawn(draws: int, seed: int, targets: int, blocks: int, models: int) -> Iterator[Floats]:
+    """The draws, CHUNK at a time. Shape: -> (CHUNK, targets, blocks x models) each."""
+    generator = np.random.default_rng(seed)
+    for begin in range(0, draws, CHUNK):
+        shape = (min(CHUNK, draws - begin), targets, blocks, models)
+        drawn = generator.standard_exponential(shape)
+        drawn /= drawn.sum(axis=3, keepdims=True)
+        yield drawn.reshape(*shape[:2], blocks * models)
+
+
+@lru_cache(maxsize=1)
+def _kept(*asked: int) -> list[Floats]:
+    return list(_drawn(*asked))
 
 
 def ccc_of_weights(moments: Moments, weights: Floats) -> Floats:
@@ -111,7 +125,7 @@ def ccc_of_weights(moments: Moments, weights: Floats) -> Floats:
     mean, covariance = moments.mean, moments.covariance
     variance = np.einsum("dm,dm->d", weights @ covariance[1:, 1:], weights)
     spread = covariance[0, 0] + variance + (mean[0] - weights @ mean[1:]) ** 2
-    return concordance(2 * weights @ covariance[1:, 0], spread)
+    return concordance(weights @ (2 * covariance[1:, 0]), spread)
 
 
 def fuse(stacks: Floats, weights: Floats) -> Floats:

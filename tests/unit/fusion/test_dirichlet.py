@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stages.core.measures import Moments, ccc_per_target, merge_all
+from stages.fusion import dirichlet
 from stages.fusion.dirichlet import best_weights, ccc_of_weights, fuse, target_moments
 
 
@@ -41,6 +42,16 @@ def test_columns_are_weights_and_the_seed_decides(per_target: bool, refine: bool
     np.testing.assert_array_equal(first.weights, again.weights)
     if not refine:
         assert not np.array_equal(best_weights(moments, seed=5, **settings).weights, first.weights)
+
+
+def test_draws_that_are_kept_are_those_that_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    several = [target_moments(*corpus(seed=seed)) for seed in range(2)]
+    kept = [best_weights(each, draws=500, seed=7, refine=False) for each in several]
+    assert not np.array_equal(kept[0].weights, kept[1].weights)
+    monkeypatch.setattr(dirichlet, "KEPT_DRAWS", 0)
+    for found, each in zip(kept, several, strict=True):
+        anew = best_weights(each, draws=500, seed=7, refine=False)
+        np.testing.assert_array_equal(found.weights, anew.weights)
 
 
 @pytest.mark.parametrize("seed", range(5))
