@@ -17,7 +17,7 @@ from stages.core.measures import TARGETS
 from stages.core.times import nearest
 from stages.exports.formats import FORMATS, require_writers
 from stages.exports.trace import Trace as ExportedTrace
-from stages.exports.trace import plain_cell, printable
+from stages.exports.trace import one_line, plain_cell
 from valaro.suggestions import unknown
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ class Trace(ExportedTrace):
     @property
     def title(self) -> str:
         """The name, fit to stand above a picture."""
-        name = printable(self.name)
+        name = one_line(self.name)
         return name if len(name) <= MAX_TITLE else f"{name[: MAX_TITLE - 1]}…"
 
     def __repr__(self) -> str:
@@ -213,7 +213,7 @@ class Trace(ExportedTrace):
         said = ", ".join(f"{name} {mean:+.2f}" for name, mean in zip(TARGETS, means, strict=True))
         system = f", {self.summary['system']}" if "system" in self.summary else ""
         frames = f"{len(self)} frame{'s' if len(self) > 1 else ''}"
-        return f"<Trace of {printable(self.name)!r}: {self.duration_s:.1f} s, {frames}, mean {said}{system}>"
+        return f"<Trace of {one_line(self.name)!r}: {self.duration_s:.1f} s, {frames}, mean {said}{system}>"
 
     def _repr_png_(self) -> bytes:
         from stages.media.plot import plot_trace
@@ -239,7 +239,7 @@ def table_of(traces: "list[Trace]") -> "DataFrame":
     parts = []
     for trace in traces:
         part = trace.to_pandas()
-        part.insert(0, FIRST_COLUMN, plain_cell(printable(trace.name)))
+        part.insert(0, FIRST_COLUMN, plain_cell(one_line(trace.name)))
         part.attrs = {}
         parts.append(part)
     return pd.concat(parts, ignore_index=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from stages.core.measures import SCORED
-from stages.exports.trace import printable
+from stages.exports.trace import one_line
 
 PROTOCOLS = {
     "train": "on its training data: optimistic",
@@ -157,7 +157,7 @@ def _result(card: Card, protocol: str) -> dict[str, Any]:
     figures = card.scores[protocol]["ccc"]
     return {
         "task": {"type": card.task, "name": "valence and arousal, frame by frame"},
-        "dataset": {"type": printable(card.corpus), "name": printable(card.corpus), "split": "validation"},
+        "dataset": {"type": one_line(card.corpus), "name": one_line(card.corpus), "split": "validation"},
         "metrics": [
             {
                 "type": "ccc",
@@ -300,12 +300,12 @@ def _limits(card: Card) -> Iterator[str]:
 
 def plain(text: str) -> str:
     """Text from data, escaped so that Markdown shows it literally: neither markup nor HTML."""
-    return re.sub(r"([\\`*\[\]|])", r"\\\1", html.escape(printable(text), quote=False))
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", html.escape(one_line(text), quote=False))
 
 
 def code(text: str) -> str:
     """Text from data as a code span, whatever characters it has."""
-    line = printable(text)
+    line = one_line(text)
     ticks = "`" * (1 + _longest_run(line))
     space = " " if "`" in line else ""
     return f"{ticks}{space}{line}{space}{ticks}"

@@ -15,7 +15,7 @@ from xml.etree import ElementTree as Xml
 
 from stages.core.measures import TARGETS
 from stages.exports.subtitles import signed
-from stages.exports.trace import Trace, printable, runs_s, seconds_of
+from stages.exports.trace import Trace, one_line, runs_s, seconds_of
 
 SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 INSTANCE = "{http://www.w3.org/2001/XMLSchema-instance}"
@@ -64,7 +64,7 @@ def document(trace: Trace, folder: Path) -> Xml.Element:
             one = Xml.SubElement(
                 holder, "ALIGNABLE_ANNOTATION", {"ANNOTATION_ID": f"a{next(numbers)}"} | ends
             )
-            Xml.SubElement(one, "ANNOTATION_VALUE").text = printable(value)
+            Xml.SubElement(one, "ANNOTATION_VALUE").text = one_line(value)
     kind = {"LINGUISTIC_TYPE_ID": LINGUISTIC_TYPE, "TIME_ALIGNABLE": "true", "GRAPHIC_REFERENCES": "false"}
     Xml.SubElement(root, "LINGUISTIC_TYPE", kind)
     return root

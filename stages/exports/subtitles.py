@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.exports.trace import Trace, printable, seconds_of
+from stages.exports.trace import Trace, one_line, seconds_of
 
 
 def write_vtt(path: Path, trace: Trace) -> None:
@@ -61,4 +61,4 @@ def _span(begin_s: float, end_s: float) -> str:
 
 def _text(text: str) -> str:
     """Text of a cue or a note: one line without markup, and without the arrow that begins a cue."""
-    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

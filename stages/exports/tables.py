@@ -13,7 +13,7 @@ from stages.core.arrays import Floats
 from stages.core.errors import ValaroError
 from stages.core.labels import SUBMISSION_HEADER
 from stages.core.measures import TARGETS
-from stages.exports.trace import BOUNDS, UNITS, Trace, plain_cell, printable
+from stages.exports.trace import BOUNDS, UNITS, Trace, one_line, plain_cell
 
 MAY_LACK = (*TARGETS, *BOUNDS)
 """Columns that have no value in frames where nobody is there."""
@@ -77,8 +77,8 @@ def write_parquet(path: Path, trace: Trace) -> None:
         arrays["person"] = pa.array([trace.person] * len(trace))
         fields.append(pa.field("person", pa.string(), False))
     facts = {
-        "name": printable(trace.name),
-        "notice": printable(trace.notice),
+        "name": one_line(trace.name),
+        "notice": one_line(trace.notice),
         "valaro": to_json(trace.summary),
     }
     table = pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields, facts))
@@ -136,14 +136,14 @@ def write_abaw(path: Path, traces: Iterable[Trace]) -> None:
     for trace in traces:
         if not np.array_equal(trace.frames, np.arange(len(trace))):
             raise ValaroError(
-                f"{printable(trace.name)}: frames are left out, but the challenge's file needs every frame. "
+                f"{one_line(trace.name)}: frames are left out, but the challenge's file needs every frame. "
                 "Run `valaro predict` without --abstain."
             )
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(SUBMISSION_HEADER)
         for trace in traces:
-            name = plain_cell(printable(trace.name))
+            name = plain_cell(one_line(trace.name))
             writer.writerows(
                 (f"{name}/{frame:05d}.jpg", f"{valence:.6f}", f"{arousal:.6f}")
                 for frame, (valence, arousal) in enumerate(trace.without_gaps().tolist(), start=1)

@@ -190,7 +190,7 @@ def moments(values: Floats, seen: Flags) -> dict[str, float | None]:
     return {"mean": float(values[seen].mean(dtype=float)), "sd": float(values[seen].std(dtype=float))}
 
 
-def printable(text: str) -> str:
+def one_line(text: str) -> str:
     """One line of text that every format accepts; other characters are escaped.
 
     Control characters and line separators break lines. Bytes that aren't UTF-8 and Unicode noncharacters

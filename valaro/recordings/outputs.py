@@ -22,7 +22,7 @@ from stages.core.measures import TARGETS
 from stages.core.times import nearest
 from stages.evaluation.margins import Margin
 from stages.exports.formats import FORMATS
-from stages.exports.trace import BOUNDS, COLUMNS, moments, printable
+from stages.exports.trace import BOUNDS, COLUMNS, moments, one_line
 from valaro.recordings.chain import Findings
 from valaro.recordings.formats import FILM, PAGE, PICTURE, formats_of
 from valaro.recordings.trained import Trained
@@ -148,7 +148,7 @@ def summarise(video: Path, found: Findings, trained: Trained) -> dict[str, Any]:
     if found.kind == "picture":
         facts |= {"duration_s": 0.0}
     return {
-        "file": printable(str(video)),
+        "file": one_line(str(video)),
         "kind": found.kind,
         **facts,
         "frames": len(found.time_s),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from stages.core.artefacts import remove, whole
 from stages.core.errors import ValaroError
-from stages.exports.trace import plain_cell, printable
+from stages.exports.trace import one_line, plain_cell
 from valaro.trace import DECIMALS, FIRST_COLUMN, Trace, table_of
 
 STEM = "traces"
@@ -134,7 +134,7 @@ def _write_parquet(earlier: Path, path: Path, parts: Sequence[Path], notices: Co
     kept = _row_groups(earlier, again) if earlier.is_file() else iter(())
     before = pq.read_schema(earlier).metadata or {} if earlier.is_file() else {}
     said = {*notices, before.get(b"notice", b"").decode("utf-8", "replace")} - {""}
-    schema = pq.read_schema(parts[0]).with_metadata({"notice": printable("; ".join(sorted(said)))})
+    schema = pq.read_schema(parts[0]).with_metadata({"notice": one_line("; ".join(sorted(said)))})
     with path.open("wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for table in kept:
             writer.write_table(table.cast(schema))
@@ -163,7 +163,7 @@ def _keep_csv(part: Path, trace: Trace) -> None:
     columns = [_cells(column) for column in trace.columns().values()]
     with part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        name = plain_cell(printable(trace.name))
+        name = plain_cell(one_line(trace.name))
         writer.writerows((name, *cells) for cells in zip(*columns, strict=True))
 
 

@@ -14,6 +14,7 @@ from stages.core.params.sections import (
     Normalisation,
     Positive,
     Share,
+    SmoothingWindow,
     divides,
     known_names,
 )
@@ -173,7 +174,7 @@ class DynamicParams(Section):
     heads: Count
     dropout: Share
     batch_size: Count
-    validation_smooth_s: Annotated[float, Field(ge=0)]
+    validation_smooth_s: SmoothingWindow
     optimisation: OptimSettings
 
     @model_validator(mode="after")
@@ -197,7 +198,7 @@ class KelmParams(Section):
     folds: Annotated[int, Field(ge=2)]
     max_exact_windows: Count
     landmarks: Count
-    validation_smooth_s: Annotated[float, Field(ge=0)]
+    validation_smooth_s: SmoothingWindow
     seed: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
@@ -255,7 +256,7 @@ class CrossAttentionParams(Section):
     silence: Literal["speaking_mean", "as_heard"]
     normalisation: Literal["none", "minmax", "standard"]
     batch_size: Count
-    validation_smooth_s: Annotated[float, Field(ge=0)]
+    validation_smooth_s: SmoothingWindow
     optimisation: OptimSettings
 
     @model_validator(mode="after")

@@ -4,14 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stages.core.params.sections import Count, Positive
+from stages.core.params.sections import Count, Positive, SmoothingWindow
 from stages.core.section import Section
 
 
 class SmoothParams(Section):
     """Post-processing of every system (paper, section 4.3)."""
 
-    window_s: Annotated[float, Field(ge=0)]
+    window_s: SmoothingWindow
 
 
 class CrossfitParams(Section):

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 Positive = Annotated[float, Field(gt=0)]
+SmoothingWindow = Annotated[float, Field(ge=0, le=3600)]
+"""Seconds of a Hamming window, 0 for none; its taps are held in memory, hence an upper limit."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Functionals = Literal["mean_min_max", "mean_max", "mean_min", "mean", "min_max"]

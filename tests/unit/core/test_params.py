@@ -109,6 +109,7 @@ def test_a_profile_survives_the_way_through_the_types(profile: dict[str, Any], l
         ("audio.versions.v1.heads", [8], "is missing"),
         ("audio.versions.v1.trainable_layers", -1, "greater than or equal to 0"),
         ("smooth.window_s", -0.5, "greater than or equal to 0"),
+        ("smooth.window_s", 1e12, "less than or equal to 3600"),
         ("fuse.draws", 0, "greater than or equal to 1"),
         ("fuse.trees", [], "at least 1 item"),
         ("evaluate.confidence", 1, "less than 1"),

@@ -18,7 +18,7 @@ from stages.exports.finished import trace_of_prediction
 from stages.exports.formats import FORMATS
 from stages.exports.subtitles import cues, write_vtt
 from stages.exports.tables import write_abaw, write_csv, write_frames_json, write_parquet
-from stages.exports.trace import COLUMNS, Trace, file_name, printable
+from stages.exports.trace import COLUMNS, Trace, file_name, one_line
 
 DECIMALS = 5e-7
 """Half of the sixth decimal."""
@@ -57,7 +57,7 @@ def test_parquet_keeps_every_bit_and_says_what_it_is(trace: Trace, tmp_path: Pat
     ]
     assert [field.name for field in table.schema if field.nullable] == ["valence", "arousal"]
     assert table.schema.field("time_s").metadata[b"unit"] == b"s"
-    assert table.schema.metadata[b"notice"].decode() == printable(trace.notice)
+    assert table.schema.metadata[b"notice"].decode() == one_line(trace.notice)
     assert json.loads(table.schema.metadata[b"valaro"])["system"] == "dynamic"
 
 
