@@ -7,7 +7,8 @@
 3. One pass over the training batches: mixed precision, gradient clipping, a schedule per optimiser step.
 4. Validation gives named scores, of the weights or of their moving average (`ema`). For every score in `keep`
    the best epoch's weights stay on disk.
-5. The state of the run replaces the last one in a single rename; then the epoch is reported.
+5. The state of the run replaces the last one in a single rename, unless it is younger than SAVED_EVERY_S;
+   then the epoch is reported.
 6. After `patience` epochs without improvement in `stop_on` the run ends.
 
 Hugging Face Accelerate runs it on CUDA and in several processes (`accelerate launch`). The batch size is then
@@ -16,6 +17,7 @@ the total over the processes; a loss over a batch (CCC) is computed on each proc
 
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import pairwise
@@ -40,7 +42,7 @@ from stages.engine.device import torch_device
 from stages.engine.lazy_imports import without_compiler
 from stages.training.average import Average
 from stages.training.freezing import Groups, check_groups, one_group, train_mode, unfreeze_top
-from stages.training.run_state import Best, EpochRecord, Fitted, load_run, save_run, weights_file
+from stages.training.run_state import Best, EpochRecord, Fitted, copy_of, load_run, save_run, weights_file
 from stages.training.schedule import build_optimizer, build_schedule
 from stages.training.threads import threads_for
 
@@ -49,6 +51,8 @@ __all__ = ["EpochRecord", "Fitted", "fit"]
 without_compiler()
 
 SEEDS = 2**32
+SAVED_EVERY_S = 1.0
+"""Epochs of a small network take less time than the disk needs for its state."""
 Loss = Callable[[nn.Module, Any], Tensor]
 Validate = Callable[[nn.Module], Mapping[str, float]]
 
@@ -117,6 +121,7 @@ def fit(
             record = run.finish_epoch(train_loss, scores, wanted, lower_is_better)
             if after_epoch:
                 after_epoch(record)
+        run.save()
         run.unwrap()
     return run.outcome
 
@@ -153,6 +158,8 @@ class _Run:
         self.trained_groups = 0
         self.outcome = Fitted({}, [])
         self.average = Average(model, settings.ema) if settings.ema else None
+        self.new_weights: dict[Path, dict[str, Tensor]] = {}
+        self.saved_epochs, self.saved_at_s = 0, time.monotonic()
 
     def is_over(self, stop_on: str) -> bool:
         """Whether all epochs are done, or `stop_on` hasn't improved for `patience` epochs."""
@@ -240,7 +247,7 @@ class _Run:
     def finish_epoch(
         self, train_loss: float, scores: dict[str, float], keep: list[str], lower_is_better: bool
     ) -> EpochRecord:
-        """Record the epoch, save its weights if they are the best by some score, and the state of the run."""
+        """Record the epoch, and keep its weights if they are the best by some score."""
         if missing := set(keep) - scores.keys():
             raise ValueError(f"validate gave {sorted(scores)}, without {sorted(missing)}")
         history, best = self.outcome.history, self.outcome.best
@@ -250,17 +257,30 @@ class _Run:
         for name in keep:
             if name not in best or best[name].beaten_by(scores[name], lower_is_better):
                 best[name] = Best(record.epoch, scores[name], weights_file(self.scratch, record.epoch))
-        # Every process saves: a stage gives each a scratch folder of its own.
-        parts = {name: part.state_dict() for name, part in self._parts().items()}
-        average = self.average.weights() if self.average else None
-        save_run(self.scratch, self.fingerprint, self.outcome, self.model, parts, average)
+        wanted = {each.weights for each in best.values()}
+        if (file := weights_file(self.scratch, record.epoch)) in wanted:
+            weights = self.average.weights() if self.average else self.model.state_dict()
+            self.new_weights[file] = copy_of(weights)
+        self.new_weights = {file: self.new_weights[file] for file in wanted & self.new_weights.keys()}
+        if time.monotonic() - self.saved_at_s >= SAVED_EVERY_S:
+            self.save()
         self.accelerator.wait_for_everyone()
         return record
+
+    def save(self) -> None:
+        """Save the state where it isn't yet. Every process does: each has a scratch folder of its own."""
+        if self.saved_epochs == len(self.outcome.history):
+            return
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        save_run(self.scratch, self.fingerprint, self.outcome, self.model, parts, self.new_weights)
+        self.new_weights, self.saved_at_s = {}, time.monotonic()
+        self.saved_epochs = len(self.outcome.history)
 
     def resume(self) -> None:
         """Load the state in the scratch folder, if it belongs to this run."""
         if saved := load_run(self.scratch, self.fingerprint, self.model):
             self.outcome, states = saved
+            self.saved_epochs = len(self.outcome.history)
             for name, part in self._parts().items():
                 part.load_state_dict(states[name])
 

@@ -69,9 +69,9 @@ def save_run(
     outcome: Fitted,
     model: nn.Module,
     parts: Mapping[str, Any],
-    average: Mapping[str, Tensor] | None = None,
+    new_weights: Mapping[Path, Mapping[str, Tensor]],
 ) -> None:
-    """Save the last epoch's weights if they are the best by some score, then the state to resume from.
+    """Save new weights that are the best by some score, then the state to resume from.
 
     The order matters: first the weights, then the state that names them, then weights that it doesn't name
     are removed. A kill at any point leaves a state whose weights all exist.
@@ -82,16 +82,15 @@ def save_run(
         outcome: of the run so far, including the epoch just done.
         model: after this epoch.
         parts: state dicts of optimiser, schedule, gradient scaler and weight average.
-        average: averaged weights, which are then saved instead of the model's; None: save the model's.
+        new_weights: file -> weights of an epoch since the last state.
     """
-    weights = _on_cpu(model.state_dict())
-    wanted, last = {best.weights for best in outcome.best.values()}, len(outcome.history)
-    if weights_file(scratch, last) in wanted:
-        with whole(weights_file(scratch, last)) as partial:
-            save_file(weights if average is None else _on_cpu(average), partial)
+    wanted = {best.weights for best in outcome.best.values()}
+    for file in wanted & new_weights.keys():
+        with whole(file) as partial:
+            save_file(dict(new_weights[file]), partial)
     content = {
         "fingerprint": fingerprint,
-        "model": weights,
+        "model": {name: tensor.cpu() for name, tensor in model.state_dict().items()},
         "parts": dict(parts),
         "history": [asdict(record) for record in outcome.history],
         "best": {name: (best.epoch, best.score) for name, best in outcome.best.items()},
@@ -102,8 +101,9 @@ def save_run(
         stale.unlink()
 
 
-def _on_cpu(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+def copy_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A copy in main memory, as it is saved."""
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
 
 
 def load_run(scratch: Path, fingerprint: str, model: nn.Module) -> tuple[Fitted, dict[str, Any]] | None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from stages.core.errors import ValaroError
 from stages.core.optimisation import OptimSettings
 from stages.fusion.postprocessing import to_native
+from stages.training import loop
 from stages.training import threads as threads_module
 from stages.training.loop import fit, parts_of
 from stages.training.losses import log_cosh_loss
@@ -94,7 +96,8 @@ def test_it_learns_and_the_best_weights_are_those_of_the_best_epoch(tmp_path):
 
 @pytest.mark.parametrize("killed_after", [1, 3, 5])
 @pytest.mark.parametrize("schedule", ["cyclic", "one_cycle"])
-def test_a_killed_run_resumes_to_the_same_bits(tmp_path, killed_after, schedule):
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, monkeypatch, killed_after, schedule):
+    monkeypatch.setattr(loop, "SAVED_EVERY_S", 0)
     settings = QUICK.model_copy(update={"schedule": schedule, "unfrozen_groups": 1})
     straight, killed, resumed = (Task(tmp_path / folder) for folder in ("straight", "killed", "killed"))
     expected = straight.fit(settings)
@@ -107,6 +110,35 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, killed_after, schedule)
     assert torch.equal(resumed.weights(), straight.weights())
     for name, best in expected.best.items():
         assert fitted.best[name].weights.read_bytes() == best.weights.read_bytes()
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_short_epochs_are_saved_now_and_then_and_the_result_is_the_same(tmp_path, monkeypatch, ema):
+    seldom, always = (Task(tmp_path / folder) for folder in ("seldom", "always"))
+    clock = iter(range(100))  # asked at the start, after every epoch, and after every state
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: 0.4 * next(clock)))
+    states = []
+
+    def keep_state(_):
+        file = seldom.scratch / "state.pt"
+        states.append(len(torch.load(file)["history"]) if file.exists() else 0)
+
+    expected = seldom.fit(QUICK.model_copy(update={"ema": ema}), after_epoch=keep_state)
+    assert states == [0, 0, 3, 3, 3]
+    keep_state(None)
+    assert states[-1] == 5
+    monkeypatch.setattr(loop, "SAVED_EVERY_S", 0)
+    fitted = always.fit(QUICK.model_copy(update={"ema": ema}))
+    assert fitted.history == expected.history
+    for name, best in expected.best.items():
+        assert fitted.best[name].weights.read_bytes() == best.weights.read_bytes()
+    for task in (seldom, always):
+        assert {best.weights.name for best in fitted.best.values()} == {
+            path.name for path in task.scratch.glob("*.safetensors")
+        }
+    finished = Task(tmp_path / "seldom")
+    assert finished.fit(QUICK.model_copy(update={"ema": ema})).history == expected.history
+    assert not finished.orders
 
 
 @pytest.mark.parametrize(("small", "threads"), [(True, 1), (False, 2)])
@@ -401,8 +433,11 @@ def batches_seen(
     return seen
 
 
-def test_what_a_sample_draws_follows_from_seed_epoch_and_index(tmp_path: Path) -> None:
+def test_what_a_sample_draws_follows_from_seed_epoch_and_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Bit for bit the same with worker processes, and after a kill; another seed draws otherwise."""
+    monkeypatch.setattr(loop, "SAVED_EVERY_S", 0)
     whole = batches_seen(tmp_path / "whole", workers=0)
     assert len(whole) == 9
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from stages.core.optimisation import OptimSettings
+from stages.training import loop
 from stages.training.loop import EpochRecord, Fitted, fit
 from stages.training.until import Until
 
@@ -45,7 +46,8 @@ def test_the_wanted_epochs_are_kept_and_the_run_ends_behind_them(tmp_path: Path)
     assert len(found.history) == 6
 
 
-def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "SAVED_EVERY_S", 0)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "killed", {"valence": 3, "arousal": 5}, killed_after=4)
     again = run(tmp_path / "killed", {"valence": 3, "arousal": 5})
