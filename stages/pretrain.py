@@ -347,9 +347,11 @@ def pretrain(backbone: str) -> None:
         config = static_config(description, params.finetune.dropout, params.finetune.tanh_output)
         return unit, Settings(pretrain=without_place, config=config, statistics=description.statistics)
 
-    entries = params.finetune.compare
+    entries, at_once = params.finetune.compare, trainings_at_once(params.compute)
+    # Models that only pass through are a matter of moments: one process starts PyTorch for all of them.
+    jobs = at_once if any(workspace.folder("gather").glob("*/*.h5")) else 1
     with Stage("pretrain") as stage:
-        stage.run_entry(train, backbone, entries, described, trainings_at_once(params.compute))
+        stage.run_entry(train, backbone, entries, described, at_once, jobs)
 
 
 if __name__ == "__main__":

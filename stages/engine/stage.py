@@ -150,7 +150,13 @@ class Stage:
         return notes
 
     def run_entry(
-        self, work: Work, entry: str, entries: Sequence[str], described: Described, at_once: int
+        self,
+        work: Work,
+        entry: str,
+        entries: Sequence[str],
+        described: Described,
+        at_once: int,
+        jobs: int | None = None,
     ) -> list[Note]:
         """Compute the one unit of an entry of the matrix, and at the same time those of other entries.
 
@@ -164,7 +170,8 @@ class Stage:
             entry: the entry.
             entries: all entries.
             described: describes them; raises ValaroError for an entry whose inputs aren't there yet.
-            at_once: number of processes.
+            at_once: number of units that are computed at the same time; 1: the entry's own alone.
+            jobs: number of processes; 1: one unit after the other in this one; None: `at_once`.
 
         Raises:
             ValaroError: as `run`.
@@ -176,7 +183,8 @@ class Stage:
 
         unit, settings = described(entry)
         ahead = others if at_once > 1 else list
-        return self.run(work, [unit], settings, jobs=at_once, threads=network_threads(), ahead=ahead)
+        threads = network_threads()
+        return self.run(work, [unit], settings, jobs=jobs or at_once, threads=threads, ahead=ahead)
 
     def _ahead(self, work: Work, entry: str, described: Described) -> Call | None:
         """The call of another entry; None if its result is cached, or its inputs aren't there yet."""

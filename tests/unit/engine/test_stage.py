@@ -378,6 +378,17 @@ def test_an_entry_computes_the_others_that_can_be_computed(
     assert entry("a", {"a": "new", "b": "new", "c": "z"}, at_once=1) == ["a"]
 
 
+def test_entries_that_are_a_matter_of_moments_are_computed_in_this_process() -> None:
+    WORKED.clear()
+    Path("in").mkdir(exist_ok=True)
+    for name in ("a", "b"):
+        Path("in", name).write_text(name)
+    with Stage("shout") as stage:
+        stage.run_entry(shout, "b", ["a", "b"], lambda name: (unit(name), Settings()), at_once=2, jobs=1)
+    assert WORKED == ["b", "a"]
+    assert outputs() == {"b.h5": "B"}
+
+
 @pytest.mark.parametrize("trouble", ["stop", "defect", "unusable"])
 def test_an_error_of_another_entry_waits_for_its_own_run(
     entry: Callable[..., list[str]], trouble: str
