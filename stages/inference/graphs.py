@@ -16,8 +16,9 @@ import multiprocessing
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -97,11 +98,28 @@ def graph_file(weights: Path, exported: Callable[[], Exported], code: str, part:
         torch=version("torch"),
     )
     if not (folder / MODEL).is_file():
-        say(f"{weights.name}: converting for this CPU, a few seconds; only the first time")
-        _export_apart(exported, folder)
-        _prune(folders)
+        with _alone(folders.with_name("locks") / f"graph-{folder.name}"):
+            if not (folder / MODEL).is_file():  # else another process has exported it meanwhile
+                say(f"{weights.name}: converting for this CPU, a few seconds; only the first time")
+                _export_apart(exported, folder)
+                _prune(folders)
     os.utime(folder)
     return folder / MODEL
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold a lock inside the block, if locks can be held there: without them, several processes export."""
+    from filelock import FileLock
+
+    held = FileLock(lock, fallback_to_soft=False)  # a soft lock would remain after a killed process
+    with suppress(OSError, NotImplementedError):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def _export_apart(exported: Callable[[], Exported], folder: Path) -> None:

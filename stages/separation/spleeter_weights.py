@@ -58,8 +58,9 @@ def load_net(path: Path) -> SpleeterNet:
         BadInput: not a file of `convert`, or a damaged one.
     """
     facts, arrays = read_converted(path)
-    net = SpleeterNet(facts["filters"], MODELS[facts["model"]])
-    net.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    with torch.device("meta"):  # without random numbers, which would be replaced
+        net = SpleeterNet(facts["filters"], MODELS[facts["model"]])
+    net.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, assign=True)
     return net.eval()
 
 

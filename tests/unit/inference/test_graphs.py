@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +94,23 @@ def test_a_graph_that_differs_from_its_module_is_refused_and_not_kept(
     with pytest.raises(GraphMismatch, match=r"differs by (0.5, over 0.001|0, over -1)"):
         graph_file(weights(tmp_path), exported(module), CODE)
     assert not list(graphs_folder().rglob("*.xml"))
+
+
+def test_who_needs_a_graph_at_the_same_time_waits_for_it(tmp_path):
+    built = []
+
+    def build():
+        built.append(time.sleep(0.3))
+        return Twice()
+
+    def open_it(_):
+        example = [np.ones((2, 3), np.float32)]
+        return graph_file(weights(tmp_path), lambda: Exported(CODE, build, example), CODE)
+
+    with ThreadPoolExecutor(3) as threads:
+        files = set(threads.map(open_it, range(3)))
+    assert len(files) == len(built) == 1
+    assert next(iter(files)).is_file()
 
 
 def test_the_graphs_used_longest_ago_go_first(tmp_path, monkeypatch):
