@@ -15,6 +15,7 @@ and skin; see `vision.degradation`. Sound is left as it is. A model that takes f
 they are: it loses faces alone.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -57,9 +58,18 @@ def degrade_validation(unit: Unit, settings: Settings) -> list[Note]:
         _predict(workspace, copy, own, unit.name, settings)
     for stage in KEPT:
         for file in sorted(copy.folder(stage).glob("*.h5")):
-            arrays = {name: array for name, array in read_arrays(file).items() if not name.startswith("jpeg")}
-            write_arrays(unit.writes["copies"] / stage / file.name, arrays, **read_facts(file))
+            _keep(file, unit.writes["copies"] / stage / file.name)
     return []
+
+
+def _keep(file: Path, target: Path) -> None:
+    """Move an artefact out of the copy; a track without its pictures."""
+    if file.parent.name == "faces":
+        arrays = {name: array for name, array in read_arrays(file).items() if not name.startswith("jpeg")}
+        write_arrays(target, arrays, **read_facts(file))
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(file, target)
 
 
 def _predict(workspace: Workspace, copy: Workspace, own: Corpus, kind: str, settings: Settings) -> None:
