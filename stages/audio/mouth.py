@@ -27,6 +27,8 @@ FACE_OVAL = (
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
 """Outline of the face in MediaPipe's face mesh, once around."""
+POINTS = (*UPPER_LIP, *LOWER_LIP, *FACE_OVAL)
+LIP_POINTS = len(UPPER_LIP) + len(LOWER_LIP)
 CLOSED_MOUTH = 0.01
 """Part of the face's area up to which a mouth's opening may be noise."""
 FEWEST_SAMPLES = 3
@@ -42,7 +44,11 @@ def lip_area(landmarks_xy: Floats) -> Floats:
 
     Shape: (..., 468 or 478, 2) -> (...); in the square of the landmarks' unit.
     """
-    upper, lower = landmarks_xy[..., UPPER_LIP, :], landmarks_xy[..., LOWER_LIP, :]
+    return _lip_area(landmarks_xy[..., [*UPPER_LIP, *LOWER_LIP], :])
+
+
+def _lip_area(lips_xy: Floats) -> Floats:
+    upper, lower = np.split(lips_xy, 2, axis=-2)
     falling = _triangle_area(upper[..., :-1, :], lower[..., :-1, :], upper[..., 1:, :])
     rising = _triangle_area(lower[..., 1:, :], lower[..., :-1, :], upper[..., 1:, :])
     return np.asarray((falling + rising).sum(axis=-1))
@@ -53,7 +59,11 @@ def face_area(landmarks_xy: Floats) -> Floats:
 
     Shape: (..., 468 or 478, 2) -> (...); in the square of the landmarks' unit.
     """
-    x, y = np.moveaxis(landmarks_xy[..., FACE_OVAL, :], -1, 0)
+    return _face_area(landmarks_xy[..., FACE_OVAL, :])
+
+
+def _face_area(outline_xy: Floats) -> Floats:
+    x, y = np.moveaxis(outline_xy, -1, 0)
     twice = (x * np.roll(y, -1, axis=-1) - y * np.roll(x, -1, axis=-1)).sum(axis=-1)
     return np.asarray(np.abs(twice) / 2)
 
@@ -93,7 +103,8 @@ class MouthMeter:
         guess, with areas of a tenth to 2.6 times the true one.
         """
         mesh = _mesh(os.getpid(), self.threshold)
-        return np.array([mesh.areas(crop) for crop in counted(crops)], np.float32).reshape(-1, 2)
+        points = [mesh.points(crop) for crop in counted(crops)]
+        return _areas(np.array(points, np.float64).reshape(-1, len(POINTS), 2)).astype(np.float32)
 
 
 class _Mesh:
@@ -114,22 +125,32 @@ class _Mesh:
             self.solution.process(np.zeros((64, 64, 3), np.uint8))
         self.started = False
 
-    def areas(self, crop: Image) -> tuple[float, float]:
+    def points(self, crop: Image) -> Floats:
+        """Lips and outline of the face in shares of the crop, (len(POINTS), 2); NaN without a mesh."""
         # The graph's last start-up message comes with the first face.
         with nullcontext() if self.started else quiet_native_stderr():
             faces = self.solution.process(np.ascontiguousarray(crop)).multi_face_landmarks
         if not faces:
-            return np.nan, np.nan
+            return np.full((len(POINTS), 2), np.nan, np.float32)
         self.started = True
-        return areas_within(np.array([(point.x, point.y) for point in faces[0].landmark]))
+        landmarks = faces[0].landmark
+        return np.array([(point.x, point.y) for point in map(landmarks.__getitem__, POINTS)], np.float32)
 
 
-def areas_within(landmarks_xy: Floats) -> tuple[float, float]:
-    """Area of lips and face in shares of the picture; NaN for lips that reach beyond it. (468 or 478, 2)."""
-    lips = landmarks_xy[[*UPPER_LIP, *LOWER_LIP]]
-    if (lips < 0).any() or (lips > 1).any():
-        return np.nan, np.nan
-    return float(lip_area(landmarks_xy)), float(face_area(landmarks_xy))
+def areas_within(landmarks_xy: Floats) -> Floats:
+    """Area of lips and face in shares of the picture; NaN for lips that reach beyond it.
+
+    Shape: (..., 468 or 478, 2) -> (..., 2).
+    """
+    return _areas(landmarks_xy[..., POINTS, :])
+
+
+def _areas(points_xy: Floats) -> Floats:
+    """The same of POINTS. Shape: (..., len(POINTS), 2) -> (..., 2)."""
+    lips, outline = points_xy[..., :LIP_POINTS, :], points_xy[..., LIP_POINTS:, :]
+    areas = np.stack([_lip_area(lips), _face_area(outline)], axis=-1)
+    areas[((lips < 0) | (lips > 1)).any(axis=(-2, -1))] = np.nan
+    return areas
 
 
 @cache
