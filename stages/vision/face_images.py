@@ -146,5 +146,5 @@ class OpenTracks:
 
 
 def as_tensor(image: Image) -> Tensor:
-    """(H, W, 3) array -> (3, H, W) tensor, uint8."""
-    return torch.from_numpy(image).permute(2, 0, 1)
+    """(H, W, 3) array -> (3, H, W) tensor, uint8: channel after channel, as colours change quickest."""
+    return torch.from_numpy(image).permute(2, 0, 1).contiguous()
