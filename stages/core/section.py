@@ -8,7 +8,12 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 class Section(BaseModel):
     """A section of params.yaml: without unknown keys, immutable; its numbers are finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        defer_build=True,  # until something is read: workers get parameters that have been
+    )
 
     @field_validator("*", mode="before")
     @classmethod

@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from threading import get_ident
 from types import ModuleType
 from typing import Any
-from unittest.mock import patch
 
 
 class _Deferred(ModuleType):
@@ -258,6 +257,8 @@ def slim_transformers() -> Iterator[None]:
     are loaded on use. The two others may be missing from PyTorch, so that transformers can do without: the
     modules that are loaded inside the block do.
     """
+    from unittest.mock import patch  # 20 ms, which most stages do without
+
     if "transformers" not in sys.modules:
         sys.modules["transformers"] = _Package("transformers", __version__=version("transformers"))
     if "transformers.models" not in sys.modules:
