@@ -167,6 +167,7 @@ def _export(exported: Callable[[], Exported], folder: Path) -> None:
 
 def _converted(network: Exported, module: "nn.Module", tensors: tuple[Any, ...]) -> Any:
     import openvino
+    import torch
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     axes = network.free_axes
@@ -177,9 +178,12 @@ def _converted(network: Exported, module: "nn.Module", tensors: tuple[Any, ...])
     try:
         with warnings.catch_warnings():  # PyTorch warns about its own tracing
             warnings.simplefilter("ignore")
-            # PyTorch would check its trace by tracing and running the module again: `_require_equal` does.
-            unchecked = {"check_trace": False}
-            decoder = TorchScriptPythonDecoder(module, example_input=tensors, trace_kwargs=unchecked)
+            # A function is traced in a quarter of a module's time; weights are constants in it. PyTorch would
+            # check the trace by running the module again: `_require_equal` does.
+            module.requires_grad_(False)
+            trace: Any = torch.jit.trace
+            traced = trace(lambda *inputs: module(*inputs), tensors, check_trace=False, strict=False)
+            decoder = TorchScriptPythonDecoder(traced, example_input=tensors)
             return openvino.convert_model(decoder, example_input=tensors, input=free)
     except Exception as refusal:  # e.g. an operation that OpenVINO doesn't support, or that can't be traced
         reason = " ".join(str(refusal).split())
