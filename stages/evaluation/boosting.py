@@ -100,11 +100,13 @@ def fit_boosted(
         ValueError: a value isn't finite.
     """
     with slim_sklearn():
+        from sklearn.ensemble._hist_gradient_boosting._gradient_boosting import _update_raw_predictions
         from sklearn.ensemble._hist_gradient_boosting.grower import TreeGrower
 
     if not np.isfinite(values).all():
         raise ValueError("values to boost on must be finite")
     each = np.ones(1) if weights is None else weights
+    curvature, intervals = each.astype(np.float32), [len(own) + 1 for own in rows.edges]
     start = _median(values, weights) if loss == "absolute_error" else np.average(values, weights=weights)
     predicted, trees = np.full(len(values), start), []
     for _ in range(settings.trees):
@@ -113,20 +115,20 @@ def fit_boosted(
         grower = TreeGrower(
             rows.ranks,
             (each * slope).astype(np.float32),
-            each.astype(np.float32),
+            curvature,
             max_depth=settings.depth,
             min_samples_leaf=min(settings.min_leaf, max(1, len(values) // 4)),
             n_bins=INTERVALS + 1,
-            n_bins_non_missing=[len(own) + 1 for own in rows.edges],
+            n_bins_non_missing=intervals,
             shrinkage=settings.rate,
             n_threads=1,
         )
         grower.grow()
-        for leaf in grower.finalized_leaves:
-            own = leaf.sample_indices
-            if loss == "absolute_error":  # a slope without its size tells nothing of how far to go
+        if loss == "absolute_error":  # a slope without its size tells nothing of how far to go
+            for leaf in grower.finalized_leaves:
+                own = leaf.sample_indices
                 leaf.value = settings.rate * _median(left[own], None if weights is None else weights[own])
-            predicted[own] += leaf.value
+        _update_raw_predictions(predicted, grower, 1)
         trees.append(grower.make_predictor(rows.edges).nodes)
     return Boosted(float(start), 1.0, _flattened(trees))
 
