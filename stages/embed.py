@@ -42,7 +42,7 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
     """Embed the images of one subject."""
     from safetensors.numpy import load_file
 
-    from stages.vision.embedding import Mirrored, embed_track
+    from stages.vision.embedding import WithMirror, embed_track
     from stages.vision.views import view_of
 
     track = read_arrays(unit.reads["faces"], "box_xyxy", "crop_index", "detected", "time_s")
@@ -50,20 +50,17 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
     network = _network(
         unit.reads["model"], torch_device(), engine, settings.mixed_precision, settings.compile
     )
+    network = WithMirror(network) if unit.facts.get("mirrored") else network
     view = view_of(unit.facts["shown"], track)
     with open_pictures(unit.reads.get("frames", unit.reads["faces"]), unit.reads.get("video")) as pictures:
-        embedding, valence_arousal = embed_track(network, pictures, view, settings.batch_size)
-        said = {"valence_arousal": valence_arousal}
-        if unit.facts.get("mirrored"):
-            _, mirrored = embed_track(Mirrored(network), pictures, view, settings.batch_size)
-            said["mirrored_valence_arousal"] = mirrored
+        embedding, *said = embed_track(network, pictures, view, settings.batch_size)
     if "alignment" in unit.reads:
         embedding = aligned(embedding, load_file(unit.reads["alignment"]))
     write_arrays(
         unit.writes["embeddings"],
         {
             "embedding": embedding,
-            **said,
+            **dict(zip(("valence_arousal", "mirrored_valence_arousal"), said, strict=False)),
             "detected": track["detected"],
             "time_s": track["time_s"],
         },

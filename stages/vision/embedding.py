@@ -42,8 +42,8 @@ class StaticNetwork(Protocol):
     def answer(self, images: NDArray[np.uint8]) -> Any:
         """Shape: (B, S, S, 3) uint8 RGB."""
 
-    def fetch(self, answers: Sequence[Any]) -> tuple[Floats, Floats]:
-        """All answers in a row: embedding (N, 256), valence_arousal (N, 2), float32."""
+    def fetch(self, answers: Sequence[Any]) -> tuple[Floats, ...]:
+        """All answers in a row: embedding (N, 256), valence_arousal (N, 2), and more (N, 2), float32."""
 
 
 class GraphNetwork:
@@ -106,8 +106,11 @@ class TorchNetwork:
         return embedding, valence_arousal
 
 
-class Mirrored:
-    """A static model that is shown the mirror image of every picture; a `StaticNetwork`, too."""
+class WithMirror:
+    """A static model that is shown every picture and its mirror image; a `StaticNetwork`, too.
+
+    It answers with valence_arousal of the mirror image as well, (N, 2).
+    """
 
     def __init__(self, network: StaticNetwork) -> None:
         self._network = network
@@ -116,19 +119,18 @@ class Mirrored:
 
     def answer(self, images: NDArray[np.uint8]) -> Any:
         """See `StaticNetwork`."""
-        return self._network.answer(np.ascontiguousarray(images[:, :, ::-1]))
+        return self._network.answer(images), self._network.answer(np.ascontiguousarray(images[:, :, ::-1]))
 
-    def fetch(self, answers: Sequence[Any]) -> tuple[Floats, Floats]:
+    def fetch(self, answers: Sequence[Any]) -> tuple[Floats, ...]:
         """See `StaticNetwork`."""
-        return self._network.fetch(answers)
+        seen, mirrored = zip(*answers, strict=True)
+        return *self._network.fetch(seen), self._network.fetch(mirrored)[1]
 
 
-def embed_track(
-    network: StaticNetwork, track: Pictures, view: View, batch_size: int
-) -> tuple[Floats, Floats]:
+def embed_track(network: StaticNetwork, track: Pictures, view: View, batch_size: int) -> tuple[Floats, ...]:
     """Apply a static model to every step of a track; a picture that is reused is computed once.
 
-    Shape: T steps -> embedding (T, 256) float32, valence_arousal (T, 2) float32.
+    Shape: T steps -> embedding (T, 256), valence_arousal (T, 2), of `WithMirror` twice; float32.
 
     Args:
         network: a static model.
@@ -147,5 +149,4 @@ def embed_track(
     for images in track.batches(pictures, show, batch_size, network.threads):
         missing = batch_size - len(images) if network.full_batches else 0
         answers.append(network.answer(np.stack(images + images[-1:] * missing)))
-    embedding, valence_arousal = network.fetch(answers)
-    return embedding[place], valence_arousal[place]
+    return tuple(part[place] for part in network.fetch(answers))

@@ -10,7 +10,7 @@ from stages.media.pictures import KeptPictures
 from stages.training.checkpoints import save_model
 from stages.vision import embedding, static_graph
 from stages.vision.architectures import new_static
-from stages.vision.embedding import GraphNetwork, Mirrored, TorchNetwork, embed_track
+from stages.vision.embedding import GraphNetwork, TorchNetwork, WithMirror, embed_track
 from stages.vision.static_model import StaticModel, StaticOutput
 from stages.vision.views import View
 
@@ -65,7 +65,9 @@ class LeftLevel(MeanLevel):
 def test_a_mirrored_network_sees_the_right_where_the_other_sees_the_left():
     network, view = TorchNetwork(LeftLevel()), View(np.array([0, 0]), None)
     pictures = KeptPictures(*pack_jpegs([halves()[:, 10:30]]))  # a square, dark at the left
-    left, right = (embed_track(each, pictures, view, 2)[1][0, 0] for each in (network, Mirrored(network)))
+    embedding, left, right = (part[0, 0] for part in embed_track(WithMirror(network), pictures, view, 2))
+    alone = embed_track(network, pictures, view, 2)
+    assert (embedding, left) == tuple(part[0, 0] for part in alone)
     assert left == pytest.approx(30, abs=5)
     assert right == pytest.approx(220, abs=5)
 
