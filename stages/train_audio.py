@@ -19,6 +19,7 @@ can't be compared with the CCC over whole videos, silence included, that `evalua
 `audio` (table 5's protocol; metrics/evaluate.json).
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from stages.core.folds import validation_folds
 from stages.core.measures import moments_per_target
 from stages.core.notes import Note
 from stages.core.params import AudioParams, CrossfitParams, load_params
+from stages.engine.device import torch_device
 from stages.engine.launch import trainings_at_once
 from stages.engine.prefetch import loader_workers
 from stages.engine.stage import Stage, main
@@ -80,6 +82,7 @@ def train(unit: Unit, settings: AudioParams) -> list[Note]:
         waveform = augment(batch.waveform, batch.sample_mask, generator=draws)
         return ccc_loss(net(waveform, batch.sample_mask)[0], batch.targets, batch.valid)
 
+    score = until or _Scorer(model, validation, owners, settings, folds)
     few = len(training) <= settings.batch_size
     workers = loader_workers()
     batches = DataLoader(
@@ -95,7 +98,7 @@ def train(unit: Unit, settings: AudioParams) -> list[Note]:
             model,
             loss,
             batches,
-            until or (lambda net: _score(net, validation, owners, settings.batch_size, folds)),
+            score,
             settings.optimisation,
             stop_on="rising" if until else MEAN,
             keep=kept_scores(folds, [MEAN]),
@@ -188,28 +191,68 @@ def _windows(unit: Unit, split: str, settings: AudioParams) -> tuple[Any, list[s
     return windows, owners, facts
 
 
-def _score(
-    model: Any, windows: Any, owners: list[str], batch_size: int, folds: dict[str, int]
-) -> dict[str, float]:
-    """CCC over all valid steps of the gated windows, each window counted by itself (table 2)."""
-    import torch
-    from torch.utils.data import DataLoader
+class _Scorer:
+    """CCC over all valid steps of the gated windows, each window counted by itself (table 2).
 
-    from stages.training.crossfit import fold_scores
+    Windows are read once, as far as 128 MB hold them all, and pass frozen convolutions once.
 
-    device = next(model.parameters()).device
-    truth, predicted = [], []
-    for batch in DataLoader(windows, batch_size=batch_size, num_workers=loader_workers()):
-        with torch.no_grad():
-            output = model(batch.waveform.to(device), batch.sample_mask.to(device))[0].float().cpu()
-        truth.append(torch.where(batch.valid[..., None], batch.targets, torch.nan).numpy())
-        predicted.append(output.numpy())
-    target, said, owner = np.concatenate(truth), np.concatenate(predicted), np.array(owners)
-    parts = {
-        name: moments_per_target(target[owner == name].reshape(-1, 2), said[owner == name].reshape(-1, 2))
-        for name in dict.fromkeys(owners)
-    }
-    return fold_scores(parts, folds, PREFIX)
+    Args:
+        model: before its training.
+        windows: of validation.
+        owners: the recording of each.
+        settings: of the version.
+        folds: recording -> its fold.
+    """
+
+    def __init__(
+        self, model: Any, windows: Any, owners: list[str], settings: AudioParams, folds: dict[str, int]
+    ) -> None:
+        self._windows, self._owner, self._folds = windows, np.array(owners), folds
+        self._batch_size = settings.batch_size
+        self._kept: list[tuple[Any, Any]] | None = None
+        trained = any(weight.requires_grad for weight in model.backbone.feature_extractor.parameters())
+        exact = settings.optimisation.mixed_precision == "no" and torch_device() == "cpu"
+        self._shares = exact and not trained
+
+    def __call__(self, model: Any) -> dict[str, float]:
+        """The scores, as `fold_scores` names them."""
+        import torch
+
+        from stages.training.crossfit import fold_scores
+
+        device = next(model.parameters()).device
+        truth, predicted = [], []
+        for batch, convolved in self._kept or self._batches(model):
+            with torch.no_grad():
+                output = model(batch.waveform.to(device), batch.sample_mask.to(device), convolved)[0]
+            truth.append(torch.where(batch.valid[..., None], batch.targets, torch.nan).numpy())
+            predicted.append(output.float().cpu().numpy())
+        target, said = np.concatenate(truth), np.concatenate(predicted)
+        parts = {
+            name: moments_per_target(
+                target[self._owner == name].reshape(-1, 2), said[self._owner == name].reshape(-1, 2)
+            )
+            for name in dict.fromkeys(self._owner.tolist())
+        }
+        return fold_scores(parts, self._folds, PREFIX)
+
+    def _batches(self, model: Any) -> Iterator[tuple[Any, Any]]:
+        """Batches, each with what the convolutions make of it where they are frozen, else None."""
+        import torch
+        from torch.utils.data import DataLoader
+
+        from stages.audio.backbone import convolve
+        from stages.training.kept import MOST_BYTES
+
+        read, room = [], MOST_BYTES
+        for batch in DataLoader(self._windows, batch_size=self._batch_size, num_workers=loader_workers()):
+            with torch.no_grad():
+                convolved = convolve(model.backbone, batch.waveform) if self._shares else None
+            room -= sum(array.nbytes for array in (*batch, convolved) if array is not None)
+            if room >= 0:
+                read.append((batch, convolved))
+            yield batch, convolved
+        self._kept = read if room >= 0 else None
 
 
 def unit_of(workspace: Workspace, corpus: Corpus, version: str, crossfit: CrossfitParams) -> Unit:
