@@ -21,6 +21,7 @@ Memory: the functionals of all training windows, and for the exact solution 4 nÂ
 with what is free before the search starts; beyond kelm.max_exact_windows a sample of landmarks stands in.
 """
 
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,6 +59,9 @@ FEWEST_VIDEOS = LEAST_RECORDINGS["train"]
 WORTH_A_GPU = 5000
 """Windows; fewer are solved sooner than PyTorch is imported."""
 
+WORTH_THREADS = 500
+"""Windows; for fewer, BLAS takes three times as long on two cores, which wait for each other, as on one."""
+
 
 class _Windows(NamedTuple):
     """Labelled windows of some subjects: features (W, D), targets (W, 2), video (W,)."""
@@ -76,6 +80,19 @@ def fit(unit: Unit, settings: KelmParams) -> list[Note]:
     """
     settings = _of_set(unit, settings)
     training = _windows(unit, "train", settings)
+    with _threads_for(training):
+        return _fit(unit, settings, training)
+
+
+def _threads_for(training: _Windows) -> AbstractContextManager[Any]:
+    from threadpoolctl import threadpool_limits
+
+    few = len(training.features) < WORTH_THREADS
+    limits: AbstractContextManager[Any] = threadpool_limits(1 if few else None, user_api="blas")
+    return limits
+
+
+def _fit(unit: Unit, settings: KelmParams, training: _Windows) -> list[Note]:
     solution, cost = plan_solution(
         *training.features.shape,
         kernel=settings.kernel,
