@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from stages.audio.convolutions import frames_of, receptive_field
 from stages.core.errors import BadInput
 from stages.core.weights import PDEM, PRETRAINED
-from stages.engine.lazy_imports import slim_transformers, without_compiler
+from stages.engine.lazy_imports import is_ours, slim_transformers, without_compiler
 
 TRAINING_NOISE = {"layerdrop": 0.0, "apply_spec_augment": False}
 """Switched off whatever the configuration says: frozen layers must give the same features every time."""
@@ -81,7 +81,7 @@ def _classes(family: str) -> tuple[Any, Any]:
     """The configuration and the bare model of a family."""
     without_compiler()
     name = family.replace("-", "_")
-    with slim_transformers():
+    with slim_transformers() if is_ours() else nullcontext():  # others may want more of it
         configurations = import_module(f"transformers.models.{name}.configuration_{name}")
         networks = import_module(f"transformers.models.{name}.modeling_{name}")
     return getattr(configurations, f"{FAMILIES[family]}Config"), getattr(networks, f"{FAMILIES[family]}Model")

@@ -247,6 +247,12 @@ class _Package(ModuleType):
         return getattr(package, name)
 
 
+def is_ours() -> bool:
+    """Whether this process runs a stage or is a worker of one, so that nobody else uses libraries here."""
+    program = getattr(sys.modules["__main__"], "__spec__", None)
+    return program is not None and program.name.startswith(("stages.", "joblib."))
+
+
 @contextmanager
 def slim_transformers() -> Iterator[None]:
     """Let modules of transformers with networks be imported inside the block, in a quarter of the time.

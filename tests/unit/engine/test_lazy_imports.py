@@ -156,6 +156,25 @@ def test_networks_of_transformers_load_what_they_use_and_who_uses_more_gets_it()
     assert done.stdout.split("\n") == ["1 2 16", "[] False", "1 0 True", "True True", "9", "True", ""]
 
 
+LIBRARY = """
+import importlib.machinery, sys
+from stages.audio.backbone import _classes
+sys.modules["__main__"].__spec__ = importlib.machinery.ModuleSpec(sys.argv[1], None) if sys.argv[1] else None
+print(_classes("wav2vec2")[1].__name__, "AutoModel" in dir(sys.modules["transformers"]))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("program", "whole"),
+    [("stages.train_audio", False), ("joblib.externals.loky.backend.popen_loky_posix", False), ("", True)],
+)
+def test_transformers_is_whole_in_programs_of_others(program: str, whole: bool) -> None:
+    command = [sys.executable, "-c", LIBRARY, program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["Wav2Vec2Model", str(whole)]
+
+
 TREES = """
 import sys
 from stages.engine.lazy_imports import slim_sklearn
