@@ -6,7 +6,7 @@ from typing import Any
 
 from stages.core.yaml_text import read_yaml
 
-LOCK = "dvc.lock"
+DEFINITION, LOCK = "dvc.yaml", "dvc.lock"
 SHOWN = 3
 """Names shown of several."""
 Stages = Mapping[str, Mapping[str, Any]]
@@ -14,10 +14,21 @@ Stages = Mapping[str, Mapping[str, Any]]
 
 
 def locked_stages(root: Path) -> Stages:
-    """The stages of a repository as they last ran; none where nothing did."""
-    lock = root / LOCK
+    """The stages of a repository as they last ran; none where nothing did.
+
+    DVC keeps the entries of stages that dvc.yaml no longer defines: they are left out.
+    """
+    lock, definition = root / LOCK, root / DEFINITION
     found: Stages = (read_yaml(lock) or {}).get("stages") or {} if lock.is_file() else {}
-    return found
+    if not definition.is_file():
+        return found
+    defined = read_yaml(definition)["stages"]
+
+    def is_defined(stage: str) -> bool:
+        name, _, entry = stage.partition("@")
+        return name in defined and bool(entry) == ("matrix" in defined[name])
+
+    return {stage: entry for stage, entry in found.items() if is_defined(stage)}
 
 
 def newer_than(stages: Stages, files: Iterable[str]) -> list[str]:

@@ -14,12 +14,13 @@ from stages.core.errors import ValaroError
 from stages.core.yaml_text import read_yaml
 from valaro.commands.origin import other_origin
 from valaro.commands.terminal import note, result
+from valaro.runs import locked_stages
 
 if TYPE_CHECKING:
     from stages.engine.runlog import Run
 
 PAGE = Path(".valaro") / "report.html"
-DEFINITION, LOCK = Path("dvc.yaml"), Path("dvc.lock")
+DEFINITION = Path("dvc.yaml")
 
 
 def report(page: Path = PAGE) -> None:
@@ -41,7 +42,7 @@ def report(page: Path = PAGE) -> None:
     if not workspace.metrics("evaluate.json").is_file():
         raise ValaroError(f"{workspace.metrics('evaluate.json')} is missing. Run `dvc repro report` first.")
     names = [node.name for node in read_nodes(DEFINITION)]
-    states = states_of(names, _status(), _locked())
+    states = states_of(names, _status(), locked_stages(Path()))
     times = times_of(history(Path(".valaro")), entries_of(DEFINITION, PARAMS_FILE))
     live = Live(states, times, _facts(Path()))
     write_overview(page, workspace, DEFINITION, workspace.metrics("report"), live)
@@ -150,9 +151,3 @@ def _status() -> dict[str, Any]:
         said = (asked.stderr.strip() or "no answer").splitlines()[-1]
         raise ValaroError(f"`dvc status` failed: {said}") from None
     return found
-
-
-def _locked() -> list[str]:
-    """The stages that have run."""
-    content = read_yaml(LOCK) if LOCK.is_file() else {}
-    return list(content.get("stages", {}))

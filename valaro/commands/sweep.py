@@ -16,13 +16,12 @@ from typing import Any
 
 from stages.core.artefacts import whole
 from stages.core.errors import ValaroError
-from stages.core.yaml_text import read_yaml
 from stages.engine.progress import plain_table
 from valaro.commands.terminal import note, result
+from valaro.runs import locked_stages
 
 METRICS = Path("metrics")
 SWEEPS = METRICS / "sweeps"
-LOCK = Path("dvc.lock")
 
 
 def sweep(parameter: str, metric: str = "", out: Path = SWEEPS) -> None:
@@ -42,7 +41,7 @@ def sweep(parameter: str, metric: str = "", out: Path = SWEEPS) -> None:
     section = parameter.split(".", maxsplit=1)[0]
     asked = [key.strip() for key in metric.split(",") if key.strip()]
     metrics = asked or DEFAULT_METRICS.get(section, DEFAULT_METRIC)
-    found = collect(experiments(), parameter, metrics, _lock())
+    found = collect(experiments(), parameter, metrics, {"stages": locked_stages(Path())})
     for suffix in ("csv", "png"):
         with whole(out / f"{parameter}.{suffix}") as partial:
             if suffix == "csv":
@@ -122,10 +121,3 @@ def _figures(texts: dict[str, str]) -> dict[str, Any]:
             if isinstance(content := json.loads(text), dict):
                 found[name] = content
     return found
-
-
-def _lock() -> dict[str, Any]:
-    if not LOCK.is_file():
-        return {}
-    content: dict[str, Any] = read_yaml(LOCK) or {}
-    return content

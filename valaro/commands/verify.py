@@ -18,12 +18,12 @@ from pathlib import Path
 from stages.core.artefacts import PARTIAL, files_of, read_json, remove
 from stages.core.corpus import Workspace
 from stages.core.errors import ValaroError
-from stages.core.yaml_text import read_yaml
 from stages.engine.fingerprint import md5_of
 from stages.engine.memo import RECORD, dvc_cache
 from valaro.commands.contracts import Lengths, contract_of, faults_of
 from valaro.commands.origin import other_origin
 from valaro.commands.terminal import detail, note, result
+from valaro.runs import locked_stages
 
 LOCK = Path("dvc.lock")
 HOME = Path(".valaro")
@@ -75,12 +75,9 @@ def _locked() -> list[tuple[str, list[tuple[Path, str]]]]:
     """The stages that have run and still are in dvc.yaml, with the MD5 of each output."""
     if not LOCK.is_file():
         raise ValaroError(f"{LOCK.absolute()} is missing: nothing has run here. Run `dvc repro` first.")
-    locked = (read_yaml(LOCK) or {}).get("stages", {})
-    defined = read_yaml(Path("dvc.yaml"))["stages"]
     return [
         (stage, [(Path(out["path"]), out["md5"]) for out in entry.get("outs", [])])
-        for stage, entry in locked.items()
-        if (name := stage.partition("@")[0]) in defined and ("@" in stage) == ("matrix" in defined[name])
+        for stage, entry in locked_stages(Path()).items()
     ]
 
 

@@ -74,5 +74,24 @@ def test_a_run_that_stopped_before_the_evaluation_is_said(root: Path) -> None:
     assert said.startswith("these figures are of an earlier run: index ran since then")
 
 
+def test_what_the_lock_remembers_of_stages_that_are_gone_counts_for_nothing(root: Path) -> None:
+    """DVC doesn't forget the entry of a stage that was renamed, or that lost its matrix."""
+    lock = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))
+    evaluate = lock["stages"]["evaluate"]
+    evaluate |= {"outs": [{"path": "metrics/evaluate.json", "md5": "4"}]}
+    evaluate |= {"deps": [{"path": "models/kelm/mean.safetensors", "md5": "7"}]}
+    gone = {"outs": [{"path": "models/kelm/mean.safetensors", "md5": "6"}]}
+    gone |= {"params": {"params.yaml": {"smooth": {"window_s": 77.0}}}}
+    lock["stages"] |= {"kelm@mean": gone}
+    (root / "dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
+    stages: dict[str, dict[str, object]] = {"evaluate": {}, "kelm": {"matrix": {}}}
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
+    [said] = other_origin(Workspace(root))
+    assert "kelm@mean ran since then" in said
+    stages["kelm"].clear()
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}), encoding="utf-8")
+    assert other_origin(Workspace(root)) == []
+
+
 def test_without_parameters_nothing_can_be_said(tmp_path: Path) -> None:
     assert other_origin(Workspace(tmp_path)) == []

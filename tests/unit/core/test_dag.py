@@ -84,10 +84,8 @@ def test_what_a_stage_watches_exists_or_is_made(stage: str) -> None:
         if path.startswith("stages/"):
             assert (REPOSITORY / path).exists(), path
         else:
-            is_made = any(
-                f"{place}/".startswith(f"{path}/") or path.startswith(f"{place}/") for place in made
-            )
-            assert path.startswith(GIVEN) or is_made, path
+            holds_what_is_made = any(f"{place}/".startswith(f"{path}/") for place in made)
+            assert path.startswith(GIVEN) or holds_what_is_made, path
 
 
 def outputs() -> list[str]:
