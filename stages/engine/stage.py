@@ -169,7 +169,7 @@ class Stage:
             work: as in `run`.
             entry: the entry.
             entries: all entries.
-            described: describes them; raises ValaroError for an entry whose inputs aren't there yet.
+            described: describes them; raises ValaroError or OSError for one whose inputs aren't there yet.
             at_once: number of units that are computed at the same time; 1: the entry's own alone.
             jobs: number of processes; 1: one unit after the other in this one; None: `at_once`.
 
@@ -190,7 +190,7 @@ class Stage:
         """The call of another entry; None if its result is cached, or its inputs aren't there yet."""
         try:
             unit, settings = described(entry)
-        except ValaroError:
+        except (ValaroError, OSError):  # its own run meets the error again
             return None
         if not all(path.exists() for path in unit.reads.values()):
             return None

@@ -378,6 +378,23 @@ def test_an_entry_computes_the_others_that_can_be_computed(
     assert entry("a", {"a": "new", "b": "new", "c": "z"}, at_once=1) == ["a"]
 
 
+@pytest.mark.parametrize("error", [ValaroError, FileNotFoundError])
+def test_an_entry_is_computed_though_another_can_t_be_described(error: type[Exception]) -> None:
+    WORKED.clear()
+    Path("in").mkdir(exist_ok=True)
+    Path("in", "a").write_text("a")
+
+    def described(name: str) -> tuple[Unit, Settings]:
+        if name == "b":
+            raise error("data/decode/x.h5")
+        return unit(name), Settings()
+
+    with Stage("shout") as stage:
+        stage.run_entry(shout, "a", ["a", "b"], described, at_once=2, jobs=1)
+    assert WORKED == ["a"]
+    assert outputs() == {"a.h5": "A"}
+
+
 def test_entries_that_are_a_matter_of_moments_are_computed_in_this_process() -> None:
     WORKED.clear()
     Path("in").mkdir(exist_ok=True)
