@@ -98,6 +98,7 @@ def test_a_graph_that_differs_from_its_module_is_refused_and_not_kept(
 
 def test_who_needs_a_graph_at_the_same_time_waits_for_it(tmp_path):
     built = []
+    file = weights(tmp_path)
 
     def build():
         built.append(time.sleep(0.3))
@@ -105,7 +106,7 @@ def test_who_needs_a_graph_at_the_same_time_waits_for_it(tmp_path):
 
     def open_it(_):
         example = [np.ones((2, 3), np.float32)]
-        return graph_file(weights(tmp_path), lambda: Exported(CODE, build, example), CODE)
+        return graph_file(file, lambda: Exported(CODE, build, example), CODE)
 
     with ThreadPoolExecutor(3) as threads:
         files = set(threads.map(open_it, range(3)))
