@@ -192,7 +192,9 @@ def _missing_s(container: Any, stream: Any, scan: Scan) -> float:
     if scan.clock.joints_s or not set(container.format.name.split(",")) & (_STATES_ITS_LENGTH | {"mxf"}):
         return 0.0
     if stream.duration:
-        stated_s = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+        # FFmpeg guesses the start of Matroska streams; at low rates seconds after the first frame.
+        start = min((stamp for stamp in (stream.start_time, *scan.pts) if stamp is not None), default=0)
+        stated_s = float((start + stream.duration) * stream.time_base)
         missing_s = stated_s - scan.ends_s[stream.index]
     elif {one.type for one in container.streams} <= {"video", "audio"}:  # subtitles may be longer
         stated_s = float(container.duration or 0) / 1e6

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from av.audio.frame import format_dtypes
+from numpy.typing import NDArray
 
 from stages.core.arrays import Floats
 
@@ -57,10 +59,23 @@ def full_scale(frame: Any) -> Floats:
 
     Shape: -> (n, channels) float32, full scale at 1.
     """
-    held = np.asarray(frame.to_ndarray())
-    samples = held.T if frame.format.is_planar else held.reshape(-1, frame.layout.nb_channels)
+    samples: NDArray[Any] = _planes(frame) if frame.format.is_planar else _packed(frame)
     if samples.dtype == np.uint8:
         return (samples.astype(np.float32) - 128) / 128
     if np.issubdtype(samples.dtype, np.integer):
         return samples.astype(np.float32) / np.float32(-float(np.iinfo(samples.dtype).min))
     return samples.astype(np.float32, copy=False)
+
+
+def _packed(frame: Any) -> NDArray[Any]:
+    return np.asarray(frame.to_ndarray()).reshape(-1, frame.layout.nb_channels)
+
+
+def _planes(frame: Any) -> NDArray[Any]:
+    """Shape: -> (n, channels).
+
+    Not by PyAV's `to_ndarray`, which can end the process (seen with 18.1.0).
+    """
+    kind = np.dtype(format_dtypes[frame.format.name])
+    planes = frame.planes[: frame.layout.nb_channels]
+    return np.stack([np.frombuffer(plane, kind, frame.samples) for plane in planes], axis=1)

@@ -18,6 +18,7 @@ from stages.core.errors import BadInput
 from stages.engine.lazy_imports import slim_signal
 from stages.engine.machine import disk_error, disk_named
 from stages.media.container import ContainerFacts, probe
+from stages.media.level import full_scale
 from stages.media.limits import Limits
 from stages.media.polarity import Mending, mend, mended, mending_for
 from stages.media.source import Decoder, open_media
@@ -27,6 +28,9 @@ Samples = NDArray[np.float32]
 _GAP_S = 0.01  # shorter than the shortest lost packet (MP3: 26 ms), longer than a container's rounding (1 ms)
 _LONGEST_FRAME_S = 300  # some programs write minutes of PCM into one packet, none writes hours
 _FULL_SCALE = 32_768
+_FRONT, _BEHIND = {"FL", "FR"}, {"BL", "BR", "BC", "SL", "SR"}
+_PLACED = _FRONT | _BEHIND | {"FC", "LFE", "FLC", "FRC", "TFL", "TFR"}
+"""Loudspeakers that FFmpeg's matrix for stereo has a place for: left and right, those behind, others."""
 _BLOCK = 1 << 20
 _AGAIN = "Remove it, so that it is made again"
 
@@ -219,9 +223,11 @@ class _Run:
         self.kind = _kind(frame)
         self.end_s, self.position = start_s, round(start_s * rate_hz)
         many = frame.layout.nb_channels > 2
+        self.by_mean = many and not _mixed_by_ffmpeg(frame.layout)
+        mixed: Any = "mono" if self.by_mean else "stereo"
         self.resampler = av.AudioResampler(
             "fltp",
-            "stereo" if many else frame.layout,
+            mixed if many else frame.layout,
             rate_hz,
             options={"rematrix_maxval": "1"} if many else None,  # six channels in phase mustn't clip
         )
@@ -232,10 +238,31 @@ class _Run:
     def feed(self, frame: Any | None) -> Iterator[tuple[int, Samples]]:
         if frame is not None:
             self.end_s += frame.samples / frame.sample_rate
+            frame = _mean_of(frame) if self.by_mean else frame
         for part in self.resampler.resample(frame):
             block = part.to_ndarray().T
             yield self.position, np.broadcast_to(block, (len(block), 2))
             self.position += len(block)
+
+
+def _mixed_by_ffmpeg(layout: Any) -> bool:
+    """Whether FFmpeg makes stereo of all channels of a layout but bass.
+
+    It takes channels without a meaning, as recorders with several microphones have them, for loudspeakers:
+    the third of three for bass, which it leaves out. Of loudspeakers it leaves out those that it has no place
+    for, without a word, or refuses the layout. A bass without any loudspeakers behind is hardly one, but the
+    third or fourth microphone under the name of the layout with as many channels.
+    """
+    names = {channel.name for channel in layout.channels}
+    return names >= _FRONT and names <= _PLACED and not ("LFE" in names and names.isdisjoint(_BEHIND))
+
+
+def _mean_of(frame: Any) -> Any:
+    """One channel: the mean of all."""
+    mean = full_scale(frame).mean(axis=1, dtype=np.float32)
+    mixed = av.AudioFrame.from_ndarray(mean[None], "fltp", "mono")
+    mixed.sample_rate, mixed.pts, mixed.time_base = frame.sample_rate, frame.pts, frame.time_base
+    return mixed
 
 
 def _kind(frame: Any) -> tuple[str, str, int]:

@@ -246,3 +246,19 @@ def test_a_last_frame_that_stays_is_not_missing(make_clip, tmp_path: Path) -> No
     with av.open(str(still)) as container_:
         assert container_.duration > 11e6
     assert probe(still).missing_s == 0
+
+
+def test_frames_seconds_apart_are_no_end_that_is_missing(tmp_path: Path) -> None:
+    """FFmpeg guesses the start of a Matroska stream by the frames that B-frames hold back: here 15 s."""
+    path = tmp_path / "slow.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=Fraction(1, 3), options={"preset": "veryfast", "bf": "3"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(30):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number, np.uint8), format="rgb24")
+            frame.pts = number
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    slow = probe(path)
+    assert slow.duration_s == pytest.approx(90, abs=0.1)
+    assert slow.missing_s == 0

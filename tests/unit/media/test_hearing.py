@@ -6,8 +6,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import soundfile
 
 from stages.core.errors import BadInput
+from stages.media.audio_only import probe_sound
 from stages.media.container import probe
 from stages.media.level import SoundLevel
 from stages.media.polarity import mend
@@ -154,6 +156,55 @@ def test_the_level_of_any_sample_format(form: str, full: float) -> None:
         level = SoundLevel(least_db)
         level.look(frame)
         assert level.audible == audible
+
+
+def in_turn(channels: int, hz: float = RATE_HZ / 2) -> np.ndarray:
+    """Noise below a frequency that wanders from channel to channel, half a second in each."""
+    half = RATE_HZ // 2
+    noise, _ = split(RNG.standard_normal(half - 1600), hz)
+    samples = np.zeros((channels * half, channels), np.float32)
+    for k in range(channels):
+        samples[k * half + 800 : (k + 1) * half - 800, k] = 0.1 * noise / noise.std()
+    return samples
+
+
+def heard_in_turn(path: Path, channels: int) -> list[bool]:
+    """Whether there is something to hear in each half second of `in_turn`."""
+    heard = decode_sound(path, RATE_HZ, probe_sound(path, 25))
+    assert heard is not None
+    parts = np.array_split(to_mono(heard.samples)[: channels * RATE_HZ // 2], channels)
+    return [bool(np.sqrt(np.mean(part**2)) > 0.2 * 0.1 / channels) for part in parts]
+
+
+@pytest.mark.parametrize("channels", [3, 4, 6, 8, 9, 16])
+def test_every_microphone_of_a_recorder_is_heard(tmp_path: Path, channels: int) -> None:
+    path = tmp_path / "recorder.wav"  # its channels have no meaning
+    soundfile.write(path, in_turn(channels), RATE_HZ, "PCM_16")
+    assert heard_in_turn(path, channels) == [True] * channels
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "unheard"),
+    [
+        ("a.m4a", "2.1", []),
+        ("a.mov", "3.1", []),
+        ("a.m4a", "5.1", [3]),
+        ("a.mov", "7.1", [3]),
+        ("a.mov", "5.1.4", []),
+    ],
+)
+def test_channels_with_a_meaning(tmp_path: Path, name: str, layout: str, unheard: list[int]) -> None:
+    """The bass of surround sound is left out, as everywhere, but never what may be a microphone."""
+    path, channels = tmp_path / name, av.AudioLayout(layout).nb_channels
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("aac" if name == "a.m4a" else "pcm_s16le", rate=RATE_HZ, layout=layout)
+        frame = av.AudioFrame.from_ndarray(in_turn(channels, 100).reshape(1, -1), "flt", layout)
+        frame.sample_rate, frame.pts = RATE_HZ, 0
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        assert container.streams.audio[0].layout.name == layout
+    assert heard_in_turn(path, channels) == [k not in unheard for k in range(channels)]
 
 
 def split(voiced: np.ndarray, hz: float) -> tuple[np.ndarray, np.ndarray]:
