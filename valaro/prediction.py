@@ -187,6 +187,7 @@ def predict(
 
     Args:
         source: a file; or a folder (the recordings in it), a pattern (`clips/**/*.mp4`) or a list of these.
+            Of folders and patterns, files that an earlier run wrote are left out.
         model: from `load_model`, or what it takes; None: the models of this repository if they learnt from a
             real corpus, else the starter.
         system: a system or a fusion of systems (`dynamic`, `dwf_dynamic_audio`); `best`: by the evaluation.

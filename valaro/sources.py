@@ -1,12 +1,13 @@
 """What is to be predicted: files, folders, and patterns become a list of recordings."""
 
+import json
 import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from glob import glob, has_magic
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from stages.core.errors import BadInput, ValaroError
 from stages.core.suffixes import VIDEO_SUFFIXES
@@ -39,19 +40,27 @@ def _is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
-def recordings_in(sources: Iterable[Source]) -> list[Path]:
+def recordings_in(sources: Iterable[Source], results: list[Path] | None = None) -> list[Path]:
     """Every recording that the sources name, each once, in their order; those of a folder by name.
 
-    A file that is named is in the list whether it exists or not: the code that opens it reports errors.
+    A file that is named is in the list whether it exists or not: the code that opens it reports errors. What
+    an earlier run wrote, such as its film, is no recording of a folder or a pattern.
+
+    Args:
+        sources: files, folders, patterns.
+        results: gets what earlier runs wrote, and would otherwise be taken for a recording.
 
     Raises:
         BadInput: a folder or a pattern holds no recording.
     """
-    found = dict.fromkeys(path for source in sources for path in _recordings_of(source))
+    passed: dict[Path, None] = {}
+    found = dict.fromkeys(path for source in sources for path in _recordings_of(source, passed))
+    if results is not None:
+        results += [path for path in passed if path not in found]
     return list(found)
 
 
-def _recordings_of(source: Source) -> Iterator[Path]:
+def _recordings_of(source: Source, results: dict[Path, None]) -> Iterator[Path]:
     path = Path(source)
     if not is_many(source):
         yield path
@@ -61,7 +70,12 @@ def _recordings_of(source: Source) -> Iterator[Path]:
     else:
         matches = glob(os.fspath(source), recursive=True)  # noqa: PTH207, a pattern may be absolute
         names, problem = sorted(map(Path, matches)), "matches no recording"
-    recordings = [one for one in names if _is_recording(one)]
+    possible = [one for one in names if _is_recording(one)]
+    of_runs = _results_among(possible)
+    recordings = [one for one in possible if one not in of_runs]
+    results |= dict.fromkeys(of_runs)
+    if of_runs and not recordings:
+        raise BadInput(path, f"{problem}, only results of earlier runs", "Name a result to analyse it")
     if not recordings:
         endings = ", ".join(sorted(VIDEOS | PICTURES | SOUNDS))
         raise BadInput(path, problem, f"Endings taken in folders and patterns: {endings}")
@@ -71,6 +85,23 @@ def _recordings_of(source: Source) -> Iterator[Path]:
 def _is_recording(path: Path) -> bool:
     suffix, hidden = path.suffix.lower(), path.name.startswith(".")
     return suffix in VIDEOS | PICTURES | SOUNDS and not hidden and os.path.isfile(path)  # noqa: PTH113, see _is_folder
+
+
+def _results_among(files: Iterable[Path]) -> list[Path]:
+    """Films, plots and copies that an earlier run wrote into the folder of a recording."""
+    folder_of = {file: file.absolute().parent for file in files}
+    named = {file: folder for file, folder in folder_of.items() if file.name.startswith(f"{folder.name}.")}
+    of_runs = {folder for folder in dict.fromkeys(named.values()) if results_of(folder)}
+    return [file for file, folder in named.items() if folder in of_runs]
+
+
+def results_of(folder: Path) -> dict[str, Any]:
+    """The summary that every run writes, from the folder of a recording; empty where there is none."""
+    try:
+        summary = json.loads((folder / f"{folder.name}.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return summary if isinstance(summary, dict) and "valaro" in summary.get("versions", ()) else {}
 
 
 def name_of(recording: Path) -> str:

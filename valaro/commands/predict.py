@@ -142,9 +142,13 @@ def _checked(sources: Sequence[Path], out: Path, system: str, device: str | None
         require_system(system)
     with report_wrong_option("--device"):
         require_device_name(device or AUTO)
+    results: list[Path] = []
     with report_wrong_option("RECORDING"):
-        recordings = recordings_in(sources)
+        recordings = recordings_in(sources, results)
         require_distinct(recordings, out)
+    if results:
+        more = f" and {len(results) - 1} more" if len(results) > 1 else ""
+        note(f"note: left out, since earlier runs wrote them: {results[0]}{more}")
     return recordings
 
 

@@ -2,11 +2,10 @@
 
 import errno
 import glob
-import json
 import os
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,15 +23,13 @@ from valaro.recordings.chain import Findings, analyse
 from valaro.recordings.formats import COPY, PAGE, SUFFIXES
 from valaro.recordings.kinds import kind_of
 from valaro.recordings.outputs import summarise, trace_of, write_outputs
-from valaro.recordings.presence import EVERYONE
+from valaro.recordings.presence import EVERYONE, PERSON
 from valaro.recordings.trained import Trained, for_kind
-from valaro.sources import name_of
+from valaro.sources import name_of, results_of
 from valaro.trace import Trace
 
 HIDDEN = ".valaro-"
 LOCK = "lock"
-PERSON = "-person-"
-"""Between the name of a recording and the number of one of its people."""
 RESULTS = "results"
 """The last step of a recording: its files are written."""
 
@@ -154,7 +151,10 @@ def _predict(task: Task, video: Path, folder: Path | None) -> list[Outcome]:
         tell = partial(task.tell, video)
         with _unchanged(video):
             people = analyse(video, workspace, trained, tell, kind, person=task.person, hold=task.hold)
-        return [_hand_over(task, video, folder, workspace, found, trained) for found in people]
+        outcomes = [_hand_over(task, video, folder, workspace, found, trained) for found in people]
+        if task.files and folder and task.person == EVERYONE:
+            _remove_people_of_before(folder, {one.folder for one in outcomes}, workspace.root)
+        return outcomes
 
 
 @contextmanager
@@ -222,6 +222,14 @@ def _places(folder: Path, person: str | None) -> list[Path]:
     return sorted(folder.parent.glob(f"{glob.escape(folder.name)}{PERSON}*"))
 
 
+def _remove_people_of_before(folder: Path, now: Collection[Path | None], private: Path) -> None:
+    """Remove the folders of people that this run, which replaces an earlier one, doesn't find."""
+    for place in _places(folder, EVERYONE):
+        number = place.name.removeprefix(f"{folder.name}{PERSON}")
+        if place not in now and results_of(place).get("person") == number:
+            place.replace(private / f"earlier-{place.name}")
+
+
 def _refuse_a_long_name(folder: Path, video: Path, formats: Sequence[str]) -> None:
     """Say before the work that the file system doesn't take the names of the files."""
     longest = max((*formats, "json", COPY if PAGE in formats else ""), key=len)
@@ -285,17 +293,8 @@ def _not_ours(folder: Path, video: Path) -> list[str]:
     """Names in a folder of results that no earlier run wrote; a recording may have the name of its film."""
     if not folder.is_dir():
         return [folder.name]
-    names = {f"{folder.name}{suffix}" for suffix in SUFFIXES} if _is_summary(folder) else set()
+    names = {f"{folder.name}{suffix}" for suffix in SUFFIXES} if results_of(folder) else set()
     return sorted(p.name for p in folder.iterdir() if p.name not in names or video.samefile(p))
-
-
-def _is_summary(folder: Path) -> bool:
-    """Whether the folder holds the summary that every run writes."""
-    try:
-        summary = json.loads((folder / f"{folder.name}.json").read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(summary, dict) and "valaro" in summary.get("versions", ())
 
 
 def _put_in_place(result: Path, folder: Path, private: Path) -> None:

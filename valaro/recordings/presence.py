@@ -11,6 +11,8 @@ from stages.core.artefacts import read_arrays
 from stages.core.errors import ValaroError
 
 EVERYONE = "all"
+PERSON = "-person-"
+"""Between the name of a recording and the number of one of its people, in folders and tables."""
 PEOPLE = ("prominent", "left", "right", "largest", "first", EVERYONE)
 """Whom a user may name, beside numbers from 1."""
 FEW_OTHERS = 0.02

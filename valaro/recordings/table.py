@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 from stages.core.artefacts import remove, whole
 from stages.core.errors import ValaroError
 from stages.exports.trace import one_line, plain_cell
+from valaro.recordings.presence import PERSON
 from valaro.trace import DECIMALS, FIRST_COLUMN, Trace, table_of
 
 STEM = "traces"
 SUFFIXES = (".csv", ".parquet")
+LAST_COLUMN = "person"
+Replaces = Callable[[str, str], bool]
 
 
 class TracesTable:
@@ -42,6 +45,7 @@ class TracesTable:
         self._scratch, self._recordings = scratch, list[Path]()
         self.files = [out / f"{STEM}{suffix}" for suffix in SUFFIXES if suffix[1:] in formats]
         self._notices, self._finishing = set[str](), False
+        self._everyone = set[str]()
         for file in self.files:
             if file.exists():
                 _require_ours(file)
@@ -52,6 +56,21 @@ class TracesTable:
             _KEEPERS[file.suffix](self._part(len(self._recordings), file), trace)
         self._recordings.append(recording)
         self._notices |= {trace.notice} - {""}
+        if trace.person:
+            self._everyone.add(_cell(trace.name.removesuffix(f"{PERSON}{trace.person}")))
+
+    def _replaces(self, parts: Sequence[Path]) -> Replaces:
+        """Whether rows of an earlier run, by recording and person, are of a recording of this one.
+
+        They may be of a person whom this run, which looked for everyone, doesn't find.
+        """
+        again = {_NAMES[part.suffix](part) for part in parts}
+        people = tuple(f"{name}{PERSON}" for name in self._everyone)
+
+        def replaces(name: str, person: str) -> bool:
+            return name in again or any(name == f"{before}{person}" for before in people if person)
+
+        return replaces
 
     def _part(self, number: int, file: Path) -> Path:
         """Where the rows of one recording wait for a table."""
@@ -69,7 +88,7 @@ class TracesTable:
         for file in self.files if numbers else ():
             parts = [self._part(number, file) for number in numbers]
             with _alone(file.parent), whole(file) as partial:
-                _WRITERS[file.suffix](file, partial, parts, self._notices)
+                _WRITERS[file.suffix](file, partial, parts, self._notices, self._replaces(parts))
             for part in parts:
                 remove(part)
 
@@ -111,8 +130,9 @@ def _header(file: Path) -> list[str]:
         return next(csv.reader(opened))
 
 
-def _write_csv(earlier: Path, path: Path, parts: Sequence[Path], _notices: Collection[str]) -> None:
-    again = {name for part in parts if (name := _name_in_csv(part))}
+def _write_csv(
+    earlier: Path, path: Path, parts: Sequence[Path], _notices: Collection[str], replaces: Replaces
+) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([FIRST_COLUMN, *Trace.column_names()])
@@ -120,18 +140,19 @@ def _write_csv(earlier: Path, path: Path, parts: Sequence[Path], _notices: Colle
             with earlier.open(newline="", encoding="utf-8") as opened:
                 rows = csv.reader(opened)
                 next(rows)
-                writer.writerows(row for row in rows if row[0] not in again)
+                writer.writerows(row for row in rows if not replaces(row[0], row[-1]))
         for part in parts:
             with part.open(newline="", encoding="utf-8") as rows_of_one:
                 shutil.copyfileobj(rows_of_one, file)
 
 
-def _write_parquet(earlier: Path, path: Path, parts: Sequence[Path], notices: Collection[str]) -> None:
+def _write_parquet(
+    earlier: Path, path: Path, parts: Sequence[Path], notices: Collection[str], replaces: Replaces
+) -> None:
     """A row group per recording; the metadata of the schema hold the notices."""
     import pyarrow.parquet as pq
 
-    again = {_name_in(part) for part in parts}
-    kept = _row_groups(earlier, again) if earlier.is_file() else iter(())
+    kept = _row_groups(earlier, replaces) if earlier.is_file() else iter(())
     before = pq.read_schema(earlier).metadata or {} if earlier.is_file() else {}
     said = {*notices, before.get(b"notice", b"").decode("utf-8", "replace")} - {""}
     schema = pq.read_schema(parts[0]).with_metadata({"notice": one_line("; ".join(sorted(said)))})
@@ -142,13 +163,13 @@ def _write_parquet(earlier: Path, path: Path, parts: Sequence[Path], notices: Co
             writer.write_table(pq.read_table(part).cast(schema))
 
 
-def _row_groups(file: Path, without: Collection[str]) -> Iterator[Any]:
+def _row_groups(file: Path, without: Replaces) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file) as opened:
         for number in range(opened.num_row_groups):
             table = opened.read_row_group(number)
-            if table[FIRST_COLUMN][0].as_py() not in without:
+            if not without(table[FIRST_COLUMN][0].as_py(), table[LAST_COLUMN][0].as_py()):
                 yield table
 
 
@@ -163,8 +184,13 @@ def _keep_csv(part: Path, trace: Trace) -> None:
     columns = [_cells(column) for column in trace.columns().values()]
     with part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        name = plain_cell(one_line(trace.name))
+        name = _cell(trace.name)
         writer.writerows((name, *cells) for cells in zip(*columns, strict=True))
+
+
+def _cell(name: str) -> str:
+    """A recording's name as it stands in a table."""
+    return plain_cell(one_line(name))
 
 
 def _cells(column: NDArray[Any]) -> list[Any]:
@@ -190,7 +216,8 @@ def _name_in(part: Path) -> str:
     return str(pq.read_table(part, columns=[FIRST_COLUMN])[FIRST_COLUMN][0].as_py())
 
 
-_WRITERS: dict[str, Callable[[Path, Path, Sequence[Path], Collection[str]], None]] = {
+_NAMES: dict[str, Callable[[Path], str | None]] = {".csv": _name_in_csv, ".parquet": _name_in}
+_WRITERS: dict[str, Callable[[Path, Path, Sequence[Path], Collection[str], Replaces], None]] = {
     ".csv": _write_csv,
     ".parquet": _write_parquet,
 }

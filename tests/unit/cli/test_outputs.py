@@ -1,6 +1,7 @@
 """The table and the summary of a recording, and the folder they go to."""
 
 import fcntl
+import json
 import os
 import signal
 from pathlib import Path
@@ -14,7 +15,7 @@ from stages.core.params import load_params
 from stages.core.times import nearest
 from stages.exports.tables import write_csv
 from valaro.recordings import batch
-from valaro.recordings.batch import HIDDEN, LOCK, Outcome, Task, private_folder
+from valaro.recordings.batch import HIDDEN, LOCK, Files, Outcome, Task, private_folder
 from valaro.recordings.chain import Findings
 from valaro.recordings.outputs import trace_of
 from valaro.recordings.trained import find_trained
@@ -108,6 +109,28 @@ def test_a_process_that_dies_takes_no_other_recording_with_it(
     assert found.keys() == set(videos)
     assert [video.stem for video, error in found.items() if error] == ["deadly"]
     assert "its process was killed twice (exit status SIGKILL(-9))" in str(found[videos[1]])
+
+
+def test_folders_of_people_who_are_not_found_again_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run for everyone finds one person, where an earlier one found three; a recording is called alike."""
+    out, scratch = tmp_path / "out", tmp_path / "scratch"
+    scratch.mkdir()
+    for name, person in (("a-person-1", "1"), ("a-person-2", "2"), ("a-person-3", "3"), ("a-person-9", None)):
+        (out / name).mkdir(parents=True)
+        summary = {"versions": {"valaro": "0.1.0"}, "person": person}
+        (out / name / f"{name}.json").write_text(json.dumps(summary))
+    video = tmp_path / "a.mp4"
+    video.touch()
+    monkeypatch.setattr(batch, "kind_of", lambda _: "video")
+    monkeypatch.setattr(batch, "for_kind", lambda *_: None)
+    monkeypatch.setattr(batch, "analyse", lambda *_, **__: ["somebody"])
+    monkeypatch.setattr(batch, "_hand_over", lambda *_: Outcome(video, out / "a-person-1"))
+    task = Task(scratch, None, Files(out, ("csv",), force=True), lambda *_: None, "all")  # type: ignore[arg-type]
+    [outcome] = batch.predict_one(task, video)
+    assert outcome.error is None
+    assert sorted(folder.name for folder in out.iterdir()) == ["a-person-1", "a-person-9"]
 
 
 def test_a_private_folder_goes_when_the_block_fails(tmp_path: Path) -> None:

@@ -45,6 +45,40 @@ def test_a_place_without_recordings_is_refused(source: str, clips: Path) -> None
         recordings_in([clips / source])
 
 
+def leave_results(folder: Path) -> list[Path]:
+    """What a run with film, plot and page leaves of a recording, and a file that it doesn't."""
+    folder.mkdir(parents=True)
+    (folder / f"{folder.name}.json").write_text('{"versions": {"valaro": "0.1.0"}}')
+    files = [folder / f"{folder.name}{ending}" for ending in (".mp4", ".playable.mp4", ".png", ".csv")]
+    for file in (*files, folder / "other.mp4"):
+        file.touch()
+    return files
+
+
+def test_films_and_plots_of_earlier_runs_are_no_recordings(
+    clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = leave_results(clips / "a-person-1")
+    found = recordings_in([clips / "**/*"], results := [])
+    names = ["a-person-1/other.mp4", "a.mov", "b.MP4", "c.wav", "d.png", "deeper/e.mp4"]
+    assert found == [clips / name for name in names]
+    assert results == written[:3]
+    assert recordings_in([written[0]], results := []) == [written[0]]  # a file that is named is meant
+    assert not results
+    monkeypatch.chdir(written[0].parent)
+    assert recordings_in(["*.mp4"]) == [Path("other.mp4")]
+    Path("other.mp4").unlink()
+    with pytest.raises(BadInput, match="only results of earlier runs"):
+        recordings_in(["*.mp4"])
+
+
+def test_a_recording_beside_a_file_of_its_own_is_one(tmp_path: Path) -> None:
+    (tmp_path / "s1").mkdir()
+    (tmp_path / "s1/s1.mp4").touch()
+    (tmp_path / "s1/s1.json").write_text('{"versions": ["of somebody else"]}')
+    assert recordings_in([tmp_path / "**/*.mp4"]) == [tmp_path / "s1/s1.mp4"]
+
+
 def test_a_file_whose_name_looks_like_a_pattern_is_itself(tmp_path: Path) -> None:
     odd = tmp_path / "take [1]*.mp4"
     odd.touch()

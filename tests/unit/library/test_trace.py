@@ -1,5 +1,6 @@
 """A trace as a table, a picture, a file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +125,20 @@ def test_the_table_of_all_recordings_has_the_cells_of_pandas(tmp_path: Path, int
     expected = rounded(table_of(traces)).to_csv(index=False, lineterminator="\n")
     assert (tmp_path / "traces.csv").read_text(encoding="utf-8") == expected
     assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_people_whom_a_later_run_does_not_find_leave_the_tables(tmp_path: Path) -> None:
+    """A run for everyone replaces the earlier one wholly; a recording of such a name stays."""
+    own = trace_of("clip-person-7")
+    runs = [
+        [own, *(replace(trace_of(f"clip-person-{k}"), person=str(k)) for k in (1, 2, 3))],
+        [replace(trace_of("clip-person-1"), person="1")],
+    ]
+    (tmp_path / "scratch").mkdir()
+    for traces in runs:
+        table = TracesTable(tmp_path, tmp_path / "scratch", ["csv", "parquet"])
+        for trace in traces:
+            table.add(Path("clip.mp4"), trace)
+        table.finish([Path("clip.mp4")])
+    for rows in (pd.read_csv(tmp_path / "traces.csv"), pd.read_parquet(tmp_path / "traces.parquet")):
+        assert list(rows["recording"].unique()) == ["clip-person-7", "clip-person-1"]
