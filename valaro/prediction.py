@@ -199,8 +199,8 @@ def predict(
             `Progress` at every step.
         out: a folder for files, as `valaro predict` writes them: OUT/<name>/<name>.csv ..., and
             OUT/traces.csv (.parquet) with all recordings; None writes none.
-        formats: of these files: csv, parquet, json, vtt, eaf, png, mp4, html. The summary (JSON) is always
-            there.
+        formats: of these files, in a list or with commas: csv, parquet, json, vtt, eaf, png, mp4, html. The
+            summary (JSON) is always there.
         force: replace files of earlier runs.
         jobs: recordings at a time, in processes of their own.
         person: whose face: left, right, largest, first, prominent, a number (1: the most prominent), or all;
@@ -224,7 +224,7 @@ def predict(
         raise BadInput(recordings[0], "no such file", "Check the name")
     chosen = _model_of(model, system, detector, device).hearing(audio_track)
     files = files_for(recordings, Path(out), formats, force=force) if out is not None else None
-    who = None if person is None else str(person)
+    who = require_person(None if person is None else str(person))
     found = Predictions(chosen, recordings, files, jobs=jobs, progress=progress, person=who, hold=hold)
     if not alone or who == EVERYONE:
         return found
@@ -241,6 +241,7 @@ def files_for(recordings: Sequence[Path], out: Path, formats: Sequence[str], *, 
     Raises:
         ValaroError: a format is unknown or its library is missing, or two recordings would share a folder.
     """
+    formats = formats.split(",") if isinstance(formats, str) else formats
     for name in formats:
         if name not in KNOWN_FORMATS:
             raise ValaroError(unknown("format", name, KNOWN_FORMATS))

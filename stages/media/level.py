@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from av.audio.frame import format_dtypes
 from numpy.typing import NDArray
 
 from stages.core.arrays import Floats
@@ -14,6 +13,8 @@ MIN_SOUND_DB = -65.0
 input (-75 dB), well below quiet speech (-50 dB). ITU-R BS.1770 calls silent what is below -70 LKFS."""
 
 _BLOCK_S = 0.02
+_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
+"""NumPy's names of FFmpeg's sample formats."""
 _ENOUGH_S = 0.2  # a click is no sound; in a short recording a tenth of it is enough
 _ENOUGH_SHARE = 0.1
 
@@ -59,7 +60,7 @@ def full_scale(frame: Any) -> Floats:
 
     Shape: -> (n, channels) float32, full scale at 1.
     """
-    samples: NDArray[Any] = _planes(frame) if frame.format.is_planar else _packed(frame)
+    samples: NDArray[Any] = _held(frame)
     if samples.dtype == np.uint8:
         return (samples.astype(np.float32) - 128) / 128
     if np.issubdtype(samples.dtype, np.integer):
@@ -67,15 +68,13 @@ def full_scale(frame: Any) -> Floats:
     return samples.astype(np.float32, copy=False)
 
 
-def _packed(frame: Any) -> NDArray[Any]:
-    return np.asarray(frame.to_ndarray()).reshape(-1, frame.layout.nb_channels)
-
-
-def _planes(frame: Any) -> NDArray[Any]:
+def _held(frame: Any) -> NDArray[Any]:
     """Shape: -> (n, channels).
 
     Not by PyAV's `to_ndarray`, which can end the process (seen with 18.1.0).
     """
-    kind = np.dtype(format_dtypes[frame.format.name])
-    planes = frame.planes[: frame.layout.nb_channels]
+    channels, kind = frame.layout.nb_channels, np.dtype(_TYPES[frame.format.name.removesuffix("p")])
+    if not frame.format.is_planar:
+        return np.frombuffer(frame.planes[0], kind, frame.samples * channels).reshape(-1, channels)
+    planes = frame.planes[:channels]
     return np.stack([np.frombuffer(plane, kind, frame.samples) for plane in planes], axis=1)

@@ -1,0 +1,48 @@
+"""What `valaro.predict` makes of the words that it is given."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import valaro
+from valaro import prediction
+
+
+class Model:
+    """Stands for a model: nothing is predicted here."""
+
+    def hearing(self, _track: int | None) -> "Model":
+        return self
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
+    """A recording, and how predictions are asked for."""
+    calls: list[dict[str, Any]] = []
+
+    def predictions(_model: Model, recordings: list[Path], files: Any, **options: Any) -> dict[str, Any]:
+        calls.append(options | {"recordings": recordings, "files": files})
+        return calls[-1]
+
+    monkeypatch.setattr(prediction, "Predictions", predictions)
+    monkeypatch.setattr(prediction, "_model_of", lambda *_: Model())
+    clip = tmp_path / "clip.mp4"
+    clip.touch()
+    return clip, calls
+
+
+@pytest.mark.parametrize("word", ["all", "ALL", " All "])
+def test_everyone_is_everyone_however_it_is_written(asked: tuple[Path, list[Any]], word: str) -> None:
+    clip, calls = asked
+    found = valaro.predict(clip, person=word)
+    assert found is calls[-1]  # an iterator, not the trace of the first person
+    assert calls[-1]["person"] == "all"
+
+
+def test_formats_in_one_text_are_several(asked: tuple[Path, list[Any]], tmp_path: Path) -> None:
+    clip, calls = asked
+    valaro.predict([clip], out=tmp_path / "out", formats="csv,eaf")
+    assert calls[-1]["files"].formats == ("csv", "eaf")
+    with pytest.raises(valaro.ValaroError, match="'cvs' is no format"):
+        valaro.predict([clip], out=tmp_path / "out", formats="cvs")
