@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from stages.core.errors import ValaroError
 from stages.engine.device import AUTO, require_device_name
 from stages.exports.formats import names_in, require_writers
 from valaro.commands.submission import require_free, write_submission
@@ -224,7 +225,7 @@ def _ended_by_signals(found: "Predictions") -> Iterator[None]:
                 worker.kill()
         psutil.wait_procs(workers, timeout=5)
         if found.table:
-            with suppress(OSError):
+            with suppress(OSError, ValaroError):
                 found.table.finish(found.recordings)
         if found.scratch:
             shutil.rmtree(found.scratch, ignore_errors=True)

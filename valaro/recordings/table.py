@@ -80,17 +80,29 @@ class TracesTable:
         """Write the tables; the recordings of this run come last, in the order given.
 
         Once: a signal may ask for it again while it is at work.
+
+        Raises:
+            ValaroError: a table couldn't be written, for want of room say; the other one is nevertheless.
         """
         if self._finishing:
             return
         self._finishing = True
         numbers = [k for wanted in order for k, name in enumerate(self._recordings) if name == wanted]
+        failed = dict[Path, OSError]()
         for file in self.files if numbers else ():
             parts = [self._part(number, file) for number in numbers]
-            with _alone(file.parent), whole(file) as partial:
-                _WRITERS[file.suffix](file, partial, parts, self._notices, self._replaces(parts))
+            try:
+                with _alone(file.parent), whole(file) as partial:
+                    _WRITERS[file.suffix](file, partial, parts, self._notices, self._replaces(parts))
+            except OSError as error:
+                failed[file] = error
             for part in parts:
                 remove(part)
+        for file, cause in failed.items():
+            raise ValaroError(
+                f"{file}: {cause.strerror or cause}. The recordings of this run aren't in it, only in their "
+                "own folders: make room, and run them again with --force."
+            ) from cause
 
 
 @contextmanager

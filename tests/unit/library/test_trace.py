@@ -1,5 +1,7 @@
 """A trace as a table, a picture, a file."""
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pandas as pd
 import pytest
 
 from stages.core.errors import ValaroError
+from valaro.recordings import table as table_module
 from valaro.recordings.table import TracesTable
 from valaro.trace import BOX_COLUMNS, Faces, Trace, no_faces, rounded, table_of
 
@@ -142,3 +145,19 @@ def test_people_whom_a_later_run_does_not_find_leave_the_tables(tmp_path: Path) 
         table.finish([Path("clip.mp4")])
     for rows in (pd.read_csv(tmp_path / "traces.csv"), pd.read_parquet(tmp_path / "traces.parquet")):
         assert list(rows["recording"].unique()) == ["clip-person-7", "clip-person-1"]
+
+
+def test_a_table_without_room_is_named_and_the_other_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setitem(table_module._WRITERS, ".csv", full)
+    (tmp_path / "scratch").mkdir()
+    table = TracesTable(tmp_path, tmp_path / "scratch", ["csv", "parquet"])
+    trace = trace_of()
+    table.add(trace.video, trace)
+    with pytest.raises(ValaroError, match=r"traces\.csv: No space left on device\. .* again with --force"):
+        table.finish([trace.video])
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["traces.parquet"]
