@@ -4,6 +4,7 @@
 <folder>/<id>/results/<stem>/<stem>.csv    what came out, in every format
 """
 
+import os
 import queue
 import secrets
 import threading
@@ -177,8 +178,8 @@ class Shelf:
                     recording.step, recording.share = content
                 elif kind == "done":
                     recording.summary, state = content, "done"
-                else:
-                    recording.error = content
+                else:  # the folder is nothing to the user, and is gone when the app ends
+                    recording.error = content.replace(f"{folder / 'upload'}{os.sep}", "")
         except EOFError:  # the process has ended
             pass
         process.join()

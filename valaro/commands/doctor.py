@@ -73,7 +73,7 @@ def findings() -> Iterator[Finding]:
         params = load_params()
         yield Finding(Grade.OK, "params.yaml", f"valid; {_profile()}")
     except ValaroError as error:
-        yield Finding(Grade.MISSING, "params.yaml", str(error))
+        yield _without_params(error)
     yield from _repository()
     yield _disk()
     if params:
@@ -126,6 +126,14 @@ def _packages() -> Iterator[Finding]:
         yield Finding(Grade.MISSING, "packages", "; ".join(wrong), "Run `make setup` in the checkout.")
     else:
         yield Finding(Grade.OK, "packages", f"all {len(needed)} that are needed")
+
+
+def _without_params(error: ValaroError) -> Finding:
+    """Parameters are needed for the pipeline only, which is where dvc.yaml is."""
+    if Path("params.yaml").exists() or Path("dvc.yaml").exists():
+        return Finding(Grade.MISSING, "params.yaml", str(error))
+    remedy = "Run this from the checkout for the pipeline; predict and app work anywhere."
+    return Finding(Grade.NOTE, "params.yaml", "none here", remedy)
 
 
 def _profile() -> str:

@@ -100,7 +100,7 @@ def test_a_recording_goes_from_waiting_to_done(shelf: Shelf, begun: list[Analysi
 def test_a_failure_has_its_reason(shelf: Shelf, begun: list[Analysis]) -> None:
     recording = put(shelf, "a.mp4")
     wait_until(lambda: len(begun) == 1)
-    begun[0].sender.send(("failed", "a.mp4: no face in it."))
+    begun[0].sender.send(("failed", f"{begun[0].recording}: no face in it."))
     begun[0].end()
     wait_until(lambda: recording.state == "failed")
     assert recording.error == "a.mp4: no face in it."

@@ -87,6 +87,11 @@ def test_parameters_that_are_wrong_are_named(root: Path) -> None:
 def test_outside_a_repository_it_says_where_to_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = run()
+    assert result.exit_code == 0  # for `valaro predict` everything is there
+    assert "none here" in line_of(result, "params.yaml")
+    assert "MISSING" not in result.stdout
+    (tmp_path / "dvc.yaml").touch()
+    result = run()
     assert result.exit_code == 1
     assert "Run this from" in line_of(result, "params.yaml")
 
