@@ -84,11 +84,8 @@ def trained(
         project.lay(shared / "media" / "clips" / clip, split, subjects, rows=frames[clip])
     profile = yaml.safe_load((repository / "profiles" / "affwild2.yaml").read_text(encoding="utf-8"))
     params = only_what_must_change(profile)
-    (folder / "corpus/annotations/VA_test_set_release.txt").rename(
-        folder / "corpus" / params["index"]["test_list"]
-    )
     rows = "".join(f"{SILENT}/{n:05d}.jpg,-5,-5\n" for n in range(1, frames[f"{SILENT}.mp4"] + 1))
-    form = folder / "corpus" / params["submission"]["sample_file"]
+    form = folder / "corpus/annotations/VA_test_set_sample.txt"
     form.write_text(f"image_location,valence,arousal\n{rows}", encoding="utf-8")
     project.write_params(params)
     print(project.dvc("repro"))
