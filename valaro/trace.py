@@ -192,13 +192,21 @@ class Trace(ExportedTrace):
             import matplotlib.pyplot as plt
 
             _, axes = plt.subplots(figsize=(10, 3.5), layout="constrained")
-        draw_trace(axes, self.title, self.time_s, self.valence_arousal, **self._drawn())
+        draw_trace(axes, self.title, **self._drawn())
         axes.legend(loc="lower right", ncols=4, frameon=False)
         return axes
 
     def _drawn(self) -> Mapping[str, Any]:
+        """What a plot shows: the frames, and where some are left out a gap between them."""
+        gaps = np.flatnonzero(self.until_s[:-1] < self.time_s[1:]) + 1
         flags = {"detected": self.detected if len(self.faces) else None, "speaking": self.speaking}
-        return {"interval": self.interval, "notice": self.notice} | flags
+        return {
+            "time_s": np.insert(self.time_s, gaps, self.until_s[gaps - 1]),
+            "valence_arousal": np.insert(self.valence_arousal, gaps, np.nan, axis=0),
+            "interval": None if self.interval is None else np.insert(self.interval, gaps, np.nan, axis=0),
+            "notice": self.notice,
+            **{name: None if flag is None else np.insert(flag, gaps, True) for name, flag in flags.items()},
+        }
 
     @property
     def title(self) -> str:
@@ -219,7 +227,7 @@ class Trace(ExportedTrace):
         from stages.media.plot import plot_trace
 
         picture = io.BytesIO()
-        plot_trace(picture, self.title, self.time_s, self.valence_arousal, **self._drawn())
+        plot_trace(picture, self.title, **self._drawn())
         return picture.getvalue()
 
     def _repr_html_(self) -> str:

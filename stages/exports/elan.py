@@ -79,7 +79,7 @@ def annotations(trace: Trace) -> dict[str, list[Annotation]]:
         for target, values in zip(TARGETS, seconds.valence_arousal.T.tolist(), strict=True)
     }
     for name, flags in (("speaking", trace.speaking), ("face seen", trace.detected)):
-        runs = runs_s(flags, trace.time_s, trace.duration_s).tolist()
+        runs = runs_s(flags, trace.time_s, trace.duration_s, trace.until_s).tolist()
         tiers[name] = [(begin_s, end_s, name) for begin_s, end_s in runs]
     if trace.notice:
         tiers["notice"] = [(0.0, max(trace.duration_s, float(trace.time_s[-1])), trace.notice)]

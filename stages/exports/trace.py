@@ -101,6 +101,22 @@ class Trace:
         return np.arange(len(self)) if self.frame is None else self.frame
 
     @property
+    def until_s(self) -> Floats:
+        """(N,) end of each frame in seconds: the begin of the next one, or, where that is left out, earlier.
+
+        A frame before such a gap lasts as long as the frames in the gap do on average, the last one of a
+        trace that leaves out frames as long as the average of the recording.
+        """
+        end_s = max(self.duration_s, float(self.time_s[-1])) if len(self) else 0.0
+        if self.frame is None or not len(self):
+            return np.append(self.time_s[1:], [end_s] * min(len(self), 1))
+        lasting_s = np.diff(self.time_s) / np.diff(self.frame)
+        if self.summary.get("abstained_beyond") is not None and self.summary.get("rate_hz"):
+            end_s = min(end_s, float(self.time_s[-1]) + 1 / self.summary["rate_hz"])
+        until_s = np.where(np.diff(self.frame) > 1, self.time_s[:-1] + lasting_s, self.time_s[1:])
+        return np.append(until_s, end_s)
+
+    @property
     def meanings(self) -> dict[str, str]:
         """Column of its table -> meaning."""
         return COLUMNS if self.interval is None else COLUMNS | BOUNDS
@@ -164,22 +180,38 @@ def seconds_of(trace: Trace) -> Seconds:
     sums = [np.bincount(of_frame, trace.valence_arousal[valued, column]) for column in range(2)]
     last = np.cumsum(counts) - 1
     index = np.flatnonzero(valued)
-    begins, ends = index[last - counts + 1], index[last] + 1
-    after_s = np.append(trace.time_s, max(trace.duration_s, float(trace.time_s[-1])))
-    from_start, to_end = valued[begins - 1] | (begins == 0), np.append(valued, False)[ends]
+    begins, ends = index[last - counts + 1], index[last]
+    until_s = trace.until_s
+    goes_on = _goes_on(valued, trace.time_s, until_s)
+    from_start = np.append(trace.frames[0] == 0, goes_on)[begins]
+    to_end = np.append(goes_on, False)[ends]
     begin_s = np.where(from_start, second, trace.time_s[begins])
-    end_s = np.minimum(second + 1.0, np.where(to_end, after_s[-1], after_s[ends]))
+    end_s = np.minimum(second + 1.0, np.where(to_end, np.inf, until_s[ends]))
     return Seconds(begin_s.astype(np.float64), end_s, np.column_stack(sums) / counts[:, None])
 
 
-def runs_s(flags: Flags, time_s: Floats, duration_s: float) -> Floats:
+def runs_s(flags: Flags, time_s: Floats, duration_s: float, until_s: Floats | None = None) -> Floats:
     """Time intervals in which a flag is set: from its first frame to the next frame without it.
 
     Shape: (N,), (N,) -> (R, 2) begin and end in seconds; the last may end at `duration_s`.
+
+    Args:
+        flags: of the frames.
+        time_s: of the frames, increasing.
+        duration_s: end of the last one.
+        until_s: (N,) end of each frame, if some are left out: an interval ends there. See `Trace.until_s`.
     """
-    edges = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
-    ends_s = np.append(time_s, max(duration_s, float(time_s[-1]) if len(time_s) else 0.0))
-    return np.column_stack([ends_s[edges == 1], ends_s[edges == -1]])
+    if until_s is None:
+        until_s = np.append(time_s[1:], [max(duration_s, float(time_s[-1]))] if len(time_s) else [])
+    goes_on = _goes_on(flags, time_s, until_s)
+    begins = flags & ~np.append(False, goes_on)[: len(flags)]
+    ends = flags & ~np.append(goes_on, False)[: len(flags)]
+    return np.column_stack([time_s[begins], until_s[ends]])
+
+
+def _goes_on(flags: Flags, time_s: Floats, until_s: Floats) -> Flags:
+    """Whether a flag is set at two frames that follow each other. Shape: (N,), (N,), (N,) -> (N - 1,)."""
+    return np.asarray(flags[:-1] & flags[1:] & (until_s[:-1] >= time_s[1:]))
 
 
 def moments(values: Floats, seen: Flags) -> dict[str, float | None]:

@@ -112,6 +112,38 @@ def test_runs_by_hand() -> None:
     assert runs_s(flags, time_s, 0.5).tolist() == [[0.0, 0.1], [0.3, 0.5]]
 
 
+def gone_for_a_while() -> Trace:
+    """Somebody is there in three parts of five seconds, and nobody at the end; the interval tells all."""
+    time_s = np.arange(125) / 25
+    there = (time_s < 1.5) | ((time_s >= 3.2) & (time_s < 3.4)) | ((time_s >= 3.6) & (time_s < 4.5))
+    values = np.where(there[:, None], [0.25, -0.5], np.nan)
+    return Trace(
+        name="gone",
+        video=Path("gone.mp4"),
+        time_s=time_s,
+        valence_arousal=values,
+        detected=there,
+        speaking=there,
+        duration_s=5.0,
+        summary={"rate_hz": 25.0, "notes": []},
+        interval=np.stack([values - 0.1, values + 0.1], axis=2),
+    )
+
+
+def test_frames_that_are_left_out_end_what_lasts(tmp_path: Path) -> None:
+    """Without the frames in which nobody is there, seconds and spans are the same."""
+    whole = gone_for_a_while()
+    kept = whole.confident(2.0)
+    kept = replace(kept, summary={**kept.summary, "abstained_beyond": 2.0})
+    assert len(kept) < len(whole)
+    for write, name in ((write_eaf, "t.eaf"), (write_vtt, "t.vtt")):
+        for number, trace in enumerate((whole, kept)):
+            write(tmp_path / f"{number}{name}", trace)
+        assert (tmp_path / f"0{name}").read_text() == (tmp_path / f"1{name}").read_text()
+    np.testing.assert_allclose(kept.until_s[-1], 4.52)
+    assert not len(whole.confident(0.1).until_s)
+
+
 def read(document: Path) -> Xml.Element:
     """The root of a document of our own."""
     return Xml.parse(document).getroot()  # noqa: S314

@@ -161,3 +161,19 @@ def test_a_table_without_room_is_named_and_the_other_is_written(
     with pytest.raises(ValaroError, match=r"traces\.csv: No space left on device\. .* again with --force"):
         table.finish([trace.video])
     assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["traces.parquet"]
+
+
+def test_a_plot_has_gaps_where_frames_are_left_out() -> None:
+    trace = trace_of()
+    kept = np.array([0, 1, 4, 5])
+    part = replace(
+        trace,
+        frame=kept,
+        **{
+            name: getattr(trace, name)[kept]
+            for name in ("time_s", "valence_arousal", "detected", "speaking", "interval")
+        },
+    )
+    for line in part.plot().lines[-2:]:
+        np.testing.assert_allclose(line.get_xdata(), [0, 0.1, 0.2, 0.4, 0.5])
+        assert np.isnan(line.get_ydata()).tolist() == [False, False, True, False, False]
