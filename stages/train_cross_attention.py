@@ -31,12 +31,11 @@ from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
 from stages.core.folds import validation_folds
 from stages.core.labels import resample_labels
-from stages.core.measures import TARGETS, moments_per_target
+from stages.core.measures import TARGETS
 from stages.core.notes import Note
 from stages.core.params import CrossAttentionParams, CrossfitParams, load_params
 from stages.engine.stage import Stage, main
 from stages.engine.units import Unit
-from stages.fusion.postprocessing import smooth_to_native
 from stages.fusion.streams import Streams, read_streams, step_of
 from stages.inference.after_training import CROSS_ATTENTION, exporting
 from stages.temporal.normalisation import Normaliser
@@ -57,6 +56,7 @@ def train(unit: Unit, settings: CrossAttentionParams) -> list[Note]:
     from stages.training.curves import Curves
     from stages.training.loop import fit
     from stages.training.losses import ccc_loss
+    from stages.training.scorer import RecordingScorer
 
     training = [name for name in unit.facts["train"] if _ever_seen(unit, name)]
     validation, folds = unit.facts["validation"], unit.facts["folds"]
@@ -77,13 +77,14 @@ def train(unit: Unit, settings: CrossAttentionParams) -> list[Note]:
     batches = DataLoader(
         windows, batch_size=settings.batch_size, shuffle=True, drop_last=len(windows) > settings.batch_size
     )
-    scorer = _Scorer(unit, validation, normaliser, window, step_s, settings.validation_smooth_s, folds)
+    predict = _Predictor(unit, normaliser, window, step_s)
+    index = {name: unit.reads[f"index/{name}"] for name in validation}
     with Curves("cross_attention", unit.scratch / "live") as curves:
         fitted = fit(
             model,
             lambda net, batch: ccc_loss(net(batch.embedding), batch.target),
             batches,
-            scorer,
+            RecordingScorer(predict, index, settings.validation_smooth_s, folds),
             settings.optimisation,
             stop_on="mean_ccc",
             keep=kept_scores(folds, CHOSEN_BY),
@@ -106,7 +107,7 @@ def train(unit: Unit, settings: CrossAttentionParams) -> list[Note]:
             epochs_by_fold=chosen_epochs(fitted, folds, CHOSEN_BY),
         )
         names = [name for name in validation if name in folds and len(_streams(unit, name).time_s)]
-        write_out_of_fold(unit.writes["out_of_fold"], fitted, model, folds, CHOSEN_BY, names, scorer.predict)
+        write_out_of_fold(unit.writes["out_of_fold"], fitted, model, folds, CHOSEN_BY, names, predict)
     return []
 
 
@@ -166,47 +167,21 @@ def _windows(unit: Unit, names: list[str], normaliser: Normaliser, window: int, 
     )
 
 
-class _Scorer:
-    """CCC of whole validation videos at native rate (paper, section 4.3)."""
+class _Predictor:
+    """One subject on the grid, the steps that both modalities describe: model, name -> (T, 2), (T,)."""
 
-    def __init__(
-        self,
-        unit: Unit,
-        names: list[str],
-        normaliser: Normaliser,
-        window: int,
-        step_s: float,
-        smooth_s: float,
-        folds: dict[str, int],
-    ) -> None:
-        self._unit, self._names, self._normaliser, self._folds = unit, names, normaliser, folds
-        self._window, self._step_s, self._smooth_s = window, step_s, smooth_s
-        self._shown, self._labels = Kept(self._read_shown), Kept(self._read_labels)
+    def __init__(self, unit: Unit, normaliser: Normaliser, window: int, step_s: float) -> None:
+        self._unit, self._normaliser, self._window, self._step_s = unit, normaliser, window, step_s
+        self._shown = Kept(self._read_shown)
 
-    def __call__(self, model: Any) -> dict[str, float]:
-        from stages.training.crossfit import fold_scores
-
-        parts = {}
-        for name in self._names:
-            predicted, time_s = self.predict(model, name)
-            valence_arousal, native_s = self._labels(name)
-            trace = smooth_to_native(predicted, time_s, native_s, self._smooth_s)
-            parts[name] = moments_per_target(valence_arousal, trace)
-        return fold_scores(parts, self._folds)
-
-    def predict(self, model: Any, name: str) -> tuple[Floats, Floats]:
-        """One subject on the grid, the steps that both modalities describe. Shape: -> (T, 2), (T,)."""
+    def __call__(self, model: Any, name: str) -> tuple[Floats, Floats]:
         from stages.temporal.dynamic import saying
         from stages.temporal.recording import predict_runs
 
         shown, time_s = self._shown(name)
+        hop = max(1, self._window // 2)
         predicted = predict_runs(
-            saying(model),
-            shown,
-            time_s,
-            step_s=self._step_s,
-            window=self._window,
-            hop=max(1, self._window // 2),
+            saying(model), shown, time_s, step_s=self._step_s, window=self._window, hop=hop
         )
         return predicted, time_s
 
@@ -214,11 +189,6 @@ class _Scorer:
         """The model's input, and its times."""
         streams = _streams(self._unit, name)
         return streams.scaled(self._normaliser.apply), streams.time_s
-
-    def _read_labels(self, name: str) -> tuple[Floats, Floats]:
-        """Of the native frames, and their times."""
-        index = read_arrays(self._unit.reads[f"index/{name}"], "valence_arousal", "time_s")
-        return index["valence_arousal"], index["time_s"]
 
 
 def unit_of(workspace: Workspace, corpus: Corpus, crossfit: CrossfitParams) -> Unit:

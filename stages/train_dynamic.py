@@ -27,12 +27,11 @@ from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import ValaroError
 from stages.core.folds import validation_folds
 from stages.core.labels import resample_labels
-from stages.core.measures import TARGETS, moments_per_target
+from stages.core.measures import TARGETS
 from stages.core.notes import Note
 from stages.core.params import CrossfitParams, DynamicParams, load_params
 from stages.engine.stage import Stage, main
 from stages.engine.units import Unit
-from stages.fusion.postprocessing import smooth_to_native
 from stages.inference.after_training import DYNAMIC, exporting
 from stages.temporal.missing import Missing, fitted_on, model_input
 from stages.temporal.normalisation import Normaliser
@@ -58,6 +57,7 @@ def train(unit: Unit, settings: DynamicParams) -> list[Note]:
     from stages.training.crossfit import chosen_epochs, kept_scores, write_out_of_fold
     from stages.training.curves import Curves
     from stages.training.loop import fit
+    from stages.training.scorer import RecordingScorer
     from stages.training.until import Until
 
     training = [name for name in unit.facts["train"] if _ever_seen(unit, name)]
@@ -79,7 +79,9 @@ def train(unit: Unit, settings: DynamicParams) -> list[Note]:
     batches = DataLoader(
         windows, batch_size=settings.batch_size, shuffle=True, drop_last=len(windows) > settings.batch_size
     )
-    scorer = _Scorer(unit, validation, normaliser, window, settings, folds)
+    predict = _Predictor(unit, normaliser, window, missing)
+    index = {name: unit.reads[f"index/{name}"] for name in validation}
+    scorer = RecordingScorer(predict, index, settings.validation_smooth_s, folds)
     until = Until(unit.facts["epochs"], "mean_ccc") if "epochs" in unit.facts else None
     with Curves("dynamic", unit.scratch / "live") as curves:
         fitted = fit(
@@ -113,7 +115,7 @@ def train(unit: Unit, settings: DynamicParams) -> list[Note]:
             epochs_by_fold=chosen_epochs(fitted, folds, CHOSEN_BY),
         )
         names = [name for name in validation if name in folds]
-        write_out_of_fold(unit.writes["out_of_fold"], fitted, model, folds, CHOSEN_BY, names, scorer.predict)
+        write_out_of_fold(unit.writes["out_of_fold"], fitted, model, folds, CHOSEN_BY, names, predict)
     return []
 
 
@@ -176,35 +178,14 @@ def _windows(
     )
 
 
-class _Scorer:
-    """CCC of whole validation videos at native rate (paper, section 4.3)."""
+class _Predictor:
+    """One subject on the grid: model, name -> (T, 2), (T,)."""
 
-    def __init__(
-        self,
-        unit: Unit,
-        names: list[str],
-        normaliser: Normaliser,
-        window: int,
-        settings: DynamicParams,
-        folds: dict[str, int],
-    ) -> None:
-        self._unit, self._names, self._normaliser = unit, names, normaliser
-        self._window, self._settings, self._folds = window, settings, folds
-        self._shown, self._labels = Kept(self._read_shown), Kept(self._read_labels)
+    def __init__(self, unit: Unit, normaliser: Normaliser, window: int, missing: Missing) -> None:
+        self._unit, self._normaliser, self._window, self._missing = unit, normaliser, window, missing
+        self._shown = Kept(self._read_shown)
 
-    def __call__(self, model: Any) -> dict[str, float]:
-        from stages.training.crossfit import fold_scores
-
-        parts = {}
-        for name in self._names:
-            predicted, time_s = self.predict(model, name)
-            valence_arousal, native_s = self._labels(name)
-            trace = smooth_to_native(predicted, time_s, native_s, self._settings.validation_smooth_s)
-            parts[name] = moments_per_target(valence_arousal, trace)
-        return fold_scores(parts, self._folds)
-
-    def predict(self, model: Any, name: str) -> tuple[Floats, Floats]:
-        """One subject on the grid. Shape: -> (T, 2), (T,)."""
+    def __call__(self, model: Any, name: str) -> tuple[Floats, Floats]:
         from stages.temporal.dynamic import saying
         from stages.temporal.recording import predict_sequence
 
@@ -215,14 +196,10 @@ class _Scorer:
     def _read_shown(self, name: str) -> tuple[Floats, Flags | None, Floats]:
         """The model's input, the steps that it may attend to, and their times."""
         embedded = read_arrays(self._unit.reads[f"embeddings/{name}"], "embedding", "detected", "time_s")
-        missing = self._settings.missing
-        shown, known = model_input(self._normaliser, embedded["embedding"], embedded["detected"], missing)
+        shown, known = model_input(
+            self._normaliser, embedded["embedding"], embedded["detected"], self._missing
+        )
         return shown, known, embedded["time_s"]
-
-    def _read_labels(self, name: str) -> tuple[Floats, Floats]:
-        """Of the native frames, and their times."""
-        index = read_arrays(self._unit.reads[f"index/{name}"], "valence_arousal", "time_s")
-        return index["valence_arousal"], index["time_s"]
 
 
 def unit_of(workspace: Workspace, corpus: Corpus, crossfit: CrossfitParams) -> Unit:
