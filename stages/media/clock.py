@@ -40,26 +40,32 @@ class Track:
         pts: stamp of every packet, in file order; None where it has none.
         key: whether decoding can begin there.
         place: number of the packet in the file, counted over all streams.
+        discarded: whether it is decoded but not shown. Where an edit list takes pieces of a file, each piece
+            begins and ends with such packets, whose stamps overlap those of its neighbours.
     """
 
     tick: Fraction
     pts: list[int | None] = field(default_factory=list)
     key: list[bool] = field(default_factory=list)
     place: list[int] = field(default_factory=list)
+    discarded: list[bool] = field(default_factory=list)
 
     def add(self, packet: Any, place: int) -> None:
         """Take the next packet of the stream."""
         self.pts.append(packet.pts)
         self.key.append(packet.is_keyframe)
         self.place.append(place)
+        self.discarded.append(packet.is_discard)
 
     def start_s(self) -> float:
         """The first stamp; infinite where there is none."""
         return next((float(stamp * self.tick) for stamp in self.pts if stamp is not None), np.inf)
 
     def times_s(self) -> Floats:
-        """(N,) seconds; NaN where there is no stamp."""
+        """(N,) seconds; NaN where there is no stamp, or nothing is shown."""
         stamps = np.array([np.nan if stamp is None else stamp for stamp in self.pts], np.float64)
+        if any(self.discarded):
+            stamps[np.flatnonzero(self.discarded)] = np.nan
         return stamps * (self.tick.numerator / self.tick.denominator)
 
 
