@@ -73,6 +73,7 @@ from valaro.options import (
     Port,
     ProfileName,
     Recordings,
+    Recursive,
     Repair,
     Replace,
     ReplaceFiles,
@@ -114,6 +115,7 @@ def valaro(
 def predict(
     recordings: Recordings,
     out: Out,
+    recursive: Recursive = False,
     models: Models = None,
     detector: DetectorName = None,
     device: Device = None,
@@ -155,6 +157,7 @@ def predict(
             hold=hold,
             force=force,
             abstain=abstain,
+            recursive=recursive,
         )
     raise typer.Exit(1 if failed else 0)
 

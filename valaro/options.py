@@ -25,13 +25,21 @@ Recordings = Annotated[
         help="Videos of any common format; a folder, or a pattern in quotes such as 'clips/**/*.mp4'.",
     ),
 ]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Search the folders below a folder, too; not hidden ones.")
+]
 Device = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Where to compute: cpu, cuda, cuda:1. Default: a GPU if there is one."),
 ]
 Out = Annotated[
     Path,
-    typer.Option(metavar="DIR", file_okay=False, help="Folder for the results: DIR/<name>/<name>.csv …"),
+    typer.Option(
+        metavar="DIR",
+        file_okay=False,
+        help="Folder for the results: DIR/<name>/<name>.csv …; of several files of equal name "
+        "DIR/<folder>_<name>/<folder>_<name>.csv …",
+    ),
 ]
 Models = Annotated[
     Path | None,

@@ -3,8 +3,9 @@
 import sys
 import tempfile
 import warnings
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -13,12 +14,13 @@ from stages.engine.device import on_device
 from stages.exports.formats import require_writers
 from valaro.model import Model, load_model
 from valaro.progress import Bar, Meter, Tell, ignore, nobody
-from valaro.recordings.batch import RESULTS, Files, Outcome, Task, predict_all, private_folder
+from valaro.recordings.batch import RESULTS, Files, Named, Outcome, Task, predict_all, private_folder
 from valaro.recordings.chain import step_names
 from valaro.recordings.formats import KNOWN_FORMATS
+from valaro.recordings.names import names_for
 from valaro.recordings.presence import EVERYONE, require_person
 from valaro.recordings.table import TracesTable
-from valaro.sources import Source, is_many, recordings_in, require_distinct
+from valaro.sources import Source, is_many, recordings_in
 from valaro.suggestions import unknown
 from valaro.trace import Trace, table_of
 
@@ -40,7 +42,7 @@ class Predictions(Iterator[Trace]):
     def __init__(
         self,
         model: Model,
-        recordings: Sequence[Path],
+        names: Mapping[Path, str],
         files: Files | None = None,
         *,
         jobs: int = 1,
@@ -49,17 +51,18 @@ class Predictions(Iterator[Trace]):
         hold: bool = False,
     ) -> None:
         self._person, self._hold = require_person(person), hold
-        self.model, self.recordings, self.failures = model, recordings, list[ValaroError]()
+        self._named = [Named(file, name) for file, name in names.items()]
+        self.model, self.recordings, self.failures = model, list(names), list[ValaroError]()
         self.scratch: Path | None = None
         """The private folder while the work goes on."""
         self.table: TracesTable | None = None
         """The table over all recordings, where files are written."""
         self._files, self._jobs = files, jobs
         shown = sys.stderr.isatty() if progress is None else progress is True
-        self.bar = Bar(len(recordings)) if shown else None
+        self.bar = Bar(len(names)) if shown else None
         tell = progress if callable(progress) else self.bar or ignore
         steps = [*step_names(model.trained), *([RESULTS] if files else [])]
-        self._meter = Meter(steps, len(recordings), tell)
+        self._meter = Meter(steps, len(names), tell)
         self._outcomes = self._work()
 
     def __len__(self) -> int:
@@ -115,11 +118,12 @@ class Predictions(Iterator[Trace]):
             if self._files:
                 table = self.table = TracesTable(self._files.out, self.scratch, self._files.formats)
                 stack.callback(table.finish, self.recordings)
-            for outcome in predict_all(task, self.recordings, self._jobs):
+                task = replace(task, tables=table.suffixes)
+            for outcome in predict_all(task, self._named, self._jobs):
                 if not outcome.more:
                     self._meter.finished(outcome.video)
-                if table and outcome.trace is not None:
-                    table.add(outcome.video, outcome.trace)
+                if table and outcome.folder and outcome.trace is not None:
+                    table.add(outcome.video, outcome.folder)
                 yield outcome
 
 
@@ -127,6 +131,7 @@ class Predictions(Iterator[Trace]):
 def predict(  # type: ignore[overload-overlap]
     source: Source,
     *,
+    recursive: bool = ...,
     model: Model | Source | None = ...,
     system: str = ...,
     detector: str | None = ...,
@@ -146,6 +151,7 @@ def predict(  # type: ignore[overload-overlap]
 def predict(
     source: Iterable[Source],
     *,
+    recursive: bool = ...,
     model: Model | Source | None = ...,
     system: str = ...,
     detector: str | None = ...,
@@ -164,6 +170,7 @@ def predict(
 def predict(
     source: Source | Iterable[Source],
     *,
+    recursive: bool = False,
     model: Model | Source | None = None,
     system: str = "best",
     detector: str | None = None,
@@ -187,7 +194,8 @@ def predict(
 
     Args:
         source: a file; or a folder (the recordings in it), a pattern (`clips/**/*.mp4`) or a list of these.
-            Of folders and patterns, files that an earlier run wrote are left out.
+            Files that an earlier run wrote are left out.
+        recursive: search the folders below a folder, too; hidden ones are left out.
         model: from `load_model`, or what it takes; None: the models of this repository if they learnt from a
             real corpus, else the starter.
         system: a system or a fusion of systems (`dynamic`, `dwf_dynamic_audio`); `best`: by the evaluation.
@@ -198,7 +206,8 @@ def predict(
         progress: True shows a bar, False doesn't, None does on a terminal; or a function that is told a
             `Progress` at every step.
         out: a folder for files, as `valaro predict` writes them: OUT/<name>/<name>.csv ..., and
-            OUT/traces.csv (.parquet) with all recordings; None writes none.
+            OUT/traces.csv (.parquet) with all recordings; None writes none. The name is that of the file;
+            recordings of equal name get folders in front that tell them apart (`P01_cam`).
         formats: of these files, in a list or with commas: csv, parquet, json, vtt, eaf, png, mp4, html. The
             summary (JSON) is always there.
         force: replace files of earlier runs.
@@ -218,14 +227,15 @@ def predict(
     """
     single = isinstance(source, str | Path) or hasattr(source, "__fspath__")
     named: list[Source] = [source] if single else list(source)  # type: ignore[arg-type, list-item]
-    recordings = recordings_in(named)
+    recordings = recordings_in(named, recursive=recursive)
     alone = single and not is_many(named[0])
     if alone and not recordings[0].exists():
         raise BadInput(recordings[0], "no such file", "Check the name")
     chosen = _model_of(model, system, detector, device).hearing(audio_track)
-    files = files_for(recordings, Path(out), formats, force=force) if out is not None else None
+    files = files_for(Path(out), formats, force=force) if out is not None else None
+    names = names_for(recordings, files.out if files else None)
     who = require_person(None if person is None else str(person))
-    found = Predictions(chosen, recordings, files, jobs=jobs, progress=progress, person=who, hold=hold)
+    found = Predictions(chosen, names, files, jobs=jobs, progress=progress, person=who, hold=hold)
     if not alone or who == EVERYONE:
         return found
     outcome = next(found.outcomes())
@@ -235,18 +245,17 @@ def predict(
     return outcome.trace
 
 
-def files_for(recordings: Sequence[Path], out: Path, formats: Sequence[str], *, force: bool) -> Files:
+def files_for(out: Path, formats: Sequence[str], *, force: bool) -> Files:
     """What to write of every recording, once it is sure that it can be.
 
     Raises:
-        ValaroError: a format is unknown or its library is missing, or two recordings would share a folder.
+        ValaroError: a format is unknown or its library is missing.
     """
     formats = formats.split(",") if isinstance(formats, str) else formats
     for name in formats:
         if name not in KNOWN_FORMATS:
             raise ValaroError(unknown("format", name, KNOWN_FORMATS))
     require_writers(formats)
-    require_distinct(recordings, out)
     return Files(out, tuple(formats), force)
 
 

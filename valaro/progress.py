@@ -46,6 +46,11 @@ class Progress(NamedTuple):
     done: int
     total: int
 
+    @property
+    def label(self) -> str:
+        """The recording and its folder: many may have one name."""
+        return "/".join(self.recording.parts[-2:])
+
 
 Tell = Callable[[Progress], None]
 
@@ -104,7 +109,7 @@ class Bar:
 
     def __call__(self, progress: Progress) -> None:
         """Move the bar."""
-        what = printable(f"{progress.recording.name}: {progress.step}")
+        what = printable(f"{progress.label}: {progress.step}")
         reached, count = progress.done + progress.share, self._count(progress.done)
         self._bar.update(self._task, completed=reached, count=count, what=what)
 

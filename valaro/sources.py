@@ -1,22 +1,19 @@
 """What is to be predicted: files, folders, and patterns become a list of recordings."""
 
-import json
 import os
-import unicodedata
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from glob import glob, has_magic
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from stages.core.errors import BadInput, ValaroError
+from stages.core.errors import BadInput
 from stages.core.suffixes import VIDEO_SUFFIXES
+from stages.exports.whose import place_of, summary_in
+from valaro.recordings.formats import SUFFIXES
 
 Source = str | os.PathLike[str]
-"""A file, a folder (the recordings in it, none of folders below), or a pattern such as `clips/**/*.mp4`."""
+"""A file, a folder, or a pattern such as `clips/**/*.mp4`."""
 Kind = Literal["video", "picture", "sound"]
-SHOWN = 5
-"""Names shown of many."""
 
 VIDEOS = VIDEO_SUFFIXES
 PICTURES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
@@ -40,97 +37,85 @@ def _is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
-def recordings_in(sources: Iterable[Source], results: list[Path] | None = None) -> list[Path]:
+def recordings_in(
+    sources: Iterable[Source], results: list[Path] | None = None, *, recursive: bool = False
+) -> list[Path]:
     """Every recording that the sources name, each once, in their order; those of a folder by name.
 
     A file that is named is in the list whether it exists or not: the code that opens it reports errors. What
-    an earlier run wrote, such as its film, is no recording of a folder or a pattern.
+    an earlier run wrote, such as its film, is left out: the shell may have named it, for a pattern. It is
+    analysed if nothing but such files is named.
 
     Args:
         sources: files, folders, patterns.
         results: gets what earlier runs wrote, and would otherwise be taken for a recording.
+        recursive: search folders below a folder, too.
 
     Raises:
         BadInput: a folder or a pattern holds no recording.
     """
-    passed: dict[Path, None] = {}
-    found = dict.fromkeys(path for source in sources for path in _recordings_of(source, passed))
+    named, found, of_runs = list(sources), dict[Path, Path](), dict[Path, None]()
+    for source in named:
+        for path in _recordings_of(source, recursive=recursive):
+            place = place_of(path)  # one file may be named in several ways
+            if _is_folder(path) or _is_result(path):
+                of_runs[path] = None
+            elif place not in found or place == path.absolute():
+                found[place] = path
+    if of_runs and not found:
+        if many := [source for source in named if is_many(source)]:
+            raise BadInput(Path(many[0]), "holds only results of earlier runs", "Name a result to analyse it")
+        return list(of_runs)
     if results is not None:
-        results += [path for path in passed if path not in found]
-    return list(found)
+        results += of_runs
+    return list(found.values())
 
 
-def _recordings_of(source: Source, results: dict[Path, None]) -> Iterator[Path]:
+def _recordings_of(source: Source, *, recursive: bool) -> Iterator[Path]:
+    """Recordings and results; for a folder of results that has neither, the folder."""
     path = Path(source)
     if not is_many(source):
         yield path
         return
     if _is_folder(path):
-        names, problem = sorted(path.iterdir()), "holds no video, picture or sound"
+        named, problem = sorted(path.iterdir()), "holds no video, picture or sound"
+        problem += "" if recursive else " (--recursive searches the folders in it, too)"
     else:
         matches = glob(os.fspath(source), recursive=True)  # noqa: PTH207, a pattern may be absolute
-        names, problem = sorted(map(Path, matches)), "matches no recording"
-    possible = [one for one in names if _is_recording(one)]
-    of_runs = _results_among(possible)
-    recordings = [one for one in possible if one not in of_runs]
-    results |= dict.fromkeys(of_runs)
-    if of_runs and not recordings:
-        raise BadInput(path, f"{problem}, only results of earlier runs", "Name a result to analyse it")
+        named, problem = sorted(map(Path, matches)), "matches no recording"
+    found = _with_those_below(named, set()) if recursive else iter(named)
+    recordings = [one for one in found if _is_recording(one)]
     if not recordings:
+        if _is_folder(path) and any(summary_in(one) is not None for one in named):
+            yield path
+            return
         endings = ", ".join(sorted(VIDEOS | PICTURES | SOUNDS))
         raise BadInput(path, problem, f"Endings taken in folders and patterns: {endings}")
     yield from recordings
 
 
+def _with_those_below(paths: list[Path], seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """Files, and those in folders, by name; links to folders are followed, each folder is searched once."""
+    for path in paths:
+        if not _is_folder(path):
+            yield path
+        elif not path.name.startswith("."):
+            known = path.stat()
+            if (known.st_dev, known.st_ino) not in seen:
+                seen.add((known.st_dev, known.st_ino))
+                yield from _with_those_below(sorted(path.iterdir()), seen)
+
+
+def _is_result(path: Path) -> bool:
+    """Whether `valaro predict` wrote the file."""
+    folder = path.absolute().parent
+    ours = any(path.name == f"{folder.name}{suffix}" for suffix in SUFFIXES)
+    return ours and summary_in(folder) is not None
+
+
 def _is_recording(path: Path) -> bool:
     suffix, hidden = path.suffix.lower(), path.name.startswith(".")
     return suffix in VIDEOS | PICTURES | SOUNDS and not hidden and os.path.isfile(path)  # noqa: PTH113, see _is_folder
-
-
-def _results_among(files: Iterable[Path]) -> list[Path]:
-    """Films, plots and copies that an earlier run wrote into the folder of a recording."""
-    folder_of = {file: file.absolute().parent for file in files}
-    named = {file: folder for file, folder in folder_of.items() if file.name.startswith(f"{folder.name}.")}
-    of_runs = {folder for folder in dict.fromkeys(named.values()) if results_of(folder)}
-    return [file for file, folder in named.items() if folder in of_runs]
-
-
-def results_of(folder: Path) -> dict[str, Any]:
-    """The summary that every run writes, from the folder of a recording; empty where there is none."""
-    try:
-        summary = json.loads((folder / f"{folder.name}.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return summary if isinstance(summary, dict) and "valaro" in summary.get("versions", ()) else {}
-
-
-def name_of(recording: Path) -> str:
-    """Name of a recording's folder and files: the file's, without its ending where that leaves a name."""
-    return recording.stem if recording.stem.strip(".") else recording.name
-
-
-def require_distinct(recordings: Iterable[Path], out: Path) -> None:
-    """Two recordings can't share a folder (nor names that some file systems take for the same).
-
-    Raises:
-        ValaroError: two recordings have one stem.
-    """
-    by_name: dict[str, list[Path]] = defaultdict(list)
-    for recording in recordings:
-        by_name[unicodedata.normalize("NFC", name_of(recording)).casefold()].append(recording)
-    shared = [
-        f"{_some(' and ', [str(path) for path in same])} would share the folder {out / name_of(same[0])}"
-        for same in by_name.values()
-        if len(same) > 1
-    ]
-    if shared:
-        raise ValaroError(f"{_some('; ', shared)}. Run them with different --out.")
-
-
-def _some(between: str, named: list[str]) -> str:
-    """A few of them, and how many more there are."""
-    more = [f"{len(named) - SHOWN} more"] if len(named) > SHOWN else []
-    return between.join([*named[:SHOWN], *more])
 
 
 def missing(recordings: Iterable[Path]) -> list[Path]:

@@ -16,6 +16,7 @@ from stages.core.former_names import held_name, present_name
 from stages.core.measures import TARGETS
 from stages.core.times import nearest
 from stages.exports.trace import BOUNDS, COLUMNS, Trace, moments
+from stages.exports.whose import recording_of
 
 AGAIN = "Run `valaro predict` on the video again"
 Columns = dict[str, Floats]
@@ -116,9 +117,11 @@ def trace_of_prediction(folder: Path) -> Trace:
         summary = {present_name(key): value for key, value in content.items()}
         columns = _columns(folder / name, summary)
         summary["frames"] = len(columns["time_s"])
+        video = recording_of(folder, summary)
+        summary.pop("source", None)  # as seen from this folder
         return Trace(
             name=name,
-            video=Path(summary["file"]),
+            video=video,
             time_s=columns["time_s"],
             valence_arousal=np.column_stack([columns["valence"], columns["arousal"]]),
             detected=columns["detected"].astype(bool),

@@ -39,6 +39,7 @@ def _analyse(recording: Path, out: Path, choice: Choice, sender: Connection) -> 
     from valaro.prediction import Predictions
     from valaro.progress import Progress
     from valaro.recordings.batch import Files
+    from valaro.recordings.names import names_for
 
     def tell(progress: Progress) -> None:
         sender.send(("progress", (progress.step, progress.share)))
@@ -46,7 +47,7 @@ def _analyse(recording: Path, out: Path, choice: Choice, sender: Connection) -> 
     try:
         model = load_model(choice.model, system=choice.system, detector=choice.detector, device=choice.device)
         (outcome,) = Predictions(
-            model, [recording], Files(out, KNOWN_FORMATS, force=True), progress=tell
+            model, names_for([recording], out), Files(out, KNOWN_FORMATS, force=True), progress=tell
         ).outcomes()
     except ValaroError as error:
         sender.send(("failed", str(error)))

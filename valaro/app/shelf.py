@@ -18,7 +18,7 @@ from stages.core.artefacts import PARTIAL, remove
 from stages.core.errors import ValaroError
 from stages.core.notes import printable
 from valaro.app.analysis import Choice, start
-from valaro.sources import name_of
+from valaro.recordings.names import name_of
 
 State = Literal["waiting", "running", "done", "failed"]
 LONGEST_NAME, LONGEST_ENDING = 120, 20

@@ -27,8 +27,9 @@ from valaro.commands.terminal import (
     result,
 )
 from valaro.recordings.formats import ABAW, DEFAULT_FORMATS, FILM, KNOWN_FORMATS, PAGE, SUBMISSION
+from valaro.recordings.names import names_for
 from valaro.recordings.presence import require_person
-from valaro.sources import missing, recordings_in, require_distinct
+from valaro.sources import missing, recordings_in
 from valaro.systems import require_system
 
 if TYPE_CHECKING:
@@ -76,17 +77,18 @@ def predict(
     person: str | None = None,
     hold: bool = False,
     abstain: float | None = None,
+    recursive: bool = False,
 ) -> int:
     """Predict, and say what was found in each recording; the number of those that failed.
 
     Names and files are checked first: what comes after takes seconds to import.
 
     Raises:
-        typer.BadParameter: no such system, two recordings would share a folder, or frames are to be left out
-            of the challenge's file, which holds all.
+        typer.BadParameter: no such system, two recordings would have the same name, or frames are to be left
+            out of the challenge's file, which holds all.
         ValaroError: the system isn't complete, or a format's library is missing.
     """
-    recordings = _checked(sources, out, system, device)
+    recordings = _checked(sources, system, device, recursive=recursive)
     require_writers(formats)
     if abstain is not None and ABAW in formats:
         raise typer.BadParameter("the challenge's file needs every frame", param_hint="--abstain")
@@ -99,14 +101,17 @@ def predict(
     if not (present := [one for one in recordings if one not in absent]):
         return len(absent)
 
+    with report_wrong_option("RECORDING"):
+        names = names_for(present, out)
+
     from valaro.model import load_model
     from valaro.prediction import Predictions, files_for
 
     model = load_model(models, system=system, detector=detector, device=device).hearing(audio_track)
     _introduce(model.trained)
-    files = files_for(present, out, [name for name in formats if name != ABAW], force=force)
+    files = files_for(out, [name for name in formats if name != ABAW], force=force)
     files = replace(files, abstain=abstain)
-    found = Predictions(model, present, files, jobs=jobs, progress=_progress(), person=person, hold=hold)
+    found = Predictions(model, names, files, jobs=jobs, progress=_progress(), person=person, hold=hold)
     traces: dict[Path, list[Trace]] = defaultdict(list)
     with _ended_by_signals(found):
         for outcome in found.outcomes():
@@ -133,7 +138,7 @@ def chosen_person(word: str | None) -> str | None:
         return require_person(word)
 
 
-def _checked(sources: Sequence[Path], out: Path, system: str, device: str | None) -> list[Path]:
+def _checked(sources: Sequence[Path], system: str, device: str | None, *, recursive: bool) -> list[Path]:
     """The recordings, once it is sure that names make sense.
 
     Raises:
@@ -145,8 +150,7 @@ def _checked(sources: Sequence[Path], out: Path, system: str, device: str | None
         require_device_name(device or AUTO)
     results: list[Path] = []
     with report_wrong_option("RECORDING"):
-        recordings = recordings_in(sources, results)
-        require_distinct(recordings, out)
+        recordings = recordings_in(sources, results, recursive=recursive)
     if results:
         more = f" and {len(results) - 1} more" if len(results) > 1 else ""
         note(f"note: left out, since earlier runs wrote them: {results[0]}{more}")
@@ -175,7 +179,7 @@ class _Steps:
         now = progress.recording, progress.step
         if now != self._latest and progress.share < 1:
             self._latest = now
-            detail(f"{progress.recording.name}: {progress.step}")
+            detail(f"{progress.label}: {progress.step}")
 
 
 def _introduce(trained: "Trained") -> None:

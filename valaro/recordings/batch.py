@@ -10,22 +10,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from stages.core.artefacts import PARTIAL, own_folder, remove
+from stages.core.artefacts import PARTIAL, own_folder, remove, whole
 from stages.core.corpus import Workspace
 from stages.core.errors import BadInput, ValaroError
 from stages.engine.advance import watched
 from stages.engine.crashes import Marked, call_in_own_process, map_with_crash_recovery
 from stages.engine.mapping import map_units
+from stages.exports.whose import Whose, summary_in, whose
 from valaro.recordings.chain import Findings, analyse
 from valaro.recordings.formats import COPY, PAGE, SUFFIXES
 from valaro.recordings.kinds import kind_of
 from valaro.recordings.outputs import summarise, trace_of, write_outputs
 from valaro.recordings.presence import EVERYONE, PERSON
+from valaro.recordings.table import ROWS, keep_rows
+from valaro.recordings.table import SUFFIXES as TABLES
 from valaro.recordings.trained import Trained, for_kind
-from valaro.sources import name_of, results_of
 from valaro.trace import Trace
 
 HIDDEN = ".valaro-"
@@ -51,6 +54,18 @@ class Files:
     abstain: float | None = None
 
 
+class Named(NamedTuple):
+    """A recording.
+
+    Args:
+        file: the recording itself.
+        name: of its folder and its files, see `names`.
+    """
+
+    file: Path
+    name: str
+
+
 @dataclass(frozen=True)
 class Task:
     """How every recording is treated.
@@ -62,6 +77,7 @@ class Task:
         tell: told the recording, the step at work, and what share of that step is done.
         person: who, see `presence.PEOPLE`; None: as in the parameters.
         hold: give values where nobody is there.
+        tables: endings of the tables over all recordings that get rows, see `table`.
     """
 
     scratch: Path
@@ -70,6 +86,7 @@ class Task:
     tell: Callable[[Path, str, float], None]
     person: str | None = None
     hold: bool = False
+    tables: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +103,7 @@ class Outcome:
     more: bool = False
 
 
-def predict_all(task: Task, videos: Sequence[Path], jobs: int = 1) -> Iterator[Outcome]:
+def predict_all(task: Task, videos: Sequence[Named], jobs: int = 1) -> Iterator[Outcome]:
     """Every recording by itself, as they finish; a failure stops none of the others.
 
     With several jobs, neither does the death of a process: what it was at is tried again, in one of its own.
@@ -101,32 +118,33 @@ def predict_all(task: Task, videos: Sequence[Path], jobs: int = 1) -> Iterator[O
         yield from outcomes
 
 
-def _name_and_file(video: Path) -> tuple[str, Path]:
-    return str(video), video
+def _name_and_file(video: Named) -> tuple[str, Path]:
+    return str(video.file), video.file
 
 
 def _in_processes(
-    jobs: int, function: Callable[[Path], list[Outcome]], videos: list[Path]
+    jobs: int, function: Callable[[Named], list[Outcome]], videos: list[Named]
 ) -> Iterator[list[Outcome]]:
     if len(videos) == 1:
         return iter([call_in_own_process(function, videos[0])])
     return map_units(function, videos, jobs)
 
 
-def _unknown(_video: Path) -> None:
+def _unknown(_video: Named) -> None:
     """Nothing remains of what a process had found."""
 
 
-def _lost(video: Path, cause: str) -> list[Outcome]:
+def _lost(video: Named, cause: str) -> list[Outcome]:
     problem = f"its process was killed twice ({cause}), perhaps because memory ran out"
-    return [Outcome(video, error=BadInput(video, problem, "Try it alone, or with fewer --jobs"))]
+    return [Outcome(video.file, error=BadInput(video.file, problem, "Try it alone, or with fewer --jobs"))]
 
 
-def predict_one(task: Task, video: Path) -> list[Outcome]:
+def predict_one(task: Task, named: Named) -> list[Outcome]:
     """One recording, from the file to its trace and its folder; of all people one each."""
-    folder = task.files.out / name_of(video) if task.files else None
+    video = named.file
+    folder = task.files.out / named.name if task.files else None
     try:
-        outcomes = _predict(task, video, folder)
+        outcomes = _predict(task, named, folder)
     except BadInput as error:
         return [Outcome(video, folder, error=error)]
     except ValaroError as error:
@@ -139,7 +157,8 @@ def predict_one(task: Task, video: Path) -> list[Outcome]:
     return [replace(one, more=one is not outcomes[-1]) for one in outcomes]
 
 
-def _predict(task: Task, video: Path, folder: Path | None) -> list[Outcome]:
+def _predict(task: Task, named: Named, folder: Path | None) -> list[Outcome]:
+    video = named.file
     with tempfile.TemporaryDirectory(dir=task.scratch) as private, own_folder(Path(private) / "data"):
         workspace = Workspace(Path(private))
         if task.files and folder:
@@ -151,10 +170,16 @@ def _predict(task: Task, video: Path, folder: Path | None) -> list[Outcome]:
         tell = partial(task.tell, video)
         with _unchanged(video):
             people = analyse(video, workspace, trained, tell, kind, person=task.person, hold=task.hold)
-        outcomes = [_hand_over(task, video, folder, workspace, found, trained) for found in people]
-        if task.files and folder and task.person == EVERYONE:
-            _remove_people_of_before(folder, {one.folder for one in outcomes}, workspace.root)
-        return outcomes
+        if not task.files:
+            return [_without_files(named, found, trained) for found in people]
+        written = [_write(task, task.files, named, workspace, found, trained) for found in people]
+        for one in written:  # all people of a recording at once
+            _refuse_to_replace(one.place, video, task.files.force)  # another run may have been quicker
+        for one in written:
+            _put_in_place(one.folder, one.place, workspace.root)
+        if folder and task.person == EVERYONE:
+            _remove_people_of_before(folder, {one.place for one in written}, workspace.root)
+        return [Outcome(video, one.place, one.trace) for one in written]
 
 
 @contextmanager
@@ -189,44 +214,73 @@ def _state(video: Path) -> tuple[int, ...] | None:
     return known.st_dev, known.st_ino, known.st_size, known.st_mtime_ns
 
 
-def _hand_over(
-    task: Task, video: Path, folder: Path | None, workspace: Workspace, found: Findings, trained: Trained
-) -> Outcome:
-    """One person's trace, and the folder with its files."""
-    number = f"{PERSON}{found.person}" if found.person else ""
-    if not (task.files and folder):
-        summary, name = summarise(video, found, trained), f"{name_of(video)}{number}"
-        return Outcome(video, None, trace_of(name, video, found, trained.notice, summary, trained.margin))
-    place, result = folder.with_name(f"{folder.name}{number}"), workspace.root / f"results{number}"
-    _refuse_to_replace(place, video, task.files.force)
+class Written(NamedTuple):
+    """The files of one person of a recording.
+
+    Args:
+        folder: where they are.
+        place: where they go.
+        trace: what they hold.
+    """
+
+    folder: Path
+    place: Path
+    trace: Trace
+
+
+def _write(
+    task: Task, files: Files, named: Named, workspace: Workspace, found: Findings, trained: Trained
+) -> Written:
+    """Write one person's files, still out of sight."""
+    video, place = named.file, files.out / _name(named, found)
+    _refuse_to_replace(place, video, files.force)
     task.tell(video, RESULTS, 0.0)
-    with _unchanged(video), watched(partial(task.tell, video, RESULTS)):
+    result = workspace.root / f"results{found.person}"
+    with _unchanged(video), watched(partial(task.tell, video, RESULTS)), whole(result) as folder:
         trace = write_outputs(
-            result,
+            folder,
             place,
             video,
             workspace,
             found,
             trained,
-            formats=task.files.formats,
-            abstain=task.files.abstain,
+            formats=files.formats,
+            abstain=files.abstain,
         )
-    _put_in_place(result, place, workspace.root)
-    return Outcome(video, place, trace)
+        keep_rows(folder, trace, task.tables)
+    return Written(result, place, trace)
+
+
+def _without_files(named: Named, found: Findings, trained: Trained) -> Outcome:
+    summary = summarise(named.file, found, trained)
+    name = _name(named, found)
+    trace = trace_of(name, named.file, found, trained.notice, summary, trained.margin)
+    return Outcome(named.file, None, trace)
+
+
+def _name(named: Named, found: Findings) -> str:
+    return f"{named.name}{PERSON}{found.person}" if found.person else named.name
 
 
 def _places(folder: Path, person: str | None) -> list[Path]:
     """The folders that an earlier run may have left, as far as their names are known before the work."""
     if person != EVERYONE:
         return [folder]
-    return sorted(folder.parent.glob(f"{glob.escape(folder.name)}{PERSON}*"))
+    prefix = f"{folder.name}{PERSON}"
+    beside = sorted(folder.parent.glob(f"{glob.escape(prefix)}*"))
+    return [place for place in beside if _person_in(place) == place.name.removeprefix(prefix)]
 
 
-def _remove_people_of_before(folder: Path, now: Collection[Path | None], private: Path) -> None:
+def _person_in(place: Path) -> str | None:
+    """The number of the person whose results a folder holds, if it is of a run for everyone."""
+    person: str | None = (summary_in(place) or {}).get("person")
+    return person
+
+
+def _remove_people_of_before(folder: Path, now: Collection[Path], private: Path) -> None:
     """Remove the folders of people that this run, which replaces an earlier one, doesn't find."""
     for place in _places(folder, EVERYONE):
-        number = place.name.removeprefix(f"{folder.name}{PERSON}")
-        if place not in now and results_of(place).get("person") == number:
+        if place not in now:
             place.replace(private / f"earlier-{place.name}")
 
 
@@ -279,11 +333,18 @@ def _abandoned(lock: Path) -> bool:
 
 
 def _refuse_to_replace(folder: Path, video: Path, force: bool) -> None:
-    """Nothing is overwritten without `force`, and never a file that no run of ours wrote."""
+    """Nothing is overwritten without `force`; another recording's results and strange files never are."""
     if not video.is_file() or not os.path.lexists(folder):
         return
+    of = whose(folder, video)
+    if of is Whose.OTHER:
+        problem = f"{folder} holds the results of another recording"
+        raise BadInput(video, problem, f"{folder.name}.json in it says of which; use another --out")
     if not force:
-        raise BadInput(video, f"{folder} exists already", "Use --force to replace it, or another --out")
+        changed = ", with results of this file before it changed" if of is Whose.CHANGED else ""
+        raise BadInput(
+            video, f"{folder} exists already{changed}", "Use --force to replace it, or another --out"
+        )
     if others := _not_ours(folder, video):
         problem = f"{folder} holds a file that no earlier run wrote: {others[0]!r}"
         raise BadInput(video, problem, "Move it away, or use another --out")
@@ -293,8 +354,10 @@ def _not_ours(folder: Path, video: Path) -> list[str]:
     """Names in a folder of results that no earlier run wrote; a recording may have the name of its film."""
     if not folder.is_dir():
         return [folder.name]
-    names = {f"{folder.name}{suffix}" for suffix in SUFFIXES} if results_of(folder) else set()
-    return sorted(p.name for p in folder.iterdir() if p.name not in names or video.samefile(p))
+    names = {f"{ROWS}{ending}" for ending in TABLES}
+    names |= {f"{folder.name}{suffix}" for suffix in SUFFIXES}
+    ours = names if summary_in(folder) is not None else set[str]()
+    return sorted(p.name for p in folder.iterdir() if p.name not in ours or video.samefile(p))
 
 
 def _put_in_place(result: Path, folder: Path, private: Path) -> None:

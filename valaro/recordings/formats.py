@@ -1,9 +1,12 @@
 """The files that a recording's folder may hold, by the names of their formats."""
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from stages.exports.formats import FORMATS
-from valaro.sources import Kind
+
+if TYPE_CHECKING:
+    from valaro.sources import Kind
 
 PICTURE, FILM, PAGE = "png", "mp4", "html"
 COPY = "playable.mp4"
@@ -29,7 +32,7 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(f"{name} ({ABOUT[name]})" for name in names)
 
 
-def formats_of(kind: Kind, wanted: Iterable[str]) -> list[str]:
+def formats_of(kind: "Kind", wanted: Iterable[str]) -> list[str]:
     """Those of the formats that make sense: film and page need a video, a curve needs more than a moment."""
     left_out = {
         "video": frozenset[str](),

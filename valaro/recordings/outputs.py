@@ -23,6 +23,7 @@ from stages.core.times import nearest
 from stages.evaluation.margins import Margin
 from stages.exports.formats import FORMATS
 from stages.exports.trace import BOUNDS, COLUMNS, moments, one_line
+from stages.exports.whose import source_of
 from valaro.recordings.chain import Findings
 from valaro.recordings.formats import FILM, PAGE, PICTURE, formats_of
 from valaro.recordings.trained import Trained
@@ -62,7 +63,7 @@ def write_outputs(
     """
     name = place.name
     folder.mkdir()
-    summary = summarise(video, found, trained)
+    summary = summarise(video, found, trained) | {"source": source_of(video, place)}
     write_json(folder / f"{name}.json", summary)
     trace = trace_of(name, video, found, trained.notice, summary, trained.margin, place)
     if abstain is not None:

@@ -1,7 +1,8 @@
 """One table over all recordings of a folder of results: `traces.csv`, `traces.parquet`.
 
-A run adds its recordings to what earlier runs left; those that it computed again are replaced. One recording
-is in memory at a time.
+The rows of a recording come with its folder, in a hidden file. At its end a run moves all such rows into the
+tables, also those that a killed run left; recordings that were computed again are replaced. One recording is
+in memory at a time.
 """
 
 import csv
@@ -20,21 +21,36 @@ from numpy.typing import NDArray
 from stages.core.artefacts import remove, whole
 from stages.core.errors import ValaroError
 from stages.exports.trace import one_line, plain_cell
-from valaro.recordings.presence import PERSON
+from stages.exports.whose import summary_in
 from valaro.trace import DECIMALS, FIRST_COLUMN, Trace, table_of
 
 STEM = "traces"
 SUFFIXES = (".csv", ".parquet")
 LAST_COLUMN = "person"
 Replaces = Callable[[str, str], bool]
+"""Whether rows of an earlier run, by recording and person, are of a recording that was computed again."""
+ROWS = ".valaro-rows"
+"""Without its ending, the file in a recording's folder that has its rows until they are in the table."""
+
+
+def keep_rows(folder: Path, trace: Trace, suffixes: Collection[str]) -> None:
+    """Write the rows of one recording, or of one person in it, beside its results.
+
+    Args:
+        folder: of the results, unfinished.
+        trace: the rows.
+        suffixes: of the tables that get them.
+    """
+    for suffix in suffixes:
+        _KEEPERS[suffix](folder / f"{ROWS}{suffix}", trace)
 
 
 class TracesTable:
-    """The rows of a run, until they go to the tables of its folder.
+    """The tables of a folder of results: those of the run's formats, and others that are there already.
 
     Args:
         out: the folder of results.
-        scratch: a private folder.
+        scratch: a private folder on the same disk.
         formats: of the run; those of `csv` and `parquet` that it has get a table.
 
     Raises:
@@ -42,39 +58,24 @@ class TracesTable:
     """
 
     def __init__(self, out: Path, scratch: Path, formats: Collection[str]) -> None:
-        self._scratch, self._recordings = scratch, list[Path]()
-        self.files = [out / f"{STEM}{suffix}" for suffix in SUFFIXES if suffix[1:] in formats]
-        self._notices, self._finishing = set[str](), False
-        self._everyone = set[str]()
-        for file in self.files:
-            if file.exists():
-                _require_ours(file)
+        self._out, self._scratch = out, scratch
+        self._order, self._finishing = dict[Path, list[Path]](), False
+        files = [out / f"{STEM}{suffix}" for suffix in SUFFIXES]
+        wanted = [file for file in files if file.suffix[1:] in formats]
+        for file in wanted:
+            if file.exists() and not _is_ours(file):
+                problem = "is no table of this version of `valaro predict`"
+                raise ValaroError(f"{file} {problem}. Move it away, or use another --out.")
+        self.files = [file for file in files if file in wanted or self._has_rows(file)]
 
-    def add(self, recording: Path, trace: Trace) -> None:
-        """Keep the rows of one recording, or of one person in it."""
-        for file in self.files:
-            _KEEPERS[file.suffix](self._part(len(self._recordings), file), trace)
-        self._recordings.append(recording)
-        self._notices |= {trace.notice} - {""}
-        if trace.person:
-            self._everyone.add(_cell(trace.name.removesuffix(f"{PERSON}{trace.person}")))
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Endings of the tables."""
+        return tuple(file.suffix for file in self.files)
 
-    def _replaces(self, parts: Sequence[Path]) -> Replaces:
-        """Whether rows of an earlier run, by recording and person, are of a recording of this one.
-
-        They may be of a person whom this run, which looked for everyone, doesn't find.
-        """
-        again = {_NAMES[part.suffix](part) for part in parts}
-        people = tuple(f"{name}{PERSON}" for name in self._everyone)
-
-        def replaces(name: str, person: str) -> bool:
-            return name in again or any(name == f"{before}{person}" for before in people if person)
-
-        return replaces
-
-    def _part(self, number: int, file: Path) -> Path:
-        """Where the rows of one recording wait for a table."""
-        return self._scratch / f"part-{number}{file.suffix}"
+    def add(self, recording: Path, folder: Path) -> None:
+        """Tell that a folder with a recording's results, or those of one person in it, is in its place."""
+        self._order.setdefault(recording, []).append(folder)
 
     def finish(self, order: Sequence[Path]) -> None:
         """Write the tables; the recordings of this run come last, in the order given.
@@ -87,64 +88,80 @@ class TracesTable:
         if self._finishing:
             return
         self._finishing = True
-        numbers = [k for wanted in order for k, name in enumerate(self._recordings) if name == wanted]
+        last = [folder for recording in order for folder in self._order.get(recording, ())]
+        place = {folder: k for k, folder in enumerate(last)}
         failed = dict[Path, OSError]()
-        for file in self.files if numbers else ():
-            parts = [self._part(number, file) for number in numbers]
-            try:
-                with _alone(file.parent), whole(file) as partial:
-                    _WRITERS[file.suffix](file, partial, parts, self._notices, self._replaces(parts))
-            except OSError as error:
-                failed[file] = error
-            for part in parts:
-                remove(part)
+        with _alone(self._out) as directory:
+            for file in self.files:
+                parts = sorted(self._parts(file), key=lambda part: (place.get(part.parent, -1), part))
+                new = self._scratch / file.name
+                try:
+                    if parts:
+                        with whole(new) as partial:
+                            _WRITERS[file.suffix](file, partial, parts, _replaces(parts))
+                        new.replace(file)
+                        os.fsync(directory)  # before the rows go
+                except OSError as error:
+                    failed[file] = error
+                    continue
+                for part in parts:
+                    remove(part)
         for file, cause in failed.items():
             raise ValaroError(
-                f"{file}: {cause.strerror or cause}. The recordings of this run aren't in it, only in their "
-                "own folders: make room, and run them again with --force."
+                f"{file}: {cause.strerror or cause}. The recordings of this run aren't in it yet: make room; "
+                "the next run adds them."
             ) from cause
+
+    def _parts(self, file: Path) -> Iterator[Path]:
+        """The rows that wait for a table."""
+        for part in self._out.glob(f"*/{ROWS}{file.suffix}"):
+            if summary_in(part.parent) is not None:
+                yield part
+
+    def _has_rows(self, file: Path) -> bool:
+        """Whether a table that this run needn't write has rows, or is to get some of a killed run."""
+        return _is_ours(file) if file.exists() else any(self._parts(file))
+
+
+def _replaces(parts: Sequence[Path]) -> Replaces:
+    """Those that the rows of a part replace; or of a person whom a run for everyone doesn't find any more."""
+    known = [_NAMES[part.suffix](part) for part in parts]
+    again = {name for name, _person in known}
+    people = {name.removesuffix(person) for name, person in known if person}
+
+    def replaces(name: str, person: str) -> bool:
+        return name in again or (bool(person) and name.removesuffix(person) in people)
+
+    return replaces
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time writes the tables of a folder."""
+def _alone(folder: Path) -> Iterator[int]:
+    """One process at a time writes the tables of a folder; yields its descriptor."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _require_ours(file: Path) -> None:
-    """Nothing is replaced that isn't such a table.
-
-    Raises:
-        ValaroError: it isn't.
-    """
-    expected = [FIRST_COLUMN, *Trace.column_names()]
+def _is_ours(file: Path) -> bool:
+    """Whether it is such a table: nothing else is replaced."""
     try:
-        found = _header(file)
+        return _header(file) == [FIRST_COLUMN, *Trace.column_names()]
     except Exception:  # of a folder, of bytes that are no text, of pyarrow's own kinds
-        found = []
-    if found != expected:
-        raise ValaroError(
-            f"{file} is no table of this version of `valaro predict`. Move it away, or use another --out."
-        )
+        return False
 
 
 def _header(file: Path) -> list[str]:
     if file.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        return list(pq.read_schema(file).names)
+        return list(_schema(file).names)
     with file.open(newline="", encoding="utf-8") as opened:
         return next(csv.reader(opened))
 
 
-def _write_csv(
-    earlier: Path, path: Path, parts: Sequence[Path], _notices: Collection[str], replaces: Replaces
-) -> None:
+def _write_csv(earlier: Path, path: Path, parts: Sequence[Path], replaces: Replaces) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([FIRST_COLUMN, *Trace.column_names()])
@@ -158,37 +175,49 @@ def _write_csv(
                 shutil.copyfileobj(rows_of_one, file)
 
 
-def _write_parquet(
-    earlier: Path, path: Path, parts: Sequence[Path], notices: Collection[str], replaces: Replaces
-) -> None:
+def _write_parquet(earlier: Path, path: Path, parts: Sequence[Path], replaces: Replaces) -> None:
     """A row group per recording; the metadata of the schema hold the notices."""
     import pyarrow.parquet as pq
 
     kept = _row_groups(earlier, replaces) if earlier.is_file() else iter(())
-    before = pq.read_schema(earlier).metadata or {} if earlier.is_file() else {}
-    said = {*notices, before.get(b"notice", b"").decode("utf-8", "replace")} - {""}
-    schema = pq.read_schema(parts[0]).with_metadata({"notice": one_line("; ".join(sorted(said)))})
+    before = _notice_in(earlier) if earlier.is_file() else ""
+    said = {before, *(notice for part in parts if (notice := _notice_in(part)) not in before)} - {""}
+    schema = _schema(parts[0]).with_metadata({"notice": "; ".join(sorted(said))})
     with path.open("wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for table in kept:
             writer.write_table(table.cast(schema))
         for part in parts:
-            writer.write_table(pq.read_table(part).cast(schema))
+            with part.open("rb") as rows:
+                writer.write_table(pq.read_table(rows).cast(schema))
+
+
+def _schema(file: Path) -> Any:
+    """Of an open file, as a path would have to be UTF-8."""
+    import pyarrow.parquet as pq
+
+    with file.open("rb") as opened:
+        return pq.read_schema(opened)
+
+
+def _notice_in(file: Path) -> str:
+    metadata: dict[bytes, bytes] = _schema(file).metadata or {}
+    return metadata.get(b"notice", b"").decode("utf-8", "replace")
 
 
 def _row_groups(file: Path, without: Replaces) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(file) as opened:
+    with file.open("rb") as raw, pq.ParquetFile(raw) as opened:
         for number in range(opened.num_row_groups):
             table = opened.read_row_group(number)
             if not without(table[FIRST_COLUMN][0].as_py(), table[LAST_COLUMN][0].as_py()):
                 yield table
 
 
-def _name_in_csv(part: Path) -> str | None:
-    """The recording's name; None where it has no frame."""
+def _names_in_csv(part: Path) -> tuple[str, str]:
+    """The recording's name and the person; empty where it has no frame."""
     with part.open(newline="", encoding="utf-8") as opened:
-        return next((row[0] for row in csv.reader(opened)), None)
+        return next(((row[0], row[-1]) for row in csv.reader(opened)), ("", ""))
 
 
 def _keep_csv(part: Path, trace: Trace) -> None:
@@ -196,13 +225,8 @@ def _keep_csv(part: Path, trace: Trace) -> None:
     columns = [_cells(column) for column in trace.columns().values()]
     with part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        name = _cell(trace.name)
+        name = plain_cell(one_line(trace.name))
         writer.writerows((name, *cells) for cells in zip(*columns, strict=True))
-
-
-def _cell(name: str) -> str:
-    """A recording's name as it stands in a table."""
-    return plain_cell(one_line(name))
 
 
 def _cells(column: NDArray[Any]) -> list[Any]:
@@ -216,20 +240,30 @@ def _cells(column: NDArray[Any]) -> list[Any]:
 
 
 def _keep_parquet(part: Path, trace: Trace) -> None:
-    table_of([trace]).to_parquet(part, index=False)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(table_of([trace]), preserve_index=False)
+    with part.open("wb") as file:
+        pq.write_table(table.replace_schema_metadata({"notice": one_line(trace.notice)}), file)
 
 
 _KEEPERS: dict[str, Callable[[Path, Trace], None]] = {".csv": _keep_csv, ".parquet": _keep_parquet}
 
 
-def _name_in(part: Path) -> str:
+def _names_in_parquet(part: Path) -> tuple[str, str]:
     import pyarrow.parquet as pq
 
-    return str(pq.read_table(part, columns=[FIRST_COLUMN])[FIRST_COLUMN][0].as_py())
+    with part.open("rb") as opened:
+        columns = pq.read_table(opened, columns=[FIRST_COLUMN, LAST_COLUMN])
+    return columns[FIRST_COLUMN][0].as_py(), columns[LAST_COLUMN][0].as_py()
 
 
-_NAMES: dict[str, Callable[[Path], str | None]] = {".csv": _name_in_csv, ".parquet": _name_in}
-_WRITERS: dict[str, Callable[[Path, Path, Sequence[Path], Collection[str], Replaces], None]] = {
+_NAMES: dict[str, Callable[[Path], tuple[str, str]]] = {
+    ".csv": _names_in_csv,
+    ".parquet": _names_in_parquet,
+}
+_WRITERS: dict[str, Callable[[Path, Path, Sequence[Path], Replaces], None]] = {
     ".csv": _write_csv,
     ".parquet": _write_parquet,
 }

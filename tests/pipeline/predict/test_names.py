@@ -7,6 +7,9 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from valaro.cli import app
 from valaro.recordings.formats import KNOWN_FORMATS
 
 from .conftest import Run, summary
@@ -74,3 +77,29 @@ def test_a_hostile_name_becomes_no_element_and_no_formula(run: Run, portrait: Pa
     with (tmp_path / "out/submission.csv").open(newline="", encoding="utf-8") as file:
         subjects = {row["image_location"].rpartition("/")[0] for row in csv.DictReader(file)}
     assert subjects == {*HOSTILE[:2], "'=HYPERLINK(1)"}
+
+
+def test_recordings_of_equal_name_get_the_folder_that_tells_them_apart(
+    run: Run, portrait: Path, tmp_path: Path
+) -> None:
+    """The usual order of a study, `sessions/*/cam.mp4`; whichever are given, none replaces another's results."""
+    cams = [tmp_path / f"sessions/P0{k}/cam.mp4" for k in (1, 2)]
+    for cam in cams:
+        cam.parent.mkdir(parents=True)
+        shutil.copy(portrait, cam)
+    out = tmp_path / "sessions/traces"
+    wanted = ("--out", out, "--format", "csv,parquet,png,eaf,html,abaw", "--force")
+    for given in ([tmp_path / "sessions", "--recursive"], cams, cams[:1], cams[1:]):
+        result = run(*given, *wanted)
+        assert result.exit_code == 0, result.stderr
+        assert {path.name for path in out.iterdir() if path.is_dir()} == {"P01_cam", "P02_cam"}
+    for name, cam in zip(("P01_cam", "P02_cam"), cams, strict=True):
+        assert summary(out / name)["file"] == str(cam)
+        assert f'MEDIA_URL="file://{cam}"' in (out / name / f"{name}.eaf").read_text()
+        assert f"../../{cam.parent.name}/cam.mp4" in (out / name / f"{name}.html").read_text()
+    with (out / "traces.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row["recording"] for row in csv.DictReader(file)]
+    assert {name: rows.count(name) for name in rows} == {"P01_cam": 40, "P02_cam": 40}
+    exported = CliRunner().invoke(app, ["export", str(out), "--format", "eaf", "--out", str(tmp_path / "e")])
+    assert exported.exit_code == 0, exported.output
+    assert f'MEDIA_URL="file://{cams[1]}"' in (tmp_path / "e/P02_cam.eaf").read_text()

@@ -15,11 +15,10 @@ from stages.core.params import load_params
 from stages.core.times import nearest
 from stages.exports.tables import write_csv
 from valaro.recordings import batch
-from valaro.recordings.batch import HIDDEN, LOCK, Files, Outcome, Task, private_folder
+from valaro.recordings.batch import HIDDEN, LOCK, Files, Named, Outcome, Task, Written, private_folder
 from valaro.recordings.chain import Findings
 from valaro.recordings.outputs import trace_of
 from valaro.recordings.trained import find_trained
-from valaro.sources import require_distinct
 
 
 def findings(time_s: list[float], detected: list[bool], speaking: list[bool]) -> Findings:
@@ -77,35 +76,21 @@ def test_the_sample_corpus_is_known_by_its_place(corpus: str, sample: bool) -> N
     assert is_sample(corpus) is sample
 
 
-DISTINCT = [["a.mp4", "b.mp4"], ["a.b.mp4", "a.mp4"], ["...mp4", "..mp4"], []]
-SHARED = [["x/a.mp4", "y/a.mp4"], ["a.mp4", "a.avi"], ["a.mp4", "A.mp4"], ["Zoe\u0308.mp4", "Zo\u00eb.mp4"]]
-
-
-@pytest.mark.parametrize("names", DISTINCT)
-def test_distinct_names_pass(names: list[str]) -> None:
-    require_distinct([Path(name) for name in names], Path("out"))
-
-
-@pytest.mark.parametrize("names", SHARED)
-def test_names_that_would_share_a_folder_are_refused(names: list[str]) -> None:
-    with pytest.raises(ValaroError, match="share the folder"):
-        require_distinct([Path(name) for name in names], Path("out"))
-
-
 def test_a_process_that_dies_takes_no_other_recording_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of several jobs, when memory runs out say."""
 
-    def deadly(_task: Task, video: Path) -> list[Outcome]:
-        if video.stem == "deadly":
+    def deadly(_task: Task, video: Named) -> list[Outcome]:
+        if video.name == "deadly":
             os.kill(os.getpid(), signal.SIGKILL)
-        return [Outcome(video)]
+        return [Outcome(video.file)]
 
     monkeypatch.setattr(batch, "predict_one", deadly)
     task = Task(tmp_path, None, None, print)  # type: ignore[arg-type]
     videos = [tmp_path / f"{name}.mp4" for name in ("a", "deadly", "b", "c", "d")]
-    found = {one.video: one.error for one in batch.predict_all(task, videos, jobs=2)}
+    named = [Named(video, video.stem) for video in videos]
+    found = {one.video: one.error for one in batch.predict_all(task, named, jobs=2)}
     assert found.keys() == set(videos)
     assert [video.stem for video, error in found.items() if error] == ["deadly"]
     assert "its process was killed twice (exit status SIGKILL(-9))" in str(found[videos[1]])
@@ -126,9 +111,11 @@ def test_folders_of_people_who_are_not_found_again_go(
     monkeypatch.setattr(batch, "kind_of", lambda _: "video")
     monkeypatch.setattr(batch, "for_kind", lambda *_: None)
     monkeypatch.setattr(batch, "analyse", lambda *_, **__: ["somebody"])
-    monkeypatch.setattr(batch, "_hand_over", lambda *_: Outcome(video, out / "a-person-1"))
+    written = Written(tmp_path / "written", out / "a-person-1", None)  # type: ignore[arg-type]
+    written.folder.mkdir()
+    monkeypatch.setattr(batch, "_write", lambda *_: written)
     task = Task(scratch, None, Files(out, ("csv",), force=True), lambda *_: None, "all")  # type: ignore[arg-type]
-    [outcome] = batch.predict_one(task, video)
+    [outcome] = batch.predict_one(task, Named(video, "a"))
     assert outcome.error is None
     assert sorted(folder.name for folder in out.iterdir()) == ["a-person-1", "a-person-9"]
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.core.errors import BadInput, ValaroError
+from stages.core.errors import BadInput
 from stages.core.suffixes import VIDEO_SUFFIXES
-from valaro.sources import is_many, missing, recordings_in, require_distinct
+from valaro.sources import is_many, missing, recordings_in
 from valaro.suggestions import unknown
 
 
@@ -38,10 +38,10 @@ def test_what_the_sources_name(case: str, clips: Path) -> None:
     assert found == [clips / name for name in expected]
 
 
-@pytest.mark.parametrize("source", ["deeper/none", "*.xyz"])
-def test_a_place_without_recordings_is_refused(source: str, clips: Path) -> None:
+@pytest.mark.parametrize(("source", "said"), [("deeper/none", "--recursive"), ("*.xyz", "matches no")])
+def test_a_place_without_recordings_is_refused(source: str, said: str, clips: Path) -> None:
     (clips / "deeper/none").mkdir()
-    with pytest.raises(BadInput, match=r"\.mp4"):
+    with pytest.raises(BadInput, match=rf"{said}.*\.mp4"):
         recordings_in([clips / source])
 
 
@@ -86,19 +86,43 @@ def test_a_file_whose_name_looks_like_a_pattern_is_itself(tmp_path: Path) -> Non
     assert recordings_in([odd]) == [odd]
 
 
-def test_all_names_that_would_share_a_folder_are_said_at_once(tmp_path: Path) -> None:
-    named = [tmp_path / name for name in ("a.mp4", "b.mp4", "a.wav", "c.mp4", "b.jpg")]
-    with pytest.raises(ValaroError) as refused:
-        require_distinct(named, tmp_path / "out")
-    assert all(str(tmp_path / name) in str(refused.value) for name in ("a.mp4", "a.wav", "b.mp4", "b.jpg"))
-    assert "c.mp4" not in str(refused.value)
+def test_folders_below_are_searched_on_demand_hidden_ones_never_and_each_once(clips: Path) -> None:
+    (clips / ".cache").mkdir()
+    (clips / ".cache/f.mp4").touch()
+    (clips / "deeper/up").symlink_to("..")
+    (clips / "link").symlink_to("deeper")
+    (clips / "nowhere.mp4").symlink_to("none.mp4")
+    found = recordings_in([clips], recursive=True)
+    assert found == recordings_in([clips / "*"], recursive=True)
+    assert found == [clips / name for name in ("a.mov", "b.MP4", "c.wav", "d.png", "deeper/e.mp4")]
+    assert recordings_in([clips]) == [path for path in found if path.parent == clips]
 
 
-def test_of_hundreds_that_would_share_a_folder_a_few_are_said(tmp_path: Path) -> None:
-    """A folder per session, each with a cam.mp4, and a pattern over all."""
-    with pytest.raises(ValaroError, match=r"s4.cam\.mp4 and 295 more would share the folder") as refused:
-        require_distinct([tmp_path / f"s{k}/cam.mp4" for k in range(300)], tmp_path / "out")
-    assert len(str(refused.value)) < 2000
+def test_one_file_in_several_spellings_is_one_recording(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(clips)
+    (clips / "link").symlink_to("deeper")
+    spelt = ["a.mov", "deeper/../a.mov", clips / "a.mov", "link/e.mp4", "deeper/e.mp4"]
+    assert [one.absolute() for one in recordings_in(spelt)] == [clips / "a.mov", clips / "deeper/e.mp4"]
+
+
+def test_results_of_earlier_runs_are_no_recordings_of_a_study(clips: Path) -> None:
+    """The shell names them where its pattern matches them; a recording may lie in a folder of its own name."""
+    film, mine = leave_results(clips / "traces/a")[0], clips / "talk/talk.mp4"
+    mine.parent.mkdir()
+    mine.touch()
+    results: list[Path] = []
+    found = recordings_in([clips], results, recursive=True)
+    assert {mine, film.with_name("other.mp4")} < {*found}
+    assert {path.name for path in results} == {"a.mp4", "a.png", "a.playable.mp4"}
+    film.with_name("other.mp4").unlink()
+    for place in (film, film.parent, clips / "traces"):
+        found = recordings_in([place, mine], results := [])
+        assert (found, bool(results)) == ([mine], True), "a rerun that matches the results, too"
+    for place in (film.parent, clips / "traces"):
+        with pytest.raises(BadInput, match="only results of earlier runs"):
+            recordings_in([place])
+    with pytest.raises(BadInput, match="matches no recording"):
+        recordings_in([clips / "traces/*"])
 
 
 def test_a_name_that_no_file_system_takes_is_a_file_that_is_missing(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stages.core.artefacts import write_json
 from stages.core.errors import ValaroError
 from valaro.recordings import table as table_module
-from valaro.recordings.table import TracesTable
+from valaro.recordings.table import ROWS, TracesTable, keep_rows
 from valaro.trace import BOX_COLUMNS, Faces, Trace, no_faces, rounded, table_of
 
 TIME_S = np.arange(6) / 10
@@ -117,17 +118,87 @@ def test_faces_as_a_table() -> None:
     assert table["detected"].tolist() == [True, False]
 
 
+def placed(out: Path, trace: Trace, *suffixes: str) -> Path:
+    """The folder of a finished recording, whose rows wait for the table."""
+    folder = out / trace.name
+    folder.mkdir(exist_ok=True)
+    write_json(folder / f"{trace.name}.json", {"versions": {"valaro": "1"}})
+    keep_rows(folder, trace, suffixes)
+    return folder
+
+
+def table_in(out: Path, *formats: str) -> TracesTable:
+    """The table of a new run."""
+    (out / "scratch").mkdir(exist_ok=True)
+    return TracesTable(out, out / "scratch", formats)
+
+
 @pytest.mark.parametrize("interval", [True, False])
 def test_the_table_of_all_recordings_has_the_cells_of_pandas(tmp_path: Path, interval: bool) -> None:
     traces = [trace_of("a, b", interval=interval), trace_of("=c", faces=False), trace_of("d")]
-    (tmp_path / "scratch").mkdir()
-    table = TracesTable(tmp_path, tmp_path / "scratch", ["csv"])
-    for trace in traces:
-        table.add(trace.video, trace)
+    table = table_in(tmp_path, "csv")
+    for trace in traces[::-1]:
+        table.add(trace.video, placed(tmp_path, trace, *table.suffixes))
     table.finish([trace.video for trace in traces])
     expected = rounded(table_of(traces)).to_csv(index=False, lineterminator="\n")
     assert (tmp_path / "traces.csv").read_text(encoding="utf-8") == expected
     assert not list((tmp_path / "scratch").iterdir())
+    assert not list(tmp_path.rglob(f"{ROWS}*"))
+
+
+def recordings_of(out: Path) -> dict[str, list[str]]:
+    """The recordings of both tables, in their order."""
+    read = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+    tables = {suffix: out / f"traces{suffix}" for suffix in read}
+    found = {suffix: read[suffix](file)["recording"] for suffix, file in tables.items() if file.is_file()}
+    assert all(column.value_counts().eq(6).all() for column in found.values()), "each recording once"
+    return {suffix: column.drop_duplicates().tolist() for suffix, column in found.items()}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_the_rows_that_a_killed_run_left_come_with_the_next_run(suffix: str, tmp_path: Path) -> None:
+    placed(tmp_path, trace_of("b"), suffix)
+    placed(tmp_path, trace_of("a"), suffix)
+    table = table_in(tmp_path)  # whatever formats it has
+    table.add(Path("c.mp4"), placed(tmp_path, trace_of("c"), *table.suffixes))
+    table.finish([Path("c.mp4")])
+    assert recordings_of(tmp_path) == {suffix: ["a", "b", "c"]}
+    table_in(tmp_path, suffix[1:]).finish([])
+    assert recordings_of(tmp_path) == {suffix: ["a", "b", "c"]}
+
+
+def test_a_run_that_is_killed_between_table_and_rows_leaves_no_row_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = table_in(tmp_path, "csv", "parquet")
+    table.add(Path("a.mp4"), placed(tmp_path, trace_of("a"), *table.suffixes))
+    with monkeypatch.context() as killed:
+        killed.setattr("valaro.recordings.table.remove", lambda _path: None)
+        table.finish([Path("a.mp4")])
+    assert len(list(tmp_path.rglob(f"{ROWS}*"))) == 2
+    table_in(tmp_path, "csv").finish([])
+    assert recordings_of(tmp_path) == {".csv": ["a"], ".parquet": ["a"]}
+    assert not list(tmp_path.rglob(f"{ROWS}*"))
+
+
+def test_a_table_that_a_run_does_not_write_follows_its_results(tmp_path: Path) -> None:
+    """Else it would have the values of the run before, for good."""
+    for valence, formats in [(0.5, ["csv"]), (-0.5, [])]:
+        trace = trace_of("a")
+        trace.valence_arousal[:, 0] = valence
+        table = table_in(tmp_path, *formats)
+        table.add(trace.video, placed(tmp_path, trace, *table.suffixes))
+        table.finish([trace.video])
+        assert pd.read_csv(tmp_path / "traces.csv")["valence"].unique() == [valence]
+
+
+def test_rows_in_a_folder_that_is_no_result_are_left_alone(tmp_path: Path) -> None:
+    mine = tmp_path / f"mine/{ROWS}.csv"
+    mine.parent.mkdir()
+    mine.write_text("work")
+    table_in(tmp_path, "csv").finish([])
+    assert mine.read_text() == "work"
+    assert not (tmp_path / "traces.csv").exists()
 
 
 def test_people_whom_a_later_run_does_not_find_leave_the_tables(tmp_path: Path) -> None:
@@ -137,30 +208,30 @@ def test_people_whom_a_later_run_does_not_find_leave_the_tables(tmp_path: Path) 
         [own, *(replace(trace_of(f"clip-person-{k}"), person=str(k)) for k in (1, 2, 3))],
         [replace(trace_of("clip-person-1"), person="1")],
     ]
-    (tmp_path / "scratch").mkdir()
     for traces in runs:
-        table = TracesTable(tmp_path, tmp_path / "scratch", ["csv", "parquet"])
+        table = table_in(tmp_path, "csv", "parquet")
         for trace in traces:
-            table.add(Path("clip.mp4"), trace)
+            table.add(Path("clip.mp4"), placed(tmp_path, trace, *table.suffixes))
         table.finish([Path("clip.mp4")])
-    for rows in (pd.read_csv(tmp_path / "traces.csv"), pd.read_parquet(tmp_path / "traces.parquet")):
-        assert list(rows["recording"].unique()) == ["clip-person-7", "clip-person-1"]
+    expected = ["clip-person-7", "clip-person-1"]
+    assert recordings_of(tmp_path) == {".csv": expected, ".parquet": expected}
 
 
-def test_a_table_without_room_is_named_and_the_other_is_written(
+def test_a_table_without_room_is_named_and_the_other_is_written_and_completed_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setitem(table_module._WRITERS, ".csv", full)
-    (tmp_path / "scratch").mkdir()
-    table = TracesTable(tmp_path, tmp_path / "scratch", ["csv", "parquet"])
-    trace = trace_of()
-    table.add(trace.video, trace)
-    with pytest.raises(ValaroError, match=r"traces\.csv: No space left on device\. .* again with --force"):
-        table.finish([trace.video])
+    table, trace = table_in(tmp_path, "csv", "parquet"), trace_of()
+    table.add(trace.video, placed(tmp_path, trace, *table.suffixes))
+    with monkeypatch.context() as narrow:
+        narrow.setitem(table_module._WRITERS, ".csv", full)
+        with pytest.raises(ValaroError, match=r"traces\.csv: No space left on device\. .* make room"):
+            table.finish([trace.video])
     assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["traces.parquet"]
+    table_in(tmp_path).finish([])
+    assert recordings_of(tmp_path) == {".csv": ["clip"], ".parquet": ["clip"]}
 
 
 def test_a_plot_has_gaps_where_frames_are_left_out() -> None:
