@@ -16,13 +16,15 @@ from stages.media.clock import Clock
 from stages.media.colour import Range, range_of
 from stages.media.limits import Limits
 from stages.media.scan import Hearing, Scan, scan_packets
-from stages.media.source import audio_tracks, choose_video, open_media
+from stages.media.source import audio_tracks, choose_video, open_media, video_choices
 from stages.media.timestamps import decoded_stamps, frame_times, seconds_since
 
 Count = Literal["packets", "decoding"]
 
 _ON_THE_CLOCK = {"mov", "matroska"}
 _LITTLE_S, _LITTLE_SHARE = 1.0, 0.01
+_RAW = {"h264", "hevc", "m4v"}
+"""Of MPEG-1 and 2 the raw stream has a rate, too."""
 _STATES_ITS_LENGTH = {"mov", "matroska", "flv", "asf", "avi"}
 
 
@@ -93,6 +95,10 @@ class ContainerFacts(PictureFacts):
     """Whether there is sound in track 1, 2, …"""
     video_start_s: float = 0.0
     """Time of the first frame on a player's clock: what `time_s` lacks to be a player's time."""
+    video_choice: tuple[int, int] = (1, 1)
+    """Number of the video stream that is taken, from 1, and of how many; cover pictures don't count."""
+    rate_assumed: bool = False
+    """A raw stream without any time stamps: its rate is the encoder's word, or else FFmpeg's guess, 25 Hz."""
     joints_s: tuple[float, ...] = ()
     """Where the file's clock starts anew, seconds from the first frame."""
     unread_share: float = 0.0
@@ -218,6 +224,7 @@ def _facts(
     off_s = float(np.abs(interval_s - median_s).max())
     aspect, turned = scan.aspect, frame.rotation % 180 != 0
     width, height = square_size(frame.width, frame.height, aspect)
+    choices = [one.index for one in video_choices(container)]
     tracks, origin_s = audio_tracks(container), float(origin_pts * stream.time_base)
     number = next((k for k, track in enumerate(tracks) if track.index == scan.sound), None)
     audio = None if number is None else tracks[number]
@@ -244,6 +251,8 @@ def _facts(
         audio_track=None if number is None else number + 1,
         audible_tracks=scan.audible,
         video_streams=len(container.streams.video),
+        video_choice=(choices.index(stream.index) + 1, len(choices)),
+        rate_assumed=bool(set(container.format.name.split(",")) & _RAW),
         audio_streams=len(container.streams.audio),
         declared_frames=stream.frames,
         origin_pts=origin_pts,

@@ -14,6 +14,7 @@ MOST_UNREAD = 0.2
 LONG_GAP_S = 60.0
 """So does a longer time without a new frame."""
 
+_AT_ITS_RATE = "`ffmpeg -r RATE -i FILE -c copy FILE.mp4`, and take that file"
 _INTACT = "Get an intact copy if you can"
 _NOTHING = "Nothing to do"
 _MAX_PLACES = 5
@@ -39,6 +40,12 @@ def oddities(
 
 
 def _of_the_clock(facts: ContainerFacts) -> Iterator[Oddity]:
+    if facts.video_choice[1] > 1:
+        problem = "video stream {} of {} is taken".format(*facts.video_choice)
+        yield f"{problem}, {facts.width} × {facts.height}", "Make a file of another one if that is wrong"
+    if facts.rate_assumed:
+        problem = f"no time stamps: its frames are taken for {facts.average_rate_hz:.4g} a second"
+        yield f"{problem}, which may be a guess", f"If it is wrong: {_AT_ITS_RATE}"
     if facts.joints_s:
         problem = f"its time stamps start anew at {_places(facts.joints_s)}"
         yield f"{problem}: the takes are joined end to end", _NOTHING
@@ -62,6 +69,9 @@ def oddities_of_pictures(facts: PictureFacts, grid: GridDecoding) -> Iterator[Od
     if grid.undecodable > MAX_DAMAGED_SHARE * facts.frame_count:
         lost = f"{grid.undecodable} of {facts.frame_count} frames can't be decoded; their neighbours stand in"
         yield lost, _INTACT
+    if grid.damaged > MAX_DAMAGED_SHARE * facts.frame_count:
+        patched = f"{grid.damaged} of {facts.frame_count} frames are damaged"
+        yield f"{patched}, and shown as the decoder patches them up", _INTACT
     if grid.out_of_order > MAX_DAMAGED_SHARE * facts.frame_count:
         late = f"{grid.out_of_order} of {facts.frame_count} frames come after a later one"
         yield f"{late}; their neighbours stand in", _NOTHING

@@ -81,16 +81,19 @@ def _refusal(path: Path, head: bytes, error: Exception) -> BadInput:
     return BadInput(path, "not a video file, or its beginning is damaged", "Copy it again from its source")
 
 
+def video_choices(container: Any) -> list[Any]:
+    """The video streams that can be decoded, in file order. Cover pictures and thumbnails are no video."""
+    picture = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    return [s for s in container.streams.video if s.codec_context and not s.disposition & picture]
+
+
 def choose_video(path: Path, container: Any) -> Any:
     """The video stream that players show: the default one, and of several the largest.
-
-    Cover pictures and thumbnails are no video.
 
     Raises:
         BadInput: there is none, or none that can be decoded.
     """
-    picture = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
-    streams = [s for s in container.streams.video if s.codec_context and not s.disposition & picture]
+    streams = video_choices(container)
     if not streams:
         present = ", ".join(stream.type for stream in container.streams) or "none"
         raise BadInput(path, f"no video stream that can be decoded (streams: {present})", "Name another file")
