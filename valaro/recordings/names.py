@@ -3,7 +3,8 @@
 1. A recording has the name of its file. Several of equal name get as many of the folders above in front as
    tell them apart (`P01_cam`, `P02_cam`); those of one folder get their endings (`talk_mp4`, `talk_wav`).
 2. A recording that has results in the output folder keeps the name of these.
-3. A name whose results are another recording's isn't taken: further folders are put in front.
+3. Further folders are put in front of a name whose results are another recording's, and of one that another
+   recording of equal name has behind folders (`cam` beside `P01_cam`).
 """
 
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from stages.core.errors import ValaroError
 from stages.exports.trace import one_line, plain_cell
-from stages.exports.whose import Whose, whose
+from stages.exports.whose import Whose, recording_of, summary_in, whose
 from valaro.recordings.formats import SUBMISSION
 from valaro.recordings.presence import PERSON
 from valaro.recordings.table import STEM, SUFFIXES
@@ -136,7 +137,10 @@ def _beside_earlier(ways: dict[Path, Ways], depth: dict[Path, int], out: Path) -
         free = (
             name
             for name in found[depth[one] :]
-            if _key(name) not in taken and not others[_key(name)] and not earlier.is_anothers(name, one)
+            if _key(name) not in taken
+            and not others[_key(name)]
+            and not earlier.is_anothers(name, one)
+            and not earlier.tells_apart(name, one)
         )
         names[one] = next(free, natural)  # where all are others' it is refused when its turn comes
         taken.add(_key(names[one]))
@@ -148,10 +152,13 @@ class _Earlier:
     """What is in the folder of results: names that are equal to a file system are one."""
 
     def __init__(self, out: Path) -> None:
-        self._folders = defaultdict[str, list[Path]](list)
+        self._folders, self._ends = defaultdict[str, list[Path]](list), defaultdict[str, list[Path]](list)
         for folder in sorted(out.iterdir()) if out.is_dir() else ():
             for name in {folder.name, without_person(folder.name)}:
                 self._folders[_key(name)].append(folder)
+                parts = name.split("_")
+                for k in range(1, len(parts)):
+                    self._ends[_key("_".join(parts[k:]))].append(folder)
 
     def names_of(self, recording: Path) -> Iterator[str]:
         """The names under which it has results, the longest first, as it says most."""
@@ -165,3 +172,12 @@ class _Earlier:
     def is_anothers(self, name: str, recording: Path) -> bool:
         """Whether the results of that name are of another recording."""
         return any(whose(folder, recording) is Whose.OTHER for folder in self._folders.get(_key(name), ()))
+
+    def tells_apart(self, name: str, recording: Path) -> bool:
+        """Whether a recording of equal file name has results whose name is this one behind some folder."""
+        for folder in self._ends.get(_key(name), ()):
+            summary = summary_in(folder) or {}
+            known = isinstance(summary.get("file"), str)
+            if known and name_of(recording_of(folder, summary)) == name_of(recording):
+                return True
+        return False

@@ -116,6 +116,14 @@ def test_a_new_recording_gets_the_name_that_it_has_among_all(cams: list[Path], t
     assert predict(cams, tmp_path / "out") == ["P01_cam", "P02_cam", "P03_cam"]
 
 
+def test_a_new_recording_alone_is_named_as_its_equals_are(cams: list[Path], tmp_path: Path) -> None:
+    predict(cams[:2], tmp_path / "out")
+    my_talk, talk = (tmp_path / f"s/P01/{name}.mp4" for name in ("my_talk", "talk"))
+    record(my_talk, talk)
+    assert predict(cams[2:], tmp_path / "out") == ["P03_cam"]
+    assert [predict([one], tmp_path / "out") for one in (my_talk, talk)] == [["my_talk"], ["talk"]]
+
+
 def test_results_of_another_study_with_the_same_names_are_not_taken(cams: list[Path], tmp_path: Path) -> None:
     predict(cams, tmp_path / "out")
     others = [tmp_path / f"t/P0{k}/cam.mp4" for k in (1, 2, 4)]
