@@ -188,7 +188,7 @@ def _row(name: str, found: dict[str, Any], within_noise: bool) -> list[str]:
     ccc = found[OUT_OF_FOLD]["ccc"]
     interval = f"[{ccc['mean']['low']:.3f}, {ccc['mean']['high']:.3f}]" if "low" in ccc["mean"] else ""
     figures = [f"{ccc[target]['value']:.3f}" for target in (*TARGETS, "mean")]
-    return [name, *figures, interval, published, f"{found['optimism']:+.3f}", "≈" if within_noise else ""]
+    return [name, *figures, interval, published, f"{found['optimism']:+z.3f}", "≈" if within_noise else ""]
 
 
 def evaluate() -> None:

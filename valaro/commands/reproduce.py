@@ -69,7 +69,7 @@ def rows_of(ccc: dict[str, Any]) -> list[list[str]]:
         difference = ours["value"] - theirs
         verdict = "as expected" if abs(difference) <= TOLERANCE else f"more than {TOLERANCE:g} apart"
         rows.append(
-            [target, f"{ours['value']:.3f}", interval, f"{theirs:.3f}", f"{difference:+.3f}", verdict]
+            [target, f"{ours['value']:.3f}", interval, f"{theirs:.3f}", f"{difference:+z.3f}", verdict]
         )
     return rows
 

@@ -119,6 +119,8 @@ def test_every_protocol_that_applies(workspace: Workspace) -> None:
         name for name in (r[0] for r in rows) if name in scores["within_noise"]
     ]
     assert all(len(row) == len(HEAD) for row in rows)
+    scores["systems"][scores["best"]]["optimism"] = -0.0001
+    assert table(scores)[0][best][HEAD.index("optimism")] == "+0.000"
     write_pairs(pairs, workspace.metrics("pairs.csv"))
     with workspace.metrics("pairs.csv").open(newline="", encoding="utf-8") as file:
         read = list(csv.DictReader(file))
