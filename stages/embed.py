@@ -23,8 +23,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stages.core.artefacts import read_arrays, read_facts, read_json, write_arrays
 from stages.core.corpus import Corpus, Workspace
+from stages.core.errors import ValaroError
 from stages.core.loaded import remembered
 from stages.core.notes import Note
 from stages.core.optimisation import MixedPrecision
@@ -54,6 +57,8 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
     view = view_of(unit.facts["shown"], track)
     with open_pictures(unit.reads.get("frames", unit.reads["faces"]), unit.reads.get("video")) as pictures:
         embedding, *said = embed_track(network, pictures, view, settings.batch_size)
+    if not all(np.isfinite(values).all() for values in (embedding, *said)):
+        raise _not_finite(unit, settings)
     if "alignment" in unit.reads:
         embedding = aligned(embedding, load_file(unit.reads["alignment"]))
     write_arrays(
@@ -67,6 +72,15 @@ def embed_subject(unit: Unit, settings: EmbedParams) -> list[Note]:
         fps_hz=read_facts(unit.reads["faces"])["fps_hz"],
     )
     return []
+
+
+def _not_finite(unit: Unit, settings: EmbedParams) -> ValaroError:
+    """The fault of the model: otherwise later stages learn from it, or blame something else."""
+    half = settings.mixed_precision != "no"
+    other = "Train it again with a lower learning rate, or import it again"
+    remedy = f'Set embed.mixed_precision to "no" (it is {settings.mixed_precision})' if half else other
+    faces = unit.reads["faces"]
+    return ValaroError(f"{unit.reads['model']}: its answers to {faces} are infinite or NaN. {remedy}.")
 
 
 def network_of(file: Path, settings: EmbedParams, compute: ComputeParams) -> Any:

@@ -91,6 +91,22 @@ def test_a_missing_model_says_what_to_run(people: Workspace) -> None:
         units(people, people, people.corpus(), SETTINGS, EXACT)
 
 
+@pytest.mark.parametrize(("half", "remedy"), [("no", "Train it again"), ("fp16", "embed.mixed_precision")])
+def test_a_model_that_gives_nan_is_named_and_nothing_is_written(
+    half: str, remedy: str, people: Workspace, model: Any
+) -> None:
+    net = model("small", "face")
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.fill_(torch.nan)
+    file = people.model("static/chosen.safetensors")
+    save_model(file, net, header_of(file))
+    (unit, *_) = units(people, people, people.corpus(), SETTINGS, EXACT)
+    with pytest.raises(ValaroError, match=rf"chosen\.safetensors: its answers to .* NaN\. .*{remedy}"):
+        do_unit(embed_subject, unit, SETTINGS.model_copy(update={"mixed_precision": half}))
+    assert not unit.writes["embeddings"].exists()
+
+
 def test_batches_decide_nothing(people: Workspace, model: Any) -> None:
     model("small", "face")
     (unit, *_) = units(people, people, people.corpus(), SETTINGS, EXACT)
