@@ -64,8 +64,8 @@ ALL = "/tracks"  # a role that no subject's name can be
 
 def find_faces(unit: Unit, settings: FacesParams) -> list[Note]:
     """Link one video's faces to people, and follow each of its subjects."""
-    rules = rules_of(settings)
     faces, arrays = read_found(unit.reads["found"])
+    rules = rules_of(settings).in_all_of(faces)
     linked = link_faces(faces, rules)
     _write_tracks(unit.writes[ALL], linked, arrays["step"], rules)
     wanted = {name: _wanted(facts) for name, facts in unit.facts["subjects"].items()}
@@ -73,7 +73,7 @@ def find_faces(unit: Unit, settings: FacesParams) -> list[Note]:
         paths = choose(linked, wanted, settings.target, rules)
     except NoSuchPerson as error:
         raise BadInput(unit.reads["frames"], str(error), "Choose another person") from None
-    _write_subjects(unit, linked, arrays, paths, settings)
+    _write_subjects(unit, linked, arrays, paths, settings, rules)
     notes: list[Note] = []
     for subject, path in paths.items():
         if not (path.face >= 0).any():
@@ -96,9 +96,10 @@ def rules_of(settings: FacesParams) -> Rules:
 
 
 def count_people(found: Path, settings: FacesParams) -> int:
-    """How many people a video shows for at least `faces.min_seen_s`."""
-    rules = rules_of(settings)
-    return len(people_of(link_faces(read_found(found)[0], rules), rules))
+    """How many people a video shows for at least `faces.min_seen_s`, a short one for half of it."""
+    faces = read_found(found)[0]
+    rules = rules_of(settings).in_all_of(faces)
+    return len(people_of(link_faces(faces, rules), rules))
 
 
 def _wanted(facts: dict[str, Any]) -> Wanted:
@@ -143,7 +144,12 @@ def _of_path(values: Floats, step: Integers, path: FacePath) -> Floats:
 
 
 def _write_subjects(
-    unit: Unit, linked: Linked, found: Arrays, paths: Mapping[str, FacePath], settings: FacesParams
+    unit: Unit,
+    linked: Linked,
+    found: Arrays,
+    paths: Mapping[str, FacePath],
+    settings: FacesParams,
+    rules: Rules,
 ) -> None:
     """Every subject's track and crops; their frames are gone through once, for all of them."""
     tracks = {subject: path.track(linked.faces) for subject, path in paths.items()}
@@ -164,7 +170,7 @@ def _write_subjects(
                     "turned": _of_path(found["turned"], found["step"], path),
                     "detected": track.detected,
                     "jump": path.jump,
-                    "others": _others(linked, path, settings.min_seen_s),
+                    "others": _others(linked, path, rules.min_seen_s),
                     "jpeg": spools[subject],
                     "jpeg_offset": np.array(offsets[subject], np.int64),
                     "crop_index": reuse_last(track.detected),

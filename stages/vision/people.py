@@ -11,7 +11,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -45,6 +45,10 @@ class Rules:
     reacquire_s: float = 1.0
     min_motion: float = 0.08
     min_seen_s: float = 1.0
+
+    def in_all_of(self, faces: "Faces") -> "Rules":
+        """The rules for these faces: of a short video, half is long enough; in a picture everyone lasts."""
+        return replace(self, min_seen_s=min(self.min_seen_s, len(faces.steps) * faces.step_s / 2))
 
 
 @dataclass(frozen=True)

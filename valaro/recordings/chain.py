@@ -148,7 +148,7 @@ def analyse(
             raise
         # That file is nothing to the user.
         raise BadInput(recording, error.problem, error.remedy) from error
-    several = person == EVERYONE and kind == "video"
+    several = person == EVERYONE and kind != "sound"
     return [
         _gather(
             recording, workspace, trained, notes, kind, subject, str(number) if several else "", hold=hold
@@ -190,7 +190,7 @@ def _begin(
         lay_out_sound(recording, workspace, limits, RECORDING)
         return _steps_of_sound(recording, workspace, trained)
     video = stand_in_for_picture(recording, workspace, limits) if kind == "picture" else recording
-    return _steps(video, workspace, trained, subjects, everyone=everyone and kind == "video")
+    return _steps(video, workspace, trained, subjects, everyone=everyone)
 
 
 def _steps(
@@ -351,9 +351,11 @@ def _gather(
         words += _of_several(recording)
     valued, company = found["valence_arousal"].copy(), None
     interval = _interval(workspace, trained, subject, trace, found, kind)
-    if kind == "video":
+    if kind != "sound":
         company = company_of(own, workspace.artefact(faces.TRACKS, RECORDING))
-        words += notes_on(company, seen["detected"])
+        alone = kind == "picture"
+        words += notes_on(company, seen["detected"], picture=alone, everyone=bool(person))
+    if kind == "video":
         gap_s = trained.params.predict.max_gap_s
         if not hold and gap_s is not None:
             nobody = nobody_there(found["time_s"], seen["time_s"], seen["detected"], gap_s)

@@ -9,6 +9,7 @@ import numpy as np
 from stages.core.arrays import Flags, Floats
 from stages.core.artefacts import read_arrays
 from stages.core.errors import ValaroError
+from stages.vision.people import MAX_PEOPLE
 
 EVERYONE = "all"
 PERSON = "-person-"
@@ -91,17 +92,29 @@ def company_of(faces: Path, tracks: Path) -> Company:
     return Company(people, own["others"], time_s[own["jump"]].tolist(), time_s[everyone["cut"]].tolist())
 
 
-def notes_on(company: Company, detected: Flags) -> list[str]:
-    """What a user must know: other people, a track that may change hands, cuts."""
+def notes_on(
+    company: Company, detected: Flags, *, picture: bool = False, everyone: bool = False
+) -> list[str]:
+    """What a user must know: other people, a track that may change hands, cuts.
+
+    Args:
+        company: who else is there.
+        detected: (T,) the person's face was found.
+        picture: there is one moment only.
+        everyone: each person gets a trace, so that nobody need be chosen.
+    """
     notes = []
+    advice = "" if everyone else "; --person chooses another, or all"
     together = company.others + detected.astype(int)
     share = float(np.mean(together >= 2))
     if share >= FEW_OTHERS:
         most = int(together.max())
-        several = "2 faces" if most == 2 else f"2 to {most} faces"
-        notes.append(f"{several} in {share:.0%} of the time; --person chooses another, or all")
+        several = f"{most} faces" if most == 2 or picture else f"2 to {most} faces"
+        notes.append(f"{several} in {'it' if picture else f'{share:.0%} of the time'}{advice}")
     elif len(company.people) > 1:
-        notes.append(f"{len(company.people)} people, one after another; --person chooses another, or all")
+        notes.append(f"{len(company.people)} people, one after another{advice}")
+    if everyone and len(company.people) >= MAX_PEOPLE:
+        notes.append(f"only the {MAX_PEOPLE} most prominent people have a trace")
     if company.jump_s:
         notes.append(f"the track jumps at {_times(company.jump_s)}: from there on it may be someone else")
     if cuts := [cut_s for cut_s in company.cut_s if cut_s not in company.jump_s]:

@@ -69,6 +69,15 @@ def test_notes_say_what_may_be_wrong() -> None:
         "the track jumps at 0.0, 1.0, 2.0, 3.0, 4.0 s and 4 more"
     )
     assert notes_on(Company([person], np.zeros(4), [], []), np.ones(4, bool)) == []
+    assert notes_on(together, np.ones(4, bool), everyone=True) == ["2 faces in 50% of the time"]
+    group = Company([person] * 20, np.array([24]), [], [])
+    assert notes_on(group, np.ones(1, bool), picture=True) == [
+        "25 faces in it; --person chooses another, or all"
+    ]
+    assert notes_on(group, np.ones(1, bool), picture=True, everyone=True) == [
+        "25 faces in it",
+        "only the 20 most prominent people have a trace",
+    ]
 
 
 def test_company_is_read_from_what_the_stage_wrote(tmp_path: Path) -> None:

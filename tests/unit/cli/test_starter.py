@@ -121,6 +121,20 @@ def test_small_turned_and_unlikely_faces_have_a_value_that_is_doubtful(
 
 
 @pytest.mark.slow
+def test_of_a_picture_everyone_can_be_chosen(shared: Path) -> None:
+    import valaro
+
+    picture, model = shared / "media/images/09_two_men.jpg", valaro.load_model(STARTER, device="cpu")
+    alone = valaro.predict(picture, model=model)
+    assert "2 faces in it; --person chooses another, or all" in alone.summary["notes"]
+    everyone = list(valaro.predict(picture, model=model, person="all"))
+    assert [trace.person for trace in everyone] == ["1", "2"]
+    second = valaro.predict(picture, model=model, person=2)
+    np.testing.assert_array_equal(second.valence_arousal, everyone[1].valence_arousal)
+    assert abs(everyone[0].faces.box_xyxy[0, 0] - everyone[1].faces.box_xyxy[0, 0]) > 300
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["images/01_noface_landscape.jpg", "clips/24_nasa_voiceover_multistream.mp4"]
 )

@@ -292,3 +292,13 @@ def test_people_apart_are_paired_without_scipy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[0, 1] [0, 1] False"
+
+
+@pytest.mark.parametrize(("seconds", "people"), [(0.2, 3), (0.6, 2), (1.4, 2), (2.0, 2), (4.0, 2)])
+def test_in_a_short_video_half_of_it_is_long_enough(seconds: float, people: int) -> None:
+    """Two people, and from the first step alone a third; a picture is a video of one step."""
+    faces, _ = _video(
+        seconds, {"anna": _at(200), "ben": _at(800), "face in the wall": _at(500, 60, end_s=0.2)}
+    )
+    rules = Rules().in_all_of(faces)
+    assert len(people_of(link_faces(faces, rules), rules)) == people
