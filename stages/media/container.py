@@ -103,6 +103,8 @@ class ContainerFacts(PictureFacts):
     """Where the file's clock starts anew, seconds from the first frame."""
     unread_share: float = 0.0
     """Of the file's bytes, those behind the last packet that was read."""
+    sound_beyond_s: float = 0.0
+    """How long the sound goes on after the last frame."""
     missing_s: float = 0.0
     """By how much the header says that it goes on after what could be read; 0 where that isn't sure."""
 
@@ -154,7 +156,9 @@ def _probed(path: Path, _identity: object, count: Count, limits: Limits, hearing
         if "matroska" in container.format.name and scan.end_byte is not None:  # elsewhere an index may follow
             facts = replace(facts, unread_share=1 - scan.end_byte / max(path.stat().st_size, 1))
         facts = replace(facts, missing_s=_missing_s(container, stream, scan))
-        known_s = max(scan.sound_end_s - _origin_s(facts), _stated_s(container, stream))
+        sound_s = scan.sound_end_s - _origin_s(facts)
+        facts = replace(facts, sound_beyond_s=max(0.0, sound_s - facts.duration_s))
+        known_s = max(sound_s, _stated_s(container, stream))
     limits.check_size(path, facts.width, facts.height)
     limits.check_length(path, facts.frame_count, facts.duration_s)
     limits.check_gaps(path, facts.time_s, known_s)

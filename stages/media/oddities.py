@@ -13,6 +13,8 @@ MOST_UNREAD = 0.2
 """Share of a Matroska or WebM file behind its last packet: of joined recordings FFmpeg reads two."""
 LONG_GAP_S = 60.0
 """So does a longer time without a new frame."""
+LONG_SOUND_S, LONG_SOUND_SHARE = 1.0, 0.01
+"""So does sound that goes on for longer than both after the last frame."""
 
 _AT_ITS_RATE = "`ffmpeg -r RATE -i FILE -c copy FILE.mp4`, and take that file"
 _INTACT = "Get an intact copy if you can"
@@ -94,6 +96,9 @@ def _of_the_sound(facts: ContainerFacts, sound: Heard | Sound | None, asked: int
     if sound is None:
         yield _why_silent(tracks, asked), "Nothing to do: nothing counts as speaking here"
         return
+    if facts.sound_beyond_s > max(LONG_SOUND_S, LONG_SOUND_SHARE * facts.duration_s):
+        problem = f"the sound goes on for {facts.sound_beyond_s:.1f} s after the last frame"
+        yield f"{problem}: that part has no trace", "Nothing to do if the picture is meant to end there"
     if sound.undecodable:
         yield f"{sound.undecodable} packets of sound can't be decoded: silence", _INTACT
     if tracks > 1 and asked is None:

@@ -209,18 +209,20 @@ def _blocks(decoder: Decoder, rate_hz: int, origin_s: float) -> Iterator[tuple[i
         if run is None or not run.continues(frame, stamp_s):
             if run is not None:
                 yield from run.feed(None)
+                decoder.undecodable += run.damaged
             known_s = stamp_s if stamp_s is not None else (run.end_s if run else 0.0)
             run = _Run(frame, known_s, rate_hz)
         yield from run.feed(frame)
     if run is not None:
         yield from run.feed(None)
+        decoder.undecodable += run.damaged
 
 
 class _Run:
     """Frames without a gap between them, and the resampler they share."""
 
     def __init__(self, frame: Any, start_s: float, rate_hz: int) -> None:
-        self.kind = _kind(frame)
+        self.kind, self.damaged = _kind(frame), 0
         self.end_s, self.position = start_s, round(start_s * rate_hz)
         many = frame.layout.nb_channels > 2
         self.by_mean = many and not _mixed_by_ffmpeg(frame.layout)
@@ -241,6 +243,9 @@ class _Run:
             frame = _mean_of(frame) if self.by_mean else frame
         for part in self.resampler.resample(frame):
             block = part.to_ndarray().T
+            if not np.isfinite(block).all():  # float samples can be anything
+                self.damaged += 1
+                block = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
             yield self.position, np.broadcast_to(block, (len(block), 2))
             self.position += len(block)
 

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 
 from stages.media.container import probe
 from stages.media.frames import decode_grid
 from stages.media.oddities import oddities
+from stages.media.sound import decode_sound
 
 TS_PACKET = 188
 
@@ -17,7 +19,8 @@ def said(path: Path) -> list[str]:
     facts = probe(path)
     grid = decode_grid(path, 5, facts=facts)
     list(grid)
-    return [problem for problem, _ in oddities(facts, grid, None) if problem != "no audio stream"]
+    sound = decode_sound(path, 16_000, facts)
+    return [problem for problem, _ in oddities(facts, grid, sound) if problem != "no audio stream"]
 
 
 def test_of_several_videos_it_is_said_which_is_taken(make_clip, draw_clock, tmp_path: Path) -> None:
@@ -65,3 +68,15 @@ def test_frames_that_the_decoder_patches_up_are_counted(make_clip) -> None:
     path.write_bytes(b"".join(packet for k, packet in enumerate(packets) if k not in lost))
     [problem] = said(path)
     assert "frames are damaged, and shown as the decoder patches them up" in problem
+
+
+@pytest.mark.parametrize(("seconds", "beyond"), [(2.5, []), (4.0, ["2.0 s after the last frame"])])
+def test_sound_that_goes_on_without_pictures_has_no_trace(
+    make_clip, seconds: float, beyond: list[str]
+) -> None:
+    """A camera that stopped, or a picture that is no longer shared."""
+    sound = 0.1 * np.random.default_rng(0).standard_normal((round(seconds * 16_000), 1))
+    path = make_clip("a.mkv", sound=sound, sound_rate_hz=16_000, sound_codec="flac", sound_layout="mono")
+    problems = said(path)
+    assert len(problems) == len(beyond)
+    assert all(words in problem for words, problem in zip(beyond, problems, strict=True))

@@ -92,6 +92,17 @@ def test_damaged_sound_is_silent_where_it_is_and_counted(make_clip, damage) -> N
     np.testing.assert_allclose(heard.samples, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("layout", ["stereo", "5.1"])
+def test_float_samples_that_are_no_numbers_are_silence(make_clip, layout: str) -> None:
+    sound = beep(1.2, 2.0, 16_000, {"stereo": 2, "5.1": 6}[layout])
+    sound[4000:4010], sound[8000] = np.nan, np.inf
+    path = make_clip("a.mkv", sound=sound, sound_codec="pcm_f32le", sound_rate_hz=16_000, sound_layout=layout)
+    heard = decode_sound(path)
+    assert heard is not None
+    assert heard.undecodable == 2
+    np.testing.assert_allclose(heard.samples, beep(1.2, 2.0, 44_100), atol=1e-2)
+
+
 def test_sound_of_another_length_is_cut_or_padded_to_the_video(make_clip) -> None:
     for seconds in (0.5, 3.5):
         sound = np.full((round(seconds * 44_100), 2), 0.25, dtype=np.float32)
