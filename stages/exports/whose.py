@@ -61,12 +61,13 @@ def whose(folder: Path, video: Path) -> Whose:
     """
     if (summary := summary_in(folder)) is None:
         return Whose.UNKNOWN
-    known, unchanged = _known(summary), True
-    if known is not None:
-        try:
-            unchanged = known["digest"] == _digest(video)
-        except OSError:
+    known = _known(summary)
+    try:
+        if not video.is_file():
             return Whose.UNKNOWN
+        unchanged = known is None or known["digest"] == _digest(video)
+    except OSError:  # it may not be read
+        return Whose.UNKNOWN
     try:
         same = recording_of(folder, summary).samefile(video)
     except (OSError, ValueError, KeyError, TypeError):  # it isn't there any more; no such path can be

@@ -169,7 +169,7 @@ def _write_csv(earlier: Path, path: Path, parts: Sequence[Path], replaces: Repla
             with earlier.open(newline="", encoding="utf-8") as opened:
                 rows = csv.reader(opened)
                 next(rows)
-                writer.writerows(row for row in rows if not replaces(row[0], row[-1]))
+                writer.writerows(row for row in rows if row and not replaces(row[0], row[-1]))
         for part in parts:
             with part.open(newline="", encoding="utf-8") as rows_of_one:
                 shutil.copyfileobj(rows_of_one, file)

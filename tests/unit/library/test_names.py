@@ -154,6 +154,15 @@ def test_a_copy_of_a_recording_is_another_one(cams: list[Path], tmp_path: Path) 
     assert predict(cams[1:2], tmp_path / "out") == ["P02_cam"]
 
 
+def test_what_is_no_file_is_not_read(cams: list[Path], tmp_path: Path) -> None:
+    """A pipe would wait for its writer."""
+    predict(cams[:1], tmp_path / "out")
+    for one in cams[:2]:
+        one.unlink()
+        os.mkfifo(one)
+        assert whose(tmp_path / "out/cam", one) is Whose.UNKNOWN
+
+
 def test_capitals_and_people_take_a_name_too(cams: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
