@@ -3,6 +3,7 @@
 import sys
 import tempfile
 import warnings
+from collections import defaultdict, deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
@@ -33,7 +34,7 @@ class RecordingWarning(UserWarning):
 
 
 class Predictions(Iterator[Trace]):
-    """The traces of several recordings, computed one after the other as they are asked for.
+    """The traces of several recordings, in their order, computed as they are asked for.
 
     A recording that can't be used is a warning (`RecordingWarning`) and an entry of `failures`; the others go
     on. `len()` is the number of recordings.
@@ -64,16 +65,25 @@ class Predictions(Iterator[Trace]):
         steps = [*step_names(model.trained), *([RESULTS] if files else [])]
         self._meter = Meter(steps, len(names), tell)
         self._outcomes = self._work()
+        self._in_order = self._ordered()
 
     def __len__(self) -> int:
         return len(self.recordings)
 
     def __next__(self) -> Trace:
-        for outcome in self.outcomes():
+        for outcome in self._in_order:
             if outcome.trace is not None:
                 return outcome.trace
             warnings.warn(str(outcome.error), RecordingWarning, stacklevel=2)
         raise StopIteration
+
+    def _ordered(self) -> Iterator[Outcome]:
+        """The outcomes in the order of the recordings: of several jobs, a later one may finish first."""
+        waiting, finished = deque(self.recordings), defaultdict[Path, list[Outcome]](list)
+        for outcome in self.outcomes():
+            finished[outcome.video].append(outcome)
+            while waiting and (known := finished[waiting[0]]) and not known[-1].more:
+                yield from finished.pop(waiting.popleft())
 
     def outcomes(self) -> Iterator[Outcome]:
         """What became of each recording, the failures too, as they finish."""
@@ -211,7 +221,7 @@ def predict(
         formats: of these files, in a list or with commas: csv, parquet, json, vtt, eaf, png, mp4, html. The
             summary (JSON) is always there.
         force: replace files of earlier runs.
-        jobs: recordings at a time, in processes of their own.
+        jobs: recordings at a time, in processes of their own; the traces come in the order of the recordings.
         person: whose face: left, right, largest, first, prominent, a number (1: the most prominent), or all;
             None: as in training.
         hold: give values where nobody is there as well: the model's estimate of the last face.

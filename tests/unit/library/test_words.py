@@ -1,12 +1,14 @@
 """What `valaro.predict` makes of the words that it is given."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import valaro
 from valaro import prediction
+from valaro.recordings.batch import Outcome
 
 
 class Model:
@@ -46,3 +48,27 @@ def test_formats_in_one_text_are_several(asked: tuple[Path, list[Any]], tmp_path
     assert calls[-1]["files"].formats == ("csv", "eaf")
     with pytest.raises(valaro.ValaroError, match="'cvs' is no format"):
         valaro.predict([clip], out=tmp_path / "out", formats="cvs")
+
+
+def test_traces_come_in_the_order_of_the_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several jobs they finish in any order; who pairs them with labels counts on theirs."""
+    files = [Path(f"{name}.mp4") for name in "abcd"]
+
+    def outcome(name: str, person: str = "", **more: Any) -> Outcome:
+        trace: Any = f"{name}{person}"
+        return Outcome(Path(f"{name}.mp4"), trace=trace, **more)
+
+    finished = [
+        outcome("c"),
+        outcome("a", "1", more=True),
+        outcome("a", "2"),
+        outcome("d"),
+        Outcome(files[1], error=valaro.ValaroError("b.mp4: no face.")),
+    ]
+    monkeypatch.setattr(prediction, "step_names", lambda _: [])
+    monkeypatch.setattr(prediction, "predict_all", lambda *_: iter(finished))
+    model: Any = SimpleNamespace(trained=None, device="cpu", system="static")
+    found = prediction.Predictions(model, {file: file.stem for file in files}, jobs=2)
+    with pytest.warns(prediction.RecordingWarning, match="no face"):
+        assert list(found) == ["a1", "a2", "c", "d"]
+    assert len(found.failures) == 1
