@@ -20,7 +20,7 @@ from tests.pipeline.observer import EVERY_S, Observer, growths, tell
 
 VIDEOS = int(os.environ.get("VALARO_HAUL_VIDEOS", "1000"))
 FILMS = 20
-CLIP_S = tuple(k / 25 for k in range(30))
+CLIP_S = tuple(k / 25 for k in range(40))
 SIDE_PX = 96
 BURIED_S = 10  # by then somebody has asked for the status of a process that ended
 LINES_PER_STAGE, LONGEST_LINE = 16, 300
@@ -62,8 +62,8 @@ def test_many_videos(crowd: Any) -> None:
     for (stage, _), runs in history(crowd / ".valaro").items():
         print(f"{stage}: {runs[-1].computed} computed, {runs[-1].wall_s:.0f} s, {runs[-1].peak_mb:.0f} MB")
     assert status == 0, text[-4000:]
-    ours = {key: series for key, series in observer.seen.items() if key[1] != "dvc"}
-    judged = [(key, grown) for key, series in ours.items() for grown in growths(series, VIDEOS)]
+    stages = {key: series for key, series in observer.seen.items() if key[1] != "dvc"}
+    judged = [(key, grown) for key, series in stages.items() for grown in growths(series, VIDEOS)]
     assert judged, "no process was there for long enough"
     assert [one for one in judged if one[1]] == []
     assert [pid for pid, looks in observer.zombies.items() if looks * EVERY_S > BURIED_S] == []
@@ -71,6 +71,7 @@ def test_many_videos(crowd: Any) -> None:
     lines = text.splitlines()
     assert "Traceback" not in text
     assert len(lines) < LINES_PER_STAGE * text.count("Running stage")
-    assert max(map(len, lines)) < LONGEST_LINE
+    ours = [line for line in lines if not line.startswith("\tgit add ")]  # DVC names every .gitignore
+    assert max(map(len, ours)) < LONGEST_LINE
     assert len(read_json(crowd / "data/index/corpus.json")["subjects"]) == VIDEOS
     assert len(list((crowd / "data/embeddings").glob("*.h5"))) == VIDEOS
