@@ -42,7 +42,7 @@ class PictureFacts:
     """Stamp of the first frame in units of `time_base`."""
     time_base: Fraction
     stamped: bool
-    """False: stamps are missing or don't increase, and the times follow from the order of the frames."""
+    """False: the stamps of frames are missing or don't increase, and the times follow from their order."""
     coded_width: int = 0
     coded_height: int = 0
     """Of the first frame as stored: neither upright nor with square pixels."""
@@ -149,10 +149,12 @@ def _probed(path: Path, _identity: object, count: Count, limits: Limits, hearing
         from_packets = count == "packets" and scan.trusted
         if from_packets:
             pts: list[int] | list[int | None] = sorted(stamp or 0 for stamp in scan.pts)
+            own = True
         else:
-            pts = decoded_stamps(path, limits.max_frames, limits.max_pixels, scan.clock)
+            pts, own = decoded_stamps(path, limits.max_frames, limits.max_pixels, scan.clock)
             limits.check_length(path, len(pts), 0.0)
         facts = _facts(container, stream, scan, scan.first_frame, pts)
+        facts = replace(facts, stamped=facts.stamped and own)
         if "matroska" in container.format.name and scan.end_byte is not None:  # elsewhere an index may follow
             facts = replace(facts, unread_share=1 - scan.end_byte / max(path.stat().st_size, 1))
         facts = replace(facts, missing_s=_missing_s(container, stream, scan))

@@ -214,10 +214,13 @@ def _one_stamp_per_frame(container: set[str], stream: Any, pts: Stamps) -> bool:
     """Whether the container stores one presentation time per frame, and did so here.
 
     MPEG program and transport streams don't: there the reader guesses. AVI counts frames in decoding order,
-    which is the order shown only without B-frames; VP8 has packets that show nothing.
+    which is the order shown only without B-frames, and so do MP4 and MOV files that were made of AVI
+    without encoding; VP8 has packets that show nothing.
     """
     context = stream.codec_context
+    stamps = [stamp for stamp in pts if stamp is not None]
+    known = sorted(stamps)
+    as_shown = stamps != known or not context.has_b_frames
     stores = bool(container & _STORES_EVERY_STAMP) or (container == {"avi"} and not context.has_b_frames)
-    known = sorted(stamp for stamp in pts if stamp is not None)
     complete = len(known) == len(pts) and all(a < b for a, b in pairwise(known))
-    return stores and complete and context.name not in {"vp8", "libvpx"}
+    return stores and as_shown and complete and context.name not in {"vp8", "libvpx"}

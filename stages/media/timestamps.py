@@ -15,14 +15,32 @@ from stages.media.source import Decoder, choose_video, open_media
 Stamps = Sequence[int | None]
 
 _ENOUGH_STAMPS = 5
+_ENOUGH_GOOD = 0.9
 _RATE_AGREES = 0.1
 
 
-def decoded_stamps(path: Path, max_frames: int, max_pixels: int, clock: Clock) -> list[int | None]:
-    """The stamp of every frame that can be decoded, in the order shown, up to one more than allowed."""
+def decoded_stamps(
+    path: Path, max_frames: int, max_pixels: int, clock: Clock
+) -> tuple[list[int | None], bool]:
+    """The stamp of every frame that can be decoded, in the order shown, up to one more than allowed.
+
+    Containers such as AVI and ASF store the times of decoding. Where frames changed places (B-frames), these
+    stamps are jumbled in the order shown; those of decoding, in which the frames come out, aren't. FFmpeg's
+    programs choose between the two in the same way (`best_effort_timestamp`).
+
+    Returns:
+        The stamps, and whether they are the frames' own.
+    """
     with open_media(path) as container:
         decoder = Decoder(container, choose_video(path, container), max_pixels=max_pixels, clock=clock)
-        return [frame.pts for frame in islice(decoder, max_frames + 1)]
+        frames = [(frame.pts, frame.dts) for frame in islice(decoder, max_frames + 1)]
+    own, decoding = [pts for pts, _ in frames], [dts for _, dts in frames]
+    good = len(_increasing(own))
+    if good >= _ENOUGH_GOOD * len(own) or len(_increasing(decoding)) <= good:
+        return own, True
+    first = min(pts for pts in own if pts is not None) if good else 0
+    ahead = next(dts for dts in decoding if dts is not None) - first  # the first frame stays where it was
+    return [None if dts is None else dts - ahead for dts in decoding], False
 
 
 def seconds_since(pts: int, origin_pts: int, time_base: Fraction) -> float:
@@ -35,8 +53,7 @@ def frame_times(pts: Stamps, time_base: Fraction, rate_hz: float) -> tuple[Float
 
     Good stamps are the longest series that increases. A frame without one is put evenly between its
     neighbours (before the first good stamp and after the last one, one frame interval apart). Where over a
-    tenth are like that (raw streams, AVI with B-frames), none is used and all frames are one interval
-    apart.
+    tenth are like that (raw streams), none is used and all frames are one interval apart.
 
     Shape: (N,) stamps -> (N,) float64, strictly increasing.
 
@@ -51,7 +68,7 @@ def frame_times(pts: Stamps, time_base: Fraction, rate_hz: float) -> tuple[Float
     origin = pts[good[0]] or 0 if good else 0
     known_s = np.array([seconds_since(pts[i] or 0, origin, time_base) for i in good])
     interval_s = _interval_s(known_s, good, rate_hz)
-    if len(good) < 0.9 * len(pts):
+    if len(good) < _ENOUGH_GOOD * len(pts):
         return order * interval_s, first, False
     time_s = np.interp(order, good, known_s)
     time_s += np.clip(order - good[0], None, 0) * interval_s + np.clip(order - good[-1], 0, None) * interval_s

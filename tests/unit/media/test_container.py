@@ -9,6 +9,7 @@ import pytest
 from stages.core.errors import BadInput
 from stages.media import container
 from stages.media.container import probe, time_base
+from stages.media.frames import decode_grid
 from stages.media.limits import Limits
 from stages.media.oddities import oddities
 
@@ -262,3 +263,30 @@ def test_frames_seconds_apart_are_no_end_that_is_missing(tmp_path: Path) -> None
     slow = probe(path)
     assert slow.duration_s == pytest.approx(90, abs=0.1)
     assert slow.missing_s == 0
+
+
+@pytest.mark.parametrize("made_of_it", ["", ".mp4", ".mov"])
+def test_times_of_decoding_become_those_of_the_frames(
+    make_clip, read_clock, tmp_path: Path, made_of_it: str
+) -> None:
+    """AVI stores when frames are decoded, and so do files made of it without encoding; a camera had a pause."""
+    times_s = np.delete(np.arange(100) / 25, range(30, 75))
+    path = make_clip("a.avi", times_s, bframes=2, tick=Fraction(1, 25), options={"preset": "veryfast"})
+    if made_of_it:
+        copy = tmp_path / f"copy{made_of_it}"
+        with av.open(str(path)) as source, av.open(str(copy), "w") as out:
+            stream = out.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux():
+                if packet.dts is not None and packet.size:
+                    packet.stream = stream
+                    out.mux(packet)
+        path = copy
+    facts = probe(path)
+    assert facts.frame_count == len(times_s)
+    held_back_s = 3 / 25  # by so much a pause may move among the frames
+    assert np.abs(facts.time_s - times_s).max() <= held_back_s
+    assert facts.time_s[-1] == pytest.approx(times_s[-1], abs=0.001)
+    grid = decode_grid(path, 25, facts=facts)
+    shown_s = list(dict.fromkeys(read_clock(frame.image) for frame in grid))
+    assert shown_s == pytest.approx(times_s.tolist(), abs=0.002)
+    assert grid.out_of_order == 0
