@@ -35,10 +35,11 @@ def decoded_stamps(
         decoder = Decoder(container, choose_video(path, container), max_pixels=max_pixels, clock=clock)
         frames = [(frame.pts, frame.dts) for frame in islice(decoder, max_frames + 1)]
     own, decoding = [pts for pts, _ in frames], [dts for _, dts in frames]
-    good = len(_increasing(own))
-    if good >= _ENOUGH_GOOD * len(own) or len(_increasing(decoding)) <= good:
+    good, enough = len(_increasing(own)), _ENOUGH_GOOD * len(own)
+    jumbled = good < enough <= len(set(own) - {None})  # and not many alike, which tell nothing
+    if not jumbled or len(_increasing(decoding)) <= good:
         return own, True
-    first = min(pts for pts in own if pts is not None) if good else 0
+    first = min(pts for pts in own if pts is not None)
     ahead = next(dts for dts in decoding if dts is not None) - first  # the first frame stays where it was
     return [None if dts is None else dts - ahead for dts in decoding], False
 
