@@ -16,7 +16,7 @@ Source = str | os.PathLike[str]
 Kind = Literal["video", "picture", "sound"]
 
 VIDEOS = VIDEO_SUFFIXES
-PICTURES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
+PICTURES = frozenset([".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
 SOUNDS = frozenset(
     [
         *(".aac", ".ac3", ".aif", ".aiff", ".amr", ".caf", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".ogg"),

@@ -23,6 +23,8 @@ ONLY_THIS_FILE = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"mif1"}
 """Brands of still pictures in MP4 (ISO/IEC 23008-12). Those of phones are in tiles, each a stream of its own:
 one would be taken for the whole."""
+_PICTURES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG\r\n\x1a\n": ".png"}
+"""How pictures begin, which are read under their usual endings only."""
 _INT_MAX = 2**31 - 1
 
 
@@ -68,6 +70,9 @@ def _first_bytes(path: Path) -> bytes:
 def _refusal(path: Path, head: bytes, error: Exception) -> BadInput:
     if isinstance(error, UnicodeError):
         return BadInput(path, "its name isn't valid UTF-8", "Rename it")
+    if head.startswith(tuple(_PICTURES)):
+        ending = next(ending for start, ending in _PICTURES.items() if head.startswith(start))
+        return BadInput(path, "a picture under another name", f"Rename it so that it ends in {ending}")
     if isinstance(error, av.error.ArgumentError):
         return BadInput(
             path, "a playlist, a picture or another format that isn't read", "Convert it to MP4 or AVI"

@@ -6,6 +6,7 @@ import pytest
 
 from stages.core.errors import BadInput
 from stages.core.suffixes import VIDEO_SUFFIXES
+from valaro.recordings.kinds import kind_of
 from valaro.sources import is_many, missing, recordings_in
 from valaro.suggestions import unknown
 
@@ -142,3 +143,9 @@ def test_every_video_of_a_corpus_counts_in_a_folder_too(tmp_path: Path) -> None:
 )
 def test_what_may_have_been_meant(name: str, said: str) -> None:
     assert said in unknown("system", name, ["audio", "dynamic"])
+
+
+def test_pictures_as_browsers_save_them_count(tmp_path: Path) -> None:
+    (tmp_path / "portrait.JFIF").touch()
+    assert recordings_in([tmp_path]) == [tmp_path / "portrait.JFIF"]
+    assert kind_of(tmp_path / "portrait.JFIF") == "picture"

@@ -25,7 +25,8 @@ MP4_HEAD = b"\0\0\0\x18ftypisom" + bytes(2000)
             "playlist",
         ),
         ("photo.heic", b"\0\0\0\x1cftypheic" + bytes(2000), "HEIC"),
-        ("picture.mp4", b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(500), "picture"),
+        ("picture.mp4", b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(500), "a picture under another name"),
+        ("picture", b"\x89PNG\r\n\x1a\n" + bytes(500), "a picture under another name"),
     ],
     ids=lambda value: value if isinstance(value, str) and "." in value else "",
 )
