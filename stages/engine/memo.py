@@ -75,6 +75,8 @@ class Memo:
         try:
             for role, files in sources.items():
                 with whole(writes[role]) as partial:
+                    if not files:  # an empty folder
+                        partial.mkdir()
                     for name, source in files.items():
                         target = partial / name if name else partial
                         target.parent.mkdir(parents=True, exist_ok=True)

@@ -72,6 +72,15 @@ def test_a_result_comes_back_with_its_notes(shop: Shop) -> None:
     assert shop.content() == CONTENT
 
 
+def test_an_empty_folder_is_a_result_too(shop: Shop) -> None:
+    writes = shop.writes | {"out_of_fold": shop.out / "nobody"}
+    writes["out_of_fold"].mkdir()
+    kept = shop.memo.remember(KEY, writes, [])
+    shop.clear()
+    assert shop.memo.recall(KEY, writes) == kept
+    assert list(writes["out_of_fold"].iterdir()) == []
+
+
 def test_it_comes_back_to_another_place(shop: Shop) -> None:
     """An experiment in a copy of the repository finds what the main one computed."""
     shop.memo.remember(KEY, shop.writes, [])
