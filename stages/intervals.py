@@ -22,7 +22,8 @@ traces of the latter are by the epochs that all of validation picked. `evaluatio
 Measured by folds of recordings: fitted and calibrated on the others, both the interval and the constant band.
 `sample` are the recordings as they are, `degraded` those made worse, `shifted` recordings in other light and
 skin, a change that no fit has seen. There are two constant bands: of all recordings that the interval was
-fitted on, and of those among them that are as they are (`clean`); widths are compared at equal coverage.
+fitted on, and of those among them that are as they are (`clean`); widths are compared at equal coverage. A
+system that predicts fewer than two recordings (`audio`, where the others have no sound) gets no interval.
 """
 
 from collections.abc import Mapping
@@ -241,7 +242,7 @@ def take_view(unit: Unit, _settings: None) -> list[Note]:
 
 
 def units(workspace: Workspace, corpus: Corpus, folds: Mapping[str, int]) -> list[Unit]:
-    """One unit per system with out-of-fold traces, of copies that have a view.
+    """One unit per system with out-of-fold traces of two recordings or more, of copies that have a view.
 
     Args:
         workspace: of the run.
@@ -269,7 +270,8 @@ def _unit(workspace: Workspace, corpus: Corpus, folds: Mapping[str, int], system
         "bands": workspace.folder("intervals", system),
     }
     facts = {"copies": copies, "others": others, "folds": folds}
-    return Unit(system, reads, writes, facts) if copies else None
+    enough = len(set(copies.values())) >= FEWEST_RECORDINGS
+    return Unit(system, reads, writes, facts) if enough else None
 
 
 def _own(

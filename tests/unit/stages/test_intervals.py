@@ -75,6 +75,16 @@ def test_it_is_narrow_where_errors_are_small_and_measured_beside_two_bands(works
     assert (np.diff(band, axis=2) > 0).all()
 
 
+def test_who_predicts_a_single_recording_gets_no_interval(workspace: Workspace) -> None:
+    corpus = Corpus([Subject(name, name, None, "validation") for name in NAMES], {})
+    for unit in view_units(workspace, corpus, FOLDS):
+        do_unit(take_view, unit, None)
+    trace = read_arrays(workspace.artefact("traces/dynamic.out_of_fold", "r0"))
+    for name, wanted in (("r0", ["dynamic"]), ("r1", ["dynamic", "audio"])):
+        write_arrays(workspace.artefact("traces/audio.out_of_fold", name), trace)
+        assert [unit.name for unit in units(workspace, corpus, FOLDS)] == wanted
+
+
 def test_the_interval_of_a_fold_has_not_seen_it(workspace: Workspace) -> None:
     """Whatever the errors of a recording are, its own band is as wide; those of the others change."""
 
