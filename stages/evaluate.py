@@ -38,6 +38,7 @@ compete.
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ from stages.core.params import EvaluateParams, load_params
 from stages.core.systems import FUSIONS, SYSTEMS, complexity, out_of_fold_folder, traces_folder
 from stages.engine.progress import say, say_table
 from stages.engine.stage import NOTES, Stage, main
-from stages.evaluation.headline import headline
+from stages.evaluation.headline import headline, unscored
 from stages.evaluation.margins import FILE, Margin, margin_of_all, to_json
 from stages.evaluation.pairs import Pair, best_of, compare
 from stages.evaluation.scoring import gather, score, score_subjects
@@ -168,6 +169,14 @@ LEGEND = (
 )
 
 
+def legend(scores: dict[str, Any]) -> Iterator[str]:
+    """What to print below the table; names the systems without a score."""
+    yield from LEGEND
+    if names := unscored(scores):
+        yield f"no score, since they predict no validation video: {', '.join(names)}"
+        yield "(metrics/notes.json says why)"
+
+
 def table(scores: dict[str, Any]) -> tuple[list[list[str]], int | None]:
     """The scores as rows under HEAD, the best out-of-fold figure first, and which of them goes to test."""
     systems = {name: found for name, found in scores["systems"].items() if AS_PUBLISHED in found}
@@ -206,7 +215,7 @@ def evaluate() -> None:
         write_json(workspace.metrics("notes.json"), notes)
     rows, best = table(scores)
     say_table(HEAD, rows, best)
-    for line in LEGEND:
+    for line in legend(scores):
         say(line)
     aside = sum(note["quarantined"] for note in notes)
     say("metrics/evaluate.json and metrics/pairs.csv have more")

@@ -20,9 +20,11 @@ out of bag. Ours beside them: face + audio by weights that follow the share of s
 (`fusion.voice`), a forest chosen by video-grouped folds, and both kinds over face + audio + functionals with
 the widths of the systems' intervals (`fusion.width`).
 A system without a prediction for a video (audio without sound) abstains: the mean of the others replaces it.
+A fusion of a system that predicts no validation video isn't fitted: it would be another fusion, of the others
+alone, under its name.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +39,7 @@ from stages.core.folds import Groups, validation_folds
 from stages.core.notes import Note
 from stages.core.params import ComputeParams, CrossfitParams, FuseParams, IntervalParams, load_params
 from stages.core.systems import FUSIONS, OUT_OF_FOLD
+from stages.core.untrained import Untrained, read_untrained, write_untrained
 from stages.engine.stage import Stage, main
 from stages.engine.units import Unit
 from stages.evaluation.difficulty import FEATURES, on_grid
@@ -219,15 +222,18 @@ def _clip(fused: Floats) -> Floats:
     return np.clip(fused, -1, 1).astype(np.float32)
 
 
-def width_units(workspace: Workspace, subjects: list[Subject], folds: dict[str, int]) -> list[Unit]:
+def width_units(
+    workspace: Workspace, subjects: list[Subject], folds: dict[str, int], fusions: Collection[str] = FUSIONS
+) -> list[Unit]:
     """Inputs and outputs of `fit_widths`, for every system that is part of a fusion by width.
 
     Args:
         workspace: where everything lies.
         subjects: of validation.
         folds: subject -> its fold, that by which the systems' epochs were picked.
+        fusions: those that are fitted.
     """
-    weighed = (fusion.systems for fusion in FUSIONS.values() if fusion.by_width)
+    weighed = (FUSIONS[name].systems for name in fusions if FUSIONS[name].by_width)
     systems = dict.fromkeys(system for systems in weighed for system in systems)
     return [
         Unit(
@@ -290,11 +296,14 @@ def _fitted_on(
 def applying_units(
     workspace: Workspace, models: Workspace, subjects: list[Subject], fusion: str
 ) -> list[Unit]:
-    """One unit per subject to fuse."""
+    """One unit per subject to fuse; none if the fusion isn't fitted."""
+    model = models.model(f"fusion/{fusion}.safetensors")
+    if read_untrained(model):
+        return []
     return [
         Unit(
             f"{fusion}/{subject.name}",
-            {"model": models.model(f"fusion/{fusion}.safetensors"), **inputs},
+            {"model": model, **inputs},
             {"trace": workspace.artefact(f"fused/{fusion}", subject.name)},
         )
         for subject in subjects
@@ -321,6 +330,23 @@ def _beside(workspace: Workspace, subject: Subject, stages: Sequence[str]) -> di
     return {stage: path for stage, path in paths.items() if stage == "speech" or path.is_file()}
 
 
+def unfitted(workspace: Workspace, subjects: list[Subject]) -> dict[str, Untrained]:
+    """The fusions of a system without any trace, and why they aren't fitted.
+
+    Args:
+        workspace: where the traces lie.
+        subjects: of validation.
+    """
+    remedy = "See the notes of predict in metrics/notes.json"
+    singles = dict.fromkeys(system for fusion in FUSIONS.values() for system in fusion.systems)
+    without = [system for system in singles if not workspace.having(subjects, f"traces/{system}")]
+    return {
+        name: Untrained(f"{' and '.join(missing)} predicts no validation video", remedy)
+        for name, fusion in FUSIONS.items()
+        if (missing := [system for system in without if system in fusion.systems])
+    }
+
+
 def run(
     stage: Stage,
     workspace: Workspace,
@@ -330,18 +356,25 @@ def run(
     intervals: IntervalParams,
     compute: ComputeParams,
 ) -> None:
-    """Fit every fusion, then apply it to validation and test."""
+    """Fit every fusion whose systems have traces, then apply it to validation and test."""
     folds = validation_folds(workspace, corpus, crossfit)
     labelled = workspace.having(corpus.of("validation"), "traces/dynamic")
-    stage.run(fit_widths, width_units(workspace, labelled, folds), intervals, compute=compute)
+    left_out = unfitted(workspace, labelled)
+    for fusion, lack in left_out.items():
+        model = workspace.model(f"fusion/{fusion}.safetensors")
+        write_untrained(model, lack)
+        write_json(workspace.metrics(f"fusion/{fusion}.json"), {"reason": lack.reason})
+        stage.note(lack.note(fusion, model))
+    fusions = [name for name in FUSIONS if name not in left_out]
+    stage.run(fit_widths, width_units(workspace, labelled, folds, fusions), intervals, compute=compute)
     cost = {name: (METHODS[fusion.method].thins, fusion.by_width) for name, fusion in FUSIONS.items()}
-    slowest_first = sorted(FUSIONS, key=cost.__getitem__, reverse=True)
+    slowest_first = sorted(fusions, key=cost.__getitem__, reverse=True)
     fitting = [fitting_unit(workspace, labelled, fusion, folds) for fusion in slowest_first]
     stage.run(fit_fusion, fitting, settings, compute=compute)
     source = read_json(workspace.corpus_file).get("source")
     write_json(workspace.model("fusion/provenance.json"), {"corpus": source})
     subjects = corpus.of("validation", "test")
-    units = [unit for fusion in FUSIONS for unit in applying_units(workspace, workspace, subjects, fusion)]
+    units = [unit for fusion in fusions for unit in applying_units(workspace, workspace, subjects, fusion)]
     stage.run(apply_fusion, units, compute=compute)
 
 

@@ -10,7 +10,8 @@ Writes  data/predictions/static/<subject>.h5     valence_arousal (T, 2) float32,
                                                  (T, 2) of the 90 % interval, if there is one (`vision.doubt`)
         data/predictions/dynamic/<subject>.h5    valence_arousal (T, 2) float32, time_s (T,)
         data/predictions/kelm/<subject>.h5       the same, one value held over each window
-        data/predictions/audio/<subject>.h5      the same; none for a video without sound
+        data/predictions/audio/<subject>.h5      the same; none for a video without sound, and none at all if
+                                                 the audio model isn't trained
         data/features/dynamic/<subject>.h5       features (T, 2, d) float16: of the model best at valence,
                                                  then of the one best at arousal; detected (T,), time_s (T,),
                                                  fps_hz
@@ -37,6 +38,7 @@ from stages.core.loaded import remembered
 from stages.core.measures import TARGETS
 from stages.core.notes import Note
 from stages.core.params import ComputeParams, load_params
+from stages.core.untrained import read_untrained
 from stages.engine.device import torch_device
 from stages.engine.stage import Stage, main
 from stages.engine.units import Unit, Work
@@ -230,15 +232,17 @@ def kelm_units(
 def audio_units(
     workspace: Workspace, models: Workspace, subjects: list[Subject], version: str, compute: ComputeParams
 ) -> list[Unit]:
-    """One unit per subject whose video has sound."""
-    engine = engine_of(compute)
+    """One unit per subject whose video has sound; none if the model isn't trained."""
+    engine, model = engine_of(compute), models.model(f"audio/{version}.safetensors")
+    if read_untrained(model):
+        return []
     return [
         Unit(
             f"audio/{subject.name}",
             {
                 "speech": workspace.artefact("speech", subject.name),
                 "voice": workspace.artefact("voice", subject.video, ".wav"),
-                "model": models.model(f"audio/{version}.safetensors"),
+                "model": model,
             },
             _writes(workspace, "audio", subject, "predictions", "features"),
             engine.facts(),
@@ -252,12 +256,15 @@ def _writes(workspace: Workspace, system: str, subject: Subject, *kinds: str) ->
     return {kind: workspace.artefact(f"{kind}/{system}", subject.name) for kind in kinds}
 
 
-def run(workspace: Workspace, system: str, work: Work, units: list[Unit], compute: ComputeParams) -> None:
+def run(
+    workspace: Workspace, system: str, work: Work, units: list[Unit], compute: ComputeParams, *notes: Note
+) -> None:
     """One system after the other; the networks use all cores, or the GPU, by themselves.
 
     Each has a folder of predictions to itself, since those of the cross-attention are a later stage's.
     """
     with Stage("predict", workspace.folder("predictions", system)) as stage:
+        stage.note(*notes)
         stage.run(work, units, jobs=1, compute=compute)
     wanted = {unit.writes["features"] for unit in units if "features" in unit.writes}
     for stray in set(workspace.folder("features", system).glob("*")) - wanted:
@@ -277,7 +284,8 @@ def predict() -> None:
     run(workspace, "dynamic", predict_dynamic, steps, compute)
     run(workspace, "kelm", predict_kelm, kelm_units(workspace, workspace, subjects, functionals), compute)
     sounds = audio_units(workspace, workspace, subjects, version, compute)
-    run(workspace, "audio", predict_audio, sounds, compute)
+    lack = read_untrained(path := workspace.model(f"audio/{version}.safetensors"))
+    run(workspace, "audio", predict_audio, sounds, compute, *([lack.note("audio", path)] if lack else []))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ Writes  data/predictions/cross_attention/<subject>.h5    valence_arousal (T, 2) 
                                                          steps that both modalities describe
 Params  compute.engine, compute.precision
 
-A video without sound gets no prediction: the system abstains, as audio does.
+A video without sound gets no prediction: the system abstains, as audio does. If the model isn't trained, no
+video gets one.
 """
 
 from contextlib import suppress
@@ -25,6 +26,7 @@ from stages.core.loaded import remembered
 from stages.core.measures import TARGETS
 from stages.core.notes import Note
 from stages.core.params import ComputeParams, load_params
+from stages.core.untrained import Untrained, read_untrained
 from stages.engine.device import torch_device
 from stages.engine.stage import Stage, main
 from stages.engine.units import Unit
@@ -80,7 +82,9 @@ def _normaliser(path: Path) -> Normaliser:
 def units(
     workspace: Workspace, models: Workspace, subjects: list[Subject], compute: ComputeParams
 ) -> list[Unit]:
-    """One unit per subject with features of both modalities."""
+    """One unit per subject with features of both modalities; none if the model isn't trained."""
+    if _lack(models):
+        return []
     engine = engine_of(compute).exact()
     weights = {path.name: path for path in files_of(models.model("cross_attention"))}
     return [
@@ -99,10 +103,16 @@ def units(
     ]
 
 
+def _lack(models: Workspace) -> Untrained | None:
+    return read_untrained(models.model(f"cross_attention/{TARGETS[0]}.safetensors"))
+
+
 def predict_cross_attention() -> None:
     """Run the stage on the models of this repository."""
     workspace, compute = Workspace(), load_params().compute
     with Stage("predict_cross_attention", workspace.folder("predictions/cross_attention")) as stage:
+        if lack := _lack(workspace):
+            stage.note(lack.note("cross_attention", workspace.model("cross_attention")))
         work = units(workspace, workspace, workspace.corpus().subjects, compute)
         stage.run(predict_subject, work, jobs=1, compute=compute)
 

@@ -100,13 +100,13 @@ def _go_on_from(start: Path, model: Any) -> None:
 def _hand_on(unit: Unit, settings: Settings, model: Any, reason: str) -> None:
     """The initial weights are the result; a table of no epochs replaces the curves."""
     from stages.training.checkpoints import save_model
+    from stages.training.curves import write_no_epochs
 
     save_model(unit.writes["model"], model, settings.config)
     start = unit.facts["start"]
     say(f"pretrain {unit.name}: {reason}; {start} pass through unchanged")
     write_json(unit.writes["metrics"], {"corpora": {}, "reason": reason, "start": start})
-    (unit.writes["plots"] / "train").mkdir(parents=True)
-    (unit.writes["plots"] / "train" / "loss.tsv").write_text("step\tloss\n", encoding="utf-8")
+    write_no_epochs(unit.writes["plots"])
 
 
 def _learn(unit: Unit, settings: Settings, model: Any, faces: LabelledFaces) -> None:

@@ -5,6 +5,7 @@
 Reads   what train_dynamic, kelm and train_audio read
         metrics/dynamic/metrics.json, metrics/audio/<version>/metrics.json   epochs that the folds chose
         models/kelm/<functionals>.safetensors    C and gamma
+        models/audio/<version>.safetensors       whether it is trained
         models/static, models/fusion             unchanged: the extractor, fusion weights and trees
         data/faces, data/speech, data/voice      of the test split
 Writes  models/refit/                            dynamic/, kelm/, audio/
@@ -13,9 +14,10 @@ Params  submission.refit, dynamic, kelm, audio, smooth, crossfit
 
 With submission.refit: none (the default) it does nothing. With train+validation the systems are fitted on the
 labels of validation too. No data is left for early stopping, so each training runs to the epoch that
-cross-fitting chose: the median over the folds, per target. The stage submission then uses these traces. They
-have no score: evaluate scores the systems that were fitted on training alone. Neither the static model, which
-extracts the embeddings, nor the cross-attention is refitted.
+cross-fitting chose: the median over the folds, per target. Where there is no audio model (`core.untrained`),
+none is refitted. The stage submission then uses these traces. They have no score: evaluate scores the systems
+that were fitted on training alone. Neither the static model, which extracts the embeddings, nor the
+cross-attention is refitted.
 """
 
 from collections.abc import Iterator
@@ -33,6 +35,7 @@ from stages.core.measures import TARGETS
 from stages.core.notes import Note
 from stages.core.params import Params, load_params
 from stages.core.systems import FUSIONS, traces_folder
+from stages.core.untrained import read_untrained, write_untrained
 from stages.engine.stage import Stage, main
 from stages.engine.units import Unit, do_unit
 
@@ -77,7 +80,7 @@ def _apart(path: Path) -> Path:
 
 
 def fit_all(stage: Stage, workspace: Workspace, corpus: Corpus, params: Params) -> None:
-    """Train the three systems on both splits."""
+    """Train the three systems on both splits; without speech, two."""
     once = {"patience": 1}  # the run ends one epoch after the last one that is needed
     epochs = chosen(workspace.metrics("dynamic/metrics.json"))
     wanted = dict(zip(train_dynamic.CHOSEN_BY, epochs.values(), strict=True))
@@ -91,6 +94,11 @@ def fit_all(stage: Stage, workspace: Workspace, corpus: Corpus, params: Params) 
     unit = kelm.unit_of(workspace, corpus, functionals, params.crossfit)
     stage.run(kelm.refit, [both(unit, c=c, gamma=gamma)], kelm.common(params.kelm), jobs=1)
     audio = train_audio.settings_of(params.audio, params.audio.version)
+    heard = f"audio/{audio.version}.safetensors"
+    if lack := read_untrained(workspace.model(heard)):
+        write_untrained(workspace.model(f"{FOLDER}/{heard}"), lack)
+        stage.note(lack.note("audio", workspace.model(heard)))
+        return
     epochs = chosen(workspace.metrics(f"audio/{audio.version}/metrics.json"))
     unit = both(
         train_audio.unit_of(workspace, corpus, audio.version, params.crossfit),

@@ -34,6 +34,7 @@ from stages.core.params import (
 from stages.core.systems import FUSIONS, SYSTEMS
 from stages.engine.stage import Stage, main
 from stages.evaluation import published
+from stages.evaluation.headline import unscored
 from stages.evaluation.published import Published
 from stages.evaluation.tables import ABSENT, Cell, Table
 
@@ -45,15 +46,20 @@ OURS_AND_THEIRS = ["valence", "arousal", "mean", "paper_valence", "paper_arousal
 def audio_table(metrics: Path, settings: AudioParams, mark: str) -> Table:
     """Table 2: the versions over gated windows."""
     rows: list[list[Cell]] = []
+    untrained = []
     for version in settings.compare:
-        found = _json(metrics / "audio" / version / "metrics.json").get("speaking_window_ccc", {})
+        figures = _json(metrics / "audio" / version / "metrics.json")
+        found = figures.get("speaking_window_ccc", {})
         theirs = published.AUDIO[version]
         rows.append([theirs.name, version, *(found.get(target) for target in SCORED), *_figures(theirs)])
+        if "reason" in figures:
+            untrained.append(f"{version} isn't trained: {figures['reason']}.")
     notes = (
         "CCC over 4 s windows of speaking, labelled time, each window by itself (`speaking_window_ccc`).",
         f"Not comparable with table 5: there `audio` ({settings.version}) is scored over whole videos, "
         "silence included.",
         "Early stopping has seen validation.",
+        *untrained,
     )
     columns = ["model", "version", *OURS_AND_THEIRS]
     return Table("Table 2: audio models, validation CCC", columns, rows, notes, mark)
@@ -118,6 +124,7 @@ def systems_table(metrics: Path, finetune: FinetuneParams, embed: EmbedParams, m
     rows = [_system_row(name, scores.get(name, {})) for name in names]
     described = finetune.backbones[embed.backbone]
     architecture = described.architecture
+    missing = unscored(evaluated)
     theirs = published.HRNET_DYNAMIC
     pose = architecture == POSE and as_published(described)
     on_pose = scores.get("dynamic", {}) if pose else {}
@@ -132,6 +139,11 @@ def systems_table(metrics: Path, finetune: FinetuneParams, embed: EmbedParams, m
         f"Default for test and for `valaro predict`: {evaluated.get('best', ABSENT)}, the simplest system "
         f"within the noise of {evaluated.get('highest', ABSENT)}, the highest out of fold "
         "(metrics/pairs.csv).",
+        *(
+            [f"No score, since they predict no validation video: {', '.join(missing)} (metrics/notes.json)."]
+            if missing
+            else []
+        ),
         f"Ours stand on embeddings of {architecture}; the paper's rows 1 to 4 on those of EN-B1.",
         "The test split has no labels here: ours is a submission to the organisers (data/submission).",
     )

@@ -9,6 +9,7 @@ Writes  models/audio/<version>.safetensors    the best weights by the mean CCC
         metrics/audio/<version>/              metrics.json, plots/: training curves
         data/out_of_fold/audio/<version>/<subject>.h5   validation, whole videos, by the epochs that other
                                               recordings choose
+        Where training or validation has no window of speech: no weights, and why (`core.untrained`)
 Params  audio, crossfit
 
 Paper, section 3.1: V1, V2 and V3, each a run of its own; what else is compared changes nothing in it.
@@ -31,9 +32,10 @@ from stages.core.artefacts import read_arrays, read_facts
 from stages.core.corpus import Corpus, Workspace
 from stages.core.errors import BadInput, ValaroError
 from stages.core.folds import validation_folds
-from stages.core.measures import moments_per_target
+from stages.core.measures import SCORED, moments_per_target
 from stages.core.notes import Note
 from stages.core.params import AudioParams, CrossfitParams, load_params
+from stages.core.untrained import Untrained
 from stages.engine.device import torch_device
 from stages.engine.launch import trainings_at_once
 from stages.engine.prefetch import loader_workers
@@ -54,7 +56,20 @@ def train(unit: Unit, settings: AudioParams) -> list[Note]:
         unit: with `epochs` among its facts (score -> epoch) nothing is validated: the weights of that epoch
             are kept, and nothing else is written.
         settings: of the version.
+
+    Returns:
+        A note where there is nothing to train on or to choose an epoch by.
     """
+    from stages.training.nothing_to_learn import leave_untrained
+
+    try:
+        _fit(unit, settings)
+    except Untrained as lack:
+        return leave_untrained(unit, lack, [f"{PREFIX}{target}_ccc" for target in SCORED])
+    return []
+
+
+def _fit(unit: Unit, settings: AudioParams) -> None:
     import torch
     from torch.utils.data import DataLoader
 
@@ -109,7 +124,7 @@ def train(unit: Unit, settings: AudioParams) -> list[Note]:
         )
         save_model(unit.writes["model"], fitted.restore(model, MEAN), config | facts)
         if until:
-            return []
+            return
         gated = fitted.history[fitted.best[MEAN].epoch - 1].scores
         facts_of_run = {
             "windows": len(training),
@@ -126,7 +141,6 @@ def train(unit: Unit, settings: AudioParams) -> list[Note]:
 
         heard = [name for name in unit.facts["heard"] if name in folds]
         write_out_of_fold(unit.writes["out_of_fold"], fitted, model, folds, CHOSEN_BY, heard, predict)
-    return []
 
 
 def _whole(unit: Unit, model: Any, name: str, facts: dict[str, Any]) -> tuple[Floats, Floats]:
@@ -165,7 +179,11 @@ def _groups(model: Any) -> list[list[Any]]:
 
 
 def _windows(unit: Unit, split: str, settings: AudioParams) -> tuple[Any, list[str], dict[str, Any]]:
-    """The windows of a split, whose each one is, and their rate and length."""
+    """The windows of a split, whose each one is, and their rate and length.
+
+    Raises:
+        Untrained: there is none.
+    """
     from stages.audio.windows import AudioWindows
 
     files: list[Path] = []
@@ -178,7 +196,8 @@ def _windows(unit: Unit, split: str, settings: AudioParams) -> tuple[Any, list[s
         owners += [name] * len(parts[-1]["targets"])
         facts = {key: read_facts(path)[key] for key in ("fps_hz", "window_s")}
     if not files:
-        raise ValaroError(f"no speaking, labelled window in the {split} split; see speech.* and data/speech")
+        found = f"no speaking, labelled window in the {split} split"
+        raise Untrained(found, "See data/speech for who was found to speak, and speech.* in params.yaml")
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     windows = AudioWindows(
         files,

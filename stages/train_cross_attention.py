@@ -10,6 +10,7 @@ Writes  models/cross_attention/              valence.safetensors, arousal.safete
                                              each; normalisation.safetensors
         metrics/cross_attention/             metrics.json, plots/: training curves
         data/out_of_fold/cross_attention/<subject>.h5   validation by the epochs that other recordings choose
+        Where nobody is both seen and heard: no weights, and why (`core.untrained`)
 Params  cross_attention, crossfit
 
 Paper, section 3.3. Only steps that both modalities describe count. Selected by the CCC over all labelled
@@ -27,13 +28,13 @@ import numpy as np
 
 from stages.core.arrays import Floats
 from stages.core.artefacts import read_arrays, write_tensors
-from stages.core.corpus import Corpus, Workspace
-from stages.core.errors import ValaroError
+from stages.core.corpus import FITTED_SPLITS, Corpus, Workspace
 from stages.core.folds import validation_folds
 from stages.core.labels import resample_labels
-from stages.core.measures import TARGETS
+from stages.core.measures import SCORED, TARGETS
 from stages.core.notes import Note
 from stages.core.params import CrossAttentionParams, CrossfitParams, load_params
+from stages.core.untrained import Untrained
 from stages.engine.stage import Stage, main
 from stages.engine.units import Unit
 from stages.fusion.streams import Streams, read_streams, step_of
@@ -46,7 +47,19 @@ CHOSEN_BY = ("valence_ccc", "arousal_ccc")
 
 
 def train(unit: Unit, settings: CrossAttentionParams) -> list[Note]:
-    """Fit the model; keep the best weights for valence and for arousal."""
+    """Fit the model; keep the best weights for valence and for arousal. Returns a note if it can't be."""
+    from stages.training.nothing_to_learn import leave_untrained
+
+    try:
+        _fit(unit, settings)
+    except Untrained as lack:
+        scores = [f"{target}_ccc" for target in SCORED]
+        files = [f"{name}.safetensors" for name in (*TARGETS, "normalisation")]
+        return leave_untrained(unit, lack, scores, files)
+    return []
+
+
+def _fit(unit: Unit, settings: CrossAttentionParams) -> None:
     import torch
     from torch.utils.data import DataLoader
 
@@ -58,17 +71,22 @@ def train(unit: Unit, settings: CrossAttentionParams) -> list[Note]:
     from stages.training.losses import ccc_loss
     from stages.training.scorer import RecordingScorer
 
+    for split in FITTED_SPLITS:
+        if not unit.facts[split]:
+            lack = f"no subject of the {split} split has features of both face and voice"
+            raise Untrained(lack, "See the notes of predict in metrics/notes.json")
     training = [name for name in unit.facts["train"] if _ever_seen(unit, name)]
     validation, folds = unit.facts["validation"], unit.facts["folds"]
     if not training:
-        raise ValaroError("no training subject with sound whose face is ever seen; see data/faces/notes.json")
+        raise Untrained("no training subject with sound whose face is ever seen", "See data/faces/notes.json")
     step_s = step_of(unit.reads[f"dynamic/{training[0]}"])
     window = max(1, round(settings.window_s / step_s))
     normaliser = Normaliser.fit(settings.normalisation, (_streams(unit, n).features for n in training))
     windows = _windows(unit, training, normaliser, window, step_s)
     if not len(windows):
-        raise ValaroError(
-            f"no labelled stretch with sound of cross_attention.window_s = {settings.window_s} s in training"
+        raise Untrained(
+            f"no labelled stretch with sound of cross_attention.window_s = {settings.window_s} s in training",
+            "Choose a shorter window",
         )
     config = _architecture(settings, _streams(unit, training[0]))
     torch.manual_seed(settings.optimisation.seed)
@@ -108,7 +126,6 @@ def train(unit: Unit, settings: CrossAttentionParams) -> list[Note]:
         )
         names = [name for name in validation if name in folds and len(_streams(unit, name).time_s)]
         write_out_of_fold(unit.writes["out_of_fold"], fitted, model, folds, CHOSEN_BY, names, predict)
-    return []
 
 
 def _architecture(settings: CrossAttentionParams, streams: Streams) -> dict[str, Any]:
@@ -193,8 +210,11 @@ class _Predictor:
 
 def unit_of(workspace: Workspace, corpus: Corpus, crossfit: CrossfitParams) -> Unit:
     """The one unit of this stage: everything it reads and writes."""
-    fitted = workspace.fitted(corpus, "both a face and sound", "features/dynamic", "features/audio", "speech")
-    names: dict[str, Any] = {split: [s.name for s in subjects] for split, subjects in fitted.items()}
+    needed = ("features/dynamic", "features/audio", "speech")
+    names: dict[str, Any] = {
+        split: [subject.name for subject in workspace.having(corpus.of(split), *needed)]
+        for split in FITTED_SPLITS
+    }
     reads: dict[str, Path] = {}
     for name in names["train"] + names["validation"]:
         reads[f"dynamic/{name}"] = workspace.artefact("features/dynamic", name)

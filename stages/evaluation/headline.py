@@ -32,6 +32,16 @@ def headline(scores: Mapping[str, Any]) -> dict[str, float]:
     return {name: round(float(value), DECIMALS) for name, value in found.items()}
 
 
+def unscored(scores: Mapping[str, Any]) -> list[str]:
+    """The systems and fusions without a score, since they predict no labelled recording of validation.
+
+    Args:
+        scores: as evaluate.json holds them.
+    """
+    measured = {"as_published", *PROTOCOLS}
+    return [name for name, found in scores.get("systems", {}).items() if measured.isdisjoint(found)]
+
+
 def _figures(protocols: Mapping[str, Any]) -> Mapping[str, Any]:
     """CCC under the most trustworthy protocol; {} where the system wasn't scored."""
     scored: Mapping[str, Any] = next((protocols[name] for name in PROTOCOLS if name in protocols), {})

@@ -23,6 +23,7 @@ from stages.core.params import (
     VoiceParams,
 )
 from stages.core.systems import FUSIONS
+from stages.core.untrained import read_untrained
 from stages.corpora.table import EMOTIONS
 from stages.exports.card import VALENCE_AROUSAL, Measured
 from stages.reporting.results import read_epoch
@@ -88,14 +89,19 @@ class Model:
 
 
 def models_of(workspace: Workspace, made: Made) -> Iterator[Model]:
-    """Every model of the run, in the order of the pipeline."""
+    """Every model of the run, in the order of the pipeline; without those that couldn't be trained."""
+
+    def there(name: str) -> bool:
+        return read_untrained(workspace.model(f"{name}.safetensors")) is None
+
     yield from (_pretrained(workspace, backbone, made) for backbone in made.finetune.compare)
     yield from (_static(workspace, backbone, made) for backbone in made.finetune.compare)
     yield _dynamic(workspace, made)
     yield from (_kelm(workspace, functionals, made) for functionals in made.kelm.compare)
-    yield from (_audio(workspace, version, made) for version in made.audio.compare)
-    yield _cross_attention(workspace, made)
-    yield from (_fusion(fusion, made) for fusion in FUSIONS)
+    yield from (_audio(workspace, name, made) for name in made.audio.compare if there(f"audio/{name}"))
+    if there("cross_attention/valence"):
+        yield _cross_attention(workspace, made)
+    yield from (_fusion(fusion, made) for fusion in FUSIONS if there(f"fusion/{fusion}"))
 
 
 def _pretrained(workspace: Workspace, backbone: str, made: Made) -> Model:

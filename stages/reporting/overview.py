@@ -11,6 +11,8 @@ from markupsafe import Markup
 from stages.core.artefacts import read_json
 from stages.core.corpus import SPLITS, Subject, Workspace, is_sample
 from stages.core.measures import TARGETS
+from stages.core.systems import SYSTEMS
+from stages.evaluation.headline import unscored
 from stages.reporting import charts, gathered, pipeline, results
 from stages.reporting.cards import CARDS, cards_in
 from stages.reporting.gathered import VideoScore
@@ -83,6 +85,8 @@ def write_overview(
         best=names.get(best, best),
         highest=names.get(evaluated["highest"], evaluated["highest"]),
         within=[names.get(name, name) for name in evaluated["within_noise"]],
+        unscored=(missing := unscored(evaluated)),
+        heard=any(system.hears and name not in missing for name, system in SYSTEMS.items()),
         pairs=_pairs(workspace, names),
         intervals=results.read_intervals(workspace.metrics(f"intervals/{best}.json")),
         confidence=evaluated["confidence"],

@@ -1,6 +1,7 @@
 """Training curves and final metrics of one run, by DVCLive, in the form that DVC compares and plots."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,6 +12,20 @@ from stages.engine.lazy_imports import loaded_on_use
 from stages.engine.progress import say
 from stages.training.crossfit import is_by_fold
 from stages.training.loop import EpochRecord, Fitted
+
+
+def write_no_epochs(plots: Path, scores: Iterable[str] = ()) -> None:
+    """The tables of a model that wasn't trained: the curves that DVC plots, of no epochs.
+
+    Args:
+        plots: folder of the tables, which must not exist yet.
+        scores: those of validation.
+    """
+    for folder, names in (("train", ["loss"]), ("validation", scores)):
+        for name in names:
+            path = plots / folder / f"{name}.tsv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"step\t{name}\n", encoding="utf-8")
 
 
 class Curves:

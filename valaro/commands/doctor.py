@@ -7,19 +7,23 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
 import typer
 
-from stages.core.errors import ValaroError
+from stages.core.corpus import Workspace
+from stages.core.errors import BadInput, ValaroError
 from stages.core.params import Params, load_params
 from stages.core.profiles import active_profile
+from stages.core.systems import SYSTEMS
 from stages.engine.fingerprint import ROOT
 from valaro.commands.corpus_check import check_corpus
 from valaro.commands.terminal import is_quiet, readable
 from valaro.commands.weights import check_weights
+from valaro.recordings.trained import lack_of
 
 GIGA = 1_000_000_000
 LOW_BYTES, LEAST_BYTES = 20 * GIGA, 2 * GIGA
@@ -78,6 +82,7 @@ def findings() -> Iterator[Finding]:
     yield _disk()
     if params:
         yield from _corpus(params)
+        yield from _untrained(params)
         yield from (Finding(Grade(grade), *rest) for grade, *rest in check_weights(params))
     yield from _imported("ffmpeg", _ffmpeg)
     yield from _imported("processor", _processor)
@@ -197,6 +202,14 @@ def _corpus(params: Params) -> Iterator[Finding]:
         return
     for grade, words, remedy in check_corpus(params):
         yield Finding(Grade(grade), "corpus", words, remedy)
+
+
+def _untrained(params: Params) -> Iterator[Finding]:
+    """The systems that the last run had nothing to train on."""
+    for name in SYSTEMS:
+        with suppress(BadInput):  # a damaged file is for `valaro verify`
+            if lack := lack_of(name, Workspace(), params):
+                yield Finding(Grade.NOTE, "models", f"{name} isn't trained: {lack.reason}", f"{lack.remedy}.")
 
 
 def _imported(name: str, look: Callable[[], Finding]) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from stages.core.artefacts import read_json, whole
 from stages.core.corpus import Subject, Workspace, is_sample
 from stages.core.errors import ValaroError
 from stages.core.systems import FUSIONS, OUT_OF_FOLD, SYSTEMS, out_of_fold_folder
+from stages.evaluation.headline import unscored
 from stages.exports.finished import folders_of_predictions, trace_of_prediction, trace_of_subject
 from stages.exports.formats import FORMATS, names_in, require_writers
 from stages.exports.origins import SAMPLE_NOTICE
@@ -162,5 +163,14 @@ def folder_of(system: str, workspace: Workspace) -> str:
     if system not in folders:
         raise typer.BadParameter(unknown("system", system, [BEST, *folders]), param_hint="--system")
     if not workspace.folder(folders[system]).is_dir():
+        _require_predictions(system.removesuffix(OUT_OF_FOLD), workspace)
         raise ValaroError(f"{workspace.folder(folders[system])} is missing. Run `dvc repro evaluate`.")
     return folders[system]
+
+
+def _require_predictions(system: str, workspace: Workspace) -> None:
+    """Refuse a system that the last run couldn't train, as its evaluation tells."""
+    scores = workspace.metrics("evaluate.json")
+    if scores.is_file() and system in unscored(read_json(scores)):
+        problem = f"{system} has no trace in this run: metrics/notes.json says why"
+        raise ValaroError(f"{problem}. Choose another --system.")

@@ -14,17 +14,18 @@ def scores(workspace: Workspace) -> None:
     Raises:
         ValaroError: nothing has been evaluated here.
     """
-    from stages.evaluate import HEAD, LEGEND, table
+    from stages.evaluate import HEAD, legend, table
 
     evaluated, page = workspace.metrics("evaluate.json"), workspace.metrics("report/index.html")
     if not evaluated.is_file():
         raise ValaroError(f"{evaluated.absolute()} is missing. Run `dvc repro` first.")
-    rows, best = table(read_json(evaluated))
+    found = read_json(evaluated)
+    rows, best = table(found)
     for line in plain_table(HEAD, rows, best):
         result(line)
     for sentence in other_origin(workspace):
         note(f"note: {sentence}")
-    for line in LEGEND:
+    for line in legend(found):
         note(line)
     note("metrics/evaluate.json and metrics/pairs.csv have more")
     if page.is_file():

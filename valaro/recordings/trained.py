@@ -12,6 +12,7 @@ from stages.core.former_names import former_name, present_name
 from stages.core.former_params import upgraded
 from stages.core.params import PARAMS_FILE, FacesParams, Params, load_params
 from stages.core.systems import FUSIONS, SYSTEMS, parts_of
+from stages.core.untrained import Untrained, read_untrained
 from stages.core.weights import find_weights
 from stages.core.yaml_text import read_yaml
 from stages.engine.fingerprint import ROOT, md5_of
@@ -115,6 +116,9 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
     system = _resolve(present_name(system), models)
     interval = None if other_faces else read_interval(models.model(FOLDER), system)
     files = [*model_files(system, params), *(interval_files(system) if interval else ())]
+    models_md5 = {name: _md5(models.model(name), system) for name in files}
+    if lack := lack_of(system, models, params):
+        raise ValaroError(f"{folder}: the system {system} isn't trained: {lack} Or choose another system.")
     if newer := newer_than(locked_stages(models.root), [f"{folder.name}/{name}" for name in files]):
         ran = f"{listed(newer)} ran again, and what follows didn't"
         notes.append(f"the models don't belong together: {ran}: run `dvc repro`")
@@ -125,7 +129,7 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
         corpus=corpus,
         notice=_notice(folder, corpus, now),
         notes=tuple(notes),
-        models_md5={name: _md5(models.model(name), system) for name in files},
+        models_md5=models_md5,
         margin=None if other_faces else read_margin(models.metrics(FILE), system),
         interval=interval,
     )
@@ -166,6 +170,16 @@ def model_files(system: str, params: Params) -> list[str]:
     names = {name for single in parts_of(system) for name in SYSTEMS[single].files(params)}
     fusion = {f"fusion/{system}.safetensors"} if system in FUSIONS else set()
     return sorted(names | fusion)
+
+
+def lack_of(system: str, models: Workspace, params: Params) -> Untrained | None:
+    """Why a system or a fusion isn't trained; None if it is, or hasn't been tried.
+
+    Raises:
+        BadInput: one of its files is damaged.
+    """
+    lacks = (read_untrained(models.model(name)) for name in model_files(system, params))
+    return next(filter(None, lacks), None)
 
 
 def interval_files(system: str) -> list[str]:

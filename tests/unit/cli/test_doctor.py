@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from stages.core.params import load_params
+from stages.core.untrained import Untrained, write_untrained
 from stages.core.weights import Weights
 from valaro.cli import app
 from valaro.commands import doctor as commands
@@ -62,6 +63,16 @@ def test_figures_of_the_commit_are_no_run_of_this_machine(root: Path) -> None:
             file.startswith("metrics"),
             file.startswith("models"),
         )
+
+
+def test_systems_that_could_not_be_trained_are_named(root: Path) -> None:
+    assert "isn't trained" not in run().stdout
+    write_untrained(root / "models/audio/v3.safetensors", Untrained("nobody speaks", "See data/speech"))
+    result = run()
+    assert result.exit_code == 0
+    assert "audio isn't trained: nobody speaks" in line_of(result, "models")
+    (root / "models/audio/v3.safetensors").write_bytes(b"damaged")
+    assert "isn't trained" not in run().stdout
 
 
 def test_the_papers_profile_says_what_it_lacks(root: Path) -> None:

@@ -76,6 +76,16 @@ def test_every_subject_of_the_best_system(root: Path, tmp_path: Path) -> None:
     assert {row["speaking"] for row in rows_of(tmp_path / "out/mute.csv")} == {"0"}
 
 
+def test_a_system_without_a_model_is_not_missing_for_want_of_a_run(root: Path, tmp_path: Path) -> None:
+    result = run("--system", "kelm", "--out", tmp_path / "out")
+    assert "data/traces/kelm is missing. Run `dvc repro evaluate`." in result.stderr
+    write_json(root / "metrics/evaluate.json", {"best": "dwf_dynamic_audio", "systems": {"kelm": {}}})
+    for system in ("kelm", "kelm.out_of_fold"):
+        result = run("--system", system, "--out", tmp_path / "out")
+        assert result.exit_code == 1
+        assert "kelm has no trace in this run: metrics/notes.json says why." in result.stderr
+
+
 def test_a_split_and_a_system_can_be_chosen(root: Path, tmp_path: Path) -> None:
     result = run("--system", "audio", "--split", "test", "--format", "abaw", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output

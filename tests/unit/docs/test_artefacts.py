@@ -227,7 +227,7 @@ def lay_models(workspace: Workspace, params: Params) -> None:
     save_file(Normaliser.fit("none", []).to_arrays(), workspace.model("dynamic/normalisation.safetensors"))
     audio = workspace.model(f"audio/{params.audio.version}.safetensors")
     audio.parent.mkdir()
-    audio.touch()  # the model that `Heard` stands for
+    save_file({"weights": np.zeros(1, np.float32)}, audio)  # the model that `Heard` stands for
 
 
 def gather(workspace: Workspace) -> None:

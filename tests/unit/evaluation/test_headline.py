@@ -3,7 +3,7 @@
 import pytest
 
 from stages.core.systems import SYSTEMS
-from stages.evaluation.headline import PROTOCOLS, headline
+from stages.evaluation.headline import PROTOCOLS, headline, unscored
 
 
 def scored(mean: float, **more: float) -> dict:
@@ -38,8 +38,9 @@ def test_the_most_trustworthy_protocol_counts(first: str) -> None:
     assert headline({"best": "dynamic", "systems": {"dynamic": protocols}})["mean"] == 0.9
 
 
-def test_what_was_not_scored_is_left_out() -> None:
-    found = headline(
-        {"best": "audio", "systems": {"audio": {"validation": scored(0.4)}, "kelm": {"train": scored(1)}}}
-    )
+def test_what_was_not_scored_is_left_out_and_can_be_named() -> None:
+    systems = {"audio": {"validation": scored(0.4)}, "kelm": {"train": scored(1)}, "static": {}}
+    found = headline({"best": "audio", "systems": systems})
+    assert unscored({"systems": systems | {"dynamic": {"as_published": scored(1)}}}) == ["kelm", "static"]
+    assert unscored({}) == []
     assert found == {"valence": 0.3, "arousal": 0.5, "mean": 0.4, "audio": 0.4}

@@ -12,6 +12,7 @@ from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import Params, load_params
 from stages.core.systems import FUSIONS
+from stages.core.untrained import Untrained, write_untrained
 from stages.engine.fingerprint import md5_of
 from stages.report import made
 from stages.reporting.cards import cards_in, write_cards
@@ -164,6 +165,16 @@ def test_a_model_that_is_no_more_has_no_card(workspace: Workspace, params: Param
     gone = {f"kelm/{name}" for name in params.kelm.compare if name != params.kelm.functionals}
     assert gone
     assert before.keys() - after.keys() == gone
+
+
+def test_a_model_that_could_not_be_trained_has_no_card(workspace: Workspace, params: Params) -> None:
+    before, lack = written(workspace), Untrained("nobody speaks", "See data/speech")
+    audio, fusion = f"audio/{params.audio.version}", "fusion/dwf_dynamic_audio"
+    for name in (audio, "cross_attention/valence", fusion):
+        write_untrained(workspace.model(f"{name}.safetensors"), lack)
+    for name in (audio, "cross_attention"):
+        write_json(workspace.metrics(f"{name}/metrics.json"), {"reason": lack.reason})
+    assert before.keys() - written(workspace).keys() == {audio, "cross_attention", fusion}
 
 
 @pytest.mark.parametrize("damage", [None, b"nonsense"])

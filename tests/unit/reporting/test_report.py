@@ -217,6 +217,23 @@ def test_the_systems_within_the_noise_are_named_beside_the_highest(workspace: Wo
     )
 
 
+def test_a_run_that_nobody_is_heard_in_says_so(workspace: Workspace) -> None:
+    def said() -> str:
+        report.report()
+        return " ".join(Page(workspace.metrics("report/index.html")).text.split())
+
+    with_audio = said()
+    assert "No score" not in with_audio
+    assert "against the share of the time in which the person speaks" in with_audio
+    scores = read_json(workspace.metrics("evaluate.json"))
+    scores["systems"] |= {"audio": {}, "cross_attention": {}}
+    write_json(workspace.metrics("evaluate.json"), scores)
+    without = said()
+    assert "No score, since they predict no validation video: audio, cross_attention." in without
+    assert "No system of this run has learnt from sound." in without
+    assert "against the share of the time in which the person speaks" not in without
+
+
 def test_names_are_text_wherever_they_stand(index: Page) -> None:
     assert HOSTILE not in index.raw
     assert index.text.count(HOSTILE) >= 4, "ranking, table, warnings, pipeline"

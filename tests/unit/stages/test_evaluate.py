@@ -10,7 +10,16 @@ from stages.core.artefacts import write_arrays, write_json
 from stages.core.corpus import Corpus, Subject, Workspace
 from stages.core.errors import ValaroError
 from stages.core.params import EvaluateParams
-from stages.evaluate import HEAD, gather_notes, margins, score_all, table, write_pairs, write_per_video
+from stages.evaluate import (
+    HEAD,
+    gather_notes,
+    legend,
+    margins,
+    score_all,
+    table,
+    write_pairs,
+    write_per_video,
+)
 from stages.evaluation.scoring import gather, score
 
 SETTINGS = EvaluateParams(seeds=1, resamples=100, confidence=0.9, seed=0)
@@ -121,6 +130,9 @@ def test_every_protocol_that_applies(workspace: Workspace) -> None:
     assert all(len(row) == len(HEAD) for row in rows)
     scores["systems"][scores["best"]]["optimism"] = -0.0001
     assert table(scores)[0][best][HEAD.index("optimism")] == "+0.000"
+    said = " ".join(legend(scores))
+    assert "no score, since they predict no validation video: static, kelm, audio, cross_attention" in said
+    assert "dwf_dynamic_audio," not in said
     write_pairs(pairs, workspace.metrics("pairs.csv"))
     with workspace.metrics("pairs.csv").open(newline="", encoding="utf-8") as file:
         read = list(csv.DictReader(file))

@@ -13,6 +13,7 @@ from stages.core.errors import ValaroError
 from stages.core.measures import ccc_per_target
 from stages.core.params import FuseParams, IntervalParams
 from stages.core.systems import FUSIONS
+from stages.core.untrained import write_untrained
 from stages.engine.units import Unit, do_unit
 from stages.fuse import (
     apply_fusion,
@@ -21,6 +22,7 @@ from stages.fuse import (
     fit_widths,
     fitting_unit,
     read_stack,
+    unfitted,
     width_units,
 )
 
@@ -237,6 +239,20 @@ def test_who_has_no_trace_at_all_is_left_out(workspace: Workspace) -> None:
     assert set(silent.reads) == {"model", "dynamic"}
     (by_voice,) = applying_units(workspace, workspace, subjects("d", "nobody"), "dwf_speaking_dynamic_audio")
     assert set(by_voice.reads) == {"model", "dynamic", "speech"}
+
+
+def test_a_fusion_of_who_predicts_nobody_is_no_fusion(workspace: Workspace) -> None:
+    """It would be the others' own under a name that promises more."""
+    assert unfitted(workspace, subjects(*VIDEOS)) == {}, "one recording without sound is no reason"
+    for name in VIDEOS:
+        workspace.artefact("traces/audio", name).unlink(missing_ok=True)
+    lacks = unfitted(workspace, subjects(*VIDEOS))
+    assert set(lacks) == {name for name, fusion in FUSIONS.items() if "audio" in fusion.systems}
+    lack = lacks["dwf_dynamic_audio"]
+    assert lack.reason == "audio predicts no validation video"
+    assert width_units(workspace, subjects(*VIDEOS), FOLDS, FUSIONS.keys() - lacks.keys()) == []
+    write_untrained(workspace.model("fusion/dwf_dynamic_audio.safetensors"), lack)
+    assert applying_units(workspace, workspace, subjects("a"), "dwf_dynamic_audio") == []
 
 
 def test_inputs_are_those_that_the_other_folds_picked(workspace: Workspace) -> None:

@@ -91,6 +91,13 @@ def test_table_2_is_of_gated_windows_by_version(metrics: Path, affwild2: Params)
     assert "Not comparable with table 5" in table.markdown()
 
 
+def test_table_2_says_why_a_version_has_no_figure(metrics: Path, affwild2: Params) -> None:
+    write_json(metrics / "audio/v2/metrics.json", {"reason": "nobody speaks"})
+    table = audio_table(metrics, affwild2.audio, "")
+    assert [row["mean"] for row in cells(table)] == [0.15, None, 2.15]
+    assert table.notes[-1] == "v2 isn't trained: nobody speaks."
+
+
 def test_table_3_is_at_the_epoch_best_by_the_mean_and_matched_by_architecture(
     metrics: Path, affwild2: Params
 ) -> None:
@@ -141,6 +148,7 @@ def test_table_5_has_both_protocols_the_interval_and_the_optimism(metrics: Path,
         "0.4014 0.4635 0.4324",
     ]  # fmt: skip
     assert "(90%) by a bootstrap" in text
+    assert "- No score, since they predict no validation video: kelm (metrics/notes.json)." in text
 
 
 @pytest.mark.parametrize(("backbone", "ours"), [("pose_hrnet", 0.5), ("efficientnet_b1", None)])

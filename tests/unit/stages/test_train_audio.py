@@ -1,4 +1,6 @@
-"""Validation of the audio models: what is read and convolved once gives the same scores."""
+"""The audio models: validation that is read and convolved once scores the same; without speech there is none."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +10,11 @@ from torch.utils.data import Dataset
 from stages.audio.backbone import build_backbone
 from stages.audio.model import AudioModel
 from stages.audio.windows import LabelledWindow
+from stages.core.artefacts import files_of, read_json, write_arrays
 from stages.core.params import AudioParams, load_params
-from stages.train_audio import _Scorer
+from stages.core.untrained import read_untrained
+from stages.engine.units import Unit, do_unit
+from stages.train_audio import _Scorer, train
 from stages.training import kept
 from tests.unit.audio.conftest import SMALL_WAV2VEC
 
@@ -69,3 +74,36 @@ def test_validation_is_read_once_and_scored_as_ever(
         assert ccc == pytest.approx(2 * np.cov(truth, said, bias=True)[0, 1] / spread, abs=1e-5)
         assert "speaking_window_mean_ccc_without_fold_1" in scores
     assert windows.reads == reads
+
+
+@pytest.mark.parametrize(("spoken", "silent"), [((), "train"), (("t",), "validation")])
+def test_without_speech_there_is_no_model_and_it_says_why(
+    settings: AudioParams, tmp_path: Path, spoken: tuple[str, ...], silent: str
+) -> None:
+    for name in ("t", "v"):
+        windows = int(name in spoken)
+        arrays = {
+            "training_window_s": np.tile([0.0, 4.0], (windows, 1)),
+            "targets": np.zeros((windows, STEPS, 2), np.float32),
+            "valid": np.ones((windows, STEPS), bool),
+        }
+        write_arrays(tmp_path / f"{name}.h5", arrays, fps_hz=5.0, window_s=4.0)
+    reads = {role: tmp_path / f"{n}.h5" for n in "tv" for role in (f"speech/{n}", f"voice/{n}")}
+    writes = {
+        "model": tmp_path / "v3.safetensors",
+        "plots": tmp_path / "plots",
+        "metrics": tmp_path / "metrics.json",
+        "out_of_fold": tmp_path / "out_of_fold",
+    }
+    facts = {"train": {"t": "t"}, "validation": {"v": "v"}, "folds": {"v": 0}, "heard": {"v": "v"}}
+    (note,) = do_unit(train, Unit("audio/v3", reads, writes, facts), settings)
+    lack = read_untrained(writes["model"])
+    assert lack is not None
+    assert lack.reason == f"no speaking, labelled window in the {silent} split"
+    assert note.problem == f"no model: {lack.reason}"
+    assert "speech.*" in note.remedy
+    assert read_json(writes["metrics"]) == {"reason": lack.reason}
+    assert list(writes["out_of_fold"].iterdir()) == []
+    curves = {path.name: path.read_text() for path in files_of(writes["plots"])}
+    assert curves["loss.tsv"] == "step\tloss\n"
+    assert curves["speaking_window_mean_ccc.tsv"] == "step\tspeaking_window_mean_ccc\n"
