@@ -1,7 +1,9 @@
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -77,6 +79,60 @@ def test_a_gap_in_the_sound_is_silence_and_shifts_nothing(make_clip) -> None:
     assert heard is not None
     np.testing.assert_allclose(heard.samples, sound, atol=5e-3)  # within the gap the original is silent too
     assert (heard.samples[33_000:55_000] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("jitter_s", "lost"),
+    [
+        (0.0, ()),
+        (0.02, ()),
+        (0.04, ()),
+        (0.0, (40, 50)),
+        (0.02, (40, 50)),
+        (0.04, (40, 50)),
+        (0.0, (135, 146)),
+    ],
+)
+def test_stamps_that_jitter_do_not_cut_the_sound_to_pieces(
+    tmp_path: Path, jitter_s: float, lost: tuple[int, ...]
+) -> None:
+    """Browsers and recorders of calls stamp packets as they arrive; a gap of .2 s is nevertheless one."""
+    rate_hz, packet, rng = 16_000, 320, np.random.default_rng(0)
+    path, sound = tmp_path / "call.mkv", 0.1 * rng.standard_normal(150 * packet).astype(np.float32)
+    with av.open(str(path), "w") as out:
+        picture = out.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        track = out.add_stream("pcm_s16le", rate=rate_hz, layout="mono")
+        for _ in range(75):
+            out.mux(picture.encode(av.VideoFrame(64, 48, "yuv420p")))
+        out.mux(picture.encode(None))
+        last = -1
+        for k in range(150):
+            if k not in range(*lost or (0,)):
+                block = np.rint(sound[k * packet : (k + 1) * packet] * 32_767).astype(np.int16)
+                frame = av.AudioFrame.from_ndarray(block[None], "s16", "mono")
+                frame.sample_rate, frame.time_base = rate_hz, Fraction(1, 1000)
+                last = max(last + 1, round(20 * k + 1000 * rng.uniform(-jitter_s, jitter_s)))
+                frame.pts = last
+                out.mux(track.encode(frame))
+        out.mux(track.encode(None))
+    heard = decode_sound(path, rate_hz)
+    assert heard is not None
+    mono = to_mono(heard.samples)
+    edges = np.flatnonzero(np.diff((mono == 0).astype(int), prepend=0, append=0)).reshape(-1, 2)
+    inner = [(end - begin) / rate_hz for begin, end in edges if begin > 0 and end < len(mono)]
+    silent_s = [length_s for length_s in inner if length_s > 0.001]
+    assert len(silent_s) == bool(lost)
+    assert sum(silent_s) == pytest.approx(0.02 * len(range(*lost or (0,))), abs=0.01 + jitter_s)
+    parts = [slice(0, lost[0] - 2), slice(lost[1], 145)] if lost else [slice(0, 145)]
+    for part in parts:  # in one piece, near its place
+        if part.start >= part.stop:
+            continue  # too little follows to be looked for
+        wanted = sound[part.start * packet : part.stop * packet]
+        found = np.correlate(
+            mono[max(0, part.start * packet - 800) : part.stop * packet + 800], wanted, "valid"
+        )
+        assert found.max() > 0.95 * (wanted**2).sum()
 
 
 def test_damaged_sound_is_silent_where_it_is_and_counted(make_clip, damage) -> None:
