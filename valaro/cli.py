@@ -134,9 +134,10 @@ def predict(
 ) -> None:
     """Estimate valence and arousal in each RECORDING.
 
-    One line per recording: what was found, or why it can't be done (the others go on). The CSV has a row per
-    frame: frame, time_s, valence, arousal, detected, speaking, and the ends of an interval, narrow where the
-    system is sure: valence_low, valence_high, arousal_low, arousal_high.
+    One line per recording: what was found, or why it can't be done (the others go on). Those that an earlier
+    run finished in the same way are kept, and counted. The CSV has a row per frame: frame, time_s, valence,
+    arousal, detected, speaking, and the ends of an interval, narrow where the system is sure: valence_low,
+    valence_high, arousal_low, arousal_high.
     """
     from valaro.commands.predict import chosen_formats, chosen_person
     from valaro.commands.predict import predict as run

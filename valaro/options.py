@@ -101,7 +101,12 @@ Abstain = Annotated[
     typer.Option(metavar="WIDTH", min=0, max=2, help="Leave out frames whose interval is wider than this."),
 ]
 Jobs = Annotated[int, typer.Option(metavar="N", min=1, help="Recordings at a time.")]
-Replace = Annotated[bool, typer.Option("--force", help="Replace the results of earlier runs.")]
+Replace = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Replace the results of earlier runs; without it, those that would be equal are kept."
+    ),
+]
 Results = Annotated[
     list[Path] | None,
     typer.Argument(

@@ -20,6 +20,7 @@ from valaro.recordings.chain import step_names
 from valaro.recordings.formats import KNOWN_FORMATS
 from valaro.recordings.names import names_for
 from valaro.recordings.presence import EVERYONE, require_person
+from valaro.recordings.resume import made_with
 from valaro.recordings.table import TracesTable
 from valaro.sources import Source, is_many, recordings_in
 from valaro.suggestions import unknown
@@ -54,6 +55,8 @@ class Predictions(Iterator[Trace]):
         self._person, self._hold = require_person(person), hold
         self._named = [Named(file, name) for file, name in names.items()]
         self.model, self.recordings, self.failures = model, list(names), list[ValaroError]()
+        self.kept: list[Path] = []
+        """The recordings whose results an earlier run had finished; their traces are read, not computed."""
         self.scratch: Path | None = None
         """The private folder while the work goes on."""
         self.table: TracesTable | None = None
@@ -128,12 +131,17 @@ class Predictions(Iterator[Trace]):
             if self._files:
                 table = self.table = TracesTable(self._files.out, self.scratch, self._files.formats)
                 stack.callback(table.finish, self.recordings)
-                task = replace(task, tables=table.suffixes)
+                made = made_with(trained, self._person, hold=self._hold, abstain=self._files.abstain)
+                task = replace(task, tables=table.suffixes, made_with=made)
             for outcome in predict_all(task, self._named, self._jobs):
                 if not outcome.more:
                     self._meter.finished(outcome.video)
+                    self.kept += [outcome.video] if outcome.kept else []
                 if table and outcome.folder and outcome.trace is not None:
-                    table.add(outcome.video, outcome.folder)
+                    if outcome.kept:
+                        table.keep(outcome.video, outcome.folder, outcome.trace)
+                    else:
+                        table.add(outcome.video, outcome.folder)
                 yield outcome
 
 
@@ -220,7 +228,8 @@ def predict(
             recordings of equal name get folders in front that tell them apart (`P01_cam`).
         formats: of these files, in a list or with commas: csv, parquet, json, vtt, eaf, png, mp4, html. The
             summary (JSON) is always there.
-        force: replace files of earlier runs.
+        force: replace files of earlier runs. Without it, results that this run would write again are kept and
+            their traces read (see `Predictions.kept`); results that differ are an error.
         jobs: recordings at a time, in processes of their own; the traces come in the order of the recordings.
         person: whose face: left, right, largest, first, prominent, a number (1: the most prominent), or all;
             None: as in training.

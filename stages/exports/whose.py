@@ -1,14 +1,15 @@
 """Which recording a folder of results is of, so that nobody takes or replaces those of another.
 
-The summary's `source` has the place of the recording, as seen from the folder, and a digest of its size and
-its two ends. So results are recognised from any working directory, and after recordings or results were
-moved.
+The summary's `source` has the place of the recording, as seen from the folder, a digest of its size and its
+two ends, and one of all of it with the time of its last change. So results are recognised from any working
+directory, and after recordings or results were moved.
 """
 
 import hashlib
 import json
 import os
 from enum import Enum, auto
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -28,14 +29,17 @@ class Whose(Enum):
     """No results, or of an earlier version that doesn't say."""
 
 
-def source_of(video: Path, folder: Path) -> dict[str, str]:
+def source_of(video: Path, folder: Path) -> dict[str, Any]:
     """What the summary in a folder of results says about the recording's identity.
 
     Returns:
-        `path`: relative to the folder, percent-encoded, as file names may be no text; `digest`.
+        `path`: relative to the folder, percent-encoded, as file names may be no text; `digest`; `sha256`: of
+        the whole file; `changed_ns`: the time of its last change.
     """
     way = os.path.relpath(place_of(video), place_of(folder))
-    return {"path": quote(os.fsencode(way)), "digest": _digest(video)}
+    changed_ns = video.stat().st_mtime_ns
+    whole = {"sha256": _sha256(place_of(video), changed_ns), "changed_ns": changed_ns}
+    return {"path": quote(os.fsencode(way)), "digest": _digest(video), **whole}
 
 
 def place_of(path: Path) -> Path:
@@ -79,23 +83,58 @@ def whose(folder: Path, video: Path) -> Whose:
     return Whose.THIS if unchanged else Whose.CHANGED
 
 
-def summary_in(folder: Path) -> dict[str, Any] | None:
-    """The summary that `valaro predict` wrote into a folder of results; None where there is none."""
+def is_unchanged(video: Path, summary: dict[str, Any]) -> bool:
+    """Whether every byte of a recording, whose results these are, is as it was.
+
+    All of it is read only if the time of its last change differs. False if the summary doesn't say.
+    """
+    known = _known(summary) or {}
     try:
-        summary = json.loads((folder / f"{folder.name}.json").read_bytes())
+        if known.get("digest") != _digest(video):
+            return False
+        changed_ns = video.stat().st_mtime_ns
+        return known.get("changed_ns") == changed_ns or known.get("sha256") == _sha256(video, changed_ns)
+    except OSError:
+        return False
+
+
+def summary_in(folder: Path) -> dict[str, Any] | None:
+    """The summary that `valaro predict` wrote into a folder of results; None where there is none.
+
+    If the file has the frames too, `frames` is an empty dictionary.
+    """
+    file = folder / f"{folder.name}.json"
+    try:
+        state = file.stat()
+        summary = _read_summary(file.absolute(), state.st_ino, state.st_size, state.st_mtime_ns)
     except (OSError, ValueError, RecursionError):
         return None
-    ours = isinstance(summary, dict) and "valaro" in (summary.get("versions") or ())
-    return summary if ours else None
+    return None if summary is None else summary.copy()
 
 
-def _known(summary: dict[str, Any]) -> dict[str, str] | None:
+@lru_cache(maxsize=4096)
+def _read_summary(file: Path, *_state: int) -> dict[str, Any] | None:
+    """Remembered until the file changes, since the frames of long recordings take time."""
+    summary = json.loads(file.read_bytes())
+    if not isinstance(summary, dict) or "valaro" not in (summary.get("versions") or ()):
+        return None
+    return summary | {"frames": {}} if isinstance(summary.get("frames"), dict) else summary
+
+
+def _known(summary: dict[str, Any]) -> dict[str, Any] | None:
     source = summary.get("source")
     if not isinstance(source, dict) or not all(
         isinstance(source.get(key), str) for key in ("path", "digest")
     ):
         return None
     return source
+
+
+@lru_cache(maxsize=1)
+def _sha256(video: Path, _changed_ns: int) -> str:
+    """Of all bytes; remembered, since each person of a recording has a summary."""
+    with video.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest(video: Path) -> str:

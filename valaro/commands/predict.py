@@ -115,9 +115,14 @@ def predict(
     traces: dict[Path, list[Trace]] = defaultdict(list)
     with _ended_by_signals(found):
         for outcome in found.outcomes():
-            _report(outcome)
+            if outcome.kept:
+                detail(f"{outcome.folder}: finished before, kept")
+            else:
+                _report(outcome)
             if outcome.trace is not None and ABAW in formats:
                 traces[outcome.video].append(outcome.trace)
+    if found.kept:
+        note(_kept(len(found.kept), len(recordings)))
     failed = len(absent) + len(found.failures)
     if len(recordings) > 1:
         note(_count(len(recordings) - failed, len(recordings), out))
@@ -155,6 +160,11 @@ def _checked(sources: Sequence[Path], system: str, device: str | None, *, recurs
         more = f" and {len(results) - 1} more" if len(results) > 1 else ""
         note(f"note: left out, since earlier runs wrote them: {results[0]}{more}")
     return recordings
+
+
+def _kept(kept: int, total: int) -> str:
+    said = f"{kept} of {total} were finished before: kept" if total > 1 else "finished before: kept"
+    return f"{said} (--force computes again)"
 
 
 def _count(done: int, total: int, out: Path) -> str:

@@ -5,12 +5,12 @@ import glob
 import os
 import tempfile
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from filelock import FileLock, Timeout
 
@@ -20,15 +20,17 @@ from stages.core.errors import BadInput, ValaroError
 from stages.engine.advance import watched
 from stages.engine.crashes import Marked, call_in_own_process, map_with_crash_recovery
 from stages.engine.mapping import map_units
-from stages.exports.whose import Whose, summary_in, whose
+from stages.exports.whose import Whose, is_unchanged, summary_in, whose
 from valaro.recordings.chain import Findings, analyse
-from valaro.recordings.formats import COPY, PAGE, SUFFIXES
+from valaro.recordings.formats import COPY, PAGE, SUFFIXES, formats_of
 from valaro.recordings.kinds import kind_of
 from valaro.recordings.outputs import summarise, trace_of, write_outputs
 from valaro.recordings.presence import EVERYONE, PERSON
+from valaro.recordings.resume import TRACE, differences, kept_trace
 from valaro.recordings.table import ROWS, keep_rows
 from valaro.recordings.table import SUFFIXES as TABLES
 from valaro.recordings.trained import Trained, for_kind
+from valaro.sources import Kind
 from valaro.trace import Trace
 
 HIDDEN = ".valaro-"
@@ -78,6 +80,7 @@ class Task:
         person: who, see `presence.PEOPLE`; None: as in the parameters.
         hold: give values where nobody is there.
         tables: endings of the tables over all recordings that get rows, see `table`.
+        made_with: what determines the values, see `resume`.
     """
 
     scratch: Path
@@ -87,13 +90,14 @@ class Task:
     person: str | None = None
     hold: bool = False
     tables: tuple[str, ...] = ()
+    made_with: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of a recording: its trace, and the folder that holds its files; or what went wrong.
 
-    `more` tells that further people of the same recording follow.
+    `more` tells that further people of the same recording follow, `kept` that an earlier run had finished it.
     """
 
     video: Path
@@ -101,14 +105,21 @@ class Outcome:
     trace: Trace | None = None
     error: ValaroError | None = None
     more: bool = False
+    kept: bool = False
 
 
 def predict_all(task: Task, videos: Sequence[Named], jobs: int = 1) -> Iterator[Outcome]:
     """Every recording by itself, as they finish; a failure stops none of the others.
 
-    With several jobs, neither does the death of a process: what it was at is tried again, in one of its own.
+    With several jobs, neither does the death of a process: what it was at is tried again, in one of its own;
+    those that an earlier run finished come first, so that processes start only for the others.
     """
     do = partial(predict_one, task)
+    if jobs > 1:
+        kept = {one for one in videos if _finished(task, one)}
+        for one in videos:
+            yield from do(one) if one in kept else ()
+        videos = [one for one in videos if one not in kept]
     if min(jobs, len(videos)) <= 1:
         found = map_units(do, videos, jobs)
     else:
@@ -159,22 +170,26 @@ def predict_one(task: Task, named: Named) -> list[Outcome]:
 
 def _predict(task: Task, named: Named, folder: Path | None) -> list[Outcome]:
     video = named.file
+    if task.files and folder:
+        _refuse_a_long_name(folder, video, task.files.formats)
+        if kept := _finished(task, named):
+            return [_as_it_was(place, video) for place in kept]
+        for place in _places(folder, task.person):
+            _refuse_to_replace(place, video, task)
     with tempfile.TemporaryDirectory(dir=task.scratch) as private, own_folder(Path(private) / "data"):
         workspace = Workspace(Path(private))
-        if task.files and folder:
-            _refuse_a_long_name(folder, video, task.files.formats)
-            for place in _places(folder, task.person):
-                _refuse_to_replace(place, video, task.files.force)
         kind = kind_of(video)
         trained = for_kind(task.trained, kind, video)
         tell = partial(task.tell, video)
         with _unchanged(video):
             people = analyse(video, workspace, trained, tell, kind, person=task.person, hold=task.hold)
-        if not task.files:
-            return [_without_files(named, found, trained) for found in people]
-        written = [_write(task, task.files, named, workspace, found, trained) for found in people]
+            if not task.files:
+                return [_without_files(named, found, trained) for found in people]
+            written = [_write(task, task.files, named, workspace, found, trained) for found in people]
+        if kept := _finished(task, named):  # another run was quicker
+            return [_as_it_was(place, video) for place in kept]
         for one in written:  # all people of a recording at once
-            _refuse_to_replace(one.place, video, task.files.force)  # another run may have been quicker
+            _refuse_to_replace(one.place, video, task)
         for one in written:
             _put_in_place(one.folder, one.place, workspace.root)
         if folder and task.person == EVERYONE:
@@ -233,10 +248,9 @@ def _write(
 ) -> Written:
     """Write one person's files, still out of sight."""
     video, place = named.file, files.out / _name(named, found)
-    _refuse_to_replace(place, video, files.force)
     task.tell(video, RESULTS, 0.0)
     result = workspace.root / f"results{found.person}"
-    with _unchanged(video), watched(partial(task.tell, video, RESULTS)), whole(result) as folder:
+    with watched(partial(task.tell, video, RESULTS)), whole(result) as folder:
         trace = write_outputs(
             folder,
             place,
@@ -246,6 +260,7 @@ def _write(
             trained,
             formats=files.formats,
             abstain=files.abstain,
+            made_with=task.made_with,
         )
         keep_rows(folder, trace, task.tables)
     return Written(result, place, trace)
@@ -275,6 +290,48 @@ def _person_in(place: Path) -> str | None:
     """The number of the person whose results a folder holds, if it is of a run for everyone."""
     person: str | None = (summary_in(place) or {}).get("person")
     return person
+
+
+def _finished(task: Task, named: Named) -> list[Path]:
+    """The folders of a recording that an earlier run finished, and that are what this run would write.
+
+    One, or with `--person all` one per person; none if it is to be computed.
+    """
+    if task.files is None or task.files.force:
+        return []
+    folder = task.files.out / named.name
+    places = _places(folder, task.person) or [folder]
+    if any(_unlike(place, named.file, task) for place in places):
+        return []
+    summary = summary_in(places[0]) or {}
+    if task.person == EVERYONE and summary["kind"] != "sound":
+        if len(places) != max(1, len(summary["people"])):
+            return []  # a run was killed between two of them
+        places.sort(key=lambda place: int(place.name.rpartition(PERSON)[2]))
+    return places
+
+
+def _unlike(place: Path, video: Path, task: Task) -> str:
+    """What tells what is in a folder from the results that this run would write there; "" if nothing does."""
+    if (summary := summary_in(place)) is None:
+        return "with something else in it"
+    then, of = summary.get("made_with"), whose(place, video)
+    if of is Whose.CHANGED or (then and of is Whose.THIS and not is_unchanged(video, summary)):
+        return "with results of this file before it changed"
+    if of is not Whose.THIS or not isinstance(then, dict) or summary.get("kind") not in get_args(Kind):
+        return "with results of an earlier version"
+    if found := differences(then, task.made_with):
+        return f"made with {'; '.join(found)}"
+    formats = formats_of(summary["kind"], task.files.formats) if task.files else []
+    absent = [name for name in formats if not (place / f"{place.name}.{name}").is_file()]
+    absent += ["json"] if "json" in formats and not isinstance(summary.get("frames"), dict) else []
+    absent += [] if (place / TRACE).is_file() else [TRACE]
+    return f"without {', '.join(absent)}" if absent else ""
+
+
+def _as_it_was(place: Path, video: Path) -> Outcome:
+    """The outcome of a folder of results that is kept."""
+    return Outcome(video, place, kept_trace(place, video, summary_in(place) or {}), kept=True)
 
 
 def _remove_people_of_before(folder: Path, now: Collection[Path], private: Path) -> None:
@@ -332,19 +389,21 @@ def _abandoned(lock: Path) -> bool:
         return False
 
 
-def _refuse_to_replace(folder: Path, video: Path, force: bool) -> None:
-    """Nothing is overwritten without `force`; another recording's results and strange files never are."""
+def _refuse_to_replace(folder: Path, video: Path, task: Task) -> None:
+    """Nothing else is overwritten without `force`; another recording's results and strange files never are.
+
+    Without `force`, only what this run would write again: some of the people of a run that was killed.
+    """
     if not video.is_file() or not os.path.lexists(folder):
         return
     of = whose(folder, video)
     if of is Whose.OTHER:
         problem = f"{folder} holds the results of another recording"
         raise BadInput(video, problem, f"{folder.name}.json in it says of which; use another --out")
-    if not force:
-        changed = ", with results of this file before it changed" if of is Whose.CHANGED else ""
-        raise BadInput(
-            video, f"{folder} exists already{changed}", "Use --force to replace it, or another --out"
-        )
+    force = task.files is not None and task.files.force
+    if not force and (how := _unlike(folder, video, task)):
+        problem = f"{folder} exists already, {how}"
+        raise BadInput(video, problem, "Use --force to replace it, or another --out")
     if others := _not_ours(folder, video):
         problem = f"{folder} holds a file that no earlier run wrote: {others[0]!r}"
         raise BadInput(video, problem, "Move it away, or use another --out")
@@ -354,7 +413,7 @@ def _not_ours(folder: Path, video: Path) -> list[str]:
     """Names in a folder of results that no earlier run wrote; a recording may have the name of its film."""
     if not folder.is_dir():
         return [folder.name]
-    names = {f"{ROWS}{ending}" for ending in TABLES}
+    names = {TRACE, *(f"{ROWS}{ending}" for ending in TABLES)}
     names |= {f"{folder.name}{suffix}" for suffix in SUFFIXES}
     ours = names if summary_in(folder) is not None else set[str]()
     return sorted(p.name for p in folder.iterdir() if p.name not in ours or video.samefile(p))

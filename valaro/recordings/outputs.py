@@ -5,7 +5,7 @@ frames; CSV has none.
 """
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from stages.exports.trace import BOUNDS, COLUMNS, moments, one_line
 from stages.exports.whose import source_of
 from valaro.recordings.chain import Findings
 from valaro.recordings.formats import FILM, PAGE, PICTURE, formats_of
+from valaro.recordings.resume import keep_trace
 from valaro.recordings.trained import Trained
 from valaro.trace import Faces, Trace, no_faces
 
@@ -45,8 +46,9 @@ def write_outputs(
     *,
     formats: Sequence[str],
     abstain: float | None = None,
+    made_with: Mapping[str, Any],
 ) -> Trace:
-    """Write the summary `<name>.json` and a file for each of `formats` into a new folder.
+    """Write the summary `<name>.json`, a file for each of `formats`, and the trace in full into a new folder.
 
     Args:
         folder: it must not exist.
@@ -57,13 +59,15 @@ def write_outputs(
         trained: the system.
         formats: of `formats.KNOWN_FORMATS`; json adds the frames to the summary.
         abstain: leave out frames whose interval is wider than this; None keeps all.
+        made_with: what determines the values, see `resume`.
 
     Returns:
         The trace, with the summary in it.
     """
     name = place.name
     folder.mkdir()
-    summary = summarise(video, found, trained) | {"source": source_of(video, place)}
+    identity = {"source": source_of(video, place), "made_with": made_with}
+    summary = summarise(video, found, trained) | identity
     write_json(folder / f"{name}.json", summary)
     trace = trace_of(name, video, found, trained.notice, summary, trained.margin, place)
     if abstain is not None:
@@ -79,6 +83,7 @@ def write_outputs(
             _page(path, place, video, workspace, found, trained, filmed=FILM in formats)
         else:
             FORMATS[wanted].write(path, trace)
+    keep_trace(folder, trace)
     return trace
 
 

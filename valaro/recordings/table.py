@@ -60,6 +60,7 @@ class TracesTable:
     def __init__(self, out: Path, scratch: Path, formats: Collection[str]) -> None:
         self._out, self._scratch = out, scratch
         self._order, self._finishing = dict[Path, list[Path]](), False
+        self._names = dict[Path, set[str]]()
         files = [out / f"{STEM}{suffix}" for suffix in SUFFIXES]
         wanted = [file for file in files if file.suffix[1:] in formats]
         for file in wanted:
@@ -76,6 +77,22 @@ class TracesTable:
     def add(self, recording: Path, folder: Path) -> None:
         """Tell that a folder with a recording's results, or those of one person in it, is in its place."""
         self._order.setdefault(recording, []).append(folder)
+
+    def keep(self, recording: Path, folder: Path, trace: Trace) -> None:
+        """Like `add`, of a recording that an earlier run finished: it gets rows for a table that has none."""
+        for file in self.files:
+            part = folder / f"{ROWS}{file.suffix}"
+            if not part.exists() and plain_cell(one_line(trace.name)) not in self._names_in(file):
+                new = self._scratch / part.name
+                _KEEPERS[file.suffix](new, trace)
+                new.replace(part)
+        self.add(recording, folder)
+
+    def _names_in(self, file: Path) -> set[str]:
+        """The recordings that a table has rows of."""
+        if file not in self._names:
+            self._names[file] = _ALL_NAMES[file.suffix](file) if file.is_file() else set()
+        return self._names[file]
 
     def finish(self, order: Sequence[Path]) -> None:
         """Write the tables; the recordings of this run come last, in the order given.
@@ -259,6 +276,32 @@ def _names_in_parquet(part: Path) -> tuple[str, str]:
     return columns[FIRST_COLUMN][0].as_py(), columns[LAST_COLUMN][0].as_py()
 
 
+def _all_names_in_csv(file: Path) -> set[str]:
+    """The first cell of every row; most rows begin like the one before, which is quickly seen."""
+    names, begin = set[str](), b"\n"
+    with file.open("rb") as opened:
+        next(opened)
+        for line in opened:
+            if not line.startswith(begin):
+                name = next(csv.reader([line.decode("utf-8", "replace")]), [""])[0]
+                names.add(name)
+                begin = f"{name},".encode()
+    return names
+
+
+def _all_names_in_parquet(file: Path) -> set[str]:
+    import pyarrow.parquet as pq
+
+    with file.open("rb") as raw, pq.ParquetFile(raw) as opened:
+        groups = range(opened.num_row_groups)
+        columns = [opened.read_row_group(k, columns=[FIRST_COLUMN])[FIRST_COLUMN] for k in groups]
+    return {name.as_py() for column in columns for name in column.unique()}
+
+
+_ALL_NAMES: dict[str, Callable[[Path], set[str]]] = {
+    ".csv": _all_names_in_csv,
+    ".parquet": _all_names_in_parquet,
+}
 _NAMES: dict[str, Callable[[Path], tuple[str, str]]] = {
     ".csv": _names_in_csv,
     ".parquet": _names_in_parquet,

@@ -29,7 +29,7 @@ def test_a_folder_of_all_kinds_gives_one_table(run: Run, clips: Path, tmp_path: 
     assert result.exit_code == 0, result.stderr
     out = tmp_path / "out"
     suffixes = {
-        place.name: sorted(path.suffix for path in place.iterdir())
+        place.name: sorted(path.suffix for path in place.glob("[!.]*"))
         for place in out.iterdir()
         if place.is_dir()
     }
@@ -50,6 +50,13 @@ def test_a_folder_of_all_kinds_gives_one_table(run: Run, clips: Path, tmp_path: 
     seen = rows[rows["recording"] != "sound"]
     assert (seen["face_right_px"] > seen["face_left_px"]).all()
     assert rows.loc[rows["recording"] == "sound", "face_score"].isna().all()
+    for name in ("traces.csv", "traces.parquet"):
+        (out / name).rename(tmp_path / name)
+    again = run(clips, "--format", "csv,parquet,png", "--html", "--overlay")
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert "3 of 3 were finished before: kept" in again.stderr
+    assert (out / "traces.csv").read_bytes() == (tmp_path / "traces.csv").read_bytes()
+    assert pd.read_parquet(out / "traces.parquet").equals(typed)
 
 
 def test_a_picture_is_a_row(run: Run, clips: Path, tmp_path: Path) -> None:

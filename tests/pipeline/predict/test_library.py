@@ -86,10 +86,29 @@ def test_progress_moves_within_one_recording(model: valaro.Model, portrait: Path
 def test_files_are_written_where_they_are_wanted(model: valaro.Model, portrait: Path, tmp_path: Path) -> None:
     trace = valaro.predict(portrait, model=model, out=tmp_path / "out", formats=["csv", "vtt"])
     assert len(trace) == 40
-    names = sorted(path.name for path in (tmp_path / "out/portrait").iterdir())
+    names = sorted(path.name for path in (tmp_path / "out/portrait").glob("[!.]*"))
     assert names == ["portrait.csv", "portrait.json", "portrait.vtt"]
-    with pytest.raises(valaro.BadInput, match="exists already"):
-        valaro.predict(portrait, model=model, out=tmp_path / "out")
+    with pytest.raises(valaro.BadInput, match="exists already, without eaf"):
+        valaro.predict(portrait, model=model, out=tmp_path / "out", formats="csv,eaf")
+
+
+def test_a_trace_that_is_kept_is_the_one_that_was_computed(
+    model: valaro.Model, portrait: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copy(portrait, tmp_path / "other.mp4"))
+    formats = ["csv", "json"]  # the frames are in the summary's file
+    before = valaro.predict(portrait, model=model, out=tmp_path / "out", formats=formats)
+    found = valaro.predict([portrait, other], model=model, out=tmp_path / "out", formats=formats)
+    after, _computed = found
+    assert found.kept == [portrait]
+    assert after.summary == before.summary
+    assert after.to_pandas().equals(before.to_pandas())
+    assert np.array_equal(after.every_frame, before.every_frame)
+    assert after.faces.to_pandas().equals(before.faces.to_pandas())
+    names = ("name", "video", "duration_s", "video_start_s", "folder", "notice", "person", "frame")
+    assert [getattr(after, name) for name in names] == [getattr(before, name) for name in names]
+    rows = (tmp_path / "out/traces.csv").read_text().splitlines()[1:]
+    assert [row.partition(",")[0] for row in rows] == ["portrait"] * 40 + ["other"] * 40
 
 
 REFUSED = {

@@ -22,7 +22,7 @@ def test_every_native_frame_gets_a_row_and_every_output_the_notice(
     result = run(portrait)
     assert result.exit_code == 0, result.output
     folder = tmp_path / "out" / "portrait"
-    assert sorted(p.name for p in folder.iterdir()) == [
+    assert sorted(p.name for p in folder.glob("[!.]*")) == [
         f"portrait.{s}" for s in ("csv", "json", "mp4", "png")
     ]
     left = sorted(p.name for p in folder.parent.iterdir())
@@ -50,7 +50,7 @@ def test_every_native_frame_gets_a_row_and_every_output_the_notice(
 
 def test_only_what_is_asked_for_is_written(run: Run, portrait: Path, tmp_path: Path) -> None:
     assert run(portrait, "--format", "vtt,CSV", "--format", "vtt").exit_code == 0
-    names = sorted(path.name for path in (tmp_path / "out/portrait").iterdir())
+    names = sorted(path.name for path in (tmp_path / "out/portrait").glob("[!.]*"))
     assert names == ["portrait.csv", "portrait.json", "portrait.vtt"]
 
 
@@ -58,7 +58,7 @@ def test_every_format_at_once(run: Run, portrait: Path, tmp_path: Path) -> None:
     result = run(portrait, "--format", "csv,parquet,json,vtt,eaf,png,abaw", "--html", "--overlay")
     assert result.exit_code == 0, result.output
     folder = tmp_path / "out/portrait"
-    assert {path.suffix[1:] for path in folder.iterdir()} == {*KNOWN_FORMATS}
+    assert {path.suffix[1:] for path in folder.glob("[!.]*")} == {*KNOWN_FORMATS}
     _, rows = table(folder)
     frames = summary(folder)["frames"]
     assert frames["valence"] == rows[:, 2].tolist()
@@ -230,7 +230,7 @@ def test_real_recordings(
         folder = tmp_path / "out" / clip.stem
         if folder.is_dir():
             assert len(table(folder)[1]) == summary(folder)["frames"]
-            assert len(list(folder.iterdir())) == 4
+            assert len(list(folder.glob("[!.]*"))) == 4
         else:
             [line] = [line for line in result.stderr.splitlines() if str(clip) in line]
             assert "no face" in line
