@@ -24,7 +24,7 @@ from stages.exports.whose import Whose, is_unchanged, summary_in, whose
 from valaro.recordings.chain import Findings, analyse
 from valaro.recordings.formats import COPY, PAGE, SUFFIXES, formats_of
 from valaro.recordings.kinds import kind_of
-from valaro.recordings.outputs import summarise, trace_of, write_outputs
+from valaro.recordings.outputs import SureOfNoFrame, summarise, trace_of, write_outputs
 from valaro.recordings.presence import EVERYONE, PERSON
 from valaro.recordings.resume import TRACE, differences, kept_trace
 from valaro.recordings.table import ROWS, keep_rows
@@ -185,7 +185,7 @@ def _predict(task: Task, named: Named, folder: Path | None) -> list[Outcome]:
             people = analyse(video, workspace, trained, tell, kind, person=task.person, hold=task.hold)
             if not task.files:
                 return [_without_files(named, found, trained) for found in people]
-            written = [_write(task, task.files, named, workspace, found, trained) for found in people]
+            written, unsure = _write_people(task, task.files, named, workspace, people, trained)
         if kept := _finished(task, named):  # another run was quicker
             return [_as_it_was(place, video) for place in kept]
         for one in written:  # all people of a recording at once
@@ -194,7 +194,7 @@ def _predict(task: Task, named: Named, folder: Path | None) -> list[Outcome]:
             _put_in_place(one.folder, one.place, workspace.root)
         if folder and task.person == EVERYONE:
             _remove_people_of_before(folder, {one.place for one in written}, workspace.root)
-        return [Outcome(video, one.place, one.trace) for one in written]
+        return [*(Outcome(video, one.place, one.trace) for one in written), *unsure]
 
 
 @contextmanager
@@ -264,6 +264,31 @@ def _write(
         )
         keep_rows(folder, trace, task.tables)
     return Written(result, place, trace)
+
+
+def _write_people(
+    task: Task,
+    files: Files,
+    named: Named,
+    workspace: Workspace,
+    people: Sequence[Findings],
+    trained: Trained,
+) -> tuple[list[Written], list[Outcome]]:
+    """The files of everyone, and what is said of those of whom the system is sure in no frame.
+
+    Raises:
+        SureOfNoFrame: of the only one, or of nobody.
+    """
+    written, unsure = list[Written](), dict[str, SureOfNoFrame]()
+    for found in people:
+        try:
+            written.append(_write(task, files, named, workspace, found, trained))
+        except SureOfNoFrame as error:
+            unsure[found.person] = error
+    if not written:
+        raise next(iter(unsure.values()))
+    said = [ValaroError(f"{named.file}: person {person}: {error}") for person, error in unsure.items()]
+    return written, [Outcome(named.file, error=error) for error in said]
 
 
 def _without_files(named: Named, found: Findings, trained: Trained) -> Outcome:

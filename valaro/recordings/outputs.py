@@ -87,11 +87,16 @@ def write_outputs(
     return trace
 
 
+class SureOfNoFrame(ValaroError):
+    """Every frame would be left out."""
+
+
 def _abstaining(trace: Trace, widest: float) -> Trace:
     """The frames that the system is sure of, and a note on how many those are.
 
     Raises:
-        ValaroError: the system has no interval; or it is sure of no frame.
+        SureOfNoFrame: there is none.
+        ValaroError: the system has no interval.
     """
     if trace.interval is None:
         raise ValaroError("--abstain needs a system with an interval: `dvc repro intervals` fits it")
@@ -100,7 +105,7 @@ def _abstaining(trace: Trace, widest: float) -> Trace:
         widths = np.diff(trace.interval, axis=2).max(axis=1)
         known = widths[np.isfinite(widths)]  # none where nobody is there
         narrowest = f"the narrowest is {known.min():.2f} wide" if len(known) else "nobody is there"
-        raise ValaroError(f"no interval is as narrow as --abstain {widest:g}: {narrowest}")
+        raise SureOfNoFrame(f"no interval is as narrow as --abstain {widest:g}: {narrowest}")
     left_out = len(trace) - len(kept)
     share = f"{left_out} of {len(trace)} frames left out: their interval is wider than {widest:g}"
     summary = {**kept.summary, "notes": [*kept.summary["notes"], share], "abstained_beyond": widest}

@@ -5,6 +5,8 @@ import json
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from stages.exports.tables import write_csv
 from valaro.recordings import batch
 from valaro.recordings.batch import HIDDEN, LOCK, Files, Named, Outcome, Task, Written, private_folder
 from valaro.recordings.chain import Findings
-from valaro.recordings.outputs import trace_of
+from valaro.recordings.outputs import SureOfNoFrame, trace_of
 from valaro.recordings.trained import find_trained
 
 
@@ -118,6 +120,40 @@ def test_folders_of_people_who_are_not_found_again_go(
     [outcome] = batch.predict_one(task, Named(video, "a"))
     assert outcome.error is None
     assert sorted(folder.name for folder in out.iterdir()) == ["a-person-1", "a-person-9"]
+
+
+def test_a_person_of_whom_nothing_is_sure_takes_nobody_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `--abstain`, of everyone in a recording."""
+    out, video = tmp_path / "out", tmp_path / "a.mp4"
+    (tmp_path / "scratch").mkdir()
+    out.mkdir()
+    video.touch()
+    found = [SimpleNamespace(person=str(k)) for k in (1, 2, 3)]
+
+    def write(_task: Task, _files: Files, _named: Named, _workspace: Any, one: Any, _trained: Any) -> Written:
+        if one.person in unsure:
+            raise SureOfNoFrame("no interval is as narrow")
+        folder = tmp_path / f"written {one.person}"
+        folder.mkdir()
+        return Written(folder, out / f"a-person-{one.person}", None)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(batch, "kind_of", lambda _: "video")
+    monkeypatch.setattr(batch, "for_kind", lambda *_: None)
+    monkeypatch.setattr(batch, "analyse", lambda *_, **__: found)
+    monkeypatch.setattr(batch, "_write", write)
+    files = Files(out, ("csv",), force=True, abstain=0.2)
+    task = Task(tmp_path / "scratch", None, files, lambda *_: None, "all")  # type: ignore[arg-type]
+    unsure = {"1"}
+    outcomes = batch.predict_one(task, Named(video, "a"))
+    assert sorted(folder.name for folder in out.iterdir()) == ["a-person-2", "a-person-3"]
+    assert [one.more for one in outcomes] == [True, True, False]
+    [said] = [str(one.error) for one in outcomes if one.error]
+    assert "a.mp4: person 1: no interval is as narrow" in said
+    unsure = {"1", "2", "3"}
+    [alone] = batch.predict_one(task, Named(video, "a"))
+    assert "no interval is as narrow" in str(alone.error)
 
 
 def test_a_private_folder_goes_when_the_block_fails(tmp_path: Path) -> None:
