@@ -208,7 +208,8 @@ def _report(outcome: "Outcome") -> None:
 
 
 def _in_brief(summary: dict[str, Any]) -> str:
-    means = ", ".join(f"{name} {summary[name]['mean'] or 0:+.2f}" for name in ("valence", "arousal"))
+    known = {name: summary[name]["mean"] for name in ("valence", "arousal")}
+    means = ", ".join(f"{name} {'none' if mean is None else f'{mean:+.2f}'}" for name, mean in known.items())
     shares = f"face {summary['detected_share']:.0%}, speaking {summary['speaking_share']:.0%}"
     if summary["no_value_share"]:
         shares += f", no value {summary['no_value_share']:.0%}"

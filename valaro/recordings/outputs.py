@@ -108,8 +108,13 @@ def _abstaining(trace: Trace, widest: float) -> Trace:
         raise SureOfNoFrame(f"no interval is as narrow as --abstain {widest:g}: {narrowest}")
     left_out = len(trace) - len(kept)
     share = f"{left_out} of {len(trace)} frames left out: their interval is wider than {widest:g}"
-    summary = {**kept.summary, "notes": [*kept.summary["notes"], share], "abstained_beyond": widest}
-    return replace(kept, summary=summary)
+    seen = kept.detected | (kept.summary["kind"] == "sound")
+    means = {
+        name: moments(values, seen) for name, values in zip(TARGETS, kept.valence_arousal.T, strict=True)
+    }
+    facts = {"mean_over": f"{kept.summary['mean_over']} that aren't left out", "abstained_beyond": widest}
+    notes = {"notes": [*kept.summary["notes"], share]}
+    return replace(kept, summary=kept.summary | means | facts | notes)
 
 
 def trace_of(

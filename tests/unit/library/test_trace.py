@@ -12,6 +12,7 @@ import pytest
 from stages.core.artefacts import write_json
 from stages.core.errors import ValaroError
 from valaro.recordings import table as table_module
+from valaro.recordings.outputs import _abstaining
 from valaro.recordings.table import ROWS, TracesTable, keep_rows
 from valaro.trace import BOX_COLUMNS, Faces, Trace, no_faces, rounded, table_of
 
@@ -248,3 +249,18 @@ def test_a_plot_has_gaps_where_frames_are_left_out() -> None:
     for line in part.plot().lines[-2:]:
         np.testing.assert_allclose(line.get_xdata(), [0, 0.1, 0.2, 0.4, 0.5])
         assert np.isnan(line.get_ydata()).tolist() == [False, False, True, False, False]
+
+
+def test_means_are_over_the_frames_that_are_not_left_out() -> None:
+    trace = trace_of()
+    assert trace.interval is not None
+    wide = trace.interval.copy()
+    wide[:2, :, 1] = 1.0
+    summary = {**trace.summary, "kind": "video", "mean_over": "frames with a face"}
+    kept = _abstaining(replace(trace, interval=wide, summary=summary), 0.5)
+    assert kept.frames.tolist() == [2, 3, 4, 5]
+    assert kept.summary["mean_over"] == "frames with a face that aren't left out"
+    assert kept.summary["valence"] == {
+        "mean": pytest.approx(-0.1),
+        "sd": 0,
+    }  # frame 2: the others show no face
