@@ -22,9 +22,9 @@ from stages.engine.crashes import Marked, call_in_own_process, map_with_crash_re
 from stages.engine.mapping import map_units
 from stages.exports.whose import Whose, is_unchanged, summary_in, whose
 from valaro.recordings.chain import Findings, analyse
-from valaro.recordings.formats import COPY, PAGE, SUFFIXES, formats_of
+from valaro.recordings.formats import COPY, OF_TRACE, PAGE, SUFFIXES, formats_of
 from valaro.recordings.kinds import kind_of
-from valaro.recordings.outputs import SureOfNoFrame, summarise, trace_of, write_outputs
+from valaro.recordings.outputs import SureOfNoFrame, summarise, trace_of, write_outputs, write_trace
 from valaro.recordings.presence import EVERYONE, PERSON
 from valaro.recordings.resume import TRACE, differences, kept_trace
 from valaro.recordings.table import ROWS, keep_rows
@@ -173,7 +173,7 @@ def _predict(task: Task, named: Named, folder: Path | None) -> list[Outcome]:
     if task.files and folder:
         _refuse_a_long_name(folder, video, task.files.formats)
         if kept := _finished(task, named):
-            return [_as_it_was(place, video) for place in kept]
+            return [_as_it_was(task, task.files, place, video) for place in kept]
         for place in _places(folder, task.person):
             _refuse_to_replace(place, video, task)
     with tempfile.TemporaryDirectory(dir=task.scratch) as private, own_folder(Path(private) / "data"):
@@ -187,7 +187,7 @@ def _predict(task: Task, named: Named, folder: Path | None) -> list[Outcome]:
                 return [_without_files(named, found, trained) for found in people]
             written, unsure = _write_people(task, task.files, named, workspace, people, trained)
         if kept := _finished(task, named):  # another run was quicker
-            return [_as_it_was(place, video) for place in kept]
+            return [_as_it_was(task, task.files, place, video) for place in kept]
         for one in written:  # all people of a recording at once
             _refuse_to_replace(one.place, video, task)
         for one in written:
@@ -318,7 +318,7 @@ def _person_in(place: Path) -> str | None:
 
 
 def _finished(task: Task, named: Named) -> list[Path]:
-    """The folders of a recording that an earlier run finished, and that are what this run would write.
+    """The folders of a recording that an earlier run finished, with what this run would write, or most of it.
 
     One, or with `--person all` one per person; none if it is to be computed.
     """
@@ -337,7 +337,10 @@ def _finished(task: Task, named: Named) -> list[Path]:
 
 
 def _unlike(place: Path, video: Path, task: Task) -> str:
-    """What tells what is in a folder from the results that this run would write there; "" if nothing does."""
+    """What tells what is in a folder from the results that this run would write there; "" if nothing does.
+
+    Formats that need nothing but the trace may be missing, see `_as_it_was`.
+    """
     if (summary := summary_in(place)) is None:
         return "with something else in it"
     then, of = summary.get("made_with"), whose(place, video)
@@ -347,16 +350,28 @@ def _unlike(place: Path, video: Path, task: Task) -> str:
         return "with results of an earlier version"
     if found := differences(then, task.made_with):
         return f"made with {'; '.join(found)}"
-    formats = formats_of(summary["kind"], task.files.formats) if task.files else []
-    absent = [name for name in formats if not (place / f"{place.name}.{name}").is_file()]
-    absent += ["json"] if "json" in formats and not isinstance(summary.get("frames"), dict) else []
+    absent = [name for name in _absent(place, summary, task.files) if name not in OF_TRACE]
     absent += [] if (place / TRACE).is_file() else [TRACE]
     return f"without {', '.join(absent)}" if absent else ""
 
 
-def _as_it_was(place: Path, video: Path) -> Outcome:
-    """The outcome of a folder of results that is kept."""
-    return Outcome(video, place, kept_trace(place, video, summary_in(place) or {}), kept=True)
+def _absent(place: Path, summary: dict[str, Any], files: Files | None) -> list[str]:
+    """The formats that a folder of results lacks."""
+    formats = formats_of(summary["kind"], files.formats) if files else []
+    absent = [name for name in formats if not (place / f"{place.name}.{name}").is_file()]
+    with_frames = isinstance(summary.get("frames"), dict)
+    return absent + (["json"] if "json" in formats and not with_frames else [])
+
+
+def _as_it_was(task: Task, files: Files, place: Path, video: Path) -> Outcome:
+    """The outcome of a folder of results that is kept; it gets the formats that it lacks."""
+    trace = kept_trace(place, video)
+    for name in _absent(place, summary_in(place) or {}, files):
+        new = task.scratch / f"{place.name}.{name}"
+        with whole(new) as partial_file:
+            write_trace(partial_file, name, trace)
+        new.replace(place / new.name)
+    return Outcome(video, place, trace, kept=True)
 
 
 def _remove_people_of_before(folder: Path, now: Collection[Path], private: Path) -> None:

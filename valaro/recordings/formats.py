@@ -21,6 +21,8 @@ ABOUT: Mapping[str, str] = {
 }
 """What each format is, for people."""
 KNOWN_FORMATS = (*FORMATS, PICTURE, FILM, PAGE)
+OF_TRACE = frozenset([*FORMATS, PICTURE])
+"""Those that need nothing but the trace; the others need the recording and its faces."""
 DEFAULT_FORMATS = ("csv", PICTURE, FILM)
 """Beside the summary, which is always written."""
 NEEDING_PICTURES_IN_TIME = frozenset([FILM, PAGE])

@@ -75,16 +75,22 @@ def write_outputs(
         write_json(folder / f"{name}.json", trace.summary)
     for wanted in formats_of(found.kind, formats):
         path = folder / f"{name}.{wanted}"
-        if wanted == PICTURE:
-            trace.save(path)
-        elif wanted == FILM:
+        if wanted == FILM:
             _film(path, video, found, trained)
         elif wanted == PAGE:
             _page(path, place, video, workspace, found, trained, filmed=FILM in formats)
         else:
-            FORMATS[wanted].write(path, trace)
+            write_trace(path, wanted, trace)
     keep_trace(folder, trace)
     return trace
+
+
+def write_trace(path: Path, wanted: str, trace: Trace) -> None:
+    """Write one of the formats that show nothing but the trace, `formats.OF_TRACE`."""
+    if wanted == PICTURE:
+        trace.save(path)
+    else:
+        FORMATS[wanted].write(path, trace)
 
 
 class SureOfNoFrame(ValaroError):

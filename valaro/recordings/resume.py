@@ -1,11 +1,12 @@
 """Results of an earlier run that needn't be computed again: what they were made with, and the trace in full.
 
 The summary's `made_with` has all that determines the values beside the recording itself. A hidden file in the
-folder has the arrays of the trace, neither rounded nor at the native frames only.
+folder has the trace: its arrays and its summary, neither rounded nor at the native frames only.
 """
 
 import hashlib
 import importlib.metadata
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -21,15 +22,16 @@ from stages.core.errors import BadInput, ValaroError
 from stages.core.params import Params
 from stages.engine.device import torch_device
 from stages.engine.fingerprint import LIBRARIES, key_of
+from stages.exports.tables import to_json
 from valaro.recordings.trained import Trained
 from valaro.trace import Faces, Trace
 
 TRACE = ".valaro-trace.h5"
-"""In a recording's folder, the arrays of its trace."""
+"""In a recording's folder, its trace."""
 OF_TRACE = ("time_s", "valence_arousal", "detected", "speaking", "every_frame", "interval", "frame")
 OF_FACES = ("time_s", "detected", "box_xyxy", "score", "count")
-OF_ALL = "frames_of_recording"
-"""How many frames there are, with those that --abstain leaves out."""
+SUMMARY = "summary"
+"""As JSON in UTF-8."""
 _DIGITS = 16
 _PLAIN = ("system", "detector", "device", "person", "audio_track", "hold", "abstain")
 """Of `made_with`, what a user chose; the other values are digests."""
@@ -61,7 +63,7 @@ def made_with(trained: Trained, person: str | None, *, hold: bool, abstain: floa
         "person": person or str(params.faces.target),
         "audio_track": params.decode.audio_track,
         "hold": hold,
-        "abstain": abstain,
+        "abstain": None if abstain is None else str(abstain),  # JSON files have figures of six decimals
         "models": _digest(models),
         "parameters": {name: _digest(section) for name, section in _settings(params).items()},
         "code": _code(),
@@ -126,27 +128,26 @@ def _libraries() -> dict[str, str]:
 
 
 def keep_trace(folder: Path, trace: Trace) -> None:
-    """Write the arrays of a trace into the folder of its results."""
+    """Write a trace, neither rounded nor shortened, into the folder of its results."""
     arrays = {name: getattr(trace, name) for name in OF_TRACE}
     arrays |= {f"faces_{name}": getattr(trace.faces, name) for name in OF_FACES}
-    there = {name: array for name, array in arrays.items() if array is not None}
-    there[OF_ALL] = np.array([trace.summary["frames"]])
-    write_arrays(folder / TRACE, there)
+    arrays[SUMMARY] = np.frombuffer(to_json(trace.summary), np.uint8)
+    write_arrays(folder / TRACE, {name: array for name, array in arrays.items() if array is not None})
 
 
-def kept_trace(folder: Path, video: Path, summary: Mapping[str, Any]) -> Trace:
+def kept_trace(folder: Path, video: Path) -> Trace:
     """The trace of a folder of results, as it was when it was computed.
 
     Args:
         folder: of one recording, or of one person in it.
         video: the recording, where it is now.
-        summary: in that folder.
 
     Raises:
-        BadInput: a file is missing, damaged or of another version.
+        BadInput: the file is missing, damaged or of another version.
     """
     try:
         arrays = read_arrays(folder / TRACE)
+        summary = json.loads(arrays[SUMMARY].tobytes())
         faces = Faces(*(arrays[f"faces_{name}"] for name in OF_FACES))
         return Trace(
             name=folder.name,
@@ -156,11 +157,10 @@ def kept_trace(folder: Path, video: Path, summary: Mapping[str, Any]) -> Trace:
             duration_s=summary["duration_s"],
             video_start_s=summary["video_start_s"],
             folder=folder,
-            summary={key: value for key, value in summary.items() if key != "units"}
-            | {"frames": int(arrays[OF_ALL][0])},
+            summary=summary,
             notice=summary["notice"] or "",
             person=summary["person"] or "",
         )
-    except (ValaroError, OSError, KeyError, TypeError) as error:
+    except (ValaroError, OSError, KeyError, ValueError) as error:
         problem = f"{folder / TRACE} can't be read ({' '.join(str(error).split())})"
         raise BadInput(video, problem, "Use --force to replace these results, or another --out") from None

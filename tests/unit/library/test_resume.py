@@ -25,7 +25,7 @@ from valaro.trace import Faces, Trace, no_faces
 FACTS = {
     "kind": "video",
     "frames": 5,
-    "duration_s": 0.5,
+    "duration_s": 1 / 3,
     "video_start_s": 0.0,
     "notice": "a sample",
     "person": None,
@@ -48,8 +48,8 @@ def trace_of(name: str, *, sound: bool = False, abstaining: bool = False, person
         valence_arousal=values,
         detected=np.array([True, True, True, False, False]),
         speaking=np.array([False, True, False, False, True]),
-        duration_s=0.5,
-        summary=FACTS | {"person": person or None},
+        duration_s=1 / 3,
+        summary=FACTS | {"person": person or None, "mean": 1 / 3},
         notice="a sample",
         person=person,
         every_frame=np.nan_to_num(values),
@@ -65,10 +65,10 @@ def finish(
     """Leave what a run leaves of a recording."""
     folder, trace = out / name, trace_of(name, person=person)
     folder.mkdir(parents=True)
-    summary = trace.summary | {"source": source_of(recording, folder), "made_with": MADE_WITH}
-    if "json" in formats:
-        summary["frames"] = {}
-    write_json(folder / f"{name}.json", summary)
+    identity = {"source": source_of(recording, folder), "made_with": MADE_WITH}
+    trace = replace(trace, summary=trace.summary | identity)
+    frames: dict[str, Any] = {"frames": {}} if "json" in formats else {}
+    write_json(folder / f"{name}.json", trace.summary | frames)
     for suffix in {*formats} - {"json"}:
         (folder / f"{name}.{suffix}").touch()
     keep_trace(folder, trace)
@@ -128,8 +128,7 @@ def assert_equal(found: ExportedTrace | None, expected: Trace) -> None:
 def test_a_trace_comes_back_without_loss(how: dict[str, Any], tmp_path: Path) -> None:
     trace = trace_of("a", **how)
     keep_trace(tmp_path, trace)
-    of_file = trace.summary | {"frames": {"valence": []}, "units": {}}  # as the format json leaves it
-    back = kept_trace(tmp_path, trace.video, of_file)
+    back = kept_trace(tmp_path, trace.video)
     assert_equal(replace(back, name="a"), trace)
     assert back.summary == trace.summary
 
@@ -155,6 +154,24 @@ def test_finished_recordings_are_kept_and_the_others_computed(
     assert COMPUTED in str(other.error)
     [again] = outcomes(recording, force=True)
     assert COMPUTED in str(again.error)
+
+
+def test_formats_that_are_missing_are_added_from_the_trace(
+    outcomes: Callable[..., list[Outcome]], recording: Path, tmp_path: Path
+) -> None:
+    trace, out = finish(tmp_path / "out", "a", recording), tmp_path / "out/a"
+    (out / "a.csv").write_text("as it was")
+    [one] = outcomes(recording, formats=("csv", "vtt", "json", "parquet", "png"))
+    assert (one.error, one.kept) == (None, True)
+    assert {path.suffix for path in out.glob("a.*")} == {".csv", ".json", ".parquet", ".png", ".vtt"}
+    assert (out / "a.csv").read_text() == "as it was"
+    trace.save(tmp_path / "a.vtt")
+    assert (out / "a.vtt").read_bytes() == (tmp_path / "a.vtt").read_bytes()
+    frames = json.loads((out / "a.json").read_text())["frames"]
+    assert frames["arousal"] == [None, *trace.arousal[1:].astype(float).round(6)]
+    assert not list((tmp_path / "scratch").iterdir())
+    [again] = outcomes(recording, formats=("json",))
+    assert_equal(again.trace, trace)
 
 
 def test_with_several_jobs_those_that_are_kept_start_no_process(
@@ -186,7 +203,6 @@ def without_the_facts(_recording: Path, folder: Path) -> None:
 SPOILT: dict[str, tuple[Callable[[Path, Path], None], str]] = {
     "content": (middle_changed, "with results of this file before it changed"),
     "earlier version": (without_the_facts, "with results of an earlier version"),
-    "no table": (lambda _, folder: (folder / "a.csv").unlink(), "without csv."),
     "no trace": (lambda _, folder: (folder / TRACE).unlink(), f"without {TRACE}."),
     "no summary": (lambda _, folder: (folder / "a.json").unlink(), "with something else in it"),
 }
@@ -207,7 +223,7 @@ def test_what_is_not_the_same_is_refused_with_the_reason(
 @pytest.mark.parametrize(
     ("formats", "changed", "said"),
     [
-        (("csv", "eaf", "json"), {}, "without eaf, json."),
+        (("csv", "eaf", "html", "mp4"), {}, "without html, mp4."),
         (("csv",), {"system": "audio"}, "made with system static, now audio."),
         (("csv",), {"models": "4567"}, "made with other models."),
         (("csv",), {"parameters": {"faces": "1", "voice": "3"}}, "made with other parameters (voice)."),
@@ -327,4 +343,4 @@ def test_a_table_gets_the_rows_of_kept_recordings_that_it_lacks(suffix: str, tmp
 
 def test_a_trace_that_is_not_there_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(ValaroError, match=r"can't be read .*--force"):
-        kept_trace(tmp_path, tmp_path / "a.mp4", FACTS)
+        kept_trace(tmp_path, tmp_path / "a.mp4")
