@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# noisereduce: an even voice comes out louder at the begin, at the end, and at 48 kHz every 12.5 s in between.
+# noisereduce: an even voice comes out louder at the begin and at the end, and at 48 kHz jumps every 12.5 s in between.
 #
 # Guess: the default method follows noise over two seconds ("continuously updates the estimated noise threshold"); a
 # voice that doesn't change comes out at one level, after such a time at the latest, and `chunk_size` is a matter of
 # memory.
-# Behaviour: the floor of each frequency is a mean over time, forward and backward, that starts from nothing at both
-# ends of a chunk (scipy's `filtfilt` without padding; where the recording ends, behind `padding` zeros). So near an end
-# it is too low, much counts as voice, and less is taken away. At 48 kHz a voice of equal syllables, as below, keeps 8
-# dB more in the first and last two seconds than in the middle, and settles after some ten. Chunks are of 600,000
-# samples and overlap by 30,000 at each side, whatever the rate: 37.5 s and 1.9 s at 16 kHz, but 12.5 s and .6 s at 48
-# kHz, where a joint is a jump of 6 dB within a sentence. And the same two seconds cut out first, as in corpora of
-# single utterances, come out 11 dB louder than within the recording. At 16 kHz the differences are 2 and 4 dB. The
-# documentation says that larger pads are needed for larger time constants, not that the default pad is too small for
-# the default constant; and at the ends no pad helps, as it is zeros. A feature of loudness, and what reads arousal from
-# it, then follows the place in the file. `stationary=True` keeps one level; so does the default, within 3 dB, if the
-# signal is continued by its mirror image for 20 s and `padding` is as long.
+# Behaviour: the floor of each frequency is a mean over time, forward and backward, that begins at both ends of a chunk
+# with the one value that stands there (scipy's `filtfilt` without padding): that of a pause, say, or nothing where the
+# recording ends, as `padding` zeros stand behind it. Where it is too low, much counts as voice, and less is taken away.
+# At 48 kHz a voice of equal syllables, as below, keeps 8 dB more in the first and last two seconds than in the middle,
+# and settles after some ten. Chunks are of 600,000 samples and overlap by 30,000 at each side, whatever the rate: 37.5
+# s and 1.9 s at 16 kHz, but 12.5 s and .6 s at 48 kHz, where a joint is a jump of 6 dB within a sentence. And the same
+# two seconds cut out first, as in corpora of single utterances, come out 11 dB louder than within the recording. At 16
+# kHz the differences are 2 and 4 dB. The documentation says that larger pads are needed for larger time constants, not
+# that the default pad is too small for the default constant; and at the ends no pad helps, as it is zeros. A feature of
+# loudness, and what reads arousal from it, then follows the place in the file. `stationary=True` keeps one level; so
+# does the default, within 3 dB, if the signal is continued by its mirror image for 20 s and `padding` is as long.
 # Exits 0 while it is so, 1 once it has changed.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"
