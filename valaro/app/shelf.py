@@ -18,6 +18,7 @@ from stages.core.artefacts import PARTIAL, remove
 from stages.core.errors import ValaroError
 from stages.core.notes import printable
 from valaro.app.analysis import Choice, start
+from valaro.recordings.formats import TRACE
 from valaro.recordings.names import name_of
 
 State = Literal["waiting", "running", "done", "failed"]
@@ -141,7 +142,7 @@ class Shelf:
     def files(self, recording: Recording) -> list[str]:
         """Names of the files of results."""
         folder = self._folder / recording.id / "results" / recording.stem
-        return sorted(path.name for path in folder.glob("*"))
+        return sorted(path.name for path in folder.glob("*") if path.name != TRACE)
 
     def close(self) -> None:
         """Stop the analyses; what is on disk stays."""

@@ -22,11 +22,11 @@ from stages.engine.crashes import Marked, call_in_own_process, map_with_crash_re
 from stages.engine.mapping import map_units
 from stages.exports.whose import Whose, is_unchanged, summary_in, whose
 from valaro.recordings.chain import Findings, analyse
-from valaro.recordings.formats import COPY, OF_TRACE, PAGE, SUFFIXES, formats_of
+from valaro.recordings.formats import COPY, OF_TRACE, PAGE, SUFFIXES, TRACE, formats_of
 from valaro.recordings.kinds import kind_of
 from valaro.recordings.outputs import SureOfNoFrame, summarise, trace_of, write_outputs, write_trace
 from valaro.recordings.presence import EVERYONE, PERSON
-from valaro.recordings.resume import TRACE, differences, kept_trace
+from valaro.recordings.resume import differences, kept_trace
 from valaro.recordings.table import ROWS, keep_rows
 from valaro.recordings.table import SUFFIXES as TABLES
 from valaro.recordings.trained import Trained, for_kind

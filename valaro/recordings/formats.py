@@ -44,5 +44,7 @@ def formats_of(kind: "Kind", wanted: Iterable[str]) -> list[str]:
     return [name for name in wanted if name not in left_out]
 
 
+TRACE = ".valaro-trace.h5"
+"""In a recording's folder, what `resume` reads its trace from; it isn't for people."""
 SUFFIXES = frozenset(f".{name}" for name in (*KNOWN_FORMATS, COPY))
 """Of every file that a recording's folder may hold."""

@@ -23,11 +23,10 @@ from stages.core.params import Params
 from stages.engine.device import torch_device
 from stages.engine.fingerprint import LIBRARIES, key_of
 from stages.exports.tables import to_json
+from valaro.recordings.formats import TRACE
 from valaro.recordings.trained import Trained
 from valaro.trace import Faces, Trace
 
-TRACE = ".valaro-trace.h5"
-"""In a recording's folder, its trace."""
 OF_TRACE = ("time_s", "valence_arousal", "detected", "speaking", "every_frame", "interval", "frame")
 OF_FACES = ("time_s", "detected", "box_xyxy", "score", "count")
 SUMMARY = "summary"

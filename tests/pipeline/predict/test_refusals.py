@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import valaro
 from valaro.cli import app
-from valaro.recordings.resume import TRACE
+from valaro.recordings.formats import TRACE
 
 from .conftest import Run, record, summary
 

@@ -13,6 +13,7 @@ from stages.core.errors import ValaroError
 from valaro.app import shelf as module
 from valaro.app.analysis import Choice
 from valaro.app.shelf import Recording, Shelf, TooLarge
+from valaro.recordings.formats import TRACE
 
 CHOICE = Choice(None, "static", None, None)
 PATIENCE_S = 60
@@ -81,7 +82,8 @@ def test_a_recording_goes_from_waiting_to_done(shelf: Shelf, begun: list[Analysi
     assert first.step == "faces"
     results = begun[0].out / "a"
     results.mkdir(parents=True)
-    (results / "a.csv").write_text("time_s\n")
+    for name in ("a.csv", TRACE):
+        (results / name).write_text("time_s\n")
     begun[0].sender.send(("done", {"frames": 3}))
     begun[0].end()
     wait_until(lambda: first.state == "done")

@@ -16,7 +16,8 @@ from stages.exports.trace import Trace as ExportedTrace
 from stages.exports.whose import END_BYTES, source_of
 from valaro.recordings import batch, resume
 from valaro.recordings.batch import Files, Named, Outcome, Task
-from valaro.recordings.resume import TRACE, differences, keep_trace, kept_trace, made_with
+from valaro.recordings.formats import TRACE
+from valaro.recordings.resume import differences, keep_trace, kept_trace, made_with
 from valaro.recordings.starter import STARTER
 from valaro.recordings.table import TracesTable
 from valaro.recordings.trained import Trained, find_trained
