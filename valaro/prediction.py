@@ -52,6 +52,8 @@ class Predictions(Iterator[Trace]):
         person: str | None = None,
         hold: bool = False,
     ) -> None:
+        if jobs < 1:
+            raise ValaroError(f"jobs is {jobs}: give how many recordings to work on at a time, 1 or more.")
         self._person, self._hold = require_person(person), hold
         self._named = [Named(file, name) for file, name in names.items()]
         self.model, self.recordings, self.failures = model, list(names), list[ValaroError]()
@@ -242,7 +244,7 @@ def predict(
     Raises:
         BadInput: the file can't be used: what is wrong with it, and what to do. Of several recordings, such a
             one is a warning, and the others go on.
-        ValaroError: the model, the system, the device or a format isn't there.
+        ValaroError: the model, the system, the device or a format isn't there, or `jobs` is below 1.
     """
     single = isinstance(source, str | Path) or hasattr(source, "__fspath__")
     named: list[Source] = [source] if single else list(source)  # type: ignore[arg-type, list-item]

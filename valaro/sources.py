@@ -19,8 +19,8 @@ VIDEOS = VIDEO_SUFFIXES
 PICTURES = frozenset([".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
 SOUNDS = frozenset(
     [
-        *(".aac", ".ac3", ".aif", ".aiff", ".amr", ".caf", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".ogg"),
-        *(".opus", ".wav", ".weba", ".wma"),
+        *(".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".au", ".caf", ".flac", ".m4a", ".mka", ".mp3"),
+        *(".oga", ".ogg", ".opus", ".snd", ".w64", ".wav", ".weba", ".wma"),
     ]
 )
 """Endings, in small letters, that make a file of a folder a recording. A file that is named may have any."""

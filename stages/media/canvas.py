@@ -8,12 +8,14 @@ import av
 import av.filter
 import av.sidedata.sidedata
 import numpy as np
+from av.video.reformatter import ColorRange
 
 from stages.core.arrays import Image
-from stages.media.colour import range_of, to_sdr
+from stages.media.colour import BT709, YCGCO, from_ycgco, matrix_instead, range_of, to_sdr
 
 _MAX_ASPECT = 5  # of a pixel; the widest in use is 2 : 1, and some headers hold impossible values
 _NEWER_KINDS = 20  # of side data; FFmpeg adds one or two a year
+_FEWEST_LINES = 16  # of a picture with fields; FFmpeg's filters refuse some smaller ones
 _SQUARE = 0.01  # pixels as square as this are taken for square: encoders round
 
 
@@ -120,13 +122,41 @@ class Canvas:
 
 
 def _scaled(frame: Any, width: int, height: int) -> Image:
-    """RGB of a decoded frame at a size; HDR becomes SDR."""
-    kind = range_of(frame)
+    """RGB of a decoded frame at a size; HDR becomes SDR, two fields become one picture."""
+    kind, primaries = range_of(frame), int(frame.color_primaries or 0)
+    ycgco = int(frame.colorspace) == YCGCO
+    how: dict[str, Any] = {"src_colorspace": matrix_instead(frame)}
+    if ycgco:  # the scaler doesn't know it: it scales, and leaves the colours alone
+        how = {"src_colorspace": BT709, "dst_colorspace": BT709, "dst_color_range": ColorRange.JPEG}
     smaller = frame.width * frame.height > width * height
-    wanted = "rgb24" if kind == "SDR" else "rgb48le"
-    scaled = frame.reformat(
-        width, height, wanted, interpolation="AREA" if smaller else "BILINEAR", threads=1
+    wanted = "yuv444p16le" if ycgco else "rgb24" if kind == "SDR" else "rgb48le"
+    woven = frame.interlaced_frame and frame.height >= _FEWEST_LINES
+    shown = _of_one_field(frame) if woven else frame
+    scaled = shown.reformat(
+        width, height, wanted, interpolation="AREA" if smaller else "BILINEAR", threads=1, **how
     ).to_ndarray()
-    if kind == "SDR":
-        return np.asarray(scaled, np.uint8)
-    return to_sdr(scaled, kind, int(frame.color_primaries or 0))
+    coded = from_ycgco(scaled) if ycgco else scaled
+    if kind != "SDR":
+        return to_sdr(coded, kind, primaries)
+    return np.asarray(coded >> 8 if ycgco else coded, np.uint8)
+
+
+def _of_one_field(frame: Any) -> Any:
+    """An interlaced frame as it was at the moment of its first field, whose lines are kept.
+
+    The lines between are interpolated, by a filter that takes details, but no motion, from the second field
+    (w3fdif: M. Weston, BBC PH-2071). Alone, without the frames before and after, each is drawn on demand.
+    """
+    graph = av.filter.Graph()
+    graph.threads = 1
+    buffer = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format.name, time_base=frame.time_base
+    )
+    graph.link_nodes(buffer, graph.add("w3fdif", "mode=frame:filter=simple"), graph.add("buffersink"))
+    graph.configure()
+    graph.push(frame)
+    graph.push(None)
+    shown = graph.pull()
+    if not frame.format.is_rgb:  # a packed format becomes planar, and loses these
+        shown.colorspace, shown.color_range = frame.colorspace, frame.color_range
+    return shown

@@ -24,6 +24,19 @@ Range = Literal["SDR", "PQ", "HLG", "BT.2020"]
 
 _PQ, _HLG = 16, 18  # transfer functions and primaries as in ITU-T H.273
 _BT2020, _P3 = 9, (11, 12)
+BT709, YCGCO, _OF_PRIMARIES = 1, 8, 12  # matrices of H.273
+_KNOWN_MATRICES = {0, BT709, 2, 4, 5, 6, 7, _BT2020}
+"""To FFmpeg's scaler."""
+_OTHER_MATRICES = {
+    10: "BT.2020 with constant luminance",
+    11: "SMPTE 2085",
+    13: "of its primaries with constant luminance",
+    14: "ICtCp",
+    15: "IPT-PQ-C2",
+    16: "YCgCo-Re",
+    17: "YCgCo-Ro",
+}
+_MIDDLE = 32_768
 _WHITE = 203.0
 _HLG_PEAK = 1000.0
 _KNEE = 0.8
@@ -48,6 +61,34 @@ def range_of(frame: Any) -> Range:
     if transfer == _HLG:
         return "HLG"
     return "BT.2020" if primaries == _BT2020 else "SDR"
+
+
+def matrix_instead(frame: Any) -> int | None:
+    """The matrix to take for a frame whose own FFmpeg's scaler refuses; None where it knows it.
+
+    BT.2020's for its primaries, else BT.709's. YCgCo (H.273, 8) isn't among them: see `from_ycgco`.
+    """
+    if int(frame.colorspace) in _KNOWN_MATRICES:
+        return None
+    return _BT2020 if int(frame.color_primaries or 0) == _BT2020 else BT709
+
+
+def odd_matrix(frame: Any) -> str:
+    """The name of a frame's matrix if another one is taken for it, so that colours are inexact; else ""."""
+    matrix = int(frame.colorspace)
+    exact = matrix in _KNOWN_MATRICES | {YCGCO, _OF_PRIMARIES}
+    return "" if exact else _OTHER_MATRICES.get(matrix, f"number {matrix} of H.273")
+
+
+def from_ycgco(coded: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """R'G'B' of a picture in YCgCo (ITU-T H.273, matrix 8).
+
+    Shape: (H, W, 3) uint16 of Y, Cg, Co in full range, the colours around 32768 -> the same of R, G, B.
+    """
+    luma, green, orange = np.moveaxis(coded.astype(np.int32), -1, 0)
+    green, orange = green - _MIDDLE, orange - _MIDDLE
+    red, blue = luma - green + orange, luma - green - orange
+    return np.asarray(np.stack([red, luma + green, blue], -1).clip(0, 2 * _MIDDLE - 1), np.uint16)
 
 
 def to_sdr(coded: NDArray[np.uint16], kind: Range, primaries: int = _BT2020) -> Image:

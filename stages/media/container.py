@@ -13,7 +13,7 @@ from stages.core.errors import BadInput
 from stages.core.notes import printable
 from stages.media.canvas import square_size
 from stages.media.clock import Clock
-from stages.media.colour import Range, range_of
+from stages.media.colour import Range, odd_matrix, range_of
 from stages.media.limits import Limits
 from stages.media.scan import Hearing, Scan, scan_packets
 from stages.media.source import audio_tracks, choose_video, open_media, video_choices
@@ -87,12 +87,16 @@ class ContainerFacts(PictureFacts):
     """What the header says (0: nothing). Often wrong; `frame_count` is what is there."""
     dynamic_range: Range = "SDR"
     """What the pictures are coded for; anything but SDR is converted to it."""
+    odd_matrix: str = ""
+    """The matrix of its colours if another one is taken for it: colours are inexact then."""
     audio_index: int | None = None
     """Index of the audio stream that is taken, among all streams."""
     audio_track: int | None = None
     """Its number among the audio streams, from 1."""
     audible_tracks: tuple[bool, ...] = ()
     """Whether there is sound in track 1, 2, …"""
+    tracks_elsewhere: tuple[bool, ...] = ()
+    """Whether track 1, 2, … is of another program of a transport stream than the picture."""
     video_start_s: float = 0.0
     """Time of the first frame on a player's clock: what `time_s` lacks to be a player's time."""
     video_choice: tuple[int, int] = (1, 1)
@@ -243,6 +247,7 @@ def _facts(
         coded_height=frame.height,
         pixel_aspect=aspect,
         dynamic_range=range_of(frame),
+        odd_matrix=odd_matrix(frame),
         rotation_deg=-frame.rotation % 360,
         average_rate_hz=len(interval_s) / (float(time_s[-1]) or 1 / rate_hz),
         variable_rate=off_s > 0.05 * median_s + float(stream.time_base) * 1.001,
@@ -256,6 +261,7 @@ def _facts(
         audio_index=scan.sound,
         audio_track=None if number is None else number + 1,
         audible_tracks=scan.audible,
+        tracks_elsewhere=scan.elsewhere,
         video_streams=len(container.streams.video),
         video_choice=(choices.index(stream.index) + 1, len(choices)),
         rate_assumed=bool(set(container.format.name.split(",")) & _RAW),

@@ -20,6 +20,7 @@ _AT_ITS_RATE = "`ffmpeg -r RATE -i FILE -c copy FILE.mp4`, and take that file"
 _INTACT = "Get an intact copy if you can"
 _NOTHING = "Nothing to do"
 _MAX_PLACES = 5
+_BELONGS = "belongs to another program than the picture"
 
 Oddity = tuple[str, str]
 
@@ -37,7 +38,7 @@ def oddities(
     """
     yield from _of_the_clock(facts)
     yield from oddities_of_pictures(facts, grid) if grid else ()
-    yield from _of_the_range(facts)
+    yield from _of_the_colours(facts)
     yield from _of_the_sound(facts, sound, asked)
 
 
@@ -85,7 +86,10 @@ def oddities_of_pictures(facts: PictureFacts, grid: GridDecoding) -> Iterator[Od
         yield f"{problem}: it is scaled and padded to the first size", _NOTHING
 
 
-def _of_the_range(facts: ContainerFacts) -> Iterator[Oddity]:
+def _of_the_colours(facts: ContainerFacts) -> Iterator[Oddity]:
+    if facts.odd_matrix:
+        problem = f"its colours are inexact: another matrix is taken for theirs ({facts.odd_matrix})"
+        yield problem, "Convert it to BT.709, for example by FFmpeg's filter zscale"
     if facts.dynamic_range != "SDR":
         kind = "BT.2020 in SDR" if facts.dynamic_range == "BT.2020" else f"HDR ({facts.dynamic_range})"
         yield f"the picture is {kind}: it is converted to SDR, BT.709", _NOTHING
@@ -94,7 +98,7 @@ def _of_the_range(facts: ContainerFacts) -> Iterator[Oddity]:
 def _of_the_sound(facts: ContainerFacts, sound: Heard | Sound | None, asked: int | None) -> Iterator[Oddity]:
     tracks = len(facts.audible_tracks)
     if sound is None:
-        yield _why_silent(tracks, asked), "Nothing to do: nothing counts as speaking here"
+        yield _why_silent(facts, asked), "Nothing to do: nothing counts as speaking here"
         return
     if facts.sound_beyond_s > max(LONG_SOUND_S, LONG_SOUND_SHARE * facts.duration_s):
         problem = f"the sound goes on for {facts.sound_beyond_s:.1f} s after the last frame"
@@ -104,8 +108,16 @@ def _of_the_sound(facts: ContainerFacts, sound: Heard | Sound | None, asked: int
     if tracks > 1 and asked is None:
         silent = [str(k) for k, audible in enumerate(facts.audible_tracks, start=1) if not audible]
         without = f"; no sound in {', '.join(silent)}" if silent else ""
+        if others := [str(k) for k, other in enumerate(facts.tracks_elsewhere, start=1) if other]:
+            without += f"; {', '.join(others)} {_BELONGS}"
         problem = f"audio track {facts.audio_track} of {tracks} is taken{without}"
         yield problem, "Choose another with --audio-track or decode.audio_track if that is the wrong one"
+    elif asked is not None and facts.tracks_elsewhere[asked - 1 : asked] == (True,):
+        remedy = "Leave out --audio-track (decode.audio_track) for the picture's own"
+        yield f"audio track {asked} {_BELONGS}", remedy
+    if sound.bass:
+        problem = "the only sound is on the channel for bass (LFE), which players leave out: it is taken"
+        yield problem, _NOTHING
     if sound.mending == "flip":
         yield "the right channel is the left one inverted: it is turned round before they are mixed", _NOTHING
     elif sound.mending != "none":
@@ -113,11 +125,14 @@ def _of_the_sound(facts: ContainerFacts, sound: Heard | Sound | None, asked: int
         yield f"{problem}: only the {sound.mending} one is taken", _NOTHING
 
 
-def _why_silent(tracks: int, asked: int | None) -> str:
+def _why_silent(facts: ContainerFacts, asked: int | None) -> str:
+    tracks = len(facts.audible_tracks)
     if not tracks:
         return "no audio stream"
     if asked is not None:
         return f"no sound in audio track {asked}, only silence"
+    if any(facts.tracks_elsewhere):
+        return "no sound in the picture's program" + (", only in others" if any(facts.audible_tracks) else "")
     return "no sound in its audio stream, only silence" if tracks == 1 else f"no sound in its {tracks} tracks"
 
 

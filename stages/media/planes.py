@@ -68,6 +68,8 @@ def planes_of(frame: Any, canvas: Canvas, aspect: Fraction) -> Planes | None:
         return None
     if int(frame.colorspace) not in _MATRICES or int(frame.color_range) not in _RANGES:
         return None
+    if frame.interlaced_frame:
+        return None
     if min(plane.line_size for plane in frame.planes) <= 0:  # stored from the bottom up
         return None
     lines = [np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size) for plane in frame.planes]

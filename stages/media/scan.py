@@ -10,7 +10,7 @@ import numpy as np
 from stages.media.canvas import sensible_aspect
 from stages.media.clock import Clock, Track, find_clock, shifted
 from stages.media.level import MIN_SOUND_DB, SoundLevel
-from stages.media.source import Decoder, audio_tracks, by_preference, packets
+from stages.media.source import Decoder, audio_tracks, by_preference, in_program_of, packets
 from stages.media.timestamps import Stamps
 
 _STORES_EVERY_STAMP = {"mov", "matroska", "flv"}
@@ -40,6 +40,7 @@ class Scan:
         trusted: these stamps, sorted, are those of the frames of an intact file.
         audible: whether there is sound in track 1, 2, …
         sound: index of the audio stream that is taken; None without any that is audible.
+        elsewhere: whether track 1, 2, … is of another program of a transport stream than the picture.
         clock: the shifts that make one clock of all.
         starts_s: first stamp of each audio stream, by its index.
         sound_end_s: last stamp of the sound on the continuous clock; -inf without sound.
@@ -53,6 +54,7 @@ class Scan:
     trusted: bool
     audible: tuple[bool, ...]
     sound: int | None
+    elsewhere: tuple[bool, ...]
     clock: Clock
     starts_s: dict[int, float]
     sound_end_s: float
@@ -110,7 +112,7 @@ def scan_sound(container: Any, hearing: Hearing) -> tuple[int | None, tuple[bool
     for place, packet in enumerate(packets(container, *audio)):
         listeners[packet.stream.index].hear(packet)
         tracks[packet.stream.index].add(packet, place)
-    sound, _, audible = _chosen(container, listeners, hearing)
+    sound, _, audible = _chosen(container, listeners, hearing, audio)
     if sound is None:
         return None, audible, Clock()
     return sound, audible, find_clock(sound, None, tracks, _names(container))
@@ -154,14 +156,17 @@ def _listeners(container: Any, hearing: Hearing) -> dict[int, _Listener]:
 
 
 def _chosen(
-    container: Any, listeners: dict[int, _Listener], hearing: Hearing
+    container: Any, listeners: dict[int, _Listener], hearing: Hearing, own: list[Any]
 ) -> tuple[int | None, int | None, tuple[bool, ...]]:
-    """Index of the stream that is taken, of the one that players prefer, and which streams hold sound."""
+    """Index of the stream that is taken, of the one that players prefer, and which streams hold sound.
+
+    Without a track that is asked for, it is one of `own`.
+    """
     for listener in listeners.values():
         listener.hear(None)
     audible = {index: listener.level.audible for index, listener in listeners.items()}
     audio = audio_tracks(container)
-    allowed = audio if hearing.track is None else audio[hearing.track - 1 : hearing.track]
+    allowed = own if hearing.track is None else audio[hearing.track - 1 : hearing.track]
     preferred = [one.index for one in by_preference(allowed)]
     sound = next((index for index in preferred if audible[index]), None)
     return sound, next(iter(preferred), None), tuple(audible.values())
@@ -179,7 +184,8 @@ def _scan_of(
     listeners: dict[int, _Listener],
     hearing: Hearing,
 ) -> Scan:
-    sound, preferred, audible = _chosen(container, listeners, hearing)
+    own = in_program_of(container, stream)
+    sound, preferred, audible = _chosen(container, listeners, hearing, own)
     names, heard = _names(container), preferred if sound is None else sound
     clock = find_clock(stream.index, heard, tracks, names)
     pts = shifted(tracks[stream.index].pts, clock.ticks(stream.index, stream.time_base))
@@ -191,6 +197,7 @@ def _scan_of(
         trusted=_leads(pts, tracks[stream.index]) and _one_stamp_per_frame(names, stream, shown),
         audible=audible,
         sound=sound,
+        elsewhere=tuple(one.index not in {mine.index for mine in own} for one in audio_tracks(container)),
         clock=clock,
         starts_s={index: track.start_s() for index, track in tracks.items() if index != stream.index},
         sound_end_s=_end_s(tracks[sound], clock, sound) if sound is not None else -np.inf,

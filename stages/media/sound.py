@@ -19,7 +19,7 @@ from stages.core.errors import BadInput
 from stages.engine.lazy_imports import slim_signal
 from stages.engine.machine import disk_error, disk_named
 from stages.media.container import ContainerFacts, probe
-from stages.media.level import full_scale
+from stages.media.level import MIN_SOUND_DB, full_scale
 from stages.media.limits import Limits
 from stages.media.polarity import Mending, mend, mended, mending_for
 from stages.media.source import Decoder, open_media
@@ -32,9 +32,11 @@ _STEADY_S = 0.002  # stamps that are off by less, usually, don't jitter: contain
 _AHEAD, _AHEAD_S = 32, 2.0  # frames that are looked at, some .6 s; and no more of long ones
 _LONGEST_FRAME_S = 300  # some programs write minutes of PCM into one packet, none writes hours
 _FULL_SCALE = 32_768
+_BASS = "LFE"
 _FRONT, _BEHIND = {"FL", "FR"}, {"BL", "BR", "BC", "SL", "SR"}
-_PLACED = _FRONT | _BEHIND | {"FC", "LFE", "FLC", "FRC", "TFL", "TFR"}
+_PLACED = _FRONT | _BEHIND | {"FC", _BASS, "FLC", "FRC", "TFL", "TFR"}
 """Loudspeakers that FFmpeg's matrix for stereo has a place for: left and right, those behind, others."""
+_SILENT = 10 ** (MIN_SOUND_DB / 20)
 _BLOCK = 1 << 20
 _AGAIN = "Remove it, so that it is made again"
 
@@ -48,12 +50,14 @@ class Sound:
         rate_hz: samples per second.
         undecodable: packets that couldn't be decoded; they are silence.
         mending: what was done to channels that cancel each other, see `stages.media.polarity`.
+        bass: the only sound is on the channel for bass (LFE), which is taken.
     """
 
     samples: Samples
     rate_hz: int
     undecodable: int
     mending: Mending = "none"
+    bass: bool = False
 
 
 class Heard(NamedTuple):
@@ -61,6 +65,7 @@ class Heard(NamedTuple):
 
     undecodable: int
     mending: Mending = "none"
+    bass: bool = False
 
 
 def decode_sound(
@@ -68,8 +73,9 @@ def decode_sound(
 ) -> Sound | None:
     """The waveform from the first video frame to the end of the last one; None without any sound.
 
-    Always two channels, as the voice separation wants: mono is doubled, more channels are mixed down; of two
-    that cancel each other, one is turned round or left out.
+    Always two channels, as the voice separation wants: mono is doubled, more channels are mixed down, without
+    the one for bass unless it is the only one with sound; of two that cancel each other, one is turned round
+    or left out.
     Sound from before the first frame is cut; silence stands where sound starts late, ends early or is missing
     in between, so that sample n is at n / rate_hz seconds of video time, to within 10 ms.
 
@@ -89,11 +95,11 @@ def decode_sound(
     if facts.audio_index is None:
         return None
     samples = np.zeros((length, 2), dtype=np.float32)
-    undecodable = _fill(samples, path, rate_hz, facts)
+    undecodable, bass = _fill(samples, path, rate_hz, facts)
     if (facts.audio_channels or 0) < 2:
         return Sound(samples, rate_hz, undecodable)
     samples, mending = mend(samples, rate_hz)
-    return Sound(samples, rate_hz, undecodable, mending)
+    return Sound(samples, rate_hz, undecodable, mending, bass)
 
 
 def write_sound(
@@ -141,19 +147,47 @@ def spooled_sound(
     with SpooledSamples(folder, length) as samples:
         heard = None
         if facts.audio_index is not None:
-            undecodable = _fill(samples, video, rate_hz, facts)
+            undecodable, bass = _fill(samples, video, rate_hz, facts)
             if (facts.audio_channels or 0) >= 2:
                 samples.mending = mending_for(samples, rate_hz)
-            heard = Heard(undecodable, samples.mending)
+            heard = Heard(undecodable, samples.mending, bass)
         yield samples, heard
 
 
-def _fill(samples: "Samples | SpooledSamples", path: Path, rate_hz: int, facts: ContainerFacts) -> int:
-    """Put the sound into samples that are zero. -> packets that can't be decoded."""
+@dataclass
+class _Mix:
+    """How more than two channels become two, and what was heard of them.
+
+    Args:
+        bass: take the channel for bass (LFE) alone; otherwise it is left out, as FFmpeg does.
+    """
+
+    bass: bool = False
+    loudest: float = 0.0
+    """Of the result so far."""
+    loudest_bass: float = 0.0
+    """Of the bass that was left out."""
+
+
+def _fill(
+    samples: "Samples | SpooledSamples", path: Path, rate_hz: int, facts: ContainerFacts
+) -> tuple[int, bool]:
+    """Put the sound into samples that are zero. -> undecodable packets; whether it is bass alone."""
+    mix = _Mix()
+    undecodable = _fill_by(mix, samples, path, rate_hz, facts)
+    bass = mix.loudest < _SILENT <= mix.loudest_bass
+    if bass:
+        undecodable = _fill_by(_Mix(bass=True), samples, path, rate_hz, facts)
+    return undecodable, bass
+
+
+def _fill_by(
+    mix: _Mix, samples: "Samples | SpooledSamples", path: Path, rate_hz: int, facts: ContainerFacts
+) -> int:
     with open_media(path) as container:
         decoder = Decoder(container, container.streams[facts.audio_index], clock=facts.clock)
         origin_s = float(facts.origin_pts * facts.time_base)
-        for first, block in _blocks(decoder, rate_hz, origin_s):
+        for first, block in _blocks(decoder, rate_hz, origin_s, mix):
             start, end = max(first, 0), min(first + len(block), len(samples))
             if start < end:
                 samples[start:end] = block[start - first : end - first]
@@ -198,7 +232,7 @@ class SpooledSamples:
         return mended(np.frombuffer(data, np.float32).reshape(-1, 2), self.mending)
 
 
-def _blocks(decoder: Decoder, rate_hz: int, origin_s: float) -> Iterator[tuple[int, Samples]]:
+def _blocks(decoder: Decoder, rate_hz: int, origin_s: float, mix: _Mix) -> Iterator[tuple[int, Samples]]:
     """Resampled blocks with the number of their first sample, counted from origin_s.
 
     A run of frames that follow each other goes through one resampler; where the stamps jump by more than
@@ -215,7 +249,7 @@ def _blocks(decoder: Decoder, rate_hz: int, origin_s: float) -> Iterator[tuple[i
             if run is not None:
                 yield from run.feed(None)
                 decoder.undecodable += run.damaged
-            run = _Run(frame, start_s or 0.0, rate_hz)
+            run = _Run(frame, start_s or 0.0, rate_hz, mix)
         yield from run.feed(frame)
     if run is not None:
         yield from run.feed(None)
@@ -314,12 +348,17 @@ def _middle(values: Iterable[float]) -> tuple[float, float]:
 class _Run:
     """Frames without a gap between them, and the resampler they share."""
 
-    def __init__(self, frame: Any, start_s: float, rate_hz: int) -> None:
+    def __init__(self, frame: Any, start_s: float, rate_hz: int, mix: _Mix) -> None:
         self.kind, self.damaged = _kind(frame), 0
         self.end_s, self.position = start_s, round(start_s * rate_hz)
         many = frame.layout.nb_channels > 2
         self.by_mean = many and not _mixed_by_ffmpeg(frame.layout)
-        mixed: Any = "mono" if self.by_mean else "stereo"
+        names = [channel.name for channel in frame.layout.channels]
+        self.mix, self.bass = (
+            mix,
+            names.index(_BASS) if many and not self.by_mean and _BASS in names else None,
+        )
+        mixed: Any = "mono" if self.by_mean or self._only_bass else "stereo"
         self.resampler = av.AudioResampler(
             "fltp",
             mixed if many else frame.layout,
@@ -327,15 +366,25 @@ class _Run:
             options={"rematrix_maxval": "1"} if many else None,  # six channels in phase mustn't clip
         )
 
+    @property
+    def _only_bass(self) -> bool:
+        return self.mix.bass and self.bass is not None
+
     def feed(self, frame: Any | None) -> Iterator[tuple[int, Samples]]:
         if frame is not None:
             self.end_s += frame.samples / frame.sample_rate
-            frame = _mean_of(frame) if self.by_mean else frame
+            if self.by_mean:
+                frame = _one_channel(frame, full_scale(frame).mean(axis=1, dtype=np.float32))
+            elif self.bass is not None:
+                bass = full_scale(frame)[:, self.bass]
+                self.mix.loudest_bass = max(self.mix.loudest_bass, _loudest(bass))
+                frame = _one_channel(frame, bass) if self.mix.bass else frame
         for part in self.resampler.resample(frame):
             block = part.to_ndarray().T
             if not np.isfinite(block).all():  # float samples can be anything
                 self.damaged += 1
                 block = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
+            self.mix.loudest = max(self.mix.loudest, _loudest(block))
             yield self.position, np.broadcast_to(block, (len(block), 2))
             self.position += len(block)
 
@@ -349,13 +398,17 @@ def _mixed_by_ffmpeg(layout: Any) -> bool:
     third or fourth microphone under the name of the layout with as many channels.
     """
     names = {channel.name for channel in layout.channels}
-    return names >= _FRONT and names <= _PLACED and not ("LFE" in names and names.isdisjoint(_BEHIND))
+    return names >= _FRONT and names <= _PLACED and not (_BASS in names and names.isdisjoint(_BEHIND))
 
 
-def _mean_of(frame: Any) -> Any:
-    """One channel: the mean of all."""
-    mean = full_scale(frame).mean(axis=1, dtype=np.float32)
-    mixed = av.AudioFrame.from_ndarray(mean[None], "fltp", "mono")
+def _loudest(samples: Samples) -> float:
+    """The largest distance from zero; infinite and missing samples are silence."""
+    return float(np.abs(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)).max(initial=0.0))
+
+
+def _one_channel(frame: Any, samples: Floats) -> Any:
+    """A frame at the same place of these samples (n,)."""
+    mixed = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples)[None], "fltp", "mono")
     mixed.sample_rate, mixed.pts, mixed.time_base = frame.sample_rate, frame.pts, frame.time_base
     return mixed
 

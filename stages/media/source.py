@@ -13,7 +13,7 @@ from stages.media.clock import Clock
 
 FORMATS = (
     "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,asf,mxf,nut,ogg,dv,rm,ivf,h264,hevc,m4v,yuv4mpegpipe,gif,"
-    "wav,mp3,aac,ac3,flac,aiff,amr,caf"
+    "wav,w64,mp3,aac,ac3,flac,aiff,amr,au,caf"
 )
 """FFmpeg's names of the formats we read. Playlists and lists (hls, dash, concat, image2 …) are not among
 them, since they make the reader open other files, even over the network, that the user never named."""
@@ -113,6 +113,22 @@ def audio_tracks(container: Any) -> list[Any]:
 def by_preference(tracks: Iterable[Any]) -> list[Any]:
     """Audio streams as players prefer them: the default one, then most channels, then the highest rate."""
     return sorted(tracks, key=lambda s: (_is_default(s), s.channels, s.rate), reverse=True)
+
+
+def in_program_of(container: Any, video: Any) -> list[Any]:
+    """The audio tracks of the program that a video stream belongs to; all where there are no programs.
+
+    A transport stream may carry several channels (ISO/IEC 13818-1). None are left where the video's has none.
+    """
+    tracks = audio_tracks(container)
+    if container.format.name != "mpegts" or not tracks:
+        return tracks
+    best = container.streams.best
+    # FFmpeg prefers streams of the same program and takes others where there are none.
+    nearest = best("audio", related=video)
+    if nearest is None or best("video", related=nearest) is not best("video", related=video):
+        return []
+    return [one for one in tracks if one is nearest or best("audio", related=one) is nearest]
 
 
 def choose_audio(container: Any) -> Any | None:

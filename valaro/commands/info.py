@@ -1,4 +1,4 @@
-"""`valaro info`: what a video file holds, and what the pipeline would do with it."""
+"""`valaro info`: what a video or sound file holds, and what the pipeline would do with it."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,12 +8,14 @@ import numpy as np
 from stages.core.errors import BadInput
 from stages.core.params import PARAMS_FILE, Params, load_params
 from stages.engine.fingerprint import ROOT
+from stages.media.audio_only import probe_sound
 from stages.media.container import ContainerFacts, probe, track_words
 from stages.media.limits import Limits, long_gaps, still_words
 from stages.media.oddities import LONG_GAP_S
 from stages.media.scan import Hearing
 from stages.media.source import audio_tracks, open_media
 from valaro.commands.terminal import fail, result
+from valaro.recordings.kinds import SOUND_ROWS_HZ, kind_of
 
 LEAST_START_S = 0.005  # less isn't worth a word
 
@@ -28,8 +30,7 @@ def info(videos: Sequence[Path]) -> int:
     params, failed = load_params(home / PARAMS_FILE), 0
     for number, video in enumerate(videos):
         try:
-            hearing = Hearing(min_sound_db=params.decode.min_sound_db)
-            facts = probe(video, params.index.count_frames, _without_limits(), hearing)
+            facts = _facts_of(video, params)
         except BadInput as error:
             failed += 1
             fail(str(error))
@@ -42,9 +43,19 @@ def info(videos: Sequence[Path]) -> int:
     return failed
 
 
-def _without_limits() -> Limits:
-    """A file that the pipeline refuses can still be described."""
-    return Limits(max_pixels=1 << 62, max_duration_s=np.inf, max_frames=1 << 62, max_gap_s=np.inf)
+def _facts_of(video: Path, params: Params) -> ContainerFacts:
+    """Also of a file that the pipeline refuses for its size: it can still be described."""
+    limits = Limits(
+        max_pixels=1 << 62,
+        max_duration_s=np.inf,
+        max_frames=1 << 62,
+        max_gap_s=np.inf,
+        max_audio_samples=1 << 62,
+    )
+    hearing = Hearing(min_sound_db=params.decode.min_sound_db)
+    if kind_of(video) == "sound":
+        return probe_sound(video, SOUND_ROWS_HZ, limits, hearing)
+    return probe(video, params.index.count_frames, limits, hearing)
 
 
 def described(video: Path, facts: ContainerFacts) -> Iterator[tuple[str, str]]:
@@ -53,6 +64,11 @@ def described(video: Path, facts: ContainerFacts) -> Iterator[tuple[str, str]]:
         size_kb = video.stat().st_size / 1000
         size = f"{size_kb / 1000:,.1f} MB" if size_kb >= 1000 else f"{size_kb:.0f} kB"
         yield "file", f"{container.format.long_name}, {size}"
+    if not facts.video_streams:
+        yield "length", f"{facts.duration_s:.2f} s"
+        yield from _clock(facts)
+        yield from _sound(video, facts)
+        return
     yield "picture", _picture(facts)
     yield "rate", _rate(facts)
     told = facts.declared_frames
@@ -127,6 +143,10 @@ def planned(video: Path, facts: ContainerFacts, params: Params) -> Iterator[tupl
     from stages.media.frames import decode_grid
 
     fps_hz, side = params.decode.fps_hz, params.decode.max_side_px
+    if not facts.video_streams:
+        yield "pipeline", f"{facts.frame_count} rows, {SOUND_ROWS_HZ:g} a second, by the system audio alone"
+        yield "windows", _audio_windows(facts, params)
+        return
     grid = decode_grid(video, fps_hz, facts=facts, max_side_px=side)
     shrunk = f", scaled down to {side} px" if side and side < max(facts.width, facts.height) else ""
     yield (
@@ -139,11 +159,10 @@ def planned(video: Path, facts: ContainerFacts, params: Params) -> Iterator[tupl
 
 
 def _windows(steps: int, facts: ContainerFacts, params: Params) -> Iterator[str]:
-    from stages.audio.speaking import tiling_windows
     from stages.temporal.functionals import window_of_step
     from stages.temporal.windows import tile
 
-    fps_hz, speech = params.decode.fps_hz, params.speech
+    fps_hz = params.decode.fps_hz
     window = round(params.dynamic.window_s * fps_hz)
     count, hop = len(tile(steps, window, max(1, window // 2))), max(1, window // 2) / fps_hz
     padded = ", padded at its start" if steps < window else ""
@@ -151,10 +170,20 @@ def _windows(steps: int, facts: ContainerFacts, params: Params) -> Iterator[str]
     blocks = int(window_of_step(steps, fps_hz, params.kelm.window_s).max()) + 1
     yield f"kelm {blocks} of {params.kelm.window_s:g} s"
     if facts.has_audio:
-        heard = tiling_windows(
-            facts.duration_s, window_s=speech.window_s, hop_s=speech.inference_hop_s, step_s=1 / fps_hz
-        )
-        yield f"audio {len(heard)} of {speech.window_s:g} s every {speech.inference_hop_s:g} s"
+        yield _audio_windows(facts, params)
+
+
+def _audio_windows(facts: ContainerFacts, params: Params) -> str:
+    from stages.audio.speaking import tiling_windows
+
+    speech = params.speech
+    heard = tiling_windows(
+        facts.duration_s,
+        window_s=speech.window_s,
+        hop_s=speech.inference_hop_s,
+        step_s=1 / params.decode.fps_hz,
+    )
+    return f"audio {len(heard)} of {speech.window_s:g} s every {speech.inference_hop_s:g} s"
 
 
 def _refused(video: Path, facts: ContainerFacts, params: Params) -> str:

@@ -95,12 +95,12 @@ def find_trained(folder: Path, system: str = BEST, detector: str | None = None) 
         ValaroError: something is missing; the message says what, and how to get it.
     """
     folder = folder.absolute()
-    if (folder / "params.yaml").is_file():
+    if (folder / PARAMS_FILE).is_file() or (folder / "models").is_dir():
         folder = folder / "models"  # the system's own folder was named
     models = ModelFolder(folder.parent, folder.name)
     if not folder.is_dir():
         raise ValaroError(f"{folder}: no such folder of models. {_REMEDY}")
-    params = load_params(models.root / "params.yaml")
+    params = load_params(models.root / PARAMS_FILE)
     faces, notes = _faces(params.faces, detector)
     other_faces = bool(notes)  # the margin was measured with those of the parameters
     if needed := DETECTORS[faces.detector].weights:

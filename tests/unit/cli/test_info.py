@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import soundfile
 from typer.testing import CliRunner, Result
 
 from valaro.cli import app
@@ -71,6 +72,20 @@ def test_a_variable_rate_and_no_sound(tmp_path: Path) -> None:
     assert "audio" not in said["windows"]
     assert "padded" in said["windows"]
     assert "abstain" in result.stdout
+
+
+def test_a_sound_file(tmp_path: Path) -> None:
+    """It has no pictures, and is read by the system audio."""
+    path = tmp_path / "talk.w64"
+    soundfile.write(path, np.full(80_000, 0.25), 16_000)
+    result = run(path)
+    assert result.exit_code == 0, result.output
+    said = said_of(result)
+    assert said["length"] == "5.00 s"
+    assert said["sound"].startswith("pcm_s16le, 1 channel, 16000 Hz")
+    assert said["pipeline"] == "125 rows, 25 a second, by the system audio alone"
+    assert said["windows"] == "audio 2 of 4 s every 1 s"
+    assert "picture" not in said
 
 
 def test_what_is_over_the_limits_is_described_all_the_same(tmp_path: Path) -> None:

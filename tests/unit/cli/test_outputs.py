@@ -181,6 +181,13 @@ def test_no_folder_of_models_says_how_to_get_one(tmp_path: Path) -> None:
         find_trained(tmp_path / "models")
 
 
+def test_an_exported_folder_without_its_parameters_names_them(tmp_path: Path) -> None:
+    """The message named a file in the folder above."""
+    (tmp_path / "ours" / "models").mkdir(parents=True)
+    with pytest.raises(ValaroError, match=r"ours/params\.yaml"):
+        find_trained(tmp_path / "ours")
+
+
 def test_the_least_score_follows_the_detector(repository: Path) -> None:
     from stages.core.detectors import DETECTORS
 

@@ -251,7 +251,7 @@ def test_a_name_that_is_no_text_is_set_aside(lay: Lay, tmp_path: Path) -> None:
 
 
 def test_every_format_that_is_opened_has_its_endings() -> None:
-    sound_only = {"wav", "mp3", "aac", "ac3", "flac", "aiff", "amr", "caf"}
+    sound_only = {"wav", "w64", "mp3", "aac", "ac3", "flac", "aiff", "amr", "au", "caf"}
     raw = {"m4v"}  # MPEG-4 without a container; files of that ending are MP4
     assert set(VIDEO_SUFFIXES_OF) == set(FORMATS.split(",")) - sound_only - raw
 

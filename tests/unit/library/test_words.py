@@ -50,6 +50,13 @@ def test_formats_in_one_text_are_several(asked: tuple[Path, list[Any]], tmp_path
         valaro.predict([clip], out=tmp_path / "out", formats="cvs")
 
 
+@pytest.mark.parametrize("jobs", [0, -1])
+def test_there_is_at_least_one_job(jobs: int) -> None:
+    """None and fewer were taken for one."""
+    with pytest.raises(valaro.ValaroError, match=f"jobs is {jobs}"):
+        prediction.Predictions(SimpleNamespace(), {}, jobs=jobs)  # type: ignore[arg-type]
+
+
 def test_traces_come_in_the_order_of_the_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of several jobs they finish in any order; who pairs them with labels counts on theirs."""
     files = [Path(f"{name}.mp4") for name in "abcd"]

@@ -19,7 +19,7 @@ def write(path: Path, seconds: float, level: float = 0.3) -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".aiff", ".caf"])
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".aiff", ".caf", ".w64", ".au"])
 def test_its_times_are_a_grid_over_the_sound(tmp_path: Path, suffix: str) -> None:
     facts = probe_sound(write(tmp_path / f"a{suffix}", 1.3), 25)
     assert facts.duration_s == pytest.approx(1.3, abs=0.02), "but for a block of the codec"

@@ -164,3 +164,39 @@ def test_pictures_with_exif_data_are_turned_and_mirrored_as_it_says(tmp_path: Pa
     (frame,) = decode_grid(path, 5)
     assert frame.image.shape == upright.shape
     assert np.abs(frame.image.astype(int) - upright).mean() < 2
+
+
+def square_at(left: int) -> np.ndarray:
+    image = np.full((96, 160, 3), 60, np.uint8)
+    image[24:72, left : left + 48] = 200
+    return image
+
+
+@pytest.mark.parametrize("first", ["tff", "bff"])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "uyvy422"])
+def test_an_interlaced_frame_shows_the_moment_of_its_first_field(
+    tmp_path: Path, first: str, pix_fmt: str
+) -> None:
+    """Tapes and broadcasts: each frame has the lines of two moments."""
+    whole, woven = tmp_path / "whole.mkv", tmp_path / "woven.mkv"
+    with av.open(str(whole), "w") as out:
+        stream = out.add_stream("ffv1", rate=50)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for k in range(10):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(square_at(20 + 4 * k), "rgb24")))
+        out.mux(stream.encode(None))
+    weave = f"interlace=scan={first}:lowpass=0,format={pix_fmt}"
+    codec = "rawvideo" if pix_fmt == "uyvy422" else "ffv1"
+    subprocess.run(
+        [get_ffmpeg_exe(), "-v", "error", "-i", whole, "-vf", weave, "-c:v", codec, woven], check=True
+    )
+    with av.open(str(woven)) as container:
+        frame = next(container.decode(video=0))
+        assert frame.interlaced_frame, "else the test tests nothing"
+        assert np.abs(frame.to_ndarray(format="rgb24") - square_at(20).astype(int)).mean() > 1
+    frames = list(decode_grid(woven, 25))
+    assert len(frames) == 5
+    for k, frame in enumerate(frames):
+        away = np.abs(frame.image - square_at(20 + 8 * k).astype(int))
+        assert away[30:66].mean() < 0.5, k  # above and below are edges between lines
+        assert away.mean() < 2

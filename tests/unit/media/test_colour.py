@@ -7,7 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from stages.media.colour import to_sdr
+from stages.media.canvas import Canvas
+from stages.media.colour import odd_matrix, to_sdr
 from stages.media.container import probe
 from stages.media.frames import decode_grid
 
@@ -75,6 +76,44 @@ def test_a_film_is_converted_and_says_what_it_was(tmp_path: Path, kind: str, tra
     (shown,) = decode_grid(path, 5)
     middles = shown.image[32, 16::32].astype(int)
     np.testing.assert_allclose(middles, BARS, atol=8)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
+def test_ycgco_comes_back(full: bool) -> None:
+    """FFmpeg's scaler refuses it. The equations are those of ITU-T H.273."""
+    red, green, blue = BARS.T / 255.0
+    signal = [red / 4 + green / 2 + blue / 4, -red / 4 + green / 2 - blue / 4, red / 2 - blue / 2]
+    zero, spans = [16 * (not full), 128, 128], [255, 255, 255] if full else [219, 224, 224]
+    frame = av.VideoFrame(192, 32, "yuv444p")
+    for plane, part, least, span in zip(frame.planes, signal, zero, spans, strict=True):
+        row = np.repeat(np.rint(least + span * part).astype(np.uint8), 32)
+        plane.update(np.tile(np.pad(row, (0, plane.line_size - 192)), (32, 1)).tobytes())
+    frame.colorspace, frame.color_range = 8, 2 if full else 1
+    assert odd_matrix(frame) == ""
+    shown = Canvas((192, 32), Fraction(1), (192, 32), None).draw(frame)
+    np.testing.assert_allclose(shown[16, 16::32].astype(int), BARS, atol=3)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "primaries", "like", "said"),
+    [
+        (12, 1, 1, ""),
+        (12, 9, 9, ""),
+        (10, 9, 9, "BT.2020 with constant luminance"),
+        (3, 2, 1, "number 3 of H.273"),
+    ],
+)
+def test_a_matrix_that_is_not_known_is_taken_for_the_nearest(
+    matrix: int, primaries: int, like: int, said: str
+) -> None:
+    rng = np.random.default_rng(0)
+    frame = av.VideoFrame.from_ndarray(rng.integers(60, 200, (32, 32, 3), np.uint8), "rgb24")
+    frame, canvas = frame.reformat(format="yuv420p"), Canvas((32, 32), Fraction(1), (32, 32), None)
+    frame.color_primaries, frame.colorspace = primaries, like
+    expected = canvas.draw(frame)
+    frame.colorspace = matrix
+    assert odd_matrix(frame) == said
+    np.testing.assert_array_equal(canvas.draw(frame), expected)
 
 
 def test_the_real_hdr_clip_looks_like_its_sdr_original(shared: Path) -> None:

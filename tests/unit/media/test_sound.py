@@ -10,6 +10,7 @@ import soundfile
 
 from stages.core.errors import BadInput
 from stages.media.container import probe
+from stages.media.oddities import oddities
 from stages.media.sound import (
     decode_sound,
     open_wav,
@@ -146,6 +147,29 @@ def test_damaged_sound_is_silent_where_it_is_and_counted(make_clip, damage) -> N
     for block in (4, 5, 10):
         expected[block * 4608 : (block + 1) * 4608] = 0  # 4608 samples in a FLAC block at 44.1 kHz
     np.testing.assert_allclose(heard.samples, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("heard_on", "bass"),
+    [((3,), True), ((3, 4), False), ((2,), False)],
+    ids=["bass", "bass and side", "centre"],
+)
+def test_a_sound_on_the_bass_channel_alone_is_heard(make_clip, tmp_path: Path, heard_on, bass: bool) -> None:
+    """FFmpeg leaves it out of stereo, as players do: such a file was silent without a word."""
+    sound = np.zeros((32_000, 6), np.float32)
+    sound[:, heard_on] = beep(1.2, 2.0, 16_000, len(heard_on))
+    path = make_clip("a.mkv", sound=sound, sound_codec="flac", sound_rate_hz=16_000, sound_layout="5.1")
+    facts = probe(path)
+    whole, written = decode_sound(path, 16_000, facts), write_sound(tmp_path / "a.flac", path, 16_000, facts)
+    assert whole is not None
+    assert written is not None
+    assert (whole.bass, written.bass) == (bass, bass)
+    assert np.abs(whole.samples).max() > 0.01
+    np.testing.assert_allclose(soundfile.read(tmp_path / "a.flac")[0], whole.samples, atol=1e-4)
+    if bass:
+        np.testing.assert_allclose(whole.samples, beep(1.2, 2.0, 16_000), atol=1e-3)
+    said = [problem for problem, _ in oddities(facts, None, whole)]
+    assert any("channel for bass" in problem for problem in said) == bass
 
 
 @pytest.mark.parametrize("layout", ["stereo", "5.1"])
