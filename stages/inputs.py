@@ -4,7 +4,7 @@
 
 Reads   <index.corpus>, <pretrain.corpora>, models/pretrained      that they are there, not what they hold
 Writes  data/inputs.json                                           the places looked at (not in DVC's cache)
-Params  index.corpus, pretrain.corpora
+Params  index.corpus, .videos, .annotations, .lists; pretrain.corpora
 
 `dvc exp run --temp` and `--queue` work in a copy of what git and DVC track. A corpus that git ignores isn't
 in it: here a link to the main checkout's takes its place (DVC names that checkout in DVC_ROOT). In the main
@@ -20,6 +20,7 @@ from stages.core.artefacts import write_json
 from stages.core.corpus import WITHOUT_CORPUS, is_sample
 from stages.core.errors import ValaroError
 from stages.core.params import load_params
+from stages.core.watched import watched_folders
 from stages.core.weights import PRETRAINED
 from stages.engine.progress import say
 from stages.engine.stage import main
@@ -73,6 +74,8 @@ def inputs() -> None:
     corpus = places[0]
     if not corpus.exists() and not is_sample(params.index.corpus):  # its own stage generates it
         raise ValaroError(f"{corpus}: no such folder. {WITHOUT_CORPUS}")
+    if not is_sample(params.index.corpus):
+        watched_folders(params.index)  # DVC's own message would name neither parameter nor remedy
     write_json(FILE, [place.as_posix() for place in places])
 
 

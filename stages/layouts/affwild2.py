@@ -20,6 +20,7 @@ from stages.core.errors import ValaroError
 from stages.core.notes import Note
 from stages.core.params import IndexParams
 from stages.core.recordings import recordings_of, siblings_left_out, split_side
+from stages.core.watched import watched_folders
 from stages.layouts.copies import same_content
 from stages.layouts.listing import Found, Listing
 from stages.layouts.names import normal_name, unfit_name
@@ -61,8 +62,7 @@ def list_corpus(settings: IndexParams, sample_file: str | None) -> Listing:
         ValaroError: a folder or a file that a parameter names is missing, or no subject has a video.
         BadInput: the sample file isn't valid.
     """
-    corpus = Path(settings.corpus)
-    folders = {part: _folder(corpus, settings, part) for part in ("videos", "annotations", "lists")}
+    corpus, folders = Path(settings.corpus), watched_folders(settings)
     files = {folder: files_below(folder) for folder in dict.fromkeys(folders.values())}
     videos, annotations, lists = (files[folder] for folder in folders.values())
     texts = find_texts(settings, sample_file, annotations.texts, lists.texts)
@@ -78,17 +78,9 @@ def list_corpus(settings: IndexParams, sample_file: str | None) -> Listing:
     counts = [sum(each.split == split for each in names) for split in SPLITS]
     films = len({each.video_file for each in found})
     notes = [*texts.notes, *_empty_splits(texts), *matching.notes, *_sample_notes(texts, rows, names)]
-    return Listing(found, notes, describe(corpus, texts, counts, films), len(names), rows)
-
-
-def _folder(corpus: Path, settings: IndexParams, part: str) -> Path:
-    folder = corpus / str(getattr(settings, part))
-    if not folder.is_dir():
-        what = {"videos": "folder of videos", "annotations": "folder of annotations"}.get(
-            part, "folder of lists"
-        )
-        raise ValaroError(f"{folder}: no such {what}. Set index.corpus and index.{part}.")
-    return folder
+    summary = describe(corpus, texts, counts, films)
+    read = [file for file in (texts.test_list, texts.sample_file) if file]
+    return Listing(found, notes, summary, len(names), rows, read)
 
 
 def _rows(texts: Texts) -> dict[str, int]:

@@ -34,6 +34,7 @@ class Listing:
         summary: lines for the console: counts, and what is missing.
         annotations: number of names, usable or not.
         sample_rows: subject -> rows, in the order of the organisers' sample submission; empty without one.
+        texts: further files that were read, such as a table, a list of names, the sample submission.
     """
 
     found: list[Found]
@@ -41,3 +42,4 @@ class Listing:
     summary: list[str] = field(default_factory=list)
     annotations: int = 0
     sample_rows: dict[str, int] = field(default_factory=dict)
+    texts: list[Path] = field(default_factory=list)

@@ -1,9 +1,12 @@
 """Read a corpus in the layout that the parameters name; `stages.core.layouts` describes each layout."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from stages.core.params import IndexParams
+from stages.core.watched import require_watched, watched_folders
 from stages.layouts import affwild2, table
+from stages.layouts.leaks import leaks
 from stages.layouts.listing import Listing
 
 Reader = Callable[[IndexParams, str | None], Listing]
@@ -24,7 +27,12 @@ def list_corpus(settings: IndexParams, sample_file: str | None) -> Listing:
         sample_file: the organisers' sample submission (`submission.sample_file`).
 
     Raises:
-        ValaroError: nothing is usable, or a file that a parameter names is missing.
+        ValaroError: nothing is usable, a file or a folder that a parameter names is missing, or a file is in
+            no folder that DVC watches.
         BadInput: a list or a table isn't valid.
     """
-    return READERS[settings.layout](settings, sample_file)
+    watched_folders(settings)
+    listing = READERS[settings.layout](settings, sample_file)
+    own = [file for one in listing.found for file in (one.video_file, one.label_file) if file]
+    require_watched(settings, [*listing.texts, *own])
+    return replace(listing, notes=[*listing.notes, *leaks(listing.found)])

@@ -73,7 +73,8 @@ def list_corpus(settings: IndexParams, sample_file: str | None) -> Listing:
             f"{file}: no line of it can be used.{reason} docs/bring-your-data.md has an example."
         )
     named = sample_file not in (None, AUTO)
-    rows_of = rows_expected(Path(settings.corpus) / str(sample_file)) if named else {}
+    form = Path(settings.corpus) / str(sample_file)
+    rows_of = rows_expected(form) if named else {}
     expected = {normal_name(name): count for name, count in rows_of.items()}
     found = [
         replace(each, rows_expected=expected.get(each.subject.name)) if each.subject.split == "test" else each
@@ -81,7 +82,7 @@ def list_corpus(settings: IndexParams, sample_file: str | None) -> Listing:
     ]
     counts = Counter(each.subject.split for each in found)
     summary = [f"{file}: " + ", ".join(f"{counts[split]} {split}" for split in SPLITS)]
-    return Listing(found, notes, summary, len(lines), expected)
+    return Listing(found, notes, summary, len(lines), expected, [file, form] if named else [file])
 
 
 def _lines(file: Path) -> list[tuple[int, dict[str, str]]]:
@@ -127,7 +128,8 @@ def _row(
             raise ValueError(f"no label_file, and the split is {split}")
         label_file = cells["label_file"]
         labels = file.parent / _path(file.parent, label_file, "label_file") if label_file else None
-        return _Row(line, video, labels, split, normal_name(cells[PERSON]))
+        person = cells[PERSON].lower() if cells[PERSON].lower() in SIDES else normal_name(cells[PERSON])
+        return _Row(line, video, labels, split, person)
     except ValueError as problem:
         notes.append(_aside(file, line, cells["video"], str(problem), "Correct the line"))
         return None
@@ -153,12 +155,16 @@ def _found(file: Path, rows: Sequence[_Row], group_parts: bool, notes: list[Note
     """Subjects in the order of their names."""
     named = _names_of({row.video for row in rows})
     subjects: dict[str, _Row] = {}
+    lines: dict[Path, int] = {}  # label file -> the first line with it
     faces: set[PurePosixPath] = set()  # videos with a person whose side isn't given
     for row in rows:
         name = f"{named[row.video]}_{row.person}" if row.person else named[row.video]
         if trouble := _trouble(name, row, subjects, faces):
             notes.append(_aside(file, row.line, name, *trouble))
             continue
+        if row.labels and (line := lines.setdefault(row.labels, row.line)) != row.line:
+            problem = f"line {line} has the same label_file"
+            notes.append(Note(name, f"{file}:{row.line}", problem, "Correct one of the lines"))
         subjects[name] = row
         faces |= set() if row.person in SIDES else {row.video}
     recording = recordings_of({named[row.video] for row in subjects.values()}, group_parts)
@@ -171,7 +177,7 @@ def _subjects(
     for name, row in sorted(subjects.items()):
         video = named[row.video]
         side = next((side for side in SIDES if side == row.person), None)
-        siblings = siblings_left_out(name, subjects)
+        siblings = () if side else siblings_left_out(named[row.video], subjects)
         subject = Subject(name, video, side, row.split, recording[video], siblings)
         yield Found(subject, file.parent / row.video, row.labels)
 

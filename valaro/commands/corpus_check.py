@@ -10,6 +10,7 @@ from stages.core.corpus import FITTED_SPLITS, LEAST_RECORDINGS, WITHOUT_CORPUS, 
 from stages.core.errors import ValaroError
 from stages.core.labels import read_labels
 from stages.core.params import Params
+from stages.layouts.leaks import leaks
 from stages.layouts.listing import Found, Listing
 from stages.layouts.readers import list_corpus
 
@@ -32,6 +33,7 @@ def check_corpus(params: Params) -> Iterator[Remark]:
     first, *rest = listing.summary
     yield Remark("ok", f"{params.index.corpus}: {first}", "; ".join(rest))
     yield from _left_out(listing)
+    yield from _leaks(listing)
     yield from _lists(params, listing)
     for split in FITTED_SPLITS:
         yield from _enough(listing, split)
@@ -42,6 +44,12 @@ def _left_out(listing: Listing) -> Iterator[Remark]:
     if aside:
         usable = f"{len(listing.found)} of {listing.annotations} annotations usable"
         words = f"{usable}; the first that isn't: {aside[0]}"
+        yield Remark("note", words, "`python -m stages.index` lists all of them.")
+
+
+def _leaks(listing: Listing) -> Iterator[Remark]:
+    if notes := [*leaks(listing.found)]:
+        words = f"{len(notes)} recordings in several splits, or there twice; the first: {notes[0]}"
         yield Remark("note", words, "`python -m stages.index` lists all of them.")
 
 

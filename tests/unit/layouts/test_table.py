@@ -33,6 +33,8 @@ def settings_of(params: Params, corpus: Path, **changes: object) -> IndexParams:
         "layout": "table",
         "table": "corpus.csv",
         "videos": ".",
+        "annotations": ".",
+        "lists": ".",
         "test_list": None,
     }
     return IndexParams.model_validate(params.index.model_dump() | plain | changes)
@@ -59,15 +61,54 @@ def test_every_layout_has_a_reader() -> None:
 
 
 def test_people_videos_and_splits(read: Read, tmp_path: Path) -> None:
-    listing = read("a.mp4,a.txt,train,\nduo.mp4,a.txt,Validation,left\nduo.mp4,b.txt,validation,right\n")
+    listing = read(
+        "a.mp4,a.txt,train,\nduo.mp4,c.txt,Validation,Left\nduo.mp4,b.txt,validation,right\n",
+        files="a.mp4 duo.mp4 a.txt b.txt c.txt",
+    )
     assert [one.subject for one in listing.found] == [
         Subject("a", "a", None, "train"),
         Subject("duo_left", "duo", "left", "validation", "duo"),
         Subject("duo_right", "duo", "right", "validation", "duo"),
     ]
-    assert [one.label_file for one in listing.found] == [tmp_path / f"{n}.txt" for n in ("a", "a", "b")]
+    assert [one.label_file for one in listing.found] == [tmp_path / f"{n}.txt" for n in ("a", "c", "b")]
     assert (listing.notes, listing.annotations) == ([], 3)
     assert "1 train, 2 validation, 0 test" in listing.summary[0]
+
+
+def test_a_word_beside_a_side_is_the_other_person(read: Read) -> None:
+    listing = read("duo.mp4,a.txt,train,ben\nduo.mp4,b.txt,train,left\n")
+    assert {one.subject.name: one.subject.leaves_out for one in listing.found} == {
+        "duo_ben": ("duo_left",),
+        "duo_left": (),
+    }
+
+
+def test_labels_of_two_people_in_one_file_are_noted(read: Read) -> None:
+    listing = read("duo.mp4,a.txt,train,left\na.mp4,b.txt,train,\nduo.mp4,a.txt,train,right\n")
+    (note,) = listing.notes
+    assert (note.subject, note.problem) == ("duo_right", "line 2 has the same label_file")
+    assert note.file.endswith("corpus.csv:4")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"annotations": "v", "lists": "v"},
+            r"corpus\.csv: in none of .*index\.annotations and index\.lists to `\.`",
+        ),
+        ({"annotations": "l", "lists": "v"}, r"corpus\.csv: in none of"),
+        (
+            {"annotations": "annotations"},
+            r"annotations: no such folder of annotations\. Set .*index\.annotations; `\.`",
+        ),
+    ],
+)
+def test_what_dvc_does_not_watch_is_refused(read: Read, changes: dict[str, str], said: str) -> None:
+    lay = {"lines": "v/a.mp4,l/a.txt,train,\n", "files": "v/a.mp4 l/a.txt"}
+    with pytest.raises(ValaroError, match=said):
+        read(**lay, **{"videos": "v"} | changes)
+    assert len(read(**lay, **{"videos": "v", "annotations": "l"}).found) == 1
 
 
 def test_a_table_of_another_make(read: Read) -> None:
@@ -204,6 +245,4 @@ def test_the_stage_indexes_a_corpus_of_a_table(
         np.testing.assert_allclose(found["time_s"], np.arange(FRAMES) / RATE_HZ, atol=1e-6)
     assert not read_arrays(workspace.artefact("index", "new"))["labelled"].any()
     notes = read_json(tmp_path / "data/index/notes.json")
-    assert [(note["file"].rpartition("/")[2], note["quarantined"]) for note in notes] == [
-        ("corpus.csv:8", True)
-    ]
+    assert [note["file"].rpartition("/")[2] for note in notes if note["quarantined"]] == ["corpus.csv:8"]

@@ -22,7 +22,10 @@ def workspace(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_corpus_that_is_missing_is_named_with_a_remedy(workspace: Path) -> None:
     with pytest.raises(ValaroError, match=rf"data/elsewhere: no such folder\. {re.escape(WITHOUT_CORPUS)}"):
         inputs.inputs()
-    (workspace / "data/elsewhere").mkdir(parents=True)
+    (workspace / "data/elsewhere/videos").mkdir(parents=True)
+    with pytest.raises(ValaroError, match=r"data/elsewhere/annotations: no such folder.*index\.annotations"):
+        inputs.inputs()
+    (workspace / "data/elsewhere/annotations").mkdir()
     inputs.inputs()
     assert (workspace / inputs.FILE).is_file()
 
