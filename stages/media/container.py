@@ -87,6 +87,8 @@ class ContainerFacts(PictureFacts):
     """What the header says (0: nothing). Often wrong; `frame_count` is what is there."""
     dynamic_range: Range = "SDR"
     """What the pictures are coded for; anything but SDR is converted to it."""
+    interlaced: bool = False
+    """The first frame has the lines of two moments: that of the first field is shown of such frames."""
     odd_matrix: str = ""
     """The matrix of its colours if another one is taken for it: colours are inexact then."""
     audio_index: int | None = None
@@ -247,6 +249,7 @@ def _facts(
         coded_height=frame.height,
         pixel_aspect=aspect,
         dynamic_range=range_of(frame),
+        interlaced=frame.interlaced_frame,
         odd_matrix=odd_matrix(frame),
         rotation_deg=-frame.rotation % 360,
         average_rate_hz=len(interval_s) / (float(time_s[-1]) or 1 / rate_hz),

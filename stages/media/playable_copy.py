@@ -60,9 +60,11 @@ def write_playable_copy(video: Path, out: Path, facts: ContainerFacts) -> None:
 
 
 def _shaped(picture: Any, facts: ContainerFacts) -> Any:
-    """The picture in square pixels and SDR; FFmpeg turns it upright by itself."""
+    """The picture progressive, in square pixels and SDR; FFmpeg turns it upright by itself."""
     scale = min(1.0, _MAX_HEIGHT_PX / facts.height)
     size = [max(2, 2 * round(scale * side / 2)) for side in (facts.width, facts.height)]
+    if facts.interlaced:
+        picture = picture.filter("bwdif", mode="send_frame", deint="interlaced")
     return _in_sdr(picture.filter("scale", *size).filter("setsar", 1), facts.dynamic_range)
 
 

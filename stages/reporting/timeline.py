@@ -101,6 +101,7 @@ class TimelinePage:
         boxes: drawn over the video.
         facts: name -> text, shown as a list.
         notice: a sentence that the page must carry; "" for none.
+        notes: what is odd about the recording or the system, a sentence each.
         home: a page to link back to, and its name; None for none.
         obstacle: shown if the browser can't play the video: the reason and the remedy (see `media.playable`);
             "" if every browser can.
@@ -118,6 +119,7 @@ class TimelinePage:
     boxes: Boxes | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     notice: str = ""
+    notes: Sequence[str] = ()
     home: tuple[Path, str] | None = None
     obstacle: str = ""
     beside: Sequence[tuple[str, bool]] = ()

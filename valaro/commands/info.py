@@ -105,6 +105,8 @@ def _picture(facts: ContainerFacts) -> str:
         coded.append("wide gamut (BT.2020), converted to BT.709")
     elif facts.dynamic_range != "SDR":
         coded.append(f"HDR ({facts.dynamic_range}), converted to SDR")
+    if facts.interlaced:
+        coded.append("interlaced: the first field of each frame is analysed")
     return f"{', '.join(words)}; {', '.join(coded)}"
 
 

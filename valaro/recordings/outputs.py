@@ -181,7 +181,7 @@ def summarise(video: Path, found: Findings, trained: Trained) -> dict[str, Any]:
         "valence": moments(found.valence_arousal[:, 0], seen),
         "arousal": moments(found.valence_arousal[:, 1], seen),
         "mean_over": "all times" if heard_only else "frames with a face",
-        "notes": [*trained.notes, *found.notes, *([] if heard_only else _missing(found))],
+        "notes": _notes(found, trained),
         "person": found.person or None,
         "people": found.company.people if found.company else [],
         "notice": trained.notice or None,
@@ -195,6 +195,10 @@ def summarise(video: Path, found: Findings, trained: Trained) -> dict[str, Any]:
 @cache
 def _versions() -> dict[str, str]:
     return {"valaro": __version__} | {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def _notes(found: Findings, trained: Trained) -> list[str]:
+    return [*trained.notes, *found.notes, *([] if found.kind == "sound" else _missing(found))]
 
 
 def _missing(found: Findings) -> list[str]:
@@ -257,4 +261,5 @@ def _page(
 
     film = place / path.with_suffix(f".{FILM}").name if filmed else None
     facts = _facts_of(video, trained)
-    write_recording_page(path, workspace, video, place, found, trained, facts=facts, film=film)
+    notes = _notes(found, trained)
+    write_recording_page(path, workspace, video, place, found, trained, facts=facts, film=film, notes=notes)

@@ -1,6 +1,7 @@
 """The page of one recording, from what the steps left in its workspace."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def write_recording_page(
     *,
     facts: ContainerFacts,
     film: Path | None = None,
+    notes: Sequence[str] = (),
 ) -> None:
     """Write the page of the recording; it links the video from where the page will lie.
 
@@ -67,6 +69,7 @@ def write_recording_page(
         trained: the system.
         facts: from `probe`.
         film: of the findings, beside the page.
+        notes: of the summary.
     """
     hindered = obstacle_of(video)
     copy = _copy_beside(path, video, place, facts) if hindered and not film else None
@@ -93,6 +96,7 @@ def write_recording_page(
         boxes=None if stands_in else boxes_of(faces, workspace.artefact("decode", RECORDING)),
         facts=_facts(found, trained, bands) | words,
         notice=trained.notice,
+        notes=notes,
         obstacle=f"{hindered}{FILM_HELPS}" if hindered and not film else "",
         beside=[(video.name, False), (f"{path.stem}.mp4", True)],
         video_start_s=0.0 if stands_in else found.facts.get("video_start_s", 0.0),

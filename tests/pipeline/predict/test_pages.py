@@ -76,6 +76,7 @@ def test_without_margins_that_fit_a_page_has_no_interval(
     other = ("--detector", "blazeface_full", "--force")  # the margins are those of other faces
     assert run(portrait, "--format", "html", *other).exit_code == 0
     assert "low" not in curves_of(page)[0]["targets"][0]
+    assert "<li>faces found by blazeface_full; in training it was " in page.read_text(), "the summary's notes"
 
 
 def test_a_film_stands_in_for_what_browsers_do_not_play(run: Run, portrait: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from stages.media.canvas import sensible_aspect, square_size
 from stages.media.container import probe
 from stages.media.frames import decode_grid
 from stages.media.oddities import oddities
+from stages.media.playable_copy import write_playable_copy
 
 
 def disc(size: int) -> np.ndarray:
@@ -194,9 +195,14 @@ def test_an_interlaced_frame_shows_the_moment_of_its_first_field(
         frame = next(container.decode(video=0))
         assert frame.interlaced_frame, "else the test tests nothing"
         assert np.abs(frame.to_ndarray(format="rgb24") - square_at(20).astype(int)).mean() > 1
-    frames = list(decode_grid(woven, 25))
-    assert len(frames) == 5
-    for k, frame in enumerate(frames):
+    facts, copy = probe(woven), tmp_path / "copy.mp4"
+    assert facts.interlaced
+    write_playable_copy(woven, copy, facts)
+    assert not probe(copy).interlaced
+    frames, shown = list(decode_grid(woven, 25, facts=facts)), list(decode_grid(copy, 25))
+    assert len(frames) == len(shown) == 5
+    for k, (frame, other) in enumerate(zip(frames, shown, strict=True)):
+        assert np.abs(other.image[30:66] - frame.image[30:66].astype(int)).mean() < 2
         away = np.abs(frame.image - square_at(20 + 8 * k).astype(int))
         assert away[30:66].mean() < 0.5, k  # above and below are edges between lines
         assert away.mean() < 2

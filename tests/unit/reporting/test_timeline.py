@@ -104,13 +104,16 @@ def test_hostile_names_add_no_markup(tmp_path: Path, name: str) -> None:
             bands=[Band(text, np.array([[0.0, 1.0]]))],
             facts={text: text},
             notice=text,
+            notes=[text],
             home=(tmp_path / "index.html", text),
         )
         for k, text in enumerate(["plain", name])
     ]
     assert [tag for tag, _ in pages[0].tags] == [tag for tag, _ in pages[1].tags]
     shown = name.encode("utf-8", "backslashreplace").decode()
-    assert pages[1].text.count(shown) == 6, "twice as title, as notice, way home, and a fact's two sides"
+    assert pages[1].text.count(shown) == 7, (
+        "twice as title, as notice, note, way home, and a fact's two sides"
+    )
     block = pages[1].raw.partition('id="data">')[2].partition("</script>")[0]
     assert not set("<>&") & set(block), "browsers end a script at more than its end tag"
     assert pages[1].data["curves"][0]["name"] == pages[1].data["bands"][0]["name"] == name
