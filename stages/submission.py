@@ -83,7 +83,7 @@ def run(stage: Stage, workspace: Workspace, settings: SubmissionParams) -> None:
             if trace is None:
                 problem = f"{name} has no prediction; its rows are 0, 0"
                 stage.note(Note(name, str(target), problem, "See data/*/notes.json"))
-                trace = np.zeros((expected.get(name, 1), 2))
+                trace = np.zeros((expected.get(name) or _frames(workspace, name), 2))
             writer.writerows(rows_of(name, trace))
     stage.claim(target)
 
@@ -97,6 +97,11 @@ def _trace(workspace: Workspace, folder: str, subject: Subject | None, rows: int
         return trace
     row = read_arrays(workspace.artefact("index", subject.name), "row")["row"]
     return trace_of_rows(trace, rows, row)
+
+
+def _frames(workspace: Workspace, name: str) -> int:
+    """The number of native frames of an indexed subject."""
+    return len(read_arrays(workspace.artefact("index", name), "row")["row"])
 
 
 def submission() -> None:

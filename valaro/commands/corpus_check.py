@@ -49,7 +49,7 @@ def _left_out(listing: Listing) -> Iterator[Remark]:
 
 def _leaks(listing: Listing) -> Iterator[Remark]:
     if notes := [*leaks(listing.found)]:
-        words = f"{len(notes)} recordings in several splits, or there twice; the first: {notes[0]}"
+        words = f"recordings in several splits, or there twice: {len(notes)}; the first: {notes[0]}"
         yield Remark("note", words, "`python -m stages.index` lists all of them.")
 
 

@@ -48,7 +48,7 @@ def test_a_recording_in_two_splits_is_noted(lay: Lay) -> None:
     ]
     said = [remark.words for remark in check_corpus(params) if "several splits" in remark.words]
     (words,) = said
-    assert words.startswith("2 recordings in several splits")
+    assert words.startswith("recordings in several splits, or there twice: 2; the first: ")
 
 
 def test_parts_that_are_not_grouped_are_no_recording(lay: Lay) -> None:

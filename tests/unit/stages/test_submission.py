@@ -77,6 +77,12 @@ def test_a_subject_without_a_prediction_is_zero_and_noted(workspace: Workspace) 
     assert "0, 0" in note["problem"]
 
 
+def test_without_a_sample_it_has_a_row_for_every_frame_all_the_same(workspace: Workspace) -> None:
+    _, *rows = submit(workspace, "kelm")
+    assert [row[0] for row in rows] == [f"{name}/{k:05d}.jpg" for name in NAMES for k in (1, 2, 3)]
+    assert {tuple(row[1:]) for row in rows[3:]} == {("0.000000", "0.000000")}
+
+
 def test_systems_by_name(workspace: Workspace) -> None:
     assert folder_of("best", workspace) == "fused/dwf_dynamic_audio"
     assert folder_of("rf_dynamic_audio_kelm", workspace) == "fused/rf_dynamic_audio_kelm"
