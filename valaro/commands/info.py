@@ -1,4 +1,4 @@
-"""`valaro info`: what a video or sound file holds, and what the pipeline would do with it."""
+"""`valaro info`: what a recording holds, and what the pipeline would do with it."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ from stages.media.limits import Limits, long_gaps, still_words
 from stages.media.oddities import LONG_GAP_S
 from stages.media.scan import Hearing
 from stages.media.source import audio_tracks, open_media
+from stages.media.still import pictures_in, read_still
 from valaro.commands.terminal import fail, result
 from valaro.recordings.kinds import SOUND_ROWS_HZ, kind_of
 
@@ -30,7 +31,7 @@ def info(videos: Sequence[Path]) -> int:
     params, failed = load_params(home / PARAMS_FILE), 0
     for number, video in enumerate(videos):
         try:
-            facts = _facts_of(video, params)
+            said = _said_of(video, params)
         except BadInput as error:
             failed += 1
             fail(str(error))
@@ -38,9 +39,23 @@ def info(videos: Sequence[Path]) -> int:
         if number:
             result("")
         result(str(video))
-        for name, words in [*described(video, facts), *planned(video, facts, params)]:
+        for name, words in said:
             result(f"  {name:9} {words}")
     return failed
+
+
+def _said_of(recording: Path, params: Params) -> list[tuple[str, str]]:
+    if kind_of(recording) == "picture":
+        return list(_still(recording, Limits(**params.decode.limits())))
+    facts = _facts_of(recording, params)
+    return [*described(recording, facts), *planned(recording, facts, params)]
+
+
+def _still(path: Path, limits: Limits) -> Iterator[tuple[str, str]]:
+    height, width = read_still(path, limits).shape[:2]
+    held = pictures_in(path)
+    yield "picture", f"{width} × {height}" + (f", the first of {held}" if held > 1 else "")
+    yield "pipeline", "one row, by the systems that look at faces"
 
 
 def _facts_of(video: Path, params: Params) -> ContainerFacts:

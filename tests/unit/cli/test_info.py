@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from valaro.cli import app
@@ -86,6 +87,15 @@ def test_a_sound_file(tmp_path: Path) -> None:
     assert said["pipeline"] == "125 rows, 25 a second, by the system audio alone"
     assert said["windows"] == "audio 2 of 4 s every 1 s"
     assert "picture" not in said
+
+
+def test_a_picture(tmp_path: Path) -> None:
+    """It was taken for a picture under another name."""
+    path = tmp_path / "face.png"
+    Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(path)
+    result = run(path)
+    assert result.exit_code == 0, result.output
+    assert said_of(result)["picture"] == "40 × 30"
 
 
 def test_what_is_over_the_limits_is_described_all_the_same(tmp_path: Path) -> None:
