@@ -77,6 +77,8 @@ def _row(path: Path, number: int, line: str) -> list[float]:
         problem = f"line {number}: {quoted(line)} has {len(values) if line else 0} values"
         raise BadInput(path, problem, "Write two, valence,arousal; -5,-5 where unlabelled")
     try:
+        if "_" in line:  # `float` reads 0_1 as 1
+            raise ValueError(line)
         return [float(value) for value in values]
     except ValueError:
         remedy = "Write two numbers, valence,arousal; -5,-5 where unlabelled"

@@ -46,6 +46,7 @@ def test_accepted_spellings(tmp_path: Path, content: bytes) -> None:
         (b"valence,arousal\n0,0\n\n0,0\n", "line 3: '' has 0 values"),
         (b"valence,arousal\n0,0\nhappy,0\n", "line 3: 'happy,0' is not numeric"),
         (b"valence,arousal\n0,\n", "line 2: '0,' is not numeric"),
+        (b"valence,arousal\n0_1,0\n", "line 2: '0_1,0' is not numeric"),
         (b"valence,arousal\n0,nan\n", "line 2: arousal is nan"),
         (b"valence,arousal\n0,0\n-inf,0\n", "line 3: valence is -inf"),
         (b"valence,arousal\n0,0\n0,0\n1.0001,0\n", r"line 4: valence is 1.0001, outside \[-1, 1\]"),
