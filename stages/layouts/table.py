@@ -155,10 +155,16 @@ def _found(file: Path, rows: Sequence[_Row], group_parts: bool, notes: list[Note
     """Subjects in the order of their names."""
     named = _names_of({row.video for row in rows})
     subjects: dict[str, _Row] = {}
+    owners: dict[str, PurePosixPath] = {}  # name of a video -> the first video with it
     lines: dict[Path, int] = {}  # label file -> the first line with it
     faces: set[PurePosixPath] = set()  # videos with a person whose side isn't given
     for row in rows:
         name = f"{named[row.video]}_{row.person}" if row.person else named[row.video]
+        owner = owners.setdefault(named[row.video], row.video)
+        if owner != row.video:
+            problem = f"the name of {row.video} would be that of {owner}: {named[owner]!r}"
+            notes.append(_aside(file, row.line, name, problem, "Rename one of the two files"))
+            continue
         if trouble := _trouble(name, row, subjects, faces):
             notes.append(_aside(file, row.line, name, *trouble))
             continue

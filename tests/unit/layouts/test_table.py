@@ -132,6 +132,17 @@ def test_files_of_one_name_are_told_apart_by_their_folders(read: Read) -> None:
     assert {one.subject.video for one in listing.found} == {"p1-talk", "p2-talk"}
 
 
+@pytest.mark.parametrize("other", ["p/duo.avi", "p-duo.mp4"])
+def test_two_videos_never_share_a_name(read: Read, other: str) -> None:
+    """Their people have names of their own, so that one would be looked for in the other's video."""
+    lines = f"p/duo.mp4,a.txt,train,left\nq/duo.mp4,b.txt,train,\n{other},c.txt,train,right\n"
+    listing = read(lines, files=f"p/duo.mp4 q/duo.mp4 {other} a.txt b.txt c.txt")
+    assert [one.subject.name for one in listing.found] == ["p-duo_left", "q-duo"]
+    (note,) = listing.notes
+    assert note.quarantined
+    assert note.problem == f"the name of {other} would be that of p/duo.mp4: 'p-duo'"
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
