@@ -9,7 +9,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 Side = Literal["left", "right"]
@@ -48,6 +48,31 @@ def recordings_of(names: Iterable[str], parts: bool = True) -> dict[str, str]:
         name: whole if parts and len(members[whole := _whole(video)]) > 1 else video
         for name, video in bare.items()
     }
+
+
+def join_groups(recordings: Mapping[str, str], groups: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Join the recordings of videos that share a group (a person who is in several), directly or by others.
+
+    Args:
+        recordings: video -> its recording.
+        groups: pairs of a video and a group; a video may be in several.
+
+    Returns:
+        Video -> the first name, in alphabetical order, of the recordings that are joined to its own.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    pairs = [((recordings[video], ""), ("", group)) for video, group in groups]
+    nodes = [*dict.fromkeys([*((name, "") for name in recordings.values()), *(pair[1] for pair in pairs)])]
+    place = {node: k for k, node in enumerate(nodes)}
+    edges = ([place[a] for a, _ in pairs], [place[b] for _, b in pairs])
+    graph = coo_array(([1] * len(pairs), edges), shape=(len(nodes), len(nodes)))
+    component = connected_components(graph, directed=False)[1].tolist()
+    first: dict[int, str] = {}
+    for name in sorted(set(recordings.values())):
+        first.setdefault(component[place[name, ""]], name)
+    return {video: first[component[place[name, ""]]] for video, name in recordings.items()}
 
 
 def _whole(name: str) -> str:

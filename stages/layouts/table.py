@@ -8,7 +8,8 @@
     talks/ben.mp4,,test,
 
 Paths are relative to the table. `person` is optional: `left` or `right` is the side on which the person is
-first seen; any other word only becomes part of the name. A label file has the format of Aff-Wild2:
+first seen; any other word only becomes part of the name. `group` is optional too: videos that share one (of
+one person, say) stay in one fold. A label file has the format of Aff-Wild2:
 `valence,arousal`, then one line per native frame (`stages/core/labels.py`).
 """
 
@@ -22,14 +23,14 @@ from stages.core.corpus import SPLITS, Split, Subject
 from stages.core.errors import BadInput, ValaroError
 from stages.core.notes import Note
 from stages.core.params import IndexParams
-from stages.core.recordings import SIDES, recordings_of, siblings_left_out
+from stages.core.recordings import SIDES, join_groups, recordings_of, siblings_left_out
 from stages.core.suffixes import VIDEO_SUFFIXES
 from stages.layouts.listing import Found, Listing
 from stages.layouts.names import normal_name, unfit_name
 from stages.layouts.texts import AUTO, rows_expected
 
 NEEDED = ("video", "label_file", "split")
-PERSON = "person"
+PERSON, GROUP = "person", "group"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class _Row:
         labels: label file; None without one.
         split: part of the corpus.
         person: a side, a name, or "".
+        group: what several videos have in common, such as a person, or "".
     """
 
     line: int
@@ -49,6 +51,7 @@ class _Row:
     labels: Path | None
     split: Split
     person: str
+    group: str
 
 
 def list_corpus(settings: IndexParams, sample_file: str | None) -> Listing:
@@ -87,7 +90,7 @@ def list_corpus(settings: IndexParams, sample_file: str | None) -> Listing:
 
 def _lines(file: Path) -> list[tuple[int, dict[str, str]]]:
     """Line number and cells of each line that isn't blank."""
-    remedy = f"Write a CSV with the columns {', '.join(NEEDED)} and, optionally, {PERSON}"
+    remedy = f"Write a CSV with the columns {', '.join(NEEDED)} and, optionally, {PERSON} and {GROUP}"
     try:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -106,7 +109,7 @@ def _lines(file: Path) -> list[tuple[int, dict[str, str]]]:
         raise BadInput(
             file, f"line 1 has no column {', '.join(missing)} (it is {head.strip()!r:.80})", remedy
         )
-    kept = (*NEEDED, PERSON)
+    kept = (*NEEDED, PERSON, GROUP)
     cells = [(line, {name: (row.get(name) or "").strip() for name in kept}) for line, row in lines]
     return [(line, row) for line, row in cells if any(row.values())]
 
@@ -129,7 +132,7 @@ def _row(
         label_file = cells["label_file"]
         labels = file.parent / _path(file.parent, label_file, "label_file") if label_file else None
         person = cells[PERSON].lower() if cells[PERSON].lower() in SIDES else normal_name(cells[PERSON])
-        return _Row(line, video, labels, split, person)
+        return _Row(line, video, labels, split, person, normal_name(cells[GROUP]))
     except ValueError as problem:
         notes.append(_aside(file, line, cells["video"], str(problem), "Correct the line"))
         return None
@@ -174,7 +177,8 @@ def _found(file: Path, rows: Sequence[_Row], group_parts: bool, notes: list[Note
         subjects[name] = row
         faces |= set() if row.person in SIDES else {row.video}
     recording = recordings_of({named[row.video] for row in subjects.values()}, group_parts)
-    return [*_subjects(file, subjects, named, recording)]
+    groups = [(named[row.video], row.group) for row in subjects.values() if row.group]
+    return [*_subjects(file, subjects, named, join_groups(recording, groups) if groups else recording)]
 
 
 def _subjects(
