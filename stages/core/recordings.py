@@ -51,7 +51,7 @@ def recordings_of(names: Iterable[str], parts: bool = True) -> dict[str, str]:
 
 
 def join_groups(recordings: Mapping[str, str], groups: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Join the recordings of videos that share a group (a person who is in several), directly or by others.
+    """Join the recordings of videos that share a group (a participant, say), directly or by others.
 
     Args:
         recordings: video -> its recording.

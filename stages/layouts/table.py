@@ -8,8 +8,8 @@
     talks/ben.mp4,,test,
 
 Paths are relative to the table. `person` is optional: `left` or `right` is the side on which the person is
-first seen; any other word only becomes part of the name. `group` is optional too: videos that share one (of
-one person, say) stay in one fold. A label file has the format of Aff-Wild2:
+first seen; any other word only becomes part of the name. `participant` is optional too: who it is; all
+videos of one participant stay in one fold. A label file has the format of Aff-Wild2:
 `valence,arousal`, then one line per native frame (`stages/core/labels.py`).
 """
 
@@ -30,7 +30,7 @@ from stages.layouts.names import normal_name, unfit_name
 from stages.layouts.texts import AUTO, rows_expected
 
 NEEDED = ("video", "label_file", "split")
-PERSON, GROUP = "person", "group"
+PERSON, PARTICIPANT = "person", "participant"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class _Row:
         labels: label file; None without one.
         split: part of the corpus.
         person: a side, a name, or "".
-        group: what several videos have in common, such as a person, or "".
+        participant: who it is, in all videos with this person, or "".
     """
 
     line: int
@@ -51,7 +51,7 @@ class _Row:
     labels: Path | None
     split: Split
     person: str
-    group: str
+    participant: str
 
 
 def list_corpus(settings: IndexParams, sample_file: str | None) -> Listing:
@@ -90,7 +90,7 @@ def list_corpus(settings: IndexParams, sample_file: str | None) -> Listing:
 
 def _lines(file: Path) -> list[tuple[int, dict[str, str]]]:
     """Line number and cells of each line that isn't blank."""
-    remedy = f"Write a CSV with the columns {', '.join(NEEDED)} and, optionally, {PERSON} and {GROUP}"
+    remedy = f"Write a CSV with the columns {', '.join(NEEDED)} and, optionally, {PERSON} and {PARTICIPANT}"
     try:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -109,7 +109,7 @@ def _lines(file: Path) -> list[tuple[int, dict[str, str]]]:
         raise BadInput(
             file, f"line 1 has no column {', '.join(missing)} (it is {head.strip()!r:.80})", remedy
         )
-    kept = (*NEEDED, PERSON, GROUP)
+    kept = (*NEEDED, PERSON, PARTICIPANT)
     cells = [(line, {name: (row.get(name) or "").strip() for name in kept}) for line, row in lines]
     return [(line, row) for line, row in cells if any(row.values())]
 
@@ -132,7 +132,7 @@ def _row(
         label_file = cells["label_file"]
         labels = file.parent / _path(file.parent, label_file, "label_file") if label_file else None
         person = cells[PERSON].lower() if cells[PERSON].lower() in SIDES else normal_name(cells[PERSON])
-        return _Row(line, video, labels, split, person, normal_name(cells[GROUP]))
+        return _Row(line, video, labels, split, person, normal_name(cells[PARTICIPANT]))
     except ValueError as problem:
         notes.append(_aside(file, line, cells["video"], str(problem), "Correct the line"))
         return None
@@ -177,7 +177,7 @@ def _found(file: Path, rows: Sequence[_Row], group_parts: bool, notes: list[Note
         subjects[name] = row
         faces |= set() if row.person in SIDES else {row.video}
     recording = recordings_of({named[row.video] for row in subjects.values()}, group_parts)
-    groups = [(named[row.video], row.group) for row in subjects.values() if row.group]
+    groups = [(named[row.video], row.participant) for row in subjects.values() if row.participant]
     return [*_subjects(file, subjects, named, join_groups(recording, groups) if groups else recording)]
 
 

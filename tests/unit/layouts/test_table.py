@@ -83,12 +83,12 @@ def test_a_word_beside_a_side_is_the_other_person(read: Read) -> None:
     }
 
 
-def test_videos_of_a_group_are_one_recording(read: Read) -> None:
-    """Anna is in a and duo, Ben in duo and b; c is nobody's, d has a group of its own."""
+def test_videos_of_a_participant_are_one_recording(read: Read) -> None:
+    """Anna is in a and duo, Ben in duo and b; c is nobody's, d has a participant of its own."""
     lines = "a.mp4,1.txt,train,,anna\nduo.mp4,2.txt,train,left,anna\nduo.mp4,3.txt,train,right,ben\n"
     lines += "b.mp4,4.txt,train,,ben\nc.mp4,5.txt,train,,\nd.mp4,6.txt,validation,,a\n"
     files = "a.mp4 b.mp4 c.mp4 d.mp4 duo.mp4 1.txt 2.txt 3.txt 4.txt 5.txt 6.txt"
-    listing = read(lines, head="video,label_file,split,person,group\n", files=files)
+    listing = read(lines, head="video,label_file,split,person,participant\n", files=files)
     assert {one.subject.name: one.subject.recording for one in listing.found} == {
         **dict.fromkeys(("a", "duo_left", "duo_right", "b"), "a"),
         "c": "c",
@@ -96,7 +96,7 @@ def test_videos_of_a_group_are_one_recording(read: Read) -> None:
     }
     assert listing.notes == []
     changed = lines.replace("b.mp4,4.txt,train", "b.mp4,4.txt,validation")
-    (note,) = read(changed, head="video,label_file,split,person,group\n", files=files).notes
+    (note,) = read(changed, head="video,label_file,split,person,participant\n", files=files).notes
     assert (
         note.problem == "one recording is in several splits: train (a, duo_left, duo_right), validation (b)"
     )
