@@ -147,6 +147,7 @@ class Film:
     def cut(self, target: Path, frames: int, begin: int) -> None:
         """Write a video of so many frames that begins with a group's key frame."""
         with av.open(str(self._path)) as film, av.open(str(target), "w") as out:
+            out.metadata["title"] = target.stem  # no two are the same video
             picture, sound = (
                 out.add_stream_from_template(s) for s in (film.streams.video[0], film.streams.audio[0])
             )
